@@ -1,1 +1,84 @@
+//! What a bare-metal program needs to run as a guest of Avisor, and the calls that Avisor offers it.
+//!
+//! A program is a `main` that never returns; [`entry!`] hooks it to the boot stub:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! use avisor_guest::{Checkpoint, checkpoint, entry, power_off, println, restore_with};
+//!
+//! entry!(main);
+//!
+//! fn main(_device_tree: usize) -> ! {
+//!     match checkpoint() {
+//!         Ok(Checkpoint::Taken(id)) => {
+//!             println!("snapshot {id} taken");
+//!             let refused = restore_with(id, 7); // comes back at `checkpoint()`, with 7
+//!             println!("no way back: {refused}");
+//!         }
+//!         Ok(Checkpoint::Restored { id, value }) => println!("back at {id} with {value}"),
+//!         Err(error) => println!("no snapshot: {error}"),
+//!     }
+//!     power_off()
+//! }
+//! ```
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`snapshot`] | checkpoint, restore and the other snapshot calls |
+//! | [`smccc`] | `hvc #0` and `smc #0` with registers, as in Arm's DEN0028 |
+//! | [`psci`] | power-off and the other PSCI calls (DEN0022) |
+//! | [`exception`] | vectors whose handler a program may replace |
+//! | [`console`] | [`print!`] and [`println!`] on the PL011 |
+//! | [`mmio`] | device registers |
+//!
+//! # The machine
+//!
+//! That of `qemu-system-aarch64 -M virt -kernel`: RAM from 0x4000_0000, a PL011 at 0x0900_0000, PSCI by
+//! `hvc #0`. The same ELF boots there and on Avisor; only the snapshot calls need Avisor
+//! ([`snapshot::available`] tells). A program starts at EL1 on SP_EL1 with the MMU off and all
+//! interrupts masked. It must not use read-modify-write atomics before it has turned its MMU on:
+//! without it memory is Device memory, where exclusive accesses are not promised to work.
+
 #![no_std]
+// A guest is bare metal: registers, devices and hypercalls are reached by assembly only.
+#![allow(unsafe_code)]
+
+mod boot;
+pub mod console;
+pub mod exception;
+pub mod mmio;
+pub mod psci;
+pub mod smccc;
+pub mod snapshot;
+
+pub use boot::{image_end, stack_top};
+pub use psci::power_off;
+pub use snapshot::{
+    Checkpoint, Error, Id, checkpoint, checkpoint_here, restore, restore_latest, restore_with,
+};
+
+/// Where a guest's RAM starts.
+pub const RAM_START: usize = 0x4000_0000;
+
+/// Makes `main`, a `fn(usize) -> !`, what runs after the boot stub. Its argument is the address of
+/// the device tree, as the hypervisor passed it in x0 (0 if it passed none).
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        // SAFETY: the boot stub calls this one symbol, and a second definition fails to link.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn avisor_guest_main(device_tree: usize) -> ! {
+            let main: fn(usize) -> ! = $main;
+            main(device_tree)
+        }
+    };
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    println!("GUEST PANIC: {info}");
+    power_off()
+}

@@ -1,0 +1,53 @@
+//! Text on the PL011 UART.
+
+use core::fmt::{self, Write};
+
+use crate::mmio;
+
+/// Where the UART's registers are.
+pub const PL011: usize = 0x0900_0000;
+
+const DR: usize = PL011;
+const FR: usize = PL011 + 0x18;
+const CR: usize = PL011 + 0x30;
+
+/// FR.TXFF: there is no room for another character.
+const TXFF: u32 = 1 << 5;
+/// CR: UARTEN, TXE and RXE.
+const ENABLED: u32 = 1 << 0 | 1 << 8 | 1 << 9;
+
+/// Switches the UART on; the boot stub does it before `main`.
+pub fn enable() {
+    // SAFETY: CR is a register of the UART, which nothing but this module uses.
+    unsafe { mmio::write32(CR, ENABLED) }
+}
+
+/// The UART as a place to format to. It has no state: every user writes to the same one.
+pub struct Console;
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            while mmio::read32(FR) & TXFF != 0 {}
+            // SAFETY: DR is a register of the UART, and writing it sends a character.
+            unsafe { mmio::write32(DR, byte.into()) }
+        }
+        Ok(())
+    }
+}
+
+/// Formats to the console.
+#[macro_export]
+macro_rules! print {
+    ($($arguments:tt)*) => {
+        // Sending cannot fail, and what a `Display` of the program does is its own business.
+        { let _ = core::fmt::Write::write_fmt(&mut $crate::console::Console, format_args!($($arguments)*)); }
+    };
+}
+
+/// Formats to the console and ends the line.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($arguments:tt)*) => { $crate::print!("{}\n", format_args!($($arguments)*)) };
+}

@@ -1,0 +1,170 @@
+//! Exceptions: vectors that save everything and call one handler, which a program may replace.
+//!
+//! Unless it does, an exception is a bug: it is printed, and the machine is switched off.
+
+use core::arch::{asm, global_asm};
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::{power_off, println};
+
+/// The interrupted program. What a handler changes here is what the program continues with.
+#[repr(C)]
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// ELR_EL1: where the program continues.
+    pub elr: u64,
+    /// SPSR_EL1: its PSTATE.
+    pub spsr: u64,
+    /// ESR_EL1: what happened.
+    pub esr: u64,
+    /// FAR_EL1: at which address, where there is one.
+    pub far: u64,
+    /// Which of the 16 vectors was taken: offset / 0x80.
+    pub vector: u64,
+}
+
+const _: () = assert!(size_of::<Frame>() == 288 && size_of::<Frame>().is_multiple_of(16));
+
+impl Frame {
+    /// ESR_EL1.EC: the exception class.
+    pub fn class(&self) -> u64 {
+        self.esr >> 26 & 0x3f
+    }
+
+    /// Continues behind the instruction that faulted.
+    pub fn skip(&mut self) {
+        self.elr += 4;
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Frame {
+            elr,
+            spsr,
+            esr,
+            far,
+            vector,
+            ..
+        } = self;
+        write!(
+            f,
+            "vector {:#x}, ESR {esr:#x} (EC {:#x}), ELR {elr:#x}, FAR {far:#x}, SPSR {spsr:#x}",
+            vector * 0x80,
+            self.class(),
+        )
+    }
+}
+
+/// What is called on an exception. It runs on SP_EL1, with interrupts masked.
+pub type Handler = fn(&mut Frame);
+
+static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Makes `handler` what is called on every exception from now on.
+pub fn set_handler(handler: Handler) {
+    HANDLER.store(handler as *mut (), Ordering::Relaxed);
+}
+
+/// Goes back to the default: print and switch off.
+pub fn reset_handler() {
+    HANDLER.store(core::ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// Points VBAR_EL1 at this module's vectors, as the boot stub has done.
+pub fn install_vectors() {
+    let address = vectors();
+    // SAFETY: the table is complete and at a fixed place; exceptions only ever came here.
+    unsafe { asm!("msr vbar_el1, {}", "isb", in(reg) address, options(nostack, preserves_flags)) }
+}
+
+/// The address of this module's vectors.
+pub fn vectors() -> usize {
+    avisor_guest_vectors as *const () as usize
+}
+
+extern "C" fn handle(frame: &mut Frame) {
+    let handler = HANDLER.load(Ordering::Relaxed);
+    if handler.is_null() {
+        println!("GUEST EXCEPTION: {frame}");
+        power_off();
+    }
+    // SAFETY: a pointer that is not null was stored by `set_handler` and is a `Handler`.
+    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
+    handler(frame);
+}
+
+unsafe extern "C" {
+    pub(crate) fn avisor_guest_vectors();
+}
+
+global_asm!(
+    r#"
+    .macro avisor_guest_vector number
+    .balign 0x80
+    sub     sp, sp, #288
+    stp     x0, x1, [sp, #0]
+    mov     x0, #\number
+    b       avisor_guest_exception
+    .endm
+
+    .section .text.avisor_guest_vectors, "ax"
+    .balign 0x800
+    .global avisor_guest_vectors
+avisor_guest_vectors:
+    .irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    avisor_guest_vector \number
+    .endr
+
+    // sp: the frame, with x0 and x1 in it. x0: the vector's number.
+avisor_guest_exception:
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    mrs     x1, elr_el1
+    stp     x30, x1, [sp, #240]
+    mrs     x1, spsr_el1
+    mrs     x2, esr_el1
+    stp     x1, x2, [sp, #256]
+    mrs     x1, far_el1
+    stp     x1, x0, [sp, #272]
+    mov     x0, sp
+    bl      {handle}
+    ldp     x30, x1, [sp, #240]
+    msr     elr_el1, x1
+    ldr     x1, [sp, #256]
+    msr     spsr_el1, x1
+    ldp     x2, x3, [sp, #16]
+    ldp     x4, x5, [sp, #32]
+    ldp     x6, x7, [sp, #48]
+    ldp     x8, x9, [sp, #64]
+    ldp     x10, x11, [sp, #80]
+    ldp     x12, x13, [sp, #96]
+    ldp     x14, x15, [sp, #112]
+    ldp     x16, x17, [sp, #128]
+    ldp     x18, x19, [sp, #144]
+    ldp     x20, x21, [sp, #160]
+    ldp     x22, x23, [sp, #176]
+    ldp     x24, x25, [sp, #192]
+    ldp     x26, x27, [sp, #208]
+    ldp     x28, x29, [sp, #224]
+    ldp     x0, x1, [sp, #0]
+    add     sp, sp, #288
+    eret
+"#,
+    handle = sym handle,
+);

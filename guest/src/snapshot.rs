@@ -1,0 +1,219 @@
+//! Avisor's snapshot calls.
+//!
+//! There are two ways to ask, and they mix freely:
+//!
+//! - `hvc #1` and `hvc #2` change no register at all: [`checkpoint_here`], [`restore`]. The program
+//!   goes on behind the `hvc #1` without being told whether the snapshot was just taken or came back.
+//! - SMCCC calls on `hvc #0` tell: [`checkpoint`] returns the snapshot's [`Id`], and returns again,
+//!   like C's `setjmp`, whenever someone goes back to it.
+//!
+//! A restore brings back *everything*: registers, all memory, the UART, the virtual counter. So a
+//! program cannot note down in memory that it restored something; what it learns is the `value` that
+//! [`restore_with`] passes, and [`generation`], which no restore takes back. Nor do characters that
+//! were printed come back.
+//!
+//! For the compiler a restore is nothing special. It returns the whole machine, the stack included,
+//! to a state in which it was before: no variable can be seen half changed.
+
+use core::arch::asm;
+use core::fmt;
+
+use crate::smccc::{self, hvc};
+
+const CHECKPOINT: u64 = 0xc600_0001;
+const RESTORE: u64 = 0xc600_0002;
+const DELETE: u64 = 0xc600_0003;
+const INFO: u64 = 0xc600_0004;
+const NEXT: u64 = 0xc600_0005;
+const STATS: u64 = 0xc600_0006;
+const GENERATION: u64 = 0xc600_0007;
+
+/// A snapshot's number. They count from 0 and are never used twice, whatever is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id(pub u64);
+
+impl Id {
+    /// Stands for the newest snapshot that exists, in [`restore`] and [`restore_with`].
+    pub const LATEST: Id = Id(u64::MAX);
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if *self == Id::LATEST {
+            f.write_str("latest")
+        } else {
+            write!(f, "{}", self.0)
+        }
+    }
+}
+
+/// Why a call was refused. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// There is no such call: this is another hypervisor, or none.
+    NotSupported,
+    /// An argument makes no sense.
+    InvalidParameter,
+    /// No snapshot has that id (any more), or it is another machine's.
+    NotFound,
+    /// Memory does not allow it, with all older snapshots freed.
+    NoMemory,
+    /// A code that the interface does not list.
+    Other(i64),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Error::NotSupported => f.write_str("not supported"),
+            Error::InvalidParameter => f.write_str("invalid parameter"),
+            Error::NotFound => f.write_str("no such snapshot"),
+            Error::NoMemory => f.write_str("no memory"),
+            Error::Other(code) => write!(f, "error {code}"),
+        }
+    }
+}
+
+/// How [`checkpoint`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// The snapshot has just been taken.
+    Taken(Id),
+    /// Somebody went back to it.
+    Restored {
+        /// The snapshot that is running again.
+        id: Id,
+        /// What the restorer passed, never 0. It is 1 after an `hvc #2`.
+        value: u64,
+    },
+}
+
+/// What [`info`] tells of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// What the machine ran on when it was taken; `None` for a first one, or when that is gone.
+    pub parent: Option<Id>,
+    /// Pages that would be free without it.
+    pub own_pages: u64,
+    /// The virtual counter at its checkpoint, from where it continues after a restore.
+    pub virtual_counter: u64,
+}
+
+/// What [`stats`] tells of all snapshots of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// How many exist.
+    pub snapshots: u64,
+    /// In how many pools.
+    pub pools: u64,
+    /// Pages that they hold.
+    pub pages_used: u64,
+    /// Pages that are free.
+    pub pages_free: u64,
+}
+
+/// `hvc #1`: takes a snapshot that continues here.
+pub fn checkpoint_here() {
+    // SAFETY: no register changes. Memory is taken to change (no `nomem`), as after a restore
+    // execution continues here with whatever memory belongs to this moment.
+    unsafe { asm!("hvc #1", options(nostack, preserves_flags)) }
+}
+
+/// `hvc #2`: goes back to snapshot `id`. It returns only if that was refused.
+pub fn restore(id: Id) {
+    // SAFETY: if it returns, nothing has changed; and if it does not, the registers and the memory
+    // that it leaves behind are those that the code behind the `hvc #1` expects.
+    unsafe { asm!("hvc #2", in("x0") id.0, options(nostack, preserves_flags)) }
+}
+
+/// `hvc #2` with -1: goes back to the newest snapshot that exists. It returns only if there is none.
+pub fn restore_latest() {
+    restore(Id::LATEST);
+}
+
+/// Takes a snapshot. Returns once for that, and once more for every [`restore_with`] to it.
+pub fn checkpoint() -> Result<Checkpoint, Error> {
+    let [id, value, ..] = call(CHECKPOINT, 0, 0)?;
+    let id = Id(id);
+    Ok(if value == 0 {
+        Checkpoint::Taken(id)
+    } else {
+        Checkpoint::Restored { id, value }
+    })
+}
+
+/// Goes back to `id`; its [`checkpoint`] then returns `value` (1 if that is 0). This function itself
+/// returns only if it was refused, with the reason.
+pub fn restore_with(id: Id, value: u64) -> Error {
+    match call(RESTORE, id.0, value) {
+        Err(error) => error,
+        Ok([x0, ..]) => Error::Other(x0 as i64),
+    }
+}
+
+/// Frees snapshot `id`. Those that were taken after it stay.
+pub fn delete(id: Id) -> Result<(), Error> {
+    call(DELETE, id.0, 0).map(drop)
+}
+
+/// Tells about snapshot `id`.
+pub fn info(id: Id) -> Result<Info, Error> {
+    let [_, parent, own_pages, virtual_counter] = call(INFO, id.0, 0)?;
+    let parent = (parent != u64::MAX).then_some(Id(parent));
+    Ok(Info {
+        parent,
+        own_pages,
+        virtual_counter,
+    })
+}
+
+/// The smallest id that exists and is not below `id`.
+pub fn next(id: Id) -> Result<Id, Error> {
+    call(NEXT, id.0, 0).map(|[id, ..]| Id(id))
+}
+
+/// Tells about all snapshots.
+pub fn stats() -> Result<Stats, Error> {
+    let [snapshots, pools, pages_used, pages_free] = call(STATS, 0, 0)?;
+    Ok(Stats {
+        snapshots,
+        pools,
+        pages_used,
+        pages_free,
+    })
+}
+
+/// How often this machine was restored. No restore takes it back.
+pub fn generation() -> Result<u64, Error> {
+    call(GENERATION, 0, 0).map(|[count, ..]| count)
+}
+
+/// Whether the snapshot calls are there. Where they are not, [`checkpoint_here`] must not be used:
+/// other hypervisors answer `hvc #1` by changing x0.
+pub fn available() -> bool {
+    generation().is_ok()
+}
+
+/// The UUID of the hypervisor's vendor range, as SMCCC lays it out in w0 to w3.
+pub fn vendor_uid() -> Option<[u32; 4]> {
+    let words = hvc([smccc::VENDOR_UID, 0, 0, 0]).map(|word| word as u32);
+    (words[0] != u32::MAX).then_some(words)
+}
+
+/// The version of the vendor range's calls: major, minor.
+pub fn vendor_revision() -> Option<(u32, u32)> {
+    let [major, minor, ..] = hvc([smccc::VENDOR_REVISION, 0, 0, 0]).map(|word| word as u32);
+    (major != u32::MAX).then_some((major, minor))
+}
+
+fn call(function: u64, x1: u64, x2: u64) -> Result<[u64; 4], Error> {
+    let results = hvc([function, x1, x2, 0]);
+    match results[0] as i64 {
+        0.. => Ok(results),
+        -1 => Err(Error::NotSupported),
+        -3 => Err(Error::InvalidParameter),
+        -4 => Err(Error::NotFound),
+        -5 => Err(Error::NoMemory),
+        code => Err(Error::Other(code)),
+    }
+}
