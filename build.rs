@@ -1,0 +1,76 @@
+//! Turns `configs/*.toml` into `plan.rs`, builds the guests that it names, and links the image.
+//!
+//! All of this is for the hypervisor's image only: built for the host, the crate is a library under test.
+
+#[path = "build/config.rs"]
+mod config;
+#[path = "build/guests.rs"]
+mod guests;
+#[path = "build/plan.rs"]
+mod plan;
+
+use std::env;
+use std::path::PathBuf;
+use std::{fs, process};
+
+/// What runs when nobody says otherwise.
+const DEFAULT_CONFIG: &str = "configs/default.toml";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
+    if variable("CARGO_CFG_TARGET_OS").as_deref() != Some("none") {
+        return;
+    }
+    link();
+    if let Err(message) = check_flags().and_then(|()| write_plan()) {
+        println!("cargo::error={message}");
+        process::exit(1);
+    }
+}
+
+/// The configuration becomes Rust source that `main.rs` includes.
+fn write_plan() -> Result<(), String> {
+    let file = input("AVISOR_CONFIG").unwrap_or_else(|| DEFAULT_CONFIG.into());
+    println!("cargo:rerun-if-changed={file}");
+    let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let config = config::parse(&text).map_err(|error| format!("{file}: {error}"))?;
+    let images = guests::images(&config, input("AVISOR_GUEST").as_deref()).map_err(|error| format!("{file}: {error}"))?;
+    let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
+    fs::write(out.join("plan.rs"), plan::source(&config, &images)).map_err(|error| format!("plan.rs: {error}"))
+}
+
+/// Links a position-independent image with no ELF around it: what the boot loader loads is what cargo leaves.
+/// `--no-rosegment` and `-znorelro` keep the layout to what linker.ld says.
+fn link() {
+    let root = variable("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    println!("cargo:rerun-if-changed=linker.ld");
+    let arguments = ["-pie", "--no-dynamic-linker", "-znorelro", "-zmax-page-size=4096", "--no-rosegment"];
+    for argument in arguments {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+    println!("cargo:rustc-link-arg-bins=-T{root}/linker.ld");
+    // An ELF of the same image, for gdb and objdump: `make elf`.
+    if input("AVISOR_ELF").is_none() {
+        println!("cargo:rustc-link-arg-bins=--oformat=binary");
+    }
+}
+
+/// RUSTFLAGS replaces the flags of .cargo/config.toml, and an image without them links well and never boots.
+fn check_flags() -> Result<(), String> {
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    if flags.contains("relocation-model=pic") {
+        return Ok(());
+    }
+    Err("RUSTFLAGS is set and hides the flags of .cargo/config.toml: unset it, or add `-C relocation-model=pic`".into())
+}
+
+/// An environment variable that decides what is built: cargo runs this script again when it changes.
+fn input(name: &str) -> Option<String> {
+    println!("cargo:rerun-if-env-changed={name}");
+    variable(name)
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,32 @@
+//! The reading of `configs/*.toml`, which is part of the build script: its tests stand beside it.
+
+#[allow(dead_code)]
+#[path = "../build/config.rs"]
+mod config;
+
+/// Each configuration in the repository is a good one.
+#[test]
+fn all_configs_are_good() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).expect("configs/ is there");
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("readable").path();
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert_eq!(config::parse(&text).err(), None, "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+/// Cargo.toml lists the tests one by one (`autotests = false`, see there): a forgotten one would never run.
+#[test]
+fn all_tests_are_listed() {
+    let manifest = include_str!("../Cargo.toml");
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("tests/ is there") {
+        let path = file.expect("readable").path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.file_stem().expect("a file").to_string_lossy();
+            assert!(manifest.contains(&format!("[[test]]\nname = \"{name}\"\ntest = false\n")), "{name} is not in Cargo.toml");
+        }
+    }
+}
