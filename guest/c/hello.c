@@ -1,0 +1,73 @@
+/*
+ * A guest in C: a snapshot, a change, and back. Build it in this folder's parent, guest/:
+ *
+ *   aarch64-linux-gnu-gcc -std=c99 -O2 -Wall -Wextra -ffreestanding -nostdlib -static -fno-pie -no-pie \
+ *       -mgeneral-regs-only -mstrict-align -Wl,--build-id=none -Wl,-zmax-page-size=4096 \
+ *       -Iinclude -T guest.ld c/start.S c/hello.c -o hello.elf
+ *
+ * -mgeneral-regs-only and -mstrict-align, because without an MMU memory is Device memory, where SIMD registers (which
+ * are switched off, besides) and unaligned accesses fault.
+ */
+#include <avisor.h>
+
+#define UART_DR (*(volatile uint32_t *)0x09000000)
+#define UART_FR (*(volatile uint32_t *)0x09000018)
+#define UART_FR_TXFF (1u << 5)
+
+static void print(const char *text)
+{
+    for (; *text; text++) {
+        while (UART_FR & UART_FR_TXFF)
+            ;
+        UART_DR = (unsigned char)*text;
+    }
+}
+
+static void print_number(int64_t number)
+{
+    char digits[21];
+    char *p = digits + sizeof digits - 1;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+
+    *p = 0;
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (number < 0)
+        *--p = '-';
+    print(p);
+}
+
+static void print_with_number(const char *text, int64_t number)
+{
+    print(text);
+    print_number(number);
+    print("\n");
+}
+
+static volatile int counter = 1;
+
+int main(void)
+{
+    uint64_t value;
+    int64_t id;
+
+    print("Hello from C\n");
+    id = avisor_checkpoint(&value);
+    if (id < 0) {
+        print_with_number("no checkpoint: error ", id);
+        return 1;
+    }
+    print_with_number(value ? "back at snapshot " : "took snapshot ", id);
+    print_with_number("  counter = ", counter);
+
+    if (value == 0) {
+        counter = 2;
+        print_with_number("  changed to ", counter);
+        print_with_number("no way back: error ", avisor_restore(id, 42));
+    } else {
+        print_with_number("  the restorer passed ", (int64_t)value);
+    }
+    return 0;
+}

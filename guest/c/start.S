@@ -1,0 +1,22 @@
+// A C guest's first instructions: a stack, an empty .bss, then main(device tree). The MMU stays off.
+
+    .section .text.boot, "ax"
+    .global _start
+_start:
+    adrp    x1, __stack_top
+    add     x1, x1, :lo12:__stack_top
+    mov     sp, x1
+    adrp    x1, __bss_start
+    add     x1, x1, :lo12:__bss_start
+    adrp    x2, __bss_end
+    add     x2, x2, :lo12:__bss_end
+0:  cmp     x1, x2
+    b.hs    1f
+    stp     xzr, xzr, [x1], #16
+    b       0b
+1:  bl      main
+    // PSCI SYSTEM_OFF.
+    movz    w0, #0x0008
+    movk    w0, #0x8400, lsl #16
+    hvc     #0
+    b       1b

@@ -1,0 +1,155 @@
+/*
+ * The calls that Avisor offers a guest, for freestanding C99 on AArch64 (GCC or Clang), at EL1.
+ *
+ * Two ways to ask, and they mix freely:
+ *
+ *   avisor_checkpoint_here(), avisor_restore_to()   hvc #1 and hvc #2. They change no register. A program goes on
+ *                                                   behind the checkpoint without being told whether it was just
+ *                                                   taken or came back.
+ *   avisor_checkpoint(), avisor_restore(), ...      SMCCC calls on hvc #0. They tell, and report errors.
+ *
+ * A restore brings back everything: registers, all memory, the UART, the virtual counter. What is not taken back is
+ * avisor_generation(), the value given to avisor_restore(), and what has left the machine (printed characters).
+ *
+ * Calls that return int64_t or take a structure return AVISOR_... error codes, which are below 0.
+ */
+#ifndef AVISOR_H
+#define AVISOR_H
+
+#include <stdint.h>
+
+#define AVISOR_NOT_SUPPORTED (-1)     /* no such call: another hypervisor, or none */
+#define AVISOR_INVALID_PARAMETER (-3) /* an argument makes no sense */
+#define AVISOR_NOT_FOUND (-4)         /* no snapshot of this machine has that id (any more) */
+#define AVISOR_NO_MEMORY (-5)         /* memory does not allow it, with all older snapshots freed */
+
+/* In place of an id: the newest snapshot that exists. */
+#define AVISOR_LATEST (-1)
+
+/* SMCCC function ids. */
+#define AVISOR_FN_CHECKPOINT UINT64_C(0xC6000001)
+#define AVISOR_FN_RESTORE UINT64_C(0xC6000002)
+#define AVISOR_FN_DELETE UINT64_C(0xC6000003)
+#define AVISOR_FN_INFO UINT64_C(0xC6000004)
+#define AVISOR_FN_NEXT UINT64_C(0xC6000005)
+#define AVISOR_FN_STATS UINT64_C(0xC6000006)
+#define AVISOR_FN_GENERATION UINT64_C(0xC6000007)
+#define AVISOR_FN_CALL_COUNT UINT64_C(0x8600FF00)
+#define AVISOR_FN_UID UINT64_C(0x8600FF01)
+#define AVISOR_FN_REVISION UINT64_C(0x8600FF03)
+
+/* x0 to x3 of an SMCCC call. */
+struct avisor_result {
+    uint64_t x0, x1, x2, x3;
+};
+
+/* What avisor_info() tells of a snapshot. */
+struct avisor_info {
+    int64_t parent;           /* what the machine ran on when it was taken, or -1 */
+    uint64_t own_pages;       /* pages that would be free without it */
+    uint64_t virtual_counter; /* CNTVCT_EL0 at its checkpoint */
+};
+
+/* What avisor_stats() tells of all snapshots of this machine. */
+struct avisor_stats {
+    uint64_t snapshots;
+    uint64_t pools;
+    uint64_t pages_used;
+    uint64_t pages_free;
+};
+
+/* hvc #0. The "memory" clobber is for restores: behind a checkpoint, all memory may be other than before it. */
+static inline struct avisor_result avisor_call(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+    register uint64_t x0 __asm__("x0") = function;
+    register uint64_t x1 __asm__("x1") = a1;
+    register uint64_t x2 __asm__("x2") = a2;
+    register uint64_t x3 __asm__("x3") = a3;
+    struct avisor_result result;
+
+    __asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory");
+    result.x0 = x0;
+    result.x1 = x1;
+    result.x2 = x2;
+    result.x3 = x3;
+    return result;
+}
+
+/* hvc #1: takes a snapshot that continues here. */
+static inline void avisor_checkpoint_here(void)
+{
+    __asm__ volatile("hvc #1" : : : "memory");
+}
+
+/* hvc #2: goes back to snapshot `id`. Returns only if that was refused, with nothing changed. */
+static inline void avisor_restore_to(int64_t id)
+{
+    register int64_t x0 __asm__("x0") = id;
+
+    __asm__ volatile("hvc #2" : : "r"(x0) : "memory");
+}
+
+/*
+ * Takes a snapshot and returns its id, or an error. Like setjmp, it returns again after each restore to it:
+ * *value is 0 when the snapshot was just taken, and what the restorer passed (never 0) when it came back.
+ */
+static inline int64_t avisor_checkpoint(uint64_t *value)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_CHECKPOINT, 0, 0, 0);
+
+    *value = result.x1;
+    return (int64_t)result.x0;
+}
+
+/* Goes back to `id`, whose avisor_checkpoint() then gives `value` (1 if that is 0). Returns only an error. */
+static inline int64_t avisor_restore(int64_t id, uint64_t value)
+{
+    return (int64_t)avisor_call(AVISOR_FN_RESTORE, (uint64_t)id, value, 0).x0;
+}
+
+/* Frees snapshot `id`; those taken after it stay. Returns 0 or an error. */
+static inline int64_t avisor_delete(int64_t id)
+{
+    return (int64_t)avisor_call(AVISOR_FN_DELETE, (uint64_t)id, 0, 0).x0;
+}
+
+/* Tells about snapshot `id`. Returns 0 or an error, and then leaves *info alone. */
+static inline int64_t avisor_info(int64_t id, struct avisor_info *info)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_INFO, (uint64_t)id, 0, 0);
+
+    if ((int64_t)result.x0 >= 0) {
+        info->parent = (int64_t)result.x1;
+        info->own_pages = result.x2;
+        info->virtual_counter = result.x3;
+    }
+    return (int64_t)result.x0;
+}
+
+/* The smallest id that exists and is not below `id`, or an error. */
+static inline int64_t avisor_next(int64_t id)
+{
+    return (int64_t)avisor_call(AVISOR_FN_NEXT, (uint64_t)id, 0, 0).x0;
+}
+
+/* Tells about all snapshots of this machine. Returns 0 or an error, and then leaves *stats alone. */
+static inline int64_t avisor_stats(struct avisor_stats *stats)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_STATS, 0, 0, 0);
+
+    if ((int64_t)result.x0 < 0)
+        return (int64_t)result.x0;
+    stats->snapshots = result.x0;
+    stats->pools = result.x1;
+    stats->pages_used = result.x2;
+    stats->pages_free = result.x3;
+    return 0;
+}
+
+/* How often this machine was restored; no restore takes it back. An error where there is no Avisor. */
+static inline int64_t avisor_generation(void)
+{
+    return (int64_t)avisor_call(AVISOR_FN_GENERATION, 0, 0, 0).x0;
+}
+
+#endif
