@@ -1,0 +1,61 @@
+# Avisor. `make help` says what there is; `make run` is the place to start.
+#
+# What a machine lacks, tools/setup installs first (Debian; it says what, and does nothing the second time).
+
+BOARD  ?= virt
+MEM    ?= 1G
+CONFIG ?= configs/default.toml
+GUEST  ?=
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BUILT      := aarch64-unknown-none-softfloat/release/avisor
+IMAGE      := $(TARGET_DIR)/kernel8.img
+SD_CARD    := $(TARGET_DIR)/rpi4
+
+# Mistakes in the variables, before anything is built.
+ifeq ($(filter $(BOARD),virt rpi4),)
+$(error BOARD=$(BOARD) is unknown; allowed: virt, rpi4)
+endif
+ifeq ($(wildcard $(CONFIG)),)
+$(error CONFIG=$(CONFIG) is not there; allowed: $(wildcard configs/*.toml), or a file of your own)
+endif
+ifneq ($(GUEST),)
+ifeq ($(wildcard $(GUEST)),)
+$(error GUEST=$(GUEST) is not there; allowed: an arm64 Image, an ELF64 or a raw binary)
+endif
+endif
+
+help: ## This text
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  (configs/default.toml explains the last two)"
+
+run: build ## Boot the hypervisor in QEMU, with the guest of CONFIG, or GUEST
+	@tools/setup qemu $(if $(filter rpi4,$(BOARD)),dtb)
+	@BOARD=$(BOARD) MEM=$(MEM) tools/qemu $(IMAGE)
+
+build: ## The image for all boards: target/kernel8.img
+	@tools/setup cc rust
+	@AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release
+	@cp $(TARGET_DIR)/$(BUILT) $(IMAGE)
+
+test: ## All tests, on the host and in QEMU, on both boards
+	@tools/setup cc rust qemu dtb arm64-cc
+	@tools/test
+
+rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
+	@mkdir -p $(SD_CARD)
+	@cp $(IMAGE) tools/rpi4/config.txt tools/rpi4/README.txt $(SD_CARD)
+	@echo "$(SD_CARD) has all but the firmware: its README.txt says what to add, and how to connect the serial port"
+
+elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
+	@tools/setup cc rust
+	@AVISOR_ELF=1 AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release --target-dir $(TARGET_DIR)/elf
+	@echo $(TARGET_DIR)/elf/$(BUILT)
+
+ci: ## What a change must pass: the tests, the formatting, the lints
+	@.ci/run
+
+clean: ## Remove what was built
+	@cargo clean
+
+.PHONY: help run build test rpi4 elf ci clean
