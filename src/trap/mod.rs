@@ -1,1 +1,21 @@
-//! To be written.
+//! What a guest's trap means, as pure functions on plain values.
+//!
+//! - [`syndrome`]: ESR_EL2, FAR_EL2 and HPFAR_EL2 into an [`Exit`], once, in one place;
+//! - [`memory_fault`]: the part of it about accesses that stage 2 refused;
+//! - [`access`]: the register side of an emulated load or store, and stepping over an instruction;
+//! - [`inject`]: an exception into the guest, as the CPU would have taken it;
+//! - [`sysreg`]: the answer to a trapped system register;
+//! - [`id_registers`]: what of the CPU a guest is shown.
+//!
+//! Nothing here fails: whatever a guest does has a decoding, and the rarest one is "undefined instruction".
+
+pub mod access;
+pub mod id_registers;
+pub mod inject;
+pub mod memory_fault;
+pub mod syndrome;
+pub mod sysreg;
+
+pub use access::Access;
+pub use memory_fault::{FaultKind, MemoryFault};
+pub use syndrome::{Esr, Exit, SysRegAccess, Wfx};
