@@ -1,1 +1,151 @@
-//! To be written.
+//! What a guest can ask for with `hvc`: decoding, and the answers that need nothing but the question.
+//!
+//! `hvc #0` is the SMC Calling Convention (Arm DEN0028): w0 names the function, and each owner's range of names is
+//! one module, which alone knows the calls in it. `hvc #1` and `hvc #2` are the snapshot calls without a convention.
+//! Every other immediate and every name that nobody owns answers NOT_SUPPORTED.
+
+pub mod architecture;
+pub mod function;
+pub mod psci;
+pub mod vendor;
+
+pub use function::{FunctionId, Owner, Results};
+pub use vendor::Snapshot;
+
+use crate::trap::access::GeneralRegisters;
+
+/// Return codes of SMCCC (DEN0028, "Return codes") and of the snapshot calls, for x0.
+pub mod error {
+    /// There is no such function.
+    pub const NOT_SUPPORTED: i64 = -1;
+    /// An argument is outside what the function takes.
+    pub const INVALID_PARAMETER: i64 = -3;
+    /// There is no snapshot with that id.
+    pub const NOT_FOUND: i64 = -4;
+    /// The memory for it could not be had.
+    pub const NO_MEMORY: i64 = -5;
+}
+
+/// A decoded `hvc`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// `hvc #1`: take a checkpoint. No register changes.
+    BareCheckpoint,
+    /// `hvc #2`: go back to the snapshot that x0 names. No register changes unless it succeeds.
+    BareRestore(Which),
+    /// A snapshot call by SMCCC.
+    Snapshot(Snapshot),
+    /// A power call.
+    Psci(psci::Call),
+    /// The answer needed the question only: versions, UID, features, and everything that is not supported.
+    Answered(Results),
+}
+
+/// The snapshot that a restore names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The newest that exists (all ones in the register).
+    Latest,
+    /// This one, if it exists.
+    Id(u64),
+}
+
+impl Which {
+    #[inline]
+    const fn from_register(x: u64) -> Self {
+        if x == u64::MAX {
+            Self::Latest
+        } else {
+            Self::Id(x)
+        }
+    }
+}
+
+impl Call {
+    /// Decodes `hvc #immediate` with the registers `x`. An `smc` that the VM answers is `hvc #0`.
+    #[inline]
+    pub fn decode(immediate: u16, x: &GeneralRegisters) -> Self {
+        match immediate {
+            0 => Self::decode_smccc(x),
+            1 => Self::BareCheckpoint,
+            2 => Self::BareRestore(Which::from_register(x[0])),
+            _ => Self::Answered(Results::NOT_SUPPORTED),
+        }
+    }
+
+    fn decode_smccc(x: &GeneralRegisters) -> Self {
+        let function = FunctionId(x[0] as u32);
+        let arguments = function.arguments(x);
+        let call = match function.owner() {
+            Some(Owner::Architecture) => architecture::decode(function, arguments),
+            Some(Owner::StandardSecure) => psci::decode(function, arguments),
+            Some(Owner::VendorHypervisor) => vendor::decode(function, arguments),
+            Some(Owner::Other) | None => None,
+        };
+        call.unwrap_or(Self::Answered(Results::NOT_SUPPORTED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn smccc(arguments: &[u64]) -> Call {
+        let mut x = [0xdead_0000_dead; 31];
+        x[..arguments.len()].copy_from_slice(arguments);
+        Call::decode(0, &x)
+    }
+
+    const UNKNOWN: Call = Call::Answered(Results::NOT_SUPPORTED);
+
+    #[test]
+    fn immediates() {
+        let mut x = [7; 31];
+        assert_eq!(Call::decode(1, &x), Call::BareCheckpoint);
+        assert_eq!(Call::decode(2, &x), Call::BareRestore(Which::Id(7)));
+        x[0] = u64::MAX;
+        assert_eq!(Call::decode(2, &x), Call::BareRestore(Which::Latest));
+        x[0] = 0x8400_0008;
+        for immediate in [3, 4, 0xff, 0x4242, 0xffff] {
+            assert_eq!(Call::decode(immediate, &x), UNKNOWN);
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_owns_are_not_supported() {
+        for function in [
+            0,           // the range of yielding calls
+            0x0600_0001, // a yielding call in our range
+            0x8100_0000, // CPU services
+            0x8500_0020, // PV_TIME_FEATURES
+            0xc500_0020, // its 64-bit name
+            0x8400_0050, // TRNG_VERSION
+            0x8600_0000, // KVM's features
+            0x8600_0001, // a snapshot call by a 32-bit name
+            0xc600_ff01, // the UID by a 64-bit name
+            0xbf00_ff01, // Trusted OS
+            0xffff_ffff,
+        ] {
+            assert_eq!(smccc(&[function]), UNKNOWN, "{function:#x}");
+        }
+    }
+
+    #[test]
+    fn the_name_is_w0() {
+        assert_eq!(
+            smccc(&[0xffff_ffff_8400_0008]),
+            Call::Psci(psci::Call::SystemOff)
+        );
+    }
+
+    #[test]
+    fn results_leave_other_registers_alone() {
+        let mut x = [9; 31];
+        Results::error(error::NOT_FOUND).write_to(&mut x);
+        assert_eq!((x[0] as i64, &x[1..]), (-4, &[9; 30][..]));
+        Results::of([1, 2, 3, 4]).write_to(&mut x);
+        assert_eq!((&x[..4], &x[4..]), (&[1, 2, 3, 4][..], &[9; 27][..]));
+        Results::of([5, 0]).write_to(&mut x);
+        assert_eq!(x[..5], [5, 0, 3, 4, 9]);
+    }
+}

@@ -99,8 +99,6 @@ impl GuestException {
         if fault.fetch {
             Self::InstructionAbort { far, walk_level }
         } else {
-            // `fault.write` asks what stage 2 must permit; WnR says what the instruction did. They differ on walks
-            // only, where the abort is reported as the walk's read.
             Self::DataAbort {
                 far,
                 write: fault.write,
@@ -159,8 +157,12 @@ impl Origin {
         }
     }
 
-    fn is_el0(self) -> bool {
-        matches!(self, Self::El0Aarch64 | Self::El0Aarch32)
+    /// EC says whether the exception level changes.
+    fn class(self, lower: u8, same: u8) -> u8 {
+        match self {
+            Self::El0Aarch64 | Self::El0Aarch32 => lower,
+            Self::El1Sp0 | Self::El1Sp1 => same,
+        }
     }
 }
 
@@ -187,20 +189,15 @@ fn syndrome(exception: GuestException, origin: Origin) -> (u64, Option<u64>) {
             cache_op,
             walk_level,
         } => {
-            let ec = if origin.is_el0() {
-                Esr::EC_DATA_ABORT_LOWER
-            } else {
-                Esr::EC_DATA_ABORT_SAME
-            };
+            let ec = origin.class(Esr::EC_DATA_ABORT_LOWER, Esr::EC_DATA_ABORT_SAME);
             let iss = set(far.is_none(), FNV) | set(cache_op, CM) | set(write || cache_op, WNR);
             (class(ec) | iss | status(walk_level), far)
         }
         GuestException::InstructionAbort { far, walk_level } => {
-            let ec = if origin.is_el0() {
-                Esr::EC_INSTRUCTION_ABORT_LOWER
-            } else {
-                Esr::EC_INSTRUCTION_ABORT_SAME
-            };
+            let ec = origin.class(
+                Esr::EC_INSTRUCTION_ABORT_LOWER,
+                Esr::EC_INSTRUCTION_ABORT_SAME,
+            );
             (
                 class(ec) | set(far.is_none(), FNV) | status(walk_level),
                 far,

@@ -1,0 +1,56 @@
+//! Arm architecture calls, 0x8000_0000 and on (Arm DEN0028, "Arm Architecture Calls").
+
+use super::{Call, FunctionId, Results};
+
+/// SMCCC_VERSION.
+pub const VERSION: FunctionId = FunctionId(0x8000_0000);
+/// SMCCC_ARCH_FEATURES.
+pub const ARCH_FEATURES: FunctionId = FunctionId(0x8000_0001);
+
+/// 1.2: the first version that promises what Avisor does, x4-x17 preserved by every call. Later ones speak of SVE and
+/// SME state, which a VM does not have.
+const SMCCC_VERSION: u64 = 0x1_0002;
+
+/// SOC_ID and the workarounds for speculation have no service here: the first would name a board, the second would
+/// promise what only the firmware can keep.
+pub(super) fn decode(function: FunctionId, [asked, ..]: [u64; 3]) -> Option<Call> {
+    match function {
+        VERSION => Some(Call::Answered(Results::of([SMCCC_VERSION]))),
+        ARCH_FEATURES => match FunctionId(asked as u32) {
+            VERSION | ARCH_FEATURES => Some(Call::Answered(Results::SUCCESS)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hvc::tests::smccc;
+    use crate::hvc::{Call, Results};
+
+    #[test]
+    fn version_and_features() {
+        assert_eq!(
+            smccc(&[0x8000_0000]),
+            Call::Answered(Results::of([0x1_0002]))
+        );
+        for (asked, answer) in [
+            (0x8000_0000, Results::SUCCESS),
+            (0x5555_0000_8000_0001, Results::SUCCESS),
+            (0x8000_0002, Results::NOT_SUPPORTED), // SOC_ID
+            (0x8000_8000, Results::NOT_SUPPORTED), // WORKAROUND_1
+            (0x8400_0000, Results::NOT_SUPPORTED),
+        ] {
+            assert_eq!(
+                smccc(&[0x8000_0001, asked]),
+                Call::Answered(answer),
+                "{asked:#x}"
+            );
+        }
+        assert_eq!(
+            smccc(&[0xc000_0000]),
+            Call::Answered(Results::NOT_SUPPORTED)
+        );
+    }
+}

@@ -1,0 +1,395 @@
+//! The Power State Coordination Interface, version 1.1 (Arm DEN0022): which call it is, and what the VM is to do.
+
+use super::{FunctionId, Results, architecture};
+use crate::addr::Ipa;
+
+/// PSCI_VERSION.
+pub const VERSION: FunctionId = FunctionId(0x8400_0000);
+/// CPU_SUSPEND, 32-bit arguments.
+pub const CPU_SUSPEND: FunctionId = FunctionId(0x8400_0001);
+/// CPU_SUSPEND, 64-bit arguments.
+pub const CPU_SUSPEND_64: FunctionId = FunctionId(0xc400_0001);
+/// CPU_OFF.
+pub const CPU_OFF: FunctionId = FunctionId(0x8400_0002);
+/// CPU_ON, 32-bit arguments.
+pub const CPU_ON: FunctionId = FunctionId(0x8400_0003);
+/// CPU_ON, 64-bit arguments.
+pub const CPU_ON_64: FunctionId = FunctionId(0xc400_0003);
+/// AFFINITY_INFO, 32-bit arguments.
+pub const AFFINITY_INFO: FunctionId = FunctionId(0x8400_0004);
+/// AFFINITY_INFO, 64-bit arguments.
+pub const AFFINITY_INFO_64: FunctionId = FunctionId(0xc400_0004);
+/// MIGRATE_INFO_TYPE.
+pub const MIGRATE_INFO_TYPE: FunctionId = FunctionId(0x8400_0006);
+/// SYSTEM_OFF.
+pub const SYSTEM_OFF: FunctionId = FunctionId(0x8400_0008);
+/// SYSTEM_RESET.
+pub const SYSTEM_RESET: FunctionId = FunctionId(0x8400_0009);
+/// PSCI_FEATURES.
+pub const FEATURES: FunctionId = FunctionId(0x8400_000a);
+/// SYSTEM_RESET2, 32-bit arguments.
+pub const SYSTEM_RESET2: FunctionId = FunctionId(0x8400_0012);
+/// SYSTEM_RESET2, 64-bit arguments.
+pub const SYSTEM_RESET2_64: FunctionId = FunctionId(0xc400_0012);
+
+/// Return codes (DEN0022, "Return error codes").
+pub mod error {
+    /// There is no such function.
+    pub const NOT_SUPPORTED: i64 = -1;
+    /// An argument is outside what the function takes: no such CPU, reserved bits.
+    pub const INVALID_PARAMETERS: i64 = -2;
+    /// CPU_ON of a CPU that runs.
+    pub const ALREADY_ON: i64 = -4;
+    /// CPU_ON of a CPU that is being started.
+    pub const ON_PENDING: i64 = -5;
+    /// CPU_ON at an address where no code can be.
+    pub const INVALID_ADDRESS: i64 = -9;
+}
+
+/// PSCI 1.1: SYSTEM_RESET2 is what it adds to 1.0.
+const PSCI_VERSION: u64 = 0x1_0001;
+/// MIGRATE_INFO_TYPE: no Trusted OS, or one that need not migrate.
+const MIGRATION_NOT_REQUIRED: u64 = 2;
+
+/// A power call. Arguments are the guest's, 32-bit ones widened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// Wait for an interrupt in a power state.
+    CpuSuspend {
+        /// The power state.
+        state: u32,
+    },
+    /// The calling CPU stops.
+    CpuOff,
+    /// Another CPU starts.
+    CpuOn {
+        /// Its MPIDR affinity fields.
+        target: u64,
+        /// Where, at EL1 with its MMU off.
+        entry: Ipa,
+        /// Its x0.
+        context: u64,
+    },
+    /// Whether CPUs are on.
+    AffinityInfo {
+        /// MPIDR affinity fields.
+        target: u64,
+        /// The fields below this one (0-3) do not count.
+        lowest_level: u64,
+    },
+    /// The VM stops.
+    SystemOff,
+    /// The VM starts again.
+    SystemReset,
+    /// The VM starts again in a way that can be chosen.
+    SystemReset2 {
+        /// 0: warm; bit 31: a vendor's own.
+        kind: u32,
+    },
+}
+
+pub(super) fn decode(
+    function: FunctionId,
+    [first, second, third]: [u64; 3],
+) -> Option<super::Call> {
+    let answered = |value| Some(super::Call::Answered(Results::of([value])));
+    Some(super::Call::Psci(match function {
+        CPU_SUSPEND | CPU_SUSPEND_64 => Call::CpuSuspend {
+            state: first as u32,
+        },
+        CPU_OFF => Call::CpuOff,
+        CPU_ON | CPU_ON_64 => Call::CpuOn {
+            target: first,
+            entry: Ipa(second),
+            context: third,
+        },
+        AFFINITY_INFO | AFFINITY_INFO_64 => Call::AffinityInfo {
+            target: first,
+            lowest_level: second,
+        },
+        SYSTEM_OFF => Call::SystemOff,
+        SYSTEM_RESET => Call::SystemReset,
+        SYSTEM_RESET2 | SYSTEM_RESET2_64 => Call::SystemReset2 { kind: first as u32 },
+        VERSION => return answered(PSCI_VERSION),
+        MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
+        // For every function here the feature flags are 0; for CPU_SUSPEND that says: original format of the power
+        // state, no OS-initiated mode. SMCCC_VERSION is asked after to learn whether there is more than SMCCC 1.0.
+        FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
+        _ => return None,
+    }))
+}
+
+/// Whether PSCI_FEATURES knows it.
+fn is_function(id: FunctionId) -> bool {
+    id == architecture::VERSION
+        || id == FEATURES
+        || id.owner() == Some(super::Owner::StandardSecure) && decode(id, [0; 3]).is_some()
+}
+
+/// Where a CPU of the VM is between off and on, as AFFINITY_INFO says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PowerState {
+    /// It runs, or waits in WFI or CPU_SUSPEND.
+    On = 0,
+    /// It was never started, or stopped by CPU_OFF.
+    Off = 1,
+    /// CPU_ON was accepted, and it does not run yet.
+    OnPending = 2,
+}
+
+/// What a power call must know of the VM.
+pub trait Machine {
+    /// The affinity fields of each CPU's MPIDR and its state. With one vCPU: `[(0, On)]`.
+    fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)>;
+
+    /// Whether a CPU can start there.
+    fn is_ram(&self, entry: Ipa) -> bool;
+}
+
+/// What the VM is to do. A refused call is a [`Action::Return`] like a successful one without effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Nothing: the guest continues with these results.
+    Return(Results),
+    /// The calling CPU waits as in WFI, then continues with SUCCESS.
+    Standby,
+    /// The calling CPU is off from now on. If no other is on, nothing can turn it on again.
+    CpuOff,
+    /// Start this CPU, which is off; then the caller continues with SUCCESS.
+    CpuOn {
+        /// Its MPIDR affinity fields, one of [`Machine::cpus`].
+        target: u64,
+        /// Its first pc, in RAM.
+        entry: Ipa,
+        /// Its x0.
+        context: u64,
+    },
+    /// The VM stops.
+    SystemOff,
+    /// The VM starts again from its image.
+    SystemReset,
+}
+
+impl Call {
+    /// Decides the call. Whatever can be refused is refused here, before anything is touched.
+    pub fn handle(self, machine: &impl Machine) -> Action {
+        let refuse = |code| Action::Return(Results::error(code));
+        match self {
+            Self::CpuSuspend { state } if state & SUSPEND_RESERVED != 0 => {
+                refuse(error::INVALID_PARAMETERS)
+            }
+            // A power-down state may end at once, as if an interrupt had come (DEN0022, CPU_SUSPEND, "Return values"):
+            // so all states are standby, and nothing of the CPU is lost.
+            Self::CpuSuspend { .. } => Action::Standby,
+            Self::CpuOff => Action::CpuOff,
+            Self::CpuOn {
+                target,
+                entry,
+                context,
+            } => match machine.cpus().find(|(affinity, _)| *affinity == target) {
+                None => refuse(error::INVALID_PARAMETERS),
+                Some((_, PowerState::On)) => refuse(error::ALREADY_ON),
+                Some((_, PowerState::OnPending)) => refuse(error::ON_PENDING),
+                Some((_, PowerState::Off)) if entry.0 & 3 != 0 || !machine.is_ram(entry) => {
+                    refuse(error::INVALID_ADDRESS)
+                }
+                Some((_, PowerState::Off)) => Action::CpuOn {
+                    target,
+                    entry,
+                    context,
+                },
+            },
+            Self::AffinityInfo {
+                target,
+                lowest_level,
+            } => Action::Return(affinity_info(target, lowest_level, machine)),
+            Self::SystemOff => Action::SystemOff,
+            Self::SystemReset
+            | Self::SystemReset2 {
+                kind: SYSTEM_WARM_RESET,
+            } => Action::SystemReset,
+            Self::SystemReset2 { .. } => refuse(error::INVALID_PARAMETERS),
+        }
+    }
+}
+
+/// The bits of CPU_SUSPEND's power state that must be zero in its original format.
+const SUSPEND_RESERVED: u32 = 0xfcfe_0000;
+/// The one architectural reset type of SYSTEM_RESET2.
+const SYSTEM_WARM_RESET: u32 = 0;
+
+/// A group of CPUs is on if one of them is, off if all are.
+fn affinity_info(target: u64, lowest_level: u64, machine: &impl Machine) -> Results {
+    /// Bit of MPIDR_EL1 where affinity field 0, 1, 2, 3 begins.
+    const FIELDS: [u32; 4] = [0, 8, 16, 32];
+    let group = match FIELDS.get(lowest_level as usize) {
+        Some(shift) if lowest_level <= 3 => u64::MAX << shift,
+        _ => return Results::error(error::INVALID_PARAMETERS),
+    };
+    let states = machine
+        .cpus()
+        .filter(|(affinity, _)| affinity & group == target & group)
+        .map(|(_, s)| s);
+    let state = states.min_by_key(|state| match state {
+        PowerState::On => 0,
+        PowerState::OnPending => 1,
+        PowerState::Off => 2,
+    });
+    state.map_or(Results::error(error::INVALID_PARAMETERS), |state| {
+        Results::of([state as u64])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hvc::tests::smccc;
+    use PowerState::{Off, On, OnPending};
+
+    struct Vm(&'static [(u64, PowerState)]);
+
+    impl Machine for Vm {
+        fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)> {
+            self.0.iter().copied()
+        }
+
+        fn is_ram(&self, entry: Ipa) -> bool {
+            (0x4000_0000..0x4800_0000).contains(&entry.0)
+        }
+    }
+
+    const ONE: Vm = Vm(&[(0, On)]);
+    const FOUR: Vm = Vm(&[(0, On), (1, Off), (2, OnPending), (0x100, Off)]);
+
+    fn act(vm: &Vm, arguments: &[u64]) -> Action {
+        match smccc(arguments) {
+            super::super::Call::Psci(call) => call.handle(vm),
+            super::super::Call::Answered(results) => Action::Return(results),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn value(vm: &Vm, arguments: &[u64]) -> i64 {
+        match act(vm, arguments) {
+            Action::Return(results) => results.as_slice()[0] as i64,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn versions_and_features() {
+        assert_eq!(value(&ONE, &[0x8400_0000]), 0x1_0001);
+        assert_eq!(value(&ONE, &[0x8400_0006]), 2);
+        for known in [
+            0x8000_0000,
+            0x8400_0000,
+            0x8400_0001,
+            0xc400_0001,
+            0x8400_0002,
+            0x8400_0003,
+            0xc400_0003,
+            0x8400_0004,
+            0xc400_0004,
+            0x8400_0006,
+            0x8400_0008,
+            0x8400_0009,
+            0x8400_000a,
+            0x8400_0012,
+            0xc400_0012,
+        ] {
+            assert_eq!(value(&ONE, &[0x8400_000a, known]), 0, "{known:#x}");
+        }
+        for unknown in [
+            0x8400_0005,
+            0x8400_0007,
+            0xc400_0008,
+            0x8400_000c,
+            0x8400_000e,
+            0x8000_0001,
+            0xc600_0001,
+            0,
+        ] {
+            assert_eq!(value(&ONE, &[0x8400_000a, unknown]), -1, "{unknown:#x}");
+            if unknown >> 24 & 0x3f == 4 {
+                assert_eq!(value(&ONE, &[unknown]), -1, "{unknown:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn with_one_vcpu_every_cpu_on_is_refused() {
+        for (target, code) in [(0, -4), (1, -2), (0x100, -2), (1 << 32, -2), (u64::MAX, -2)] {
+            assert_eq!(
+                value(&ONE, &[0xc400_0003, target, 0x4008_0000, 0]),
+                code,
+                "{target:#x}"
+            );
+        }
+        // By the 32-bit name the upper halves do not count.
+        assert_eq!(value(&ONE, &[0x8400_0003, 1 << 32, 0x4008_0000, 0]), -4);
+        assert_eq!(act(&ONE, &[0x8400_0002]), Action::CpuOff);
+    }
+
+    #[test]
+    fn cpu_on() {
+        let entry = 0x4008_0000;
+        for (target, entry, code) in [
+            (0, entry, -4),
+            (2, entry, -5),
+            (3, entry, -2),
+            (1, 0, -9),
+            (1, entry + 2, -9),
+            (1, 0x4800_0000, -9),
+        ] {
+            assert_eq!(
+                value(&FOUR, &[0xc400_0003, target, entry, 0]),
+                code,
+                "{target} {entry:#x}"
+            );
+        }
+        let on = Action::CpuOn {
+            target: 0x100,
+            entry: Ipa(entry),
+            context: 7 << 40,
+        };
+        assert_eq!(act(&FOUR, &[0xc400_0003, 0x100, entry, 7 << 40]), on);
+    }
+
+    #[test]
+    fn affinity_info_of_cpus_and_groups() {
+        for (target, level, expected) in [
+            (0, 0, 0),
+            (1, 0, 1),
+            (2, 0, 2),
+            (3, 0, -2),
+            (0x0ff, 1, 0),
+            (0x100, 1, 1),
+            (0x200, 1, -2),
+            (0x300, 2, 0),
+            (0, 3, 0),
+            (0, 4, -2),
+            (0, 1 << 40, -2),
+        ] {
+            assert_eq!(
+                value(&FOUR, &[0xc400_0004, target, level]),
+                expected,
+                "{target:#x} {level}"
+            );
+        }
+    }
+
+    #[test]
+    fn suspend_off_and_reset() {
+        assert_eq!(
+            act(&ONE, &[0xc400_0001, 0x0001_0000, 0x4008_0000, 0]),
+            Action::Standby
+        );
+        assert_eq!(act(&ONE, &[0x8400_0001, 0]), Action::Standby);
+        assert_eq!(value(&ONE, &[0x8400_0001, 1 << 31]), -2);
+        assert_eq!(act(&ONE, &[0x8400_0008]), Action::SystemOff);
+        assert_eq!(act(&ONE, &[0x8400_0009]), Action::SystemReset);
+        assert_eq!(act(&ONE, &[0xc400_0012, 0, 5]), Action::SystemReset);
+        assert_eq!(value(&ONE, &[0x8400_0012, 1]), -2);
+        assert_eq!(value(&ONE, &[0x8400_0012, 1 << 31]), -2);
+    }
+}
