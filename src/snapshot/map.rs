@@ -1,0 +1,388 @@
+//! Page maps: which frame holds each page of the guest's RAM, at one moment.
+//!
+//! A map is a persistent radix tree with eight entries to a node. Level 0 nodes hold frames, the others hold nodes
+//! of the level below; 0 is a page (or a whole subtree) that was never touched and reads as zeros. A level 2 node
+//! spans a 2 MiB block.
+//!
+//! ```text
+//! level 2 (512 pages)        [ a b . . . . . . ]          a map is the id of its root;
+//!                              |  \                        two maps that share a node agree on its pages
+//! level 1 (64 pages)   [ c . . . ]  [ run: frames 4096.. ]
+//!                        |
+//! level 0 (8 pages)    [ f7 f8 . f12 ... ]
+//! ```
+//!
+//! A **run** is the short form of a node whose pages lie in consecutive frames: a flag and the first frame. RAM starts as
+//! runs of a block; a run is written out, one level at a time, when the way to a changed page leads through it. That changes its form,
+//! not what it says, so it is done in place even when several maps share it.
+//!
+//! [`set`](Memory::set) changes a map that one owner holds. Nodes that nobody else holds change in place; any other
+//! is copied first, and its children are then held once more. So a map that a snapshot holds never changes, and
+//! a change costs the nodes on the way from the root, once between two snapshots.
+
+use super::frames::{Frame, Frames, NoMemory};
+use super::nodes::{self, Node, NodeId, Nodes};
+use super::seam::{Machine, Page};
+use crate::addr::BLOCK_PAGES;
+
+/// Entries of a node.
+const FANOUT: usize = 8;
+/// log2 of the entries.
+const BITS: u32 = 3;
+/// The level whose nodes span a block.
+const BLOCK_LEVEL: u32 = 2;
+/// In a node's first word: the node is a run, the rest of the word is its first frame.
+const RUN: u32 = 1 << 31;
+
+/// Pages that a node of `level` spans.
+const fn span(level: u32) -> u32 {
+    1 << (BITS * (level + 1))
+}
+
+/// Index of the entry for `page` in a node of `level`.
+const fn index(page: Page, level: u32) -> usize {
+    (page >> (BITS * level)) as usize % FANOUT
+}
+
+/// Level of the root of a map of `pages` pages: the smallest that spans them all, and no less than a block.
+pub fn root_level(pages: u32) -> u32 {
+    let mut level = BLOCK_LEVEL;
+    while u64::from(span(level)) < u64::from(pages) {
+        level += 1;
+    }
+    level
+}
+
+/// The most nodes that a map of `pages` pages can have.
+pub fn most_nodes(pages: u32) -> u32 {
+    (0..=root_level(pages))
+        .map(|level| pages.div_ceil(span(level)))
+        .sum()
+}
+
+/// A node written as a run.
+fn run(first: Frame) -> Node {
+    [RUN | first.0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+fn run_start(node: &Node) -> Option<Frame> {
+    (node[0] & RUN != 0).then_some(Frame(node[0] & !RUN))
+}
+
+/// A VM's share of memory: its frames, and the nodes in them.
+pub struct Memory {
+    /// Who holds each frame.
+    pub frames: Frames,
+    /// The nodes.
+    pub nodes: Nodes,
+}
+
+impl Memory {
+    fn alloc<M: Machine>(&mut self, m: &mut M, node: &Node) -> Result<NodeId, NoMemory> {
+        self.nodes.alloc(m, &mut self.frames, node)
+    }
+
+    /// The frame of `page` in the map `root`.
+    pub fn get<M: Machine>(&self, m: &M, root: NodeId, level: u32, page: Page) -> Option<Frame> {
+        let mut node = root;
+        for level in (0..=level).rev() {
+            if node.is_none() {
+                return None;
+            }
+            let words = nodes::read(m, node);
+            if let Some(first) = run_start(words) {
+                return Some(Frame(first.0 + page % span(level)));
+            }
+            node = NodeId(words[index(page, level)]);
+        }
+        Frame::from_entry(node.0)
+    }
+
+    /// Whether no other map holds the frame of `page` in `root`; nor, if it is a run, any frame of that run.
+    pub fn is_exclusive<M: Machine>(&self, m: &M, root: NodeId, level: u32, page: Page) -> bool {
+        self.is_exclusive_below(m, root, level, page, 1)
+    }
+
+    /// The same where the root may be held `root_holders` times.
+    fn is_exclusive_below<M: Machine>(
+        &self,
+        m: &M,
+        root: NodeId,
+        level: u32,
+        page: Page,
+        root_holders: u32,
+    ) -> bool {
+        let mut node = root;
+        let mut allowed = root_holders;
+        for level in (0..=level).rev() {
+            if node.is_none() || nodes::holders(m, node) > allowed {
+                return false;
+            }
+            let words = nodes::read(m, node);
+            if run_start(words).is_some() {
+                return true;
+            }
+            node = NodeId(words[index(page, level)]);
+            allowed = 1;
+        }
+        node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
+    }
+
+    /// Makes `page` of the map `root` the given frame, whose hold passes to the map. Returns the new root; the caller's hold on the old
+    /// one has passed to it. On an error the map is as it was, though perhaps with nodes of its own where it shared them: `root` is
+    /// updated in every case.
+    #[inline]
+    pub fn set<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+        frame: Frame,
+    ) -> Result<(), NoMemory> {
+        *root = self.own(m, *root, level)?;
+        let mut node = *root;
+        for level in (1..=level).rev() {
+            node = self.own_child(m, node, level, page)?;
+        }
+        let entry = &mut nodes::write(m, node)[index(page, 0)];
+        let old = core::mem::replace(entry, frame.0);
+        if old != 0 {
+            self.frames.drop(Frame(old));
+        }
+        Ok(())
+    }
+
+    /// Makes the block of `page`, of which the map `root` has nothing yet, a run that starts at `first`.
+    pub fn set_block<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+        first: Frame,
+    ) -> Result<(), NoMemory> {
+        let block = self.alloc(m, &run(first))?;
+        let placed = self.place_block(m, root, level, page, block);
+        if placed.is_err() {
+            self.nodes.release(m, &mut self.frames, block);
+        }
+        placed
+    }
+
+    fn place_block<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+        block: NodeId,
+    ) -> Result<(), NoMemory> {
+        if level == BLOCK_LEVEL {
+            debug_assert!(root.is_none());
+            *root = block;
+            return Ok(());
+        }
+        *root = self.own(m, *root, level)?;
+        let mut node = *root;
+        for level in (BLOCK_LEVEL + 2..=level).rev() {
+            node = self.own_child(m, node, level, page)?;
+        }
+        let entry = &mut nodes::write(m, node)[index(page, BLOCK_LEVEL + 1)];
+        debug_assert_eq!(*entry, 0);
+        *entry = block.0;
+        Ok(())
+    }
+
+    /// The child on the way to `page`, made the parent's own; `level` is the parent's.
+    #[inline]
+    fn own_child<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+        page: Page,
+    ) -> Result<NodeId, NoMemory> {
+        let i = index(page, level);
+        let child = NodeId(nodes::read(m, node)[i]);
+        let owned = self.own(m, child, level - 1)?;
+        if owned != child {
+            nodes::write(m, node)[i] = owned.0;
+        }
+        Ok(owned)
+    }
+
+    /// The same node, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
+    #[inline]
+    fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
+        if node.is_none() {
+            return self.alloc(m, &[0; FANOUT]);
+        }
+        if let Some(first) = run_start(nodes::read(m, node)) {
+            self.write_out(m, node, level, first)?;
+        }
+        if nodes::holders(m, node) == 1 {
+            return Ok(node);
+        }
+        self.copy_node(m, node, level)
+    }
+
+    fn copy_node<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+    ) -> Result<NodeId, NoMemory> {
+        let words = *nodes::read(m, node);
+        let copy = self.alloc(m, &words)?;
+        for entry in words {
+            match (entry, level) {
+                (0, _) => {}
+                (frame, 0) => self.frames.hold(Frame(frame)),
+                (child, _) => nodes::hold(m, NodeId(child)),
+            }
+        }
+        nodes::unhold(m, node);
+        Ok(copy)
+    }
+
+    /// Turns the run `node` into its long form, in place.
+    fn write_out<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+        first: Frame,
+    ) -> Result<(), NoMemory> {
+        let mut words: Node = [0; FANOUT];
+        let step = span(level) / FANOUT as u32;
+        for i in 0..FANOUT {
+            let start = Frame(first.0 + i as u32 * step);
+            if level == 0 {
+                self.frames.hold_first(start);
+                words[i] = start.0;
+                continue;
+            }
+            match self.alloc(m, &run(start)) {
+                Ok(child) => words[i] = child.0,
+                Err(error) => {
+                    for &child in &words[..i] {
+                        self.nodes.release(m, &mut self.frames, NodeId(child));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        *nodes::write(m, node) = words;
+        Ok(())
+    }
+
+    /// Lets go of a map (or of a part of one: a node of `level`): what nobody else holds is freed.
+    pub fn drop_map<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) {
+        if node.is_none() || nodes::unhold(m, node) != 0 {
+            return;
+        }
+        let words = *nodes::read(m, node);
+        if let Some(first) = run_start(&words) {
+            self.release_run(first, level);
+        } else {
+            for entry in words.into_iter().filter(|&entry| entry != 0) {
+                if level == 0 {
+                    self.frames.drop(Frame(entry));
+                } else {
+                    self.drop_map(m, NodeId(entry), level - 1);
+                }
+            }
+        }
+        self.nodes.release(m, &mut self.frames, node);
+    }
+
+    fn release_run(&mut self, first: Frame, level: u32) {
+        if level == BLOCK_LEVEL {
+            return self.frames.release_block(first);
+        }
+        for frame in first.0..first.0 + span(level) {
+            self.frames.release(Frame(frame));
+        }
+    }
+
+    /// Pages that would be freed with the map (or part) `node` if one of its holders let go, out of `holders`.
+    pub fn exclusive_pages<M: Machine>(&self, m: &M, node: NodeId, level: u32) -> u32 {
+        if node.is_none() || nodes::holders(m, node) > 1 {
+            return 0;
+        }
+        let words = nodes::read(m, node);
+        if run_start(words).is_some() {
+            return span(level);
+        }
+        let entries = words.iter().filter(|&&entry| entry != 0);
+        if level == 0 {
+            return entries
+                .filter(|&&frame| self.frames.holders(Frame(frame)) == 1)
+                .count() as u32;
+        }
+        entries
+            .map(|&child| self.exclusive_pages(m, NodeId(child), level - 1))
+            .sum()
+    }
+
+    /// Whether the frame of `page` is held by `root` alone, which itself has two holders: the running VM and a snapshot.
+    pub fn is_exclusive_to_shared_root<M: Machine>(
+        &self,
+        m: &M,
+        root: NodeId,
+        level: u32,
+        page: Page,
+    ) -> bool {
+        self.is_exclusive_below(m, root, level, page, 2)
+    }
+
+    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level` that start at `page`. Subtrees that they
+    /// share are skipped, so the cost is that of the difference.
+    pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
+        if from == to {
+            return;
+        }
+        let old = self.words_or_absent(m, from);
+        let new = self.words_or_absent(m, to);
+        if level == BLOCK_LEVEL && (to.is_none() || run_start(&new).is_some()) {
+            return m.set_block(page, run_start(&new));
+        }
+        if run_start(&old).is_some() || run_start(&new).is_some() {
+            return self.remap_one_by_one(m, from, to, level, page);
+        }
+        for i in (0..FANOUT).filter(|&i| old[i] != new[i]) {
+            let at = page + i as u32 * (span(level) / FANOUT as u32);
+            if level == 0 {
+                m.set_page(at, Frame::from_entry(new[i]));
+            } else {
+                self.remap(m, NodeId(old[i]), NodeId(new[i]), level - 1, at);
+            }
+        }
+    }
+
+    fn words_or_absent<M: Machine>(&self, m: &M, node: NodeId) -> Node {
+        if node.is_none() {
+            [0; FANOUT]
+        } else {
+            *nodes::read(m, node)
+        }
+    }
+
+    /// One of the two is a run, of a block at the most.
+    fn remap_one_by_one<M: Machine>(
+        &self,
+        m: &mut M,
+        from: NodeId,
+        to: NodeId,
+        level: u32,
+        page: Page,
+    ) {
+        for at in page..page + span(level).min(BLOCK_PAGES) {
+            let frame = self.get(m, to, level, at);
+            if frame != self.get(m, from, level, at) {
+                m.set_page(at, frame);
+            }
+        }
+    }
+}

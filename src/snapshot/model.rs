@@ -1,0 +1,236 @@
+//! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules, a register.
+
+use super::frames::Frame;
+use super::seam::{Machine, Mapping, Page, Words};
+use crate::addr::BLOCK_PAGES;
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::vec;
+use std::vec::Vec;
+
+/// What a frame holds before anybody writes to it: no guest may ever see it.
+const STALE: u64 = 0xdead;
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Block {
+    Absent,
+    Whole { first: u32, write: bool },
+    Divided,
+}
+
+pub struct ModelMachine {
+    contents: Vec<u64>,
+    words: HashMap<u32, Box<Words>>,
+    blocks: Vec<Block>,
+    /// Of divided blocks: frame and whether it is writable; frame 0: absent.
+    pages: Vec<(u32, bool)>,
+    remapping: bool,
+    /// Pages were protected, and other cores may not know yet.
+    unflushed: bool,
+    pub register: u32,
+    pub copies: u32,
+}
+
+impl ModelMachine {
+    pub fn new(pages: u32, span: u32) -> Self {
+        Self {
+            contents: vec![STALE; span as usize],
+            words: HashMap::new(),
+            blocks: vec![Block::Absent; pages.div_ceil(BLOCK_PAGES) as usize],
+            pages: vec![(0, false); pages as usize],
+            remapping: false,
+            unflushed: false,
+            register: 0,
+            copies: 0,
+        }
+    }
+
+    /// The frame that a load of the guest reaches.
+    pub fn readable(&self, page: Page) -> Option<u32> {
+        assert!(!self.remapping && !self.unflushed);
+        match self.blocks[(page / BLOCK_PAGES) as usize] {
+            Block::Absent => None,
+            Block::Whole { first, .. } => Some(first + page % BLOCK_PAGES),
+            Block::Divided => Some(self.pages[page as usize].0).filter(|&frame| frame != 0),
+        }
+    }
+
+    pub fn load(&self, page: Page) -> Option<u64> {
+        let value = self.contents[self.readable(page)? as usize];
+        assert_ne!(value, STALE, "the guest sees what was in RAM before");
+        Some(value)
+    }
+
+    /// Whether the store was permitted.
+    pub fn store(&mut self, page: Page, value: u64) -> bool {
+        let writable = match self.blocks[(page / BLOCK_PAGES) as usize] {
+            Block::Absent => false,
+            Block::Whole { write, .. } => write,
+            Block::Divided => self.pages[page as usize].1,
+        };
+        if writable {
+            let frame = self.readable(page).unwrap();
+            self.contents[frame as usize] = value;
+        }
+        writable
+    }
+
+    fn block(&mut self, page: Page) -> &mut Block {
+        &mut self.blocks[(page / BLOCK_PAGES) as usize]
+    }
+
+    fn divide(&mut self, page: Page) {
+        let start = page / BLOCK_PAGES * BLOCK_PAGES;
+        let as_pages = |i: u32, block: Block| match block {
+            Block::Whole { first, write } => (first + i, write),
+            _ => (0, false),
+        };
+        let block = core::mem::replace(self.block(page), Block::Divided);
+        if block != Block::Divided {
+            for i in 0..BLOCK_PAGES {
+                self.pages[(start + i) as usize] = as_pages(i, block);
+            }
+        }
+    }
+}
+
+impl Machine for ModelMachine {
+    fn words(&self, frame: Frame) -> &Words {
+        &self.words[&frame.0]
+    }
+
+    fn words_mut(&mut self, frame: Frame) -> &mut Words {
+        self.contents[frame.0 as usize] = STALE;
+        self.words
+            .entry(frame.0)
+            .or_insert_with(|| Box::new([0xdead_beef; 1024]))
+    }
+
+    fn copy(&mut self, from: Frame, to: Frame) {
+        self.words.remove(&to.0);
+        self.contents[to.0 as usize] = self.contents[from.0 as usize];
+        self.copies += 1;
+    }
+
+    fn zero(&mut self, first: Frame, pages: u32) {
+        for frame in first.0..first.0 + pages {
+            self.words.remove(&frame);
+            self.contents[frame as usize] = 0;
+        }
+    }
+
+    fn mapping(&self, page: Page) -> Mapping {
+        match self.blocks[(page / BLOCK_PAGES) as usize] {
+            Block::Absent => Mapping::AbsentBlock,
+            Block::Whole { write: true, .. } => Mapping::WriteBlock,
+            Block::Whole { first, .. } => Mapping::ReadBlock(Frame(first)),
+            Block::Divided => match self.pages[page as usize] {
+                (0, _) => Mapping::Absent,
+                (_, true) => Mapping::Write,
+                (frame, false) => Mapping::Read(Frame(frame)),
+            },
+        }
+    }
+
+    fn give_page(&mut self, page: Page, frame: Frame) {
+        assert!(matches!(
+            self.mapping(page),
+            Mapping::Read(_) | Mapping::Absent | Mapping::AbsentBlock
+        ));
+        self.divide(page);
+        self.pages[page as usize] = (frame.0, true);
+    }
+
+    fn give_block(&mut self, page: Page, first: Frame) {
+        assert_eq!(
+            (page % BLOCK_PAGES, self.mapping(page)),
+            (0, Mapping::AbsentBlock)
+        );
+        *self.block(page) = Block::Whole {
+            first: first.0,
+            write: true,
+        };
+    }
+
+    fn widen_page(&mut self, page: Page) {
+        assert!(matches!(self.mapping(page), Mapping::Read(_)));
+        self.pages[page as usize].1 = true;
+    }
+
+    fn widen_block(&mut self, page: Page) {
+        let Mapping::ReadBlock(first) = self.mapping(page) else {
+            panic!("{:?}", self.mapping(page))
+        };
+        *self.block(page) = Block::Whole {
+            first: first.0,
+            write: true,
+        };
+    }
+
+    fn split(&mut self, page: Page) {
+        assert!(matches!(self.mapping(page), Mapping::ReadBlock(_)));
+        self.divide(page);
+    }
+
+    fn refresh(&mut self, _: Page) {
+        panic!("this machine's TLB remembers nothing");
+    }
+
+    fn protect_page(&mut self, page: Page) {
+        assert_eq!(self.mapping(page), Mapping::Write);
+        self.pages[page as usize].1 = false;
+        self.unflushed = true;
+    }
+
+    fn protect_block(&mut self, page: Page) {
+        let Block::Whole { first, write: true } = *self.block(page) else {
+            panic!()
+        };
+        *self.block(page) = Block::Whole {
+            first,
+            write: false,
+        };
+        self.unflushed = true;
+    }
+
+    fn end_protect(&mut self) {
+        self.unflushed = false;
+    }
+
+    fn begin_remap(&mut self) {
+        assert!(!self.remapping);
+        self.remapping = true;
+    }
+
+    fn set_page(&mut self, page: Page, frame: Option<Frame>) {
+        assert!(self.remapping);
+        self.divide(page);
+        self.pages[page as usize] = (frame.map_or(0, |frame| frame.0), false);
+    }
+
+    fn set_block(&mut self, page: Page, first: Option<Frame>) {
+        assert!(self.remapping && page % BLOCK_PAGES == 0);
+        *self.block(page) = first.map_or(Block::Absent, |first| Block::Whole {
+            first: first.0,
+            write: false,
+        });
+    }
+
+    fn end_remap(&mut self) {
+        assert!(self.remapping);
+        self.remapping = false;
+    }
+
+    fn state_words(&self) -> usize {
+        400
+    }
+
+    fn save_state(&mut self, frame: Frame, at: usize) -> u64 {
+        self.words_mut(frame)[at + 399] = self.register;
+        u64::from(self.register) << 32 | 7
+    }
+
+    fn load_state(&mut self, frame: Frame, at: usize) {
+        self.register = self.words(frame)[at + 399];
+    }
+}

@@ -1,0 +1,305 @@
+//! Pools: how many snapshots there may be, and which go when memory is short.
+
+use super::map::{self, Memory};
+use super::nodes::{self, NODES_PER_SLAB, NodeId};
+use super::record::{Place, Pool, Record};
+use super::running::FOLD_RESERVE;
+use super::seam::Machine;
+use super::{NoMemory, NotFound, Snapshots, index};
+use crate::addr::PAGE_SIZE;
+use crate::config::{Accounting, PoolPlan};
+
+/// Frames that the second half of a checkpoint may take: one for saved state, one for nodes.
+const COMMIT_FRAMES: u32 = FOLD_RESERVE + 2;
+
+/// The pools of a VM, a list from the oldest to the newest, and the sums over them.
+pub struct Pools {
+    plan: PoolPlan,
+    /// Pages of the VM.
+    pages: u32,
+    /// Snapshots whose saved states share a frame.
+    parts: u32,
+    oldest: NodeId,
+    newest: NodeId,
+    count: u32,
+    snapshots: u32,
+    state_frames: u32,
+}
+
+impl Pools {
+    /// No pools yet.
+    pub(super) fn new(pages: u32, plan: PoolPlan, state_words: usize) -> Self {
+        Self {
+            plan,
+            pages,
+            parts: Place::parts(state_words),
+            oldest: NodeId::NONE,
+            newest: NodeId::NONE,
+            count: 0,
+            snapshots: 0,
+            state_frames: 0,
+        }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn snapshots(&self) -> u32 {
+        self.snapshots
+    }
+
+    pub(super) fn state_frames(&self) -> u32 {
+        self.state_frames
+    }
+
+    /// Frames for the nodes of the running VM and `snapshots` snapshots that share nothing.
+    fn node_frames(&self, snapshots: u64) -> u64 {
+        let each = u64::from(map::most_nodes(self.pages) + index::MOST_NEW_NODES + 1);
+        (each * (snapshots + 1)).div_ceil(u64::from(NODES_PER_SLAB))
+    }
+
+    /// Frames that the running VM and `snapshots` snapshots take at the most, `slabs` being in use for nodes already.
+    ///
+    /// Slabs that are in use stay so as long as any node in them is, but a new one is made only when all are full. So they
+    /// never become more than the nodes of the worst case need, or than they are now.
+    fn worst_case(&self, snapshots: u64, slabs: u32) -> u64 {
+        let nodes = self.node_frames(snapshots).max(u64::from(slabs));
+        let states = snapshots.div_ceil(u64::from(self.parts)) + u64::from(self.count) + 1;
+        u64::from(self.pages) * (snapshots + 1) + nodes + states + u64::from(COMMIT_FRAMES)
+    }
+
+    /// The smallest share that a VM can run in.
+    ///
+    /// With on-demand accounting a single snapshot must fit beside the running VM only as far as it shares everything, for a
+    /// snapshot that stands in the way of a store is freed.
+    pub fn least_share(&self) -> u64 {
+        match self.plan.accounting {
+            Accounting::Reserved => self.worst_case(u64::from(self.plan.capacity), 0),
+            Accounting::OnDemand => self.worst_case(0, 0) + 1,
+        }
+    }
+
+    /// Whether the memory suffices for `pools` pools, `slabs` being in use for nodes. On demand, there is no saying beforehand.
+    fn fit(&self, pools: u32, slabs: u32, memory: &Memory) -> bool {
+        let snapshots = u64::from(pools) * u64::from(self.plan.capacity);
+        self.plan.accounting == Accounting::OnDemand
+            || self.worst_case(snapshots, slabs) <= u64::from(memory.frames.total())
+    }
+
+    /// Pages that are promised to nobody; `present` of the VM's are in use.
+    pub(super) fn spare(&self, memory: &Memory, present: u32) -> u32 {
+        match self.plan.accounting {
+            Accounting::OnDemand => memory.frames.free().saturating_sub(self.pages - present),
+            Accounting::Reserved => {
+                let snapshots = u64::from(self.count) * u64::from(self.plan.capacity);
+                let promised = self.worst_case(snapshots, memory.nodes.slabs());
+                u64::from(memory.frames.total()).saturating_sub(promised) as u32
+            }
+        }
+    }
+
+    /// The newest pool, if it has room.
+    fn with_room<M: Machine>(&self, m: &M) -> Option<(NodeId, Pool)> {
+        let id = self.newest;
+        (!id.is_none())
+            .then(|| (id, Pool::read(m, id)))
+            .filter(|(_, pool)| pool.made < self.plan.capacity)
+    }
+
+    fn push<M: Machine>(
+        &mut self,
+        m: &mut M,
+        memory: &mut Memory,
+    ) -> Result<(NodeId, Pool), NoMemory> {
+        let pool = Pool {
+            older: self.newest,
+            newer: NodeId::NONE,
+            made: 0,
+            live: 0,
+            next_place: 0,
+        };
+        let id = memory.nodes.alloc(m, &mut memory.frames, &pool.to_node())?;
+        self.set_newer(m, self.newest, id);
+        self.newest = id;
+        self.count += 1;
+        let bytes = u64::from(self.plan.capacity) * u64::from(self.pages) * PAGE_SIZE;
+        log::info!("new snapshot pool size: {}MB", bytes >> 20);
+        Ok((id, pool))
+    }
+
+    fn unlink<M: Machine>(&mut self, m: &mut M, memory: &mut Memory, id: NodeId) {
+        let pool = Pool::read(m, id);
+        self.set_newer(m, pool.older, pool.newer);
+        match pool.newer {
+            NodeId::NONE => self.newest = pool.older,
+            newer => {
+                *nodes::write(m, newer) = Pool {
+                    older: pool.older,
+                    ..Pool::read(m, newer)
+                }
+                .to_node()
+            }
+        }
+        memory.nodes.release(m, &mut memory.frames, id);
+        self.count -= 1;
+    }
+
+    /// `newer` follows `pool`, or is the oldest if there is none.
+    fn set_newer<M: Machine>(&mut self, m: &mut M, pool: NodeId, newer: NodeId) {
+        match pool {
+            NodeId::NONE => self.oldest = newer,
+            pool => {
+                *nodes::write(m, pool) = Pool {
+                    newer,
+                    ..Pool::read(m, pool)
+                }
+                .to_node()
+            }
+        }
+    }
+
+    /// A place for one more record and state in `pool`.
+    fn take_place(&mut self, memory: &mut Memory, pool: &mut Pool) -> Result<Place, NoMemory> {
+        let place = if pool.next_place != 0 {
+            let place = Place::from_entry(pool.next_place);
+            memory.frames.hold(place.frame);
+            place
+        } else {
+            let frame = memory.frames.alloc()?;
+            self.state_frames += 1;
+            Place { frame, part: 0 }
+        };
+        let next = Place {
+            part: place.part + 1,
+            ..place
+        };
+        pool.next_place = if next.part < self.parts {
+            next.to_entry()
+        } else {
+            0
+        };
+        Ok(place)
+    }
+
+    fn leave_place(&mut self, memory: &mut Memory, pool: &mut Pool, place: Place) {
+        if memory.frames.holders(place.frame) == 1 {
+            self.state_frames -= 1;
+            if Place::from_entry(pool.next_place).frame == place.frame {
+                pool.next_place = 0;
+            }
+        }
+        memory.frames.drop(place.frame);
+    }
+}
+
+impl Snapshots {
+    /// Takes a snapshot with the given id, which must be larger than any before. The VM goes on from it.
+    ///
+    /// If memory is short, the oldest pools are freed. An error says that this would not help, or did not; the VM is as it was.
+    pub fn checkpoint<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NoMemory> {
+        self.make_room(m)?;
+        while let Err(error) = self.fold(m) {
+            if !self.free_oldest_pool(m) {
+                return Err(error);
+            }
+        }
+        // The fold took nodes.
+        self.make_room(m)?;
+        self.commit(m, id)?;
+        self.protect(m);
+        Ok(())
+    }
+
+    /// Sees to it that there is room for one more snapshot.
+    fn make_room<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
+        loop {
+            let pools = self.pools.count + u32::from(self.pools.with_room(m).is_none());
+            let slabs = self.memory.nodes.slabs();
+            if self.memory.frames.free() >= COMMIT_FRAMES
+                && self.pools.fit(pools, slabs, &self.memory)
+            {
+                return Ok(());
+            }
+            // First see whether freeing can help at all.
+            if !self.pools.fit(1, 0, &self.memory) || !self.free_oldest_pool(m) {
+                return Err(NoMemory);
+            }
+        }
+    }
+
+    /// The part of a checkpoint that cannot fail, [`COMMIT_FRAMES`] being free.
+    fn commit<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NoMemory> {
+        let (pool_id, mut pool) = match self.pools.with_room(m) {
+            Some(found) => found,
+            None => self.pools.push(m, &mut self.memory)?,
+        };
+        let place = self.pools.take_place(&mut self.memory, &mut pool)?;
+        self.index
+            .insert(m, &mut self.memory, id, place.to_entry())?;
+        pool.made += 1;
+        pool.live += 1;
+        *nodes::write(m, pool_id) = pool.to_node();
+        self.pools.snapshots += 1;
+        if !self.base.is_none() {
+            nodes::hold(m, self.base);
+        }
+        let counter = m.save_state(place.frame, place.state_at(m.state_words()));
+        let record = Record {
+            parent: self.current,
+            counter,
+            root: self.base,
+            pool: pool_id,
+            present: self.present,
+        };
+        record.write(m, place);
+        self.current = Some(id);
+        self.newest = Some(id);
+        Ok(())
+    }
+
+    /// Deletes a snapshot. What only it held is free at once; its place in its pool is not used again.
+    pub fn delete<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
+        self.remove(m, id)?;
+        self.fold_if_alone(m);
+        Ok(())
+    }
+
+    fn remove<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
+        let (place, record) = self.find(m, id)?;
+        self.index.remove(m, &mut self.memory, id);
+        if self.newest == Some(id) {
+            self.newest = self.index.last(m);
+        }
+        let mut pool = Pool::read(m, record.pool);
+        self.pools.leave_place(&mut self.memory, &mut pool, place);
+        pool.live -= 1;
+        self.pools.snapshots -= 1;
+        *nodes::write(m, record.pool) = pool.to_node();
+        if pool.live == 0 {
+            self.pools.unlink(m, &mut self.memory, record.pool);
+        }
+        self.memory.drop_map(m, record.root, self.level);
+        Ok(())
+    }
+
+    /// Frees the oldest pool with all its snapshots; `false` if there is none.
+    pub(super) fn free_oldest_pool<M: Machine>(&mut self, m: &mut M) -> bool {
+        let oldest = self.pools.oldest;
+        if oldest.is_none() {
+            return false;
+        }
+        let before = self.memory.frames.free();
+        // Ids grow with time: those of the oldest pool are the smallest.
+        let first = self.index.next(m, 0).unwrap_or_default();
+        let mut last = first;
+        for _ in 0..Pool::read(m, oldest).live {
+            last = self.index.next(m, last).unwrap_or_default();
+            let _ = self.remove(m, last);
+        }
+        self.fold_if_alone(m);
+        let pages = self.memory.frames.free() - before;
+        log::info!("freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages");
+        true
+    }
+}

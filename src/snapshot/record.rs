@@ -1,0 +1,148 @@
+//! Records: what is known of a snapshot and of a pool, as plain structs, and how they lie in bookkeeping memory.
+
+use super::frames::Frame;
+use super::nodes::{self, Node, NodeId};
+use super::seam::Machine;
+
+/// Words of a frame that a snapshot's record takes, in front of the machine's saved state.
+pub const RECORD_WORDS: usize = 16;
+
+/// Where a snapshot's record and saved state lie: a frame, and which of the equal parts of it. As a number: frame times 64 plus part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The frame.
+    pub frame: Frame,
+    /// The part.
+    pub part: u32,
+}
+
+impl Place {
+    /// Snapshots that share a frame when the machine's state takes `state_words`.
+    pub fn parts(state_words: usize) -> u32 {
+        (1024 / (RECORD_WORDS + state_words)) as u32
+    }
+
+    /// As a number that is never 0.
+    pub fn to_entry(self) -> u32 {
+        self.frame.0 << 6 | self.part
+    }
+
+    /// Out of [`to_entry`](Self::to_entry).
+    pub fn from_entry(entry: u32) -> Self {
+        Self {
+            frame: Frame(entry >> 6),
+            part: entry & 63,
+        }
+    }
+
+    fn record_at(self, state_words: usize) -> usize {
+        self.part as usize * (RECORD_WORDS + state_words)
+    }
+
+    /// First word of the machine's saved state.
+    pub fn state_at(self, state_words: usize) -> usize {
+        self.record_at(state_words) + RECORD_WORDS
+    }
+}
+
+/// What is known of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The snapshot that the VM ran on when this one was taken.
+    pub parent: Option<u64>,
+    /// The guest's virtual counter then.
+    pub counter: u64,
+    /// Its page map.
+    pub root: NodeId,
+    /// Its pool.
+    pub pool: NodeId,
+    /// Pages of the VM that were present.
+    pub present: u32,
+}
+
+fn split(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
+}
+
+fn join(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// No id, where an id is stored.
+const NO_ID: u64 = u64::MAX;
+
+impl Record {
+    /// Reads the record at `place`.
+    pub fn read<M: Machine>(m: &M, place: Place) -> Self {
+        let at = place.record_at(m.state_words());
+        let w = &m.words(place.frame)[at..at + RECORD_WORDS];
+        let parent = join(w[0], w[1]);
+        Self {
+            parent: (parent != NO_ID).then_some(parent),
+            counter: join(w[2], w[3]),
+            root: NodeId(w[4]),
+            pool: NodeId(w[5]),
+            present: w[6],
+        }
+    }
+
+    /// Writes the record at `place`.
+    pub fn write<M: Machine>(&self, m: &mut M, place: Place) {
+        let at = place.record_at(m.state_words());
+        let [parent_low, parent_high] = split(self.parent.unwrap_or(NO_ID));
+        let [counter_low, counter_high] = split(self.counter);
+        let words = [
+            parent_low,
+            parent_high,
+            counter_low,
+            counter_high,
+            self.root.0,
+            self.pool.0,
+            self.present,
+        ];
+        m.words_mut(place.frame)[at..at + words.len()].copy_from_slice(&words);
+    }
+}
+
+/// What is known of a pool; it is one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The next older pool.
+    pub older: NodeId,
+    /// The next newer pool.
+    pub newer: NodeId,
+    /// Snapshots ever made in it: places that are taken.
+    pub made: u32,
+    /// Snapshots that exist.
+    pub live: u32,
+    /// The frame that the next snapshot shares, as a [`Place`] with the part that is free; 0: it needs a new one.
+    pub next_place: u32,
+}
+
+impl Pool {
+    /// Reads the pool in `node`.
+    pub fn read<M: Machine>(m: &M, node: NodeId) -> Self {
+        let w = nodes::read(m, node);
+        Self {
+            older: NodeId(w[0]),
+            newer: NodeId(w[1]),
+            made: w[2],
+            live: w[3],
+            next_place: w[4],
+        }
+    }
+
+    /// The pool as a node.
+    pub fn to_node(self) -> Node {
+        [
+            self.older.0,
+            self.newer.0,
+            self.made,
+            self.live,
+            self.next_place,
+            0,
+            0,
+            0,
+        ]
+    }
+}

@@ -1,0 +1,270 @@
+//! The running VM: its dirty list, and how pages move between the states of the table in [the module above](super).
+
+use super::frames::{Frame, NoMemory};
+use super::nodes;
+use super::seam::{Machine, Mapping, Page};
+use super::{NodeId, NotFound, Snapshots, Which};
+use crate::addr::BLOCK_PAGES;
+
+/// Frames that only a fold may take: enough for the nodes of one page's way down. A fold that replaces a page behind which nobody else
+/// stands frees a frame in turn, so with these it always comes to its end.
+pub(super) const FOLD_RESERVE: u32 = 2;
+
+/// An entry of the dirty list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dirty {
+    /// The page, or the first of a block.
+    page: u32,
+    /// What the base holds there; 0: nothing.
+    base: u32,
+    /// What the guest writes to.
+    private: u32,
+}
+
+/// In [`Dirty::page`]: the entry is for a whole block.
+const BLOCK: u32 = 1 << 31;
+
+impl Dirty {
+    pub(super) fn page(self) -> Page {
+        self.page & !BLOCK
+    }
+
+    fn is_block(self) -> bool {
+        self.page & BLOCK != 0
+    }
+
+    /// Whether the base holds what the guest writes to.
+    pub(super) fn is_folded(self) -> bool {
+        self.base == self.private
+    }
+}
+
+impl Snapshots {
+    /// A guest's access to `page` faulted, and stage 2 is the reason: makes the access possible. The VM then tries again.
+    ///
+    /// If memory runs out, the oldest pools are freed until it suffices; an error says that even this did not help,
+    /// which a share of [`least_share`](super::Pools) frames rules out.
+    #[inline]
+    pub fn touch<M: Machine>(
+        &mut self,
+        m: &mut M,
+        page: Page,
+        write: bool,
+    ) -> Result<(), NoMemory> {
+        while let Err(error) = self.try_touch(m, page, write) {
+            if !self.free_oldest_pool(m) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn try_touch<M: Machine>(
+        &mut self,
+        m: &mut M,
+        page: Page,
+        write: bool,
+    ) -> Result<(), NoMemory> {
+        match m.mapping(page) {
+            Mapping::Read(base) if write => self.first_store(m, page, base),
+            Mapping::ReadBlock(first) if write => self.first_store_in_block(m, page, first),
+            Mapping::AbsentBlock => self.fill_block(m, page),
+            Mapping::Absent => self.fill_page(m, page),
+            // Another core was faster, or this one's TLB remembers what was.
+            _ => {
+                m.refresh(page);
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    fn first_store<M: Machine>(
+        &mut self,
+        m: &mut M,
+        page: Page,
+        base: Frame,
+    ) -> Result<(), NoMemory> {
+        if self.memory.is_exclusive(m, self.base, self.level, page) {
+            m.widen_page(page);
+            self.note(page, base.0, base);
+            return Ok(());
+        }
+        let private = self.alloc_page()?;
+        m.copy(base, private);
+        m.give_page(page, private);
+        self.note(page, base.0, private);
+        Ok(())
+    }
+
+    fn first_store_in_block<M: Machine>(
+        &mut self,
+        m: &mut M,
+        page: Page,
+        first: Frame,
+    ) -> Result<(), NoMemory> {
+        let start = page / BLOCK_PAGES * BLOCK_PAGES;
+        if self.memory.is_exclusive(m, self.base, self.level, page) {
+            m.widen_block(start);
+            self.note(start | BLOCK, first.0, first);
+            return Ok(());
+        }
+        m.split(page);
+        self.first_store(m, page, Frame(first.0 + page % BLOCK_PAGES))
+    }
+
+    fn fill_block<M: Machine>(&mut self, m: &mut M, page: Page) -> Result<(), NoMemory> {
+        // A share whose whole blocks are used up still has single frames.
+        let Ok(first) = self.memory.frames.alloc_block() else {
+            return self.fill_page(m, page);
+        };
+        let start = page / BLOCK_PAGES * BLOCK_PAGES;
+        m.zero(first, BLOCK_PAGES);
+        m.give_block(start, first);
+        self.note(start | BLOCK, 0, first);
+        self.present += BLOCK_PAGES;
+        Ok(())
+    }
+
+    fn fill_page<M: Machine>(&mut self, m: &mut M, page: Page) -> Result<(), NoMemory> {
+        let private = self.alloc_page()?;
+        m.zero(private, 1);
+        m.give_page(page, private);
+        self.note(page, 0, private);
+        self.present += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn alloc_page(&mut self) -> Result<Frame, NoMemory> {
+        if self.memory.frames.free() <= FOLD_RESERVE {
+            return Err(NoMemory);
+        }
+        self.memory.frames.alloc()
+    }
+
+    #[inline]
+    fn note(&mut self, page: u32, base: u32, private: Frame) {
+        let entry = Dirty {
+            page,
+            base,
+            private: private.0,
+        };
+        self.unfolded += u32::from(!entry.is_folded());
+        self.dirty.push(entry);
+    }
+
+    /// Writes the dirty pages into the base.
+    pub(super) fn fold<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
+        if self.unfolded == 0 {
+            return Ok(());
+        }
+        for entry in self.dirty.iter_mut().filter(|entry| !entry.is_folded()) {
+            let (page, frame) = (entry.page(), Frame(entry.private));
+            if entry.is_block() {
+                self.memory
+                    .set_block(m, &mut self.base, self.level, page, frame)?;
+            } else {
+                self.memory
+                    .set(m, &mut self.base, self.level, page, frame)?;
+            }
+            entry.base = entry.private;
+            self.unfolded -= 1;
+        }
+        Ok(())
+    }
+
+    /// After a snapshot went: if only the running VM is left on its base, the pages behind the dirty ones are of no use to anybody.
+    pub(super) fn fold_if_alone<M: Machine>(&mut self, m: &mut M) {
+        if !self.base.is_none() && nodes::holders(m, self.base) == 1 {
+            // Out of memory: those pages wait for the next fold.
+            let _ = self.fold(m);
+        }
+    }
+
+    /// All folded pages become clean.
+    pub(super) fn protect<M: Machine>(&mut self, m: &mut M) {
+        debug_assert_eq!(self.unfolded, 0);
+        if self.dirty.is_empty() {
+            return;
+        }
+        for entry in &self.dirty {
+            if entry.is_block() {
+                m.protect_block(entry.page());
+            } else {
+                m.protect_page(entry.page());
+            }
+        }
+        self.dirty.clear();
+        m.end_protect();
+    }
+
+    /// Takes the VM back to a snapshot; returns its id. Needs no memory. A refused id changes nothing.
+    pub fn restore<M: Machine>(&mut self, m: &mut M, which: Which) -> Result<u64, NotFound> {
+        let id = match which {
+            Which::Id(id) => id,
+            Which::Latest => self.newest.ok_or(NotFound)?,
+        };
+        let (place, record) = self.find(m, id)?;
+        m.begin_remap();
+        self.rebase(m, record.root);
+        m.load_state(place.frame, place.state_at(m.state_words()));
+        m.end_remap();
+        self.present = record.present;
+        self.current = Some(id);
+        self.generation += 1;
+        Ok(id)
+    }
+
+    /// Takes the VM's RAM back to what it was in the beginning: all of it absent. Its snapshots stay.
+    pub fn reset<M: Machine>(&mut self, m: &mut M) {
+        m.begin_remap();
+        self.rebase(m, NodeId::NONE);
+        m.end_remap();
+        self.present = 0;
+        self.current = None;
+    }
+
+    /// Takes the dirty list back, then goes from the base to the map `root`.
+    fn rebase<M: Machine>(&mut self, m: &mut M, root: NodeId) {
+        for entry in &self.dirty {
+            let base = Frame::from_entry(entry.base);
+            match (entry.is_block(), entry.is_folded()) {
+                (true, folded) => {
+                    m.set_block(entry.page(), base);
+                    if !folded {
+                        self.memory.frames.release_block(Frame(entry.private));
+                    }
+                }
+                (false, folded) => {
+                    m.set_page(entry.page(), base);
+                    if !folded {
+                        self.memory.frames.release(Frame(entry.private));
+                    }
+                }
+            }
+        }
+        self.dirty.clear();
+        self.unfolded = 0;
+        if root != self.base {
+            self.memory.remap(m, self.base, root, self.level, 0);
+            if !root.is_none() {
+                nodes::hold(m, root);
+            }
+            self.memory.drop_map(m, self.base, self.level);
+            self.base = root;
+        }
+    }
+}
+
+#[cfg(test)]
+impl Dirty {
+    pub(super) fn base_entry(self) -> u32 {
+        self.base
+    }
+
+    pub(super) fn private_frames(self) -> core::ops::Range<u32> {
+        self.private..self.private + if self.is_block() { BLOCK_PAGES } else { 1 }
+    }
+}

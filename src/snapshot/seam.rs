@@ -1,0 +1,84 @@
+//! The seam between the snapshot logic and the machine: everything that the logic asks of the hardware.
+//!
+//! On the board this is memory, stage 2 and the vCPU; on the host it is a model that the tests can look into.
+
+use super::frames::Frame;
+
+/// Number of a page of the guest's RAM: (IPA - RAM base) / 4 KiB.
+pub type Page = u32;
+
+/// Words of a frame that serves as bookkeeping memory.
+pub type Words = [u32; 1024];
+
+/// What stage 2 says of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// Nothing is mapped in the page's whole block.
+    AbsentBlock,
+    /// The block is divided into pages, and this one is not mapped.
+    Absent,
+    /// The whole block is mapped read-only; its first frame.
+    ReadBlock(Frame),
+    /// The whole block is mapped writable.
+    WriteBlock,
+    /// The page is mapped read-only; its frame.
+    Read(Frame),
+    /// The page is mapped writable.
+    Write,
+}
+
+/// What the snapshot logic needs of the machine.
+///
+/// The mapping calls come in two kinds. Those of the fault path ([`give_page`](Self::give_page) to [`refresh`](Self::refresh))
+/// take effect before they return, whatever the other cores cache. Between [`begin_remap`](Self::begin_remap)
+/// and [`end_remap`](Self::end_remap) no translation of the VM exists at all, so that
+/// [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no maintenance one by one.
+pub trait Machine {
+    /// A bookkeeping frame's contents.
+    fn words(&self, frame: Frame) -> &Words;
+    /// A bookkeeping frame's contents, to change.
+    fn words_mut(&mut self, frame: Frame) -> &mut Words;
+
+    /// Copies a page of guest memory between frames.
+    fn copy(&mut self, from: Frame, to: Frame);
+    /// Fills `pages` frames with zeros, for the guest to read.
+    fn zero(&mut self, first: Frame, pages: u32);
+
+    /// What stage 2 says of `page`.
+    fn mapping(&self, page: Page) -> Mapping;
+    /// Maps `page` writable to another frame than before (or for the first time).
+    fn give_page(&mut self, page: Page, frame: Frame);
+    /// Maps the block of `page`, absent before, writable.
+    fn give_block(&mut self, page: Page, first: Frame);
+    /// Makes the read-only `page` writable; its frame stays.
+    fn widen_page(&mut self, page: Page);
+    /// Makes the read-only block of `page` writable; its frames stay.
+    fn widen_block(&mut self, page: Page);
+    /// Divides the block of `page` into pages, mapped as the block was.
+    fn split(&mut self, page: Page);
+    /// The mapping already permits what faulted: drops what this core's TLB remembers of it.
+    fn refresh(&mut self, page: Page);
+
+    /// Makes a writable `page` read-only; takes effect at [`end_protect`](Self::end_protect) at the latest.
+    fn protect_page(&mut self, page: Page);
+    /// Makes a writable block read-only, likewise.
+    fn protect_block(&mut self, page: Page);
+    /// All that was protected is read-only for every core from here on.
+    fn end_protect(&mut self);
+
+    /// Takes all translations of the VM away, to change many of them.
+    fn begin_remap(&mut self);
+    /// Maps `page` read-only to `frame`, or to nothing; divides a whole block where needed.
+    fn set_page(&mut self, page: Page, frame: Option<Frame>);
+    /// Maps the block of `page` read-only as a whole, or to nothing.
+    fn set_block(&mut self, page: Page, first: Option<Frame>);
+    /// Puts the translations back.
+    fn end_remap(&mut self);
+
+    /// 32-bit words that the saved state of the VM takes, at most 1008.
+    fn state_words(&self) -> usize;
+    /// Saves registers and devices into `frame` from word `at` on. The values of the guest's virtual counter then is returned.
+    fn save_state(&mut self, frame: Frame, at: usize) -> u64;
+    /// Loads registers and devices back.
+    fn load_state(&mut self, frame: Frame, at: usize);
+}
