@@ -1,0 +1,109 @@
+//! Does everything that a snapshot must bring back, and everything that the machine must answer, and says what differs.
+//!
+//! A group prints one line, `self-test: <group>: PASS`, or `FAIL` with the first difference. Groups that need
+//! snapshots are skipped where there are none, so that the rest can be tried on QEMU alone.
+//!
+//! A test that goes back in time must not forget what it saw: all memory is rolled back, its own notes as well. So
+//! what is expected is fixed before the checkpoint; what differs between checkpoint and restore is checked there, and
+//! ends the test *without* a restore; and the comparison with the past happens after it.
+
+#![no_std]
+#![no_main]
+// Registers, page tables and faults are what is tested: nearly all of it is assembly.
+#![allow(unsafe_code)]
+
+mod calls;
+mod check;
+mod context;
+mod el0;
+mod fault;
+mod machine;
+mod memory;
+mod mmu;
+mod registers;
+mod system;
+
+use avisor_guest::{entry, power_off, println, snapshot};
+use check::Outcome;
+
+struct Group {
+    name: &'static str,
+    needs_snapshots: bool,
+    test: fn() -> Outcome,
+}
+
+const fn machine(name: &'static str, test: fn() -> Outcome) -> Group {
+    Group {
+        name,
+        needs_snapshots: false,
+        test,
+    }
+}
+
+const fn snapshots(name: &'static str, test: fn() -> Outcome) -> Group {
+    Group {
+        name,
+        needs_snapshots: true,
+        test,
+    }
+}
+
+static GROUPS: &[Group] = &[
+    machine("PSCI", machine::psci),
+    machine("PL011", machine::pl011),
+    machine("hvc with other immediates", machine::hvc_immediates),
+    machine("WFI and WFE", machine::wait),
+    machine("exceptions at EL1, MMU off", machine::faults_el1),
+    machine("exceptions at EL1, MMU on", || mmu::on(machine::faults_el1)),
+    machine("exceptions at EL0, MMU off", el0::faults),
+    machine("exceptions at EL0, MMU on", || mmu::on(el0::faults)),
+    snapshots("SMC and vendor calls", machine::vendor_calls),
+    snapshots("ids and errors", calls::ids_and_errors),
+    snapshots("the tree", calls::tree),
+    snapshots("values and generation", calls::values),
+    snapshots("virtual counter", calls::virtual_counter),
+    snapshots("PL011 registers", machine::pl011_restored),
+    snapshots("registers by hvc #1", registers::plain),
+    snapshots("registers by SMCCC", registers::smccc),
+    snapshots("registers by hvc #1, restored by SMCCC", registers::mixed),
+    snapshots("registers on SP_EL0", registers::on_sp_el0),
+    snapshots("registers, MMU on", || mmu::on(registers::plain)),
+    snapshots("registers of EL0, MMU off", el0::registers),
+    snapshots("registers of EL0, MMU on", || mmu::on(el0::registers)),
+    snapshots("pages all over RAM, MMU off", memory::pages),
+    snapshots("pages all over RAM, MMU on", || mmu::on(memory::pages)),
+    snapshots("one page under two addresses", || mmu::on(memory::aliases)),
+    snapshots("code that changes, MMU off", memory::code),
+    snapshots("code that changes, MMU on", || mmu::on(memory::code)),
+    snapshots("exclusive monitor", || mmu::on(memory::exclusive_monitor)),
+    snapshots("MMU off, then on", memory::mmu_switched_on),
+    snapshots("MMU on, then off", || mmu::on(memory::mmu_switched_off)),
+];
+
+entry!(main);
+
+fn main(_device_tree: usize) -> ! {
+    let available = snapshot::available();
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for group in GROUPS {
+        if group.needs_snapshots && !available {
+            skipped += 1;
+            continue;
+        }
+        match (group.test)() {
+            Ok(()) => {
+                println!("self-test: {}: PASS", group.name);
+                passed += 1;
+            }
+            Err(failure) => {
+                println!("self-test: {}: FAIL: {failure}", group.name);
+                failed += 1;
+            }
+        }
+    }
+    if skipped > 0 {
+        println!("self-test: {skipped} skipped: there are no snapshot calls here");
+    }
+    println!("self-test: {passed} passed, {failed} failed");
+    power_off()
+}
