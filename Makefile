@@ -12,6 +12,9 @@ BUILT      := aarch64-unknown-none-softfloat/release/avisor
 IMAGE      := $(TARGET_DIR)/kernel8.img
 SD_CARD    := $(TARGET_DIR)/rpi4
 
+# What tools/setup sees to. A target that needs more than a build says so.
+NEEDS      := cc rust
+
 # Mistakes in the variables, before anything is built.
 ifeq ($(filter $(BOARD),virt rpi4),)
 $(error BOARD=$(BOARD) is unknown; allowed: virt, rpi4)
@@ -29,17 +32,18 @@ help: ## This text
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  (configs/default.toml explains the last two)"
 
+run: NEEDS += qemu $(if $(filter rpi4,$(BOARD)),dtb)
 run: build ## Boot the hypervisor in QEMU, with the guest of CONFIG, or GUEST
-	@tools/setup qemu $(if $(filter rpi4,$(BOARD)),dtb)
 	@BOARD=$(BOARD) MEM=$(MEM) tools/qemu $(IMAGE)
 
 build: ## The image for all boards: target/kernel8.img
-	@tools/setup cc rust
+	@tools/setup $(NEEDS)
 	@AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release
 	@cp $(TARGET_DIR)/$(BUILT) $(IMAGE)
 
+test: NEEDS += qemu dtb arm64-cc
 test: ## All tests, on the host and in QEMU, on both boards
-	@tools/setup cc rust qemu dtb arm64-cc
+	@tools/setup $(NEEDS)
 	@tools/test
 
 rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
@@ -48,7 +52,7 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 	@echo "$(SD_CARD) has all but the firmware: its README.txt says what to add, and how to connect the serial port"
 
 elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
-	@tools/setup cc rust
+	@tools/setup $(NEEDS)
 	@AVISOR_ELF=1 AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release --target-dir $(TARGET_DIR)/elf
 	@echo $(TARGET_DIR)/elf/$(BUILT)
 
