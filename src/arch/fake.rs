@@ -1,0 +1,70 @@
+//! The hardware that tests see on the host: it takes note of what was asked.
+
+use crate::addr::Ipa;
+use crate::stage2::Maintenance;
+use alloc::vec::Vec;
+
+/// A maintenance operation that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// DSB ISHST.
+    StoresComplete,
+    /// DSB ISH.
+    InvalidationsComplete,
+    /// TLBI IPAS2E1IS.
+    InvalidateIpa(Ipa),
+    /// TLBI VMALLE1IS.
+    InvalidateStage1,
+    /// TLBI IPAS2E1 and VMALLE1, completed.
+    InvalidateIpaHere(Ipa),
+    /// TLBI VMALLS12E1IS.
+    InvalidateVm,
+    /// IC IALLUIS, completed.
+    InvalidateInstructions,
+}
+
+/// Takes note, in order; and of what a watched table entry held at each moment.
+#[derive(Default)]
+pub struct Recorder<F = fn() -> u64> {
+    /// What was asked, and the watched value then.
+    pub asked: Vec<(Asked, u64)>,
+    /// Reads the watched value.
+    pub watch: Option<F>,
+}
+
+impl<F: Fn() -> u64> Recorder<F> {
+    fn note(&mut self, asked: Asked) {
+        let seen = self.watch.as_ref().map_or(0, |watch| watch());
+        self.asked.push((asked, seen));
+    }
+}
+
+impl<F: Fn() -> u64> Maintenance for Recorder<F> {
+    fn stores_complete(&mut self) {
+        self.note(Asked::StoresComplete);
+    }
+
+    fn invalidations_complete(&mut self) {
+        self.note(Asked::InvalidationsComplete);
+    }
+
+    fn invalidate_ipa(&mut self, ipa: Ipa) {
+        self.note(Asked::InvalidateIpa(ipa));
+    }
+
+    fn invalidate_stage1(&mut self) {
+        self.note(Asked::InvalidateStage1);
+    }
+
+    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
+        self.note(Asked::InvalidateIpaHere(ipa));
+    }
+
+    fn invalidate_vm(&mut self) {
+        self.note(Asked::InvalidateVm);
+    }
+
+    fn invalidate_instructions(&mut self) {
+        self.note(Asked::InvalidateInstructions);
+    }
+}

@@ -1,0 +1,184 @@
+//! The order of table writes and maintenance, as the fake sees it: with each operation, what the entry held at that moment.
+
+use super::*;
+use crate::arch::fake::Asked::*;
+use crate::arch::fake::{Asked, Recorder};
+use std::vec::Vec;
+
+const RAM: Ipa = Ipa(0x4000_0000);
+const FRAMES: Pa = Pa(0x8000_0000);
+
+fn stage2() -> Stage2 {
+    Stage2::new(RAM, 3 * BLOCK_PAGES, FRAMES)
+}
+
+fn page(frame: u32) -> Descriptor {
+    Descriptor::page(Pa(FRAMES.0 + u64::from(frame) * PAGE_SIZE))
+}
+
+/// What `change` asks for, each with what the leaf entry of `at` held then.
+fn watch(
+    s: &Stage2,
+    at: Page,
+    change: impl FnOnce(&mut Recorder<&dyn Fn() -> u64>),
+) -> Vec<(Asked, Descriptor)> {
+    let leaf = || read(s.leaf(at)).0;
+    let mut recorder = Recorder {
+        asked: Vec::new(),
+        watch: Some(&leaf as &dyn Fn() -> u64),
+    };
+    change(&mut recorder);
+    recorder
+        .asked
+        .into_iter()
+        .map(|(asked, seen)| (asked, Descriptor(seen)))
+        .collect()
+}
+
+#[test]
+fn another_frame_is_break_before_make() {
+    let s = stage2();
+    s.set_page(5, Some(Frame(100)));
+    let ipa = Ipa(RAM.0 + 5 * PAGE_SIZE);
+    let asked = watch(&s, 5, |m| s.give_page(m, 5, Frame(7)));
+    let none = Descriptor::INVALID;
+    assert_eq!(
+        asked,
+        [
+            (StoresComplete, none),
+            (InvalidateIpa(ipa), none),
+            (InvalidationsComplete, none),
+            (InvalidateStage1, none),
+            (InvalidationsComplete, none),
+            (StoresComplete, page(7).writable()),
+        ]
+    );
+    assert_eq!(s.mapping(5), Mapping::Write);
+    assert_eq!(
+        s.translate(Ipa(ipa.0 + 9)),
+        Some(Pa(FRAMES.0 + 7 * PAGE_SIZE + 9))
+    );
+}
+
+#[test]
+fn an_absent_page_needs_no_invalidation() {
+    let s = stage2();
+    let asked = watch(&s, 5, |m| s.give_page(m, 5, Frame(7)));
+    assert_eq!(asked, [(StoresComplete, page(7).writable())]);
+    assert_eq!(s.mapping(6), Mapping::Absent);
+    assert_eq!(s.mapping(BLOCK_PAGES), Mapping::AbsentBlock);
+    assert_eq!(s.translate(RAM), None);
+}
+
+#[test]
+fn a_wider_permission_drops_the_stale_entry_here() {
+    let s = stage2();
+    s.set_page(5, Some(Frame(100)));
+    let ipa = s.ipa(5);
+    let asked = watch(&s, 5, |m| s.widen(m, 5));
+    let wide = page(100).writable();
+    assert_eq!(
+        asked,
+        [(StoresComplete, wide), (InvalidateIpaHere(ipa), wide)]
+    );
+}
+
+#[test]
+fn a_block_is_divided_behind_a_broken_entry() {
+    let s = stage2();
+    s.set_block(BLOCK_PAGES, Some(Frame(512)));
+    let at = BLOCK_PAGES + 3;
+    let asked = watch(&s, at, |m| s.split(m, at));
+    let block = Descriptor::block(Pa(FRAMES.0 + BLOCK_SIZE));
+    let none = Descriptor::INVALID;
+    assert_eq!(
+        asked,
+        [
+            (StoresComplete, block),
+            (StoresComplete, none),
+            (InvalidateVm, none),
+            (InvalidationsComplete, none),
+            (StoresComplete, page(515)),
+        ]
+    );
+    for page in BLOCK_PAGES..2 * BLOCK_PAGES {
+        assert_eq!(s.mapping(page), Mapping::Read(Frame(page)));
+    }
+}
+
+#[test]
+fn protection_holds_when_all_cores_have_forgotten() {
+    let s = stage2();
+    let asked = watch(&s, 5, |m| {
+        s.give_page(m, 5, Frame(7));
+        s.protect(5);
+        s.end_protect(m);
+    });
+    assert_eq!(
+        asked[1..],
+        [
+            (StoresComplete, page(7)),
+            (InvalidateVm, page(7)),
+            (InvalidationsComplete, page(7))
+        ]
+    );
+    assert_eq!(s.mapping(5), Mapping::Read(Frame(7)));
+}
+
+#[test]
+fn many_changes_break_the_path() {
+    let s = stage2();
+    let path = || read(&s.level1.0[1]).0;
+    let whole = path();
+    let mut m = Recorder {
+        asked: Vec::new(),
+        watch: Some(path),
+    };
+    s.begin_remap(&mut m);
+    s.set_page(5, Some(Frame(7)));
+    s.set_block(BLOCK_PAGES, Some(Frame(512)));
+    s.end_remap(&mut m);
+    assert_eq!(
+        m.asked,
+        [
+            (StoresComplete, 0),
+            (InvalidateVm, 0),
+            (InvalidationsComplete, 0),
+            (StoresComplete, 0),
+            (StoresComplete, whole)
+        ]
+    );
+    assert_eq!(s.mapping(BLOCK_PAGES + 1), Mapping::ReadBlock(Frame(512)));
+    assert_eq!(s.mapping(4), Mapping::Absent);
+}
+
+#[test]
+fn a_first_fetch_forgets_old_instructions_first() {
+    let s = stage2();
+    s.set_page(5, Some(Frame(7)));
+    let asked = watch(&s, 5, |m| assert!(s.permit_fetch(m, 5)));
+    let wide = page(7).executable();
+    assert_eq!(
+        asked,
+        [
+            (InvalidateInstructions, page(7)),
+            (StoresComplete, wide),
+            (InvalidateIpaHere(s.ipa(5)), wide)
+        ]
+    );
+    let again = watch(&s, 5, |m| assert!(s.permit_fetch(m, 5)));
+    assert_eq!(again, [(InvalidateIpaHere(s.ipa(5)), wide)]);
+    assert!(watch(&s, 6, |m| assert!(!s.permit_fetch(m, 6))).is_empty());
+}
+
+#[test]
+fn only_ram_has_pages() {
+    let s = stage2();
+    assert_eq!(s.page_at(Ipa(RAM.0 - 1)), None);
+    assert_eq!(s.page_at(RAM), Some(0));
+    assert_eq!(
+        s.page_at(Ipa(RAM.0 + 3 * BLOCK_SIZE - 1)),
+        Some(3 * BLOCK_PAGES - 1)
+    );
+    assert_eq!(s.page_at(Ipa(RAM.0 + 3 * BLOCK_SIZE)), None);
+}
