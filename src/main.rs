@@ -1,11 +1,30 @@
-//! The hypervisor's image.
+//! The hypervisor's image: start-up, in order.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
 fn main() {}
 
 #[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
+mod image {
+    use avisor::arch::aarch64;
+    use avisor::driver::{self, Board, smp};
+
+    include!(concat!(env!("OUT_DIR"), "/plan.rs"));
+
+    avisor::entry!(main);
+
+    /// Runs on the boot core, MMU and caches on; what ran before is in `arch/aarch64/boot.S`.
+    fn main(tree: u64) -> ! {
+        let board = Board::open(tree, PLAN.log);
+        log::info!("Avisor {} on {}", env!("CARGO_PKG_VERSION"), board.tree.model());
+        board.claim_memory();
+        smp::park_other_cores(&board.tree);
+        aarch64::control::set_up();
+        driver::power_off()
+    }
+
+    #[panic_handler]
+    fn panic(info: &core::panic::PanicInfo) -> ! {
+        aarch64::panicked(info)
+    }
 }

@@ -1,0 +1,131 @@
+// Entry, from a boot loader that follows Linux's Documentation/arch/arm64/booting.rst: x0 = device tree, MMU off,
+// the image clean to the point of coherency; any exception level, because a wrong one must be reported.
+
+// The range [x0, x1), in whole pages, invalidated in all caches to the point of coherency, so that no line that an
+// earlier boot stage left behind shadows, or is written back over, what was stored with the MMU off. Clobbers x2, x3.
+.macro invalidate_x0_to_x1
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4             // DminLine: log2 of the words in the smallest line
+    mov     x3, #4
+    lsl     x2, x3, x2
+1:  dc      ivac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+.endm
+
+.macro address register, symbol
+    adrp    \register, \symbol
+    add     \register, \register, :lo12:\symbol
+.endm
+
+.section .head, "ax"
+.global image_header
+image_header:
+    b       start
+    .long   0
+    .quad   0                           // text_offset: any 2 MiB boundary will do
+    .quad   image_size                  // with bss and stacks
+    .quad   0xa                         // little-endian, 4 KiB pages, anywhere in memory
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .long   0
+
+.section .text.boot, "ax"
+start:
+    msr     daifset, #0xf
+    msr     spsel, #1
+    mov     x19, x0
+
+    // bss and the stacks are in no file, so the protocol does not promise that they are clean.
+    address x0, bss_start
+    address x1, image_end
+    invalidate_x0_to_x1
+
+    address x0, bss_start
+    address x1, bss_end
+2:  stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    2b
+
+    // R_AARCH64_RELATIVE, the only kind that a static PIE has: *(base + offset) = base + addend.
+    address x0, image_start
+    address x1, rela_start
+    address x2, rela_end
+3:  cmp     x1, x2
+    b.hs    4f
+    ldp     x3, x4, [x1], #16
+    ldr     x5, [x1], #8
+    cmp     w4, #{R_AARCH64_RELATIVE}
+    b.ne    3b
+    add     x5, x5, x0
+    str     x5, [x0, x3]
+    b       3b
+4:
+    address x20, {cpus}                 // the boot core is number 0
+    address x0, {stacks}
+    add     x1, x0, #{EMERGENCY_TOP}
+    str     x1, [x20, #{CPU_EMERGENCY}]
+    add     x0, x0, #{MAIN_TOP}
+    mov     sp, x0
+    mov     x29, xzr
+    mov     x30, xzr
+
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.eq    5f
+    mov     x0, x19
+    lsr     x1, x1, #2
+    bl      {wrong_level}
+
+5:  // E2H off before anything else: with it on, CPTR_EL2, TCR_EL2 and CNTHCTL_EL2 have another layout.
+    mov     x0, #{HCR_RW}
+    msr     hcr_el2, x0
+    isb
+    msr     tpidr_el2, x20
+    address x0, {vectors}
+    msr     vbar_el2, x0
+    mov     x0, #{CPTR_RES1}            // no trap on FP/SIMD: copy_page and the vCPU state use it
+    msr     cptr_el2, x0
+    isb
+
+    mov     x0, x19
+    bl      {map_image}                 // x0: TTBR0_EL2
+
+    // All that was stored with the MMU off: lines fetched speculatively meanwhile are stale.
+    mov     x4, x0
+    address x0, rodata_start
+    address x1, image_end
+    invalidate_x0_to_x1
+
+    ldr     x0, ={MAIR}
+    msr     mair_el2, x0
+    ldr     x0, ={TCR}
+    mrs     x1, id_aa64mmfr0_el1        // PARange, at most 48 bits, is TCR_EL2.PS
+    and     x1, x1, #0xf
+    mov     x2, #5
+    cmp     x1, x2
+    csel    x1, x1, x2, lo
+    bfi     x0, x1, #16, #3
+    msr     tcr_el2, x0
+    msr     ttbr0_el2, x4
+    tlbi    alle2                       // whatever the firmware left
+    ic      iallu
+    dsb     nsh
+    isb
+    ldr     x0, ={SCTLR}
+    msr     sctlr_el2, x0
+    isb
+
+    mov     x0, x19
+    bl      {main}
+    .ltorg
+
+// Where the other cores go: they sleep. Position independent, needs no stack, no MMU and no exception level.
+.balign 64
+.global park
+park:
+    msr     daifset, #0xf
+6:  wfi
+    b       6b

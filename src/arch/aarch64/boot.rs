@@ -1,0 +1,86 @@
+//! Entry into the image. [`boot.S`](https://www.kernel.org/doc/html/latest/arch/arm64/booting.html) follows Linux's boot
+//! protocol; what is Rust here and runs before `main` runs with the MMU off: on Device memory, where an atomic is not
+//! promised to work, so no lock and no log.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+use aarch64_cpu::asm::barrier;
+
+use super::{cpu, mmu, page, switch};
+use crate::driver;
+
+/// HCR_EL2.RW: EL1 is AArch64. All else, E2H and TGE among it, off until [`super::control`] sets it up.
+const HCR_RW: u64 = 1 << 31;
+/// The bits of CPTR_EL2 that are RES1 where SVE and SME are not implemented, and that trap them where they are.
+pub(super) const CPTR_RES1: u64 = 0x33ff;
+const R_AARCH64_RELATIVE: u32 = 1027;
+
+global_asm!(
+    include_str!("boot.S"),
+    R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
+    HCR_RW = const HCR_RW,
+    CPTR_RES1 = const CPTR_RES1,
+    MAIR = const mmu::MAIR,
+    TCR = const mmu::TCR,
+    SCTLR = const mmu::SCTLR,
+    MAIN_TOP = const offset_of!(cpu::Stacks, end),
+    EMERGENCY_TOP = const offset_of!(cpu::Stacks, main_guard),
+    CPU_EMERGENCY = const offset_of!(cpu::Cpu, emergency),
+    cpus = sym cpu::CPUS,
+    stacks = sym cpu::STACKS,
+    vectors = sym switch::avisor_vectors,
+    map_image = sym mmu::map_image,
+    wrong_level = sym wrong_level,
+    main = sym enter_main,
+);
+
+unsafe extern "C" {
+    static park: u8;
+}
+
+/// Sends a core that waits in a spin table (it polls `release`, MMU and caches off) into a sleep in the image.
+pub fn release_core(release: u64) -> Result<(), mmu::MapError> {
+    let entry = &raw const park as u64;
+    mmu::with_page(release, || {
+        // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory that is mapped
+        // during this call; `park` needs nothing of what the core had.
+        unsafe { (release as *mut u64).write_volatile(entry) };
+        // The core reads memory, not our cache.
+        page::clean_and_invalidate(release..release + 8);
+        barrier::dsb(barrier::SY);
+        aarch64_cpu::asm::sev();
+    })
+}
+
+unsafe extern "Rust" {
+    /// Defined by [`entry!`](crate::entry).
+    safe fn avisor_main(tree: u64) -> !;
+}
+
+/// Names the function that runs on the boot core once MMU and caches are on: `fn(tree: u64) -> !`, with the physical
+/// address of the device tree as the firmware gave it.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[allow(unsafe_code)]
+        const _: () = {
+            // SAFETY: the one definition of the name that `arch::aarch64::boot` declares, with its type.
+            #[unsafe(no_mangle)]
+            fn avisor_main(tree: u64) -> ! {
+                let main: fn(u64) -> ! = $main;
+                main(tree)
+            }
+        };
+    };
+}
+
+extern "C" fn enter_main(tree: u64) -> ! {
+    avisor_main(tree)
+}
+
+/// At EL1 or EL3: says so on the UART that the tree names, and ends the run.
+extern "C" fn wrong_level(tree: u64, level: u64) -> ! {
+    mmu::clean_tree(tree);
+    driver::report_wrong_level(tree, level)
+}

@@ -1,0 +1,122 @@
+//! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each core; and the few that name the
+//! guest. All in the non-VHE layout.
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{
+    ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, Readable, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+};
+
+use super::boot::CPTR_RES1;
+use super::cpu::features;
+use crate::addr::Pa;
+
+/// Bits of an IPA: VTCR_EL2.T0SZ = 64 - 39, walks start at level 1 with one page of 512 entries.
+pub const IPA_BITS: u32 = 39;
+
+/// Sets up this core for guests.
+pub fn set_up() {
+    HCR_EL2.set(hcr());
+    VTCR_EL2.set(vtcr());
+    CPTR_EL2.set(CPTR_RES1 | CPTR_TTA | CPTR_TAM);
+    MDCR_EL2.set(mdcr());
+    // The physical counter and timer are the guest's for now (EL1PCTEN, EL1PCEN).
+    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
+    // No register that the implementation defines may be written from EL1 (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
+    ACTLR_EL2.set(0);
+    write_register!("hstr_el2", 0);
+    write_register!("vpidr_el2", MIDR_EL1.get());
+    set_up_newer();
+    barrier::isb(barrier::SY);
+}
+
+/// Trace system registers trap (or, without them, do not exist).
+const CPTR_TTA: u64 = 1 << 20;
+/// Activity monitors trap.
+const CPTR_TAM: u64 = 1 << 30;
+
+fn hcr() -> u64 {
+    let mut hcr = HCR_EL2::VM::SET
+        // Set/way invalidation becomes clean and invalidate: a guest cannot drop another's data.
+        + HCR_EL2::SWIO::SET
+        // A stage 1 walk through memory that stage 2 calls Device faults instead of reading a device.
+        + HCR_EL2::PTW::SET
+        // Physical interrupts come to EL2 while a guest runs.
+        + HCR_EL2::FMO::SET
+        + HCR_EL2::IMO::SET
+        + HCR_EL2::AMO::SET
+        // A guest's local TLB and instruction cache maintenance and its barriers reach all cores, so that its vCPU may move.
+        + HCR_EL2::FB::SET
+        + HCR_EL2::BSU::InnerShareable
+        + HCR_EL2::TWI::SET
+        + HCR_EL2::TWE::SET
+        // ID registers; but not TID2 and TID4 (CTR_EL0, cache geometry): kernels read these all the time, and may know.
+        + HCR_EL2::TID3::SET
+        + HCR_EL2::TSC::SET
+        // IMPLEMENTATION DEFINED registers and ACTLR_EL1.
+        + HCR_EL2::TIDCP::SET
+        + HCR_EL2::TACR::SET
+        + HCR_EL2::RW::EL1IsAarch64
+        // Limited ordering regions, error records.
+        + HCR_EL2::TLOR::SET
+        + HCR_EL2::TERR::SET;
+    if features().pac {
+        hcr += HCR_EL2::API::SET + HCR_EL2::APK::SET;
+    }
+    hcr.value
+}
+
+fn vtcr() -> u64 {
+    let pa_range = super::id::read_id_register(0, 7, 0) & 0xf;
+    (VTCR_EL2::RES1::SET
+        + VTCR_EL2::PS.val(pa_range.min(5))
+        + VTCR_EL2::TG0::Granule4KB
+        + VTCR_EL2::SH0::Inner
+        + VTCR_EL2::ORGN0::NormalWBRAWA
+        + VTCR_EL2::IRGN0::NormalWBRAWA
+        + VTCR_EL2::SL0::Granule4KBLevel1
+        + VTCR_EL2::VS::Bits8
+        + VTCR_EL2::T0SZ.val(64 - u64::from(IPA_BITS)))
+    .value
+}
+
+/// Breakpoints and their locks are the guest's; the debug ROM's address, the performance monitors, profiling and trace are not.
+fn mdcr() -> u64 {
+    let counters = read_register!("pmcr_el0") >> 11 & 0x1f;
+    let mut mdcr = MDCR_EL2::HPMN.val(counters) + MDCR_EL2::TDRA::SET;
+    // A benchmark guest counts what EL2 does: it has the PMU to itself, and EL2 is not left out (HPMD = 0).
+    if !cfg!(feature = "bench") {
+        mdcr += MDCR_EL2::TPM::SET + MDCR_EL2::TPMCR::SET + MDCR_EL2::TPMS::SET + MDCR_EL2::TTRF::SET;
+    }
+    mdcr.value
+}
+
+/// Trap registers of later architecture versions, whose value at reset is UNKNOWN. Zero means for each bit: as in ARMv8.0, that is either
+/// "not trapped, was there before" or "trapped, is new".
+fn set_up_newer() {
+    let features = features();
+    if features.fgt {
+        write_register!("S3_4_C1_C1_4", 0); // HFGRTR_EL2
+        write_register!("S3_4_C1_C1_5", 0); // HFGWTR_EL2
+        write_register!("S3_4_C1_C1_6", 0); // HFGITR_EL2
+        write_register!("S3_4_C3_C1_4", 0); // HDFGRTR_EL2
+        write_register!("S3_4_C3_C1_5", 0); // HDFGWTR_EL2
+    }
+    if features.hcx {
+        // Memory copy instructions keep no state of their own, so a guest may have them.
+        const MSC_ENABLE: u64 = 1 << 11;
+        write_register!("S3_4_C1_C2_2", if features.mops { MSC_ENABLE } else { 0 }); // HCRX_EL2
+    }
+}
+
+/// The core shows itself to the guest as its vCPU `number`.
+pub fn set_vcpu_number(number: u32) {
+    // Bit 31 is RES1; affinity level 0 counts the vCPUs.
+    VMPIDR_EL2.set(1 << 31 | u64::from(number));
+}
+
+/// Stage 2 goes through the table at `root` from now on, with entries tagged `vmid`.
+#[inline]
+pub fn set_stage2(root: Pa, vmid: u8) {
+    VTTBR_EL2.set(u64::from(vmid) << 48 | root.0);
+    barrier::isb(barrier::SY);
+}

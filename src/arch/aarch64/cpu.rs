@@ -1,0 +1,136 @@
+//! What each physical core has for itself, reached through TPIDR_EL2; and what the CPU can do.
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2};
+use spin::Once;
+
+use super::switch::Registers;
+
+/// Cores that have stacks: both boards have four.
+pub const CORES: usize = 4;
+const PAGE: usize = 4096;
+const MAIN_SIZE: usize = 64 << 10;
+const EMERGENCY_SIZE: usize = 8 << 10;
+
+/// The stacks of one core, from low to high addresses. A guard page is not mapped: a stack that overflows faults there.
+#[repr(C, align(4096))]
+pub(super) struct Stacks {
+    pub(super) emergency_guard: MaybeUninit<[u8; PAGE]>,
+    /// Where EL2's own faults are reported, since the main stack's overflow may be the fault.
+    emergency: MaybeUninit<[u8; EMERGENCY_SIZE]>,
+    pub(super) main_guard: MaybeUninit<[u8; PAGE]>,
+    main: MaybeUninit<[u8; MAIN_SIZE]>,
+    pub(super) end: [u8; 0],
+}
+
+/// Memory that only assembly and the stack pointers of the cores touch.
+#[repr(transparent)]
+pub(super) struct StackMemory(UnsafeCell<MaybeUninit<[Stacks; CORES]>>);
+
+// SAFETY: no Rust code reads or writes through it; each core's stack pointer stays in its own element.
+unsafe impl Sync for StackMemory {}
+
+// SAFETY: the section is NOLOAD memory at the image's end, for which linker.ld provides; nothing expects it zeroed.
+#[unsafe(link_section = ".bss.stacks")]
+pub(super) static STACKS: StackMemory = StackMemory(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// Physical addresses of all guard pages.
+pub(super) fn guard_pages() -> impl Iterator<Item = u64> {
+    let stacks = STACKS.0.get() as u64;
+    (0..CORES).flat_map(move |core| {
+        let base = stacks + (core * size_of::<Stacks>()) as u64;
+        [
+            base + core::mem::offset_of!(Stacks, emergency_guard) as u64,
+            base + core::mem::offset_of!(Stacks, main_guard) as u64,
+        ]
+    })
+}
+
+/// One core's own data. `repr(C)`: the vectors use it.
+#[repr(C)]
+pub struct Cpu {
+    /// Top of the stack on which EL2's own faults are reported.
+    pub(super) emergency: u64,
+    /// Registers of the guest that runs here, or ran last; null before the first.
+    pub(super) registers: *mut Registers,
+    /// Which vCPU that is, for fault reports.
+    pub(super) vcpu: Option<(&'static str, u32)>,
+    /// A fatal report is being made: a further fault on the way ends it.
+    pub(super) failing: bool,
+}
+
+#[repr(transparent)]
+pub(super) struct Cpus(UnsafeCell<[Cpu; CORES]>);
+
+// SAFETY: a core touches only its own element, which `Cpu::this` gets from TPIDR_EL2.
+unsafe impl Sync for Cpus {}
+
+pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new(
+    [const { Cpu { emergency: 0, registers: ptr::null_mut(), vcpu: None, failing: false } }; CORES],
+));
+
+impl Cpu {
+    /// This core's element.
+    pub(super) fn this() -> *mut Cpu {
+        TPIDR_EL2.get() as *mut Cpu
+    }
+}
+
+/// Notes for fault reports that this core runs vCPU `vcpu` of `vm` from now on.
+pub fn runs(vm: &'static str, vcpu: u32) {
+    // SAFETY: the boot stub pointed TPIDR_EL2 at this core's element of CPUS; no reference to it is alive, because only
+    // this module, `switch` and `fault` touch it, each for single loads and stores.
+    unsafe { (*Cpu::this()).vcpu = Some((vm, vcpu)) };
+}
+
+/// This core's number as a device tree writes it: the affinity fields of MPIDR_EL1.
+pub fn affinity() -> u64 {
+    read_register!("mpidr_el1") & 0xff_00ff_ffff
+}
+
+/// What optional parts of the architecture the CPU has, as far as the state of a vCPU depends on them.
+/// All cores of a board are taken to be alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Features {
+    /// FEAT_PAuth: keys that belong to the vCPU.
+    pub pac: bool,
+    /// FEAT_RAS: VDISR_EL2.
+    pub ras: bool,
+    /// FEAT_FGT: trap registers with an UNKNOWN value at reset.
+    pub fgt: bool,
+    /// FEAT_HCX: HCRX_EL2.
+    pub hcx: bool,
+    /// FEAT_MOPS: memory copy instructions, which HCRX_EL2 must permit.
+    pub mops: bool,
+    /// Breakpoints, 2 to 16.
+    pub breakpoints: usize,
+    /// Watchpoints, 2 to 16.
+    pub watchpoints: usize,
+}
+
+static FEATURES: Once<Features> = Once::new();
+
+/// The CPU's features, read from its ID registers once.
+pub fn features() -> &'static Features {
+    FEATURES.call_once(|| {
+        let isar1 = ID_AA64ISAR1_EL1.get();
+        let isar2 = read_register!("S3_0_C0_C6_2");
+        let mmfr0 = read_register!("ID_AA64MMFR0_EL1");
+        let mmfr1 = ID_AA64MMFR1_EL1.get();
+        let dfr0 = ID_AA64DFR0_EL1.get();
+        let field = |register: u64, shift: u32| register >> shift & 0xf;
+        Features {
+            // APA, API, GPA, GPI; APA3, GPA3.
+            pac: isar1 & 0xff00_0ff0 != 0 || isar2 & 0xff00 != 0,
+            ras: field(ID_AA64PFR0_EL1.get(), 28) != 0,
+            fgt: field(mmfr0, 56) != 0,
+            hcx: field(mmfr1, 40) != 0,
+            mops: field(isar2, 16) != 0,
+            breakpoints: field(dfr0, 12) as usize + 1,
+            watchpoints: field(dfr0, 20) as usize + 1,
+        }
+    })
+}

@@ -1,0 +1,222 @@
+//! EL2's own translation: an identity map of what EL2 uses and nothing else. Image pages are W^X, all that is not text is
+//! execute-never, guard pages and page 0 are not there.
+//!
+//! Entries only ever go from invalid to valid, which asks for no break-before-make and no TLBI (D8.16, "TLB maintenance":
+//! an invalid entry is never cached); the one exception is [`with_page`].
+
+use core::ops::Range;
+
+use aarch64_cpu::asm::barrier;
+use spin::mutex::SpinMutex;
+
+use super::cpu;
+use crate::addr::PAGE_SIZE;
+use crate::arch::tree::TREE_MAX;
+
+/// Attribute 0: Normal memory, write-back, allocating. Attribute 1: Device-nGnRE.
+pub(super) const MAIR: u64 = 0x04ff;
+/// T0SZ = 25: 39 bits, start at level 1; 4 KiB granule; tables in write-back inner-shareable memory; bits 31 and 23 RES1.
+/// The boot stub adds PS.
+pub(super) const TCR: u64 = 1 << 31 | 1 << 23 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 25;
+/// M, C, SA, I, WXN, and the bits that are RES1 in ARMv8.0 (where later versions gave them a meaning, 1 is what v8.0 did).
+pub(super) const SCTLR: u64 = 0x30c5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
+
+/// What T0SZ reaches.
+pub const ADDRESS_LIMIT: u64 = 1 << 39;
+
+/// The descriptor bits of a kind of memory (D8.3, "Translation table descriptor formats").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes(u64);
+
+impl Attributes {
+    const ACCESS: u64 = 1 << 10;
+    const INNER_SHAREABLE: u64 = 0b11 << 8;
+    const READ_ONLY: u64 = 1 << 7;
+    /// AP[1], RES1 in a regime with one privilege level.
+    const AP1: u64 = 1 << 6;
+    const DEVICE_INDEX: u64 = 1 << 2;
+    const EXECUTE_NEVER: u64 = 1 << 54;
+    const NORMAL: u64 = Self::ACCESS | Self::AP1 | Self::INNER_SHAREABLE;
+
+    /// The hypervisor's code.
+    pub const TEXT: Self = Self(Self::NORMAL | Self::READ_ONLY);
+    /// Constants, the device tree.
+    pub const READ: Self = Self(Self::NORMAL | Self::READ_ONLY | Self::EXECUTE_NEVER);
+    /// Data and RAM.
+    pub const READ_WRITE: Self = Self(Self::NORMAL | Self::EXECUTE_NEVER);
+    /// Device registers.
+    pub const DEVICE: Self = Self(Self::ACCESS | Self::AP1 | Self::DEVICE_INDEX | Self::EXECUTE_NEVER);
+}
+
+const VALID: u64 = 1;
+const TABLE_OR_PAGE: u64 = 1 << 1;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+const ENTRIES: usize = 512;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+struct Table([u64; ENTRIES]);
+
+/// More than any known board needs: a root, a few regions that begin or end inside a 2 MiB block.
+const TABLES: usize = 24;
+
+struct Tables {
+    pool: [Table; TABLES],
+    used: usize,
+}
+
+static EL2: SpinMutex<Tables> = SpinMutex::new(Tables { pool: [Table([0; ENTRIES]); TABLES], used: 1 });
+
+/// Why a range cannot be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapError {
+    /// The static pool has no table left.
+    NoTable,
+    /// Something is mapped there, or beyond [`ADDRESS_LIMIT`].
+    NotFree,
+}
+
+impl Tables {
+    /// The entry for `address` at `level`, with the tables on the way made.
+    fn entry(&mut self, address: u64, level: u32) -> Result<&mut u64, MapError> {
+        let mut table = 0;
+        for above in 1..level {
+            let index = Self::index(address, above);
+            let entry = self.pool[table].0[index];
+            table = match entry & (VALID | TABLE_OR_PAGE) {
+                0 => {
+                    let new = self.used;
+                    let next = self.pool.get(new).ok_or(MapError::NoTable)?;
+                    let next = &raw const *next as u64;
+                    self.used += 1;
+                    self.pool[table].0[index] = next | VALID | TABLE_OR_PAGE;
+                    new
+                }
+                VALID => return Err(MapError::NotFree),
+                _ => ((entry & ADDRESS) - self.pool.as_ptr() as u64) as usize / size_of::<Table>(),
+            };
+        }
+        Ok(&mut self.pool[table].0[Self::index(address, level)])
+    }
+
+    fn index(address: u64, level: u32) -> usize {
+        (address >> Self::shift(level)) as usize % ENTRIES
+    }
+
+    /// log2 of the bytes that an entry of `level` maps.
+    fn shift(level: u32) -> u32 {
+        39 - 9 * level
+    }
+
+    fn map(&mut self, range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
+        if range.end > ADDRESS_LIMIT {
+            return Err(MapError::NotFree);
+        }
+        let mut address = range.start;
+        while address < range.end {
+            let fits = |level: &u32| {
+                let size = 1 << Self::shift(*level);
+                address.is_multiple_of(size) && range.end - address >= size
+            };
+            let level = (1..3).find(fits).unwrap_or(3);
+            let kind = if level == 3 { VALID | TABLE_OR_PAGE } else { VALID };
+            let entry = self.entry(address, level)?;
+            if *entry != 0 {
+                return Err(MapError::NotFree);
+            }
+            *entry = address | attributes.0 | kind;
+            address += 1 << Self::shift(level);
+        }
+        Ok(())
+    }
+}
+
+unsafe extern "C" {
+    static image_start: u8;
+    static rodata_start: u8;
+    static data_start: u8;
+    static image_end: u8;
+}
+
+/// The memory that the image, its bss and stacks occupy.
+pub fn image() -> Range<u64> {
+    &raw const image_start as u64..&raw const image_end as u64
+}
+
+/// Whole pages that cover `range`.
+fn pages(range: Range<u64>) -> Range<u64> {
+    range.start & !(PAGE_SIZE - 1)..range.end.next_multiple_of(PAGE_SIZE)
+}
+
+/// Called by the boot stub, MMU off: maps the image and the device tree, all that EL2 needs to find out the rest with
+/// its caches on. Returns TTBR0_EL2.
+pub(super) extern "C" fn map_image(tree: u64) -> u64 {
+    // SAFETY: this is the only core in the image and runs this once, before any use of the lock; not through the lock,
+    // because atomics are not promised to work on the Device memory that all memory is with the MMU off.
+    let tables = unsafe { &mut *EL2.as_mut_ptr() };
+    let image = image();
+    let rodata = &raw const rodata_start as u64;
+    let data = &raw const data_start as u64;
+    // The image lies on a 2 MiB boundary and is smaller: these cannot fail for want of tables.
+    let _ = tables.map(image.start..rodata, Attributes::TEXT);
+    let _ = tables.map(rodata..data, Attributes::READ);
+    let mut from = data;
+    for guard in cpu::guard_pages() {
+        let _ = tables.map(from..guard, Attributes::READ_WRITE);
+        from = guard + PAGE_SIZE;
+    }
+    let _ = tables.map(from..image.end, Attributes::READ_WRITE);
+    let _ = tables.map(tree_pages(tree), Attributes::READ);
+    &raw const tables.pool[0] as u64
+}
+
+/// The pages that the device tree at `tree` says it has; none if there is no tree. The MMU may be off.
+pub fn tree_pages(tree: u64) -> Range<u64> {
+    if !tree.is_multiple_of(8) || tree < PAGE_SIZE {
+        return 0..0;
+    }
+    super::page::clean_and_invalidate(tree..tree + 8);
+    // SAFETY: the boot protocol has x0 point to the tree on an 8-byte boundary. Where a loader passes none, the value is
+    // below the first page (QEMU's raspi4b: 0x100; else 0), which the test above refuses. Alignment was tested.
+    let [magic, size] = unsafe { (tree as *const [u32; 2]).read_volatile() }.map(u32::from_be);
+    if magic != crate::arch::tree::MAGIC || u64::from(size) > TREE_MAX {
+        return 0..0;
+    }
+    pages(tree..tree + u64::from(size))
+}
+
+/// Makes the device tree readable with the MMU off, at whatever exception level: a loader may have left it in the caches.
+pub(super) fn clean_tree(tree: u64) {
+    super::page::clean_and_invalidate(tree_pages(tree));
+}
+
+/// Maps the pages of `range`, of which none may be mapped yet.
+pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
+    let result = EL2.lock().map(pages(range), attributes);
+    // The walker sees the entry before the first access through it; the ISB keeps that access behind the DSB.
+    barrier::dsb(barrier::ISHST);
+    barrier::isb(barrier::SY);
+    result
+}
+
+/// Maps the page of a device register block unless it is mapped already, as two devices may share a page.
+pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
+    let covered = pages(range);
+    for page in covered.step_by(PAGE_SIZE as usize) {
+        let expected = page | Attributes::DEVICE.0 | VALID | TABLE_OR_PAGE;
+        if *EL2.lock().entry(page, 3)? != expected {
+            map(page..page + PAGE_SIZE, Attributes::DEVICE)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `f` while the page of `address`, which is RAM not mapped otherwise, is mapped.
+pub fn with_page<R>(address: u64, f: impl FnOnce() -> R) -> Result<R, MapError> {
+    let page = address & !(PAGE_SIZE - 1);
+    map(page..page + PAGE_SIZE, Attributes::READ_WRITE)?;
+    let result = f();
+    *EL2.lock().entry(page, 3)? = 0;
+    super::tlb::invalidate_el2_page(page);
+    Ok(result)
+}

@@ -1,0 +1,49 @@
+// Page contents. Softfloat code holds nothing in q-registers, but the guest does: those used here are put back.
+.arch_extension fp
+.arch_extension simd
+
+// One line of 64 bytes. The three accesses to one line need no barrier between them: a DC by address is executed in program
+// order relative to loads and stores to the same line of Normal write-back memory (D7.5, "Ordering and completion of data
+// and instruction cache instructions").
+.macro copy_line
+    dc      civac, x1
+    ldp     q0, q1, [x1], #32
+    ldp     q2, q3, [x1], #32
+    stp     q0, q1, [x0]
+    stp     q2, q3, [x0, #32]
+    dc      civac, x0
+    add     x0, x0, #64
+.endm
+
+// avisor_copy_page(to, from): 4 KiB, lines of 64 bytes.
+.section .text.page, "ax"
+.balign 64
+.global avisor_copy_page
+avisor_copy_page:
+    stp     q0, q1, [sp, #-64]!
+    stp     q2, q3, [sp, #32]
+    add     x2, x1, #4096
+    dsb     ish                         // the guest's own uncached stores are done before its lines are dropped
+1:
+    .rept 8
+    copy_line
+    .endr
+    cmp     x1, x2
+    b.ne    1b
+    ldp     q2, q3, [sp, #32]
+    ldp     q0, q1, [sp], #64
+    ret
+
+// avisor_zero_lines(start, end): whole lines of 64 bytes that DC ZVA clears one at a time; start and end on 1 KiB.
+.balign 64
+.global avisor_zero_lines
+avisor_zero_lines:
+1:
+    .rept 16
+    dc      zva, x0
+    dc      civac, x0
+    add     x0, x0, #64
+    .endr
+    cmp     x0, x1
+    b.lo    1b
+    ret

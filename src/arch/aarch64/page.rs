@@ -1,0 +1,103 @@
+//! What is in memory: copies, zeroes, and the caches between EL2, which reads and writes through them, and guests, which may
+//! go around them (MMU or data cache off, or memory mapped Non-cacheable).
+//!
+//! The rules (B2.8, "Mismatched memory attributes"): before EL2 reads what a guest may have written around the caches, its own lines of
+//! it go; after EL2 wrote what a guest may read around the caches, the lines are cleaned. Always clean **and** invalidate:
+//! IVAC would lose a line that a guest dirtied through the cache, and a clean line left behind would hide what a guest with its cache off writes
+//! there next, once it turns its cache on.
+
+use core::arch::{asm, global_asm};
+use core::ops::Range;
+
+use aarch64_cpu::asm::barrier;
+use spin::Once;
+
+use crate::addr::{PAGE_SIZE, Pa};
+
+global_asm!(include_str!("page.S"));
+
+unsafe extern "C" {
+    fn avisor_copy_page(to: u64, from: u64);
+    fn avisor_zero_lines(start: u64, end: u64);
+}
+
+/// The line that the assembly is written for.
+const LINE: u64 = 64;
+
+/// Whether lines and DC ZVA blocks have 64 bytes, as on every core that the boards have.
+fn has_usual_lines() -> bool {
+    static USUAL: Once<bool> = Once::new();
+    *USUAL.call_once(|| {
+        let dczid = read_register!("dczid_el0");
+        // BS: log2 of the words that DC ZVA clears; DZP: it may not be used.
+        let zva = (dczid & 0x1f == 4).then_some(LINE);
+        line_size() == LINE && zva == Some(LINE)
+    })
+}
+
+/// Bytes in the smallest data cache line of any core.
+fn line_size() -> u64 {
+    4 << (read_register!("ctr_el0") >> 16 & 0xf)
+}
+
+/// Cleans and invalidates the lines of `range` to the point of coherency; a DSB must follow. The MMU may be off.
+pub fn clean_and_invalidate(range: Range<u64>) {
+    let line = line_size();
+    let mut address = range.start & !(line - 1);
+    while address < range.end {
+        // SAFETY: cleaning and invalidating a line changes nothing that a coherent observer sees.
+        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        address += line;
+    }
+    barrier::dsb(barrier::SY);
+}
+
+/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them. A DSB must follow before a guest
+/// uses the copy.
+///
+/// # Safety
+/// Both are whole pages of RAM in EL2's map; nobody else uses `to`.
+#[inline]
+pub unsafe fn copy_page(from: Pa, to: Pa) {
+    debug_assert!(from.page_offset() == 0 && to.page_offset() == 0);
+    if has_usual_lines() {
+        // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
+        unsafe { avisor_copy_page(to.0, from.0) };
+    } else {
+        clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping(from.0 as *const u64, to.0 as *mut u64, PAGE_SIZE as usize / 8) };
+        clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
+    }
+}
+
+/// Fills whole pages with zeroes, as both the guest's cached and uncached accesses see them.
+///
+/// # Safety
+/// Whole pages of RAM in EL2's map, which nobody else uses.
+pub unsafe fn zero(start: Pa, bytes: u64) {
+    assert!(start.page_offset() == 0 && bytes.is_multiple_of(PAGE_SIZE));
+    if bytes == 0 {
+        return;
+    }
+    let range = start.0..start.0 + bytes;
+    if has_usual_lines() {
+        // SAFETY: the caller's promise.
+        unsafe { avisor_zero_lines(range.start, range.end) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::write_bytes(range.start as *mut u64, 0, bytes as usize / 8) };
+        clean_and_invalidate(range);
+    }
+    barrier::dsb(barrier::ISH);
+}
+
+/// Code may have been written: no core fetches an old instruction afterwards. The data must be clean to the point of unification, as
+/// [`copy_page`] and [`clean_and_invalidate`] leave it.
+pub fn invalidate_instruction_caches() {
+    barrier::dsb(barrier::ISH);
+    // SAFETY: instruction caches hold copies only.
+    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    barrier::dsb(barrier::ISH);
+    barrier::isb(barrier::SY);
+}

@@ -1,0 +1,180 @@
+//! What a snapshot saves of a vCPU beyond its general registers. It stays in the CPU from trap to trap; only a checkpoint, a
+//! restore or another vCPU on the same core moves it.
+
+use core::arch::asm;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{Readable, SCTLR_EL1, TCR_EL1, Writeable};
+
+use super::cpu::features;
+use super::debug::DebugState;
+use super::fp::FpState;
+use super::switch::Registers;
+
+/// Registers that are saved and loaded in the order of this list, straight through.
+macro_rules! register_block {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $register:literal),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$doc])* #[doc = concat!("`", $register, "`")] pub $field: u64,)*
+        }
+
+        impl $name {
+            const ZERO: Self = Self { $($field: 0),* };
+
+            fn save(&mut self) {
+                $(self.$field = read_register!($register);)*
+            }
+
+            fn load(&self) {
+                $(write_register!($register, self.$field);)*
+            }
+        }
+    };
+}
+
+register_block! {
+    /// EL1 and EL0 system registers, all but SCTLR_EL1 and TCR_EL1.
+    El1State {
+        sp_el0: "sp_el0",
+        sp_el1: "sp_el1",
+        elr: "elr_el1",
+        spsr: "spsr_el1",
+        esr: "esr_el1",
+        far: "far_el1",
+        afsr0: "afsr0_el1",
+        afsr1: "afsr1_el1",
+        par: "par_el1",
+        vbar: "vbar_el1",
+        cpacr: "cpacr_el1",
+        ttbr0: "ttbr0_el1",
+        ttbr1: "ttbr1_el1",
+        mair: "mair_el1",
+        amair: "amair_el1",
+        contextidr: "contextidr_el1",
+        tpidr_el0: "tpidr_el0",
+        tpidrro_el0: "tpidrro_el0",
+        tpidr_el1: "tpidr_el1",
+        csselr: "csselr_el1",
+        cntkctl: "cntkctl_el1",
+        cntv_cval: "cntv_cval_el0",
+        cntv_ctl: "cntv_ctl_el0",
+        cntp_cval: "cntp_cval_el0",
+        cntp_ctl: "cntp_ctl_el0",
+    }
+}
+
+register_block! {
+    /// FEAT_PAuth's keys (named by encoding: the assembler knows their names only with the extension on).
+    Keys {
+        ia_low: "S3_0_C2_C1_0",
+        ia_high: "S3_0_C2_C1_1",
+        ib_low: "S3_0_C2_C1_2",
+        ib_high: "S3_0_C2_C1_3",
+        da_low: "S3_0_C2_C2_0",
+        da_high: "S3_0_C2_C2_1",
+        db_low: "S3_0_C2_C2_2",
+        db_high: "S3_0_C2_C2_3",
+        ga_low: "S3_0_C2_C3_0",
+        ga_high: "S3_0_C2_C3_1",
+    }
+}
+
+/// VDISR_EL2: what a guest sees as DISR_EL1, with FEAT_RAS.
+macro_rules! vdisr_el2 {
+    () => {
+        "S3_4_C12_C1_1"
+    };
+}
+
+/// The state of a vCPU besides [`Registers`] and the VM's counter ([`super::timer`]). Not in it, because a guest has no way to it: what HCR_EL2,
+/// CPTR_EL2, MDCR_EL2 and HCRX_EL2 trap or keep off (see [`super::control`]).
+#[repr(C)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemState {
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// VDISR_EL2.
+    pub vdisr: u64,
+    /// System registers.
+    pub el1: El1State,
+    /// Pointer authentication.
+    pub keys: Keys,
+    /// Self-hosted debug.
+    pub debug: DebugState,
+    /// SIMD and floating point.
+    pub fp: FpState,
+}
+
+// A snapshot holds one of each for every vCPU.
+const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900);
+
+/// SCTLR_EL1 at reset: MMU, caches and alignment checks off, RES1 bits of ARMv8.0, and what Cortex-A cores and QEMU have on besides: SA, SA0,
+/// CP15BEN, nTWI, nTWE.
+const SCTLR_RESET: u64 = 0x30d5_0838;
+const SCTLR_M: u64 = 1 << 0;
+/// TCR_EL1: no walks from TTBR0, TTBR1.
+const TCR_EPD: u64 = 1 << 7 | 1 << 23;
+
+impl SystemState {
+    /// As after a reset. What the architecture leaves UNKNOWN is zero.
+    pub const fn reset() -> Self {
+        Self {
+            sctlr: SCTLR_RESET,
+            tcr: 0,
+            vdisr: 0,
+            el1: El1State::ZERO,
+            keys: Keys::ZERO,
+            debug: DebugState::reset(),
+            fp: FpState::reset(),
+        }
+    }
+
+    /// Takes over what is in the CPU.
+    pub fn save(&mut self) {
+        let features = features();
+        self.sctlr = SCTLR_EL1.get();
+        self.tcr = TCR_EL1.get();
+        self.el1.save();
+        if features.pac {
+            self.keys.save();
+        }
+        if features.ras {
+            self.vdisr = read_register!(vdisr_el2!());
+        }
+        self.debug.save();
+        self.fp.save();
+    }
+
+    /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before under the same VMID.
+    pub fn load(&self) {
+        let features = features();
+        // Cortex-A57 and A72 erratum 1319367: a speculative AT may walk with registers half of one state, half of the other, and leave what it
+        // found in the TLB. With walks disabled and the MMU on there is nothing to walk, as Linux's KVM does it.
+        TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
+        barrier::isb(barrier::SY);
+        SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
+        barrier::isb(barrier::SY);
+        self.el1.load();
+        if features.pac {
+            self.keys.load();
+        }
+        if features.ras {
+            write_register!(vdisr_el2!(), self.vdisr);
+        }
+        self.debug.load();
+        self.fp.load();
+        barrier::isb(barrier::SY);
+        SCTLR_EL1.set(self.sctlr);
+        barrier::isb(barrier::SY);
+        TCR_EL1.set(self.tcr);
+        // The ERET does it too (D1.4, "Exception return"); this keeps the rule where the state is.
+        // SAFETY: clears this core's exclusive monitor; no exclusive sequence of EL2 spans this function.
+        unsafe { asm!("clrex", options(nostack, preserves_flags)) };
+        barrier::isb(barrier::SY);
+    }
+}

@@ -1,0 +1,110 @@
+// The way into a guest and back, and the vectors.
+
+.macro general_registers_2_to_29 operation
+    \operation  x2, x3, [x1, #16 * 1]
+    \operation  x4, x5, [x1, #16 * 2]
+    \operation  x6, x7, [x1, #16 * 3]
+    \operation  x8, x9, [x1, #16 * 4]
+    \operation  x10, x11, [x1, #16 * 5]
+    \operation  x12, x13, [x1, #16 * 6]
+    \operation  x14, x15, [x1, #16 * 7]
+    \operation  x16, x17, [x1, #16 * 8]
+    \operation  x18, x19, [x1, #16 * 9]
+    \operation  x20, x21, [x1, #16 * 10]
+    \operation  x22, x23, [x1, #16 * 11]
+    \operation  x24, x25, [x1, #16 * 12]
+    \operation  x26, x27, [x1, #16 * 13]
+    \operation  x28, x29, [x1, #16 * 14]
+.endm
+
+// avisor_switch(registers: *mut Registers) -> TrapKind
+// A function like any other to its caller: what AAPCS64 calls callee-saved goes onto the stack, the rest is dead.
+.section .text.switch, "ax"
+.balign 64
+.global avisor_switch
+avisor_switch:
+    stp     x29, x30, [sp, #-96]!
+    stp     x19, x20, [sp, #16 * 1]
+    stp     x21, x22, [sp, #16 * 2]
+    stp     x23, x24, [sp, #16 * 3]
+    stp     x25, x26, [sp, #16 * 4]
+    stp     x27, x28, [sp, #16 * 5]
+    mov     x1, x0
+    mrs     x2, tpidr_el2
+    str     x1, [x2, #{CPU_REGISTERS}]
+    ldp     x2, x3, [x1, #{PC}]         // pc, pstate
+    msr     elr_el2, x2
+    msr     spsr_el2, x3
+    general_registers_2_to_29 ldp
+    ldr     x30, [x1, #{X} + 16 * 15]
+    ldp     x0, x1, [x1, #{X}]
+    eret                                // synchronizes the context, and clears the exclusive monitor
+    dsb     nsh                         // no speculation past the ERET (Arm's advice on straight-line speculation)
+    isb
+
+// From the vectors: guest's x0, x1 on the stack, x0 = TrapKind.
+.balign 64
+from_guest:
+    mrs     x1, tpidr_el2
+    ldr     x1, [x1, #{CPU_REGISTERS}]
+    general_registers_2_to_29 stp
+    str     x30, [x1, #{X} + 16 * 15]
+    ldp     x2, x3, [sp], #16
+    stp     x2, x3, [x1, #{X}]
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [x1, #{PC}]
+    ldp     x19, x20, [sp, #16 * 1]
+    ldp     x21, x22, [sp, #16 * 2]
+    ldp     x23, x24, [sp, #16 * 3]
+    ldp     x25, x26, [sp, #16 * 4]
+    ldp     x27, x28, [sp, #16 * 5]
+    ldp     x29, x30, [sp], #96
+    ret
+
+// From the vectors: x0 = TrapKind. Never returns, so no register needs saving, and the stack pointer, which may be what
+// faulted, is given up.
+from_el2:
+    mov     x1, sp
+    mov     x2, x30
+    mrs     x3, tpidr_el2
+    ldr     x3, [x3, #{CPU_EMERGENCY}]
+    mov     sp, x3
+    mov     x29, xzr
+    bl      {el2_fault}
+
+.macro vector_el2 kind
+    .balign 0x80
+    mov     x0, #\kind
+    b       from_el2
+.endm
+
+.macro vector_guest kind
+    .balign 0x80
+    stp     x0, x1, [sp, #-16]!
+    mov     x0, #\kind
+    b       from_guest
+.endm
+
+.balign 0x800
+.global avisor_vectors
+avisor_vectors:
+    // Current EL with SP_EL0 (never used), then with SP_EL2.
+    vector_el2   {SYNC}
+    vector_el2   {IRQ}
+    vector_el2   {FIQ}
+    vector_el2   {SERROR}
+    vector_el2   {SYNC}
+    vector_el2   {IRQ}
+    vector_el2   {FIQ}
+    vector_el2   {SERROR}
+    // Lower EL: AArch64, then AArch32, which EL0 may be.
+    vector_guest {SYNC}
+    vector_guest {IRQ}
+    vector_guest {FIQ}
+    vector_guest {SERROR}
+    vector_guest {SYNC}
+    vector_guest {IRQ}
+    vector_guest {FIQ}
+    vector_guest {SERROR}
+    .balign 0x80

@@ -1,0 +1,102 @@
+//! What the device tree says of the board.
+#![allow(unsafe_code)]
+
+use core::slice;
+
+use log::{Level, LevelFilter};
+
+use super::power::Power;
+use super::{console, logger, pl011::Pl011};
+use crate::arch::aarch64::mmio::Registers;
+use crate::addr::PAGE_SIZE;
+use crate::arch::aarch64::mmu::{self, Attributes};
+use crate::arch::aarch64::{firmware, heap};
+use crate::arch::memory_map::{MemoryMap, TooManyPieces};
+use crate::arch::tree::{Device, Tree};
+
+/// The board that the hypervisor runs on.
+pub struct Board {
+    /// Its device tree.
+    pub tree: Tree<'static>,
+}
+
+impl Board {
+    /// Finds the board's console, power switch and log through the device tree at physical address `tree`, and opens them.
+    /// Without tree or console there is no way to say anything: the core sleeps.
+    pub fn open(tree: u64, level: LevelFilter) -> Self {
+        let Some(tree) = read(tree) else { firmware::halt() };
+        let Some(uart) = find_uart(&tree, Registers::map) else { firmware::halt() };
+        console::open(uart);
+        logger::init(level);
+        Power::find(&tree, 2, Registers::map).install();
+        Self { tree }
+    }
+
+    /// Maps the board's RAM, and gives what nobody has of it to the heap.
+    pub fn claim_memory(&self) {
+        let claimed = memory(&self.tree).map_err(|TooManyPieces| "it falls into too many pieces").and_then(|(mapped, free)| {
+            if mapped.pages().any(|range| mmu::map(range, Attributes::READ_WRITE).is_err()) {
+                return Err("EL2's page tables have no room for it");
+            }
+            // SAFETY: `free` is RAM that the device tree lists and does not reserve, without the image and the tree; it is mapped, and this
+            // function runs once, by its one caller.
+            free.pages().for_each(|range| unsafe { heap::add(range) });
+            if free.bytes() == 0 { Err("the device tree lists none") } else { Ok(()) }
+        });
+        if let Err(why) = claimed {
+            super::fail(format_args!("no memory: {why}"));
+        }
+    }
+}
+
+/// The RAM to map and, of it, the RAM to use. What is mapped already (image, tree) is in neither. Page 0 is in neither either, so that a
+/// null pointer faults on every board.
+fn memory(tree: &Tree<'static>) -> Result<(MemoryMap, MemoryMap), TooManyPieces> {
+    let mut result = Ok(());
+    let mut mapped = MemoryMap::default();
+    tree.each_memory(|bank| result = result.and(mapped.add(bank.range())));
+    for taken in [0..PAGE_SIZE, mmu::image(), mmu::tree_pages(tree.address()), mmu::ADDRESS_LIMIT..u64::MAX] {
+        mapped.remove(taken)?;
+    }
+    tree.each_reserved(|reserved, no_map| {
+        if no_map {
+            result = result.and(mapped.remove(reserved.range()));
+        }
+    });
+    let mut free = mapped.clone();
+    tree.each_reserved(|reserved, _| result = result.and(free.remove(reserved.range())));
+    result.map(|()| (mapped, free))
+}
+
+fn read(tree: u64) -> Option<Tree<'static>> {
+    let pages = mmu::tree_pages(tree);
+    if pages.is_empty() {
+        return None;
+    }
+    // SAFETY: these pages hold the device tree: its magic number is there, and its size is what gave their end. They are mapped
+    // read-only (or the MMU is off), and the memory map keeps them out of the heap, so nothing ever writes there.
+    let bytes = unsafe { slice::from_raw_parts(tree as *const u8, (pages.end - tree) as usize) };
+    Tree::new(bytes).ok()
+}
+
+/// The PL011 that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi `stdout-path` names the
+/// mini-UART, and the PL011 is serial0.
+fn find_uart(tree: &Tree, registers: impl Fn(u64, u64) -> Option<Registers>) -> Option<Pl011> {
+    let is_pl011 = |device: &Device| device.is_compatible(Pl011::COMPATIBLE);
+    let device = tree
+        .named("/aliases", "serial0")
+        .filter(is_pl011)
+        .or_else(|| tree.named("/chosen", "stdout-path").filter(is_pl011))
+        .or_else(|| tree.compatible(Pl011::COMPATIBLE))?;
+    registers(device.base, device.size).map(Pl011::new)
+}
+
+/// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, and the end.
+pub fn report_wrong_level(tree: u64, level: u64) -> ! {
+    let Some(tree) = read(tree) else { firmware::halt() };
+    if let Some(uart) = find_uart(&tree, Registers::unmapped) {
+        let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
+        console::write_line(uart, true, Level::Error, format_args!("started at EL{level}; Avisor needs EL2: {hint}"));
+    }
+    Power::find(&tree, level, Registers::unmapped).failed()
+}
