@@ -9,3 +9,4 @@ pub mod aarch64;
 pub mod fake;
 pub mod memory_map;
 pub mod tree;
+pub mod vcpu;

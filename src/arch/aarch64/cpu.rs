@@ -7,7 +7,7 @@ use core::ptr;
 use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2};
 use spin::Once;
 
-use super::switch::Registers;
+use crate::arch::vcpu::Registers;
 
 /// Cores that have stacks: both boards have four.
 pub const CORES: usize = 4;

@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, Readable};
 
 use super::cpu::Cpu;
-use super::switch::{Registers, TrapKind};
+use crate::arch::vcpu::{Registers, TrapKind};
 use crate::driver;
 
 /// From the vectors, on the emergency stack: `sp` is what the stack pointer was, `caller` what x30 was.

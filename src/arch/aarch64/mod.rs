@@ -36,4 +36,4 @@ pub mod tlb;
 
 pub use fault::panicked;
 pub use state::SystemState;
-pub use switch::{Registers, Trap, TrapKind, run};
+pub use switch::run;

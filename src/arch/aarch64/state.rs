@@ -9,7 +9,7 @@ use aarch64_cpu::registers::{Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use super::cpu::features;
 use super::debug::DebugState;
 use super::fp::FpState;
-use super::switch::Registers;
+use crate::arch::vcpu::Registers;
 
 /// Registers that are saved and loaded in the order of this list, straight through.
 macro_rules! register_block {
