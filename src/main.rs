@@ -16,7 +16,11 @@ mod image {
     /// Runs on the boot core, MMU and caches on; what ran before is in `arch/aarch64/boot.S`.
     fn main(tree: u64) -> ! {
         let board = Board::open(tree, PLAN.log);
-        log::info!("Avisor {} on {}", env!("CARGO_PKG_VERSION"), board.tree.model());
+        log::info!(
+            "Avisor {} on {}",
+            env!("CARGO_PKG_VERSION"),
+            board.tree.model()
+        );
         board.claim_memory();
         smp::park_other_cores(&board.tree);
         aarch64::control::set_up();

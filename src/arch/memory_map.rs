@@ -37,7 +37,10 @@ pub struct MemoryMap {
 
 impl Default for MemoryMap {
     fn default() -> Self {
-        Self { pieces: [(0, 0); PIECES], used: 0 }
+        Self {
+            pieces: [(0, 0); PIECES],
+            used: 0,
+        }
     }
 }
 
@@ -81,7 +84,9 @@ impl MemoryMap {
     /// The pieces, shrunk to whole pages.
     pub fn pages(&self) -> impl Iterator<Item = Range<u64>> {
         let pieces = self.pieces[..self.used].iter();
-        pieces.map(|&(start, end)| align_inwards(start..end, PAGE_SIZE)).filter(|range| !range.is_empty())
+        pieces
+            .map(|&(start, end)| align_inwards(start..end, PAGE_SIZE))
+            .filter(|range| !range.is_empty())
     }
 
     /// Bytes in [`Self::pages`].
@@ -103,7 +108,9 @@ mod tests {
 
     fn map(ranges: &[Range<u64>]) -> MemoryMap {
         let mut map = MemoryMap::default();
-        ranges.iter().for_each(|range| map.add(range.clone()).unwrap());
+        ranges
+            .iter()
+            .for_each(|range| map.add(range.clone()).unwrap());
         map
     }
 
@@ -113,7 +120,10 @@ mod tests {
         map.remove(0x4800_0000..0x4810_0000).unwrap();
         map.remove(0x3000_0000..0x4000_1000).unwrap();
         map.remove(0x7fff_f000..u64::MAX).unwrap();
-        assert_eq!(sorted(&map), [0x4000_1000..0x4800_0000, 0x4810_0000..0x7fff_f000]);
+        assert_eq!(
+            sorted(&map),
+            [0x4000_1000..0x4800_0000, 0x4810_0000..0x7fff_f000]
+        );
     }
 
     #[test]
@@ -142,7 +152,8 @@ mod tests {
     #[test]
     fn too_many_pieces_are_refused() {
         let mut map = map(&[0..PIECES as u64 * 0x2000 + 0x1000]);
-        let holes = (0..PIECES as u64 + 1).map(|hole| map.remove(hole * 0x2000 + 0x1000..hole * 0x2000 + 0x2000));
+        let holes = (0..PIECES as u64 + 1)
+            .map(|hole| map.remove(hole * 0x2000 + 0x1000..hole * 0x2000 + 0x2000));
         assert!(holes.into_iter().any(|result| result == Err(TooManyPieces)));
     }
 }

@@ -1,6 +1,6 @@
-//! The board's device tree, as far as Avisor asks it: where devices are, in physical addresses, and which memory there is.
-//!
-//! `fdt` walks the tree; what it leaves to its callers is here: `ranges` of the buses on the way, and the reservation block.
+//! The board's device tree, as far as Avisor asks it: where devices are, in physical addresses, and which memory
+//! there is. `fdt` walks the tree; what it leaves to its callers is here: `ranges` of the buses on the way, and the
+//! reservation block.
 
 use fdt::nodes::Node;
 use fdt::parsing::{NoPanic, unaligned::UnalignedParser};
@@ -83,19 +83,27 @@ impl<'t> Tree<'t> {
 
     /// `model` of the board.
     pub fn model(&self) -> &'t str {
-        self.root().and_then(|root| string(&root, "model")).unwrap_or("unknown board")
+        self.root()
+            .and_then(|root| string(&root, "model"))
+            .unwrap_or("unknown board")
     }
 
     /// `/chosen/bootargs`.
     pub fn bootargs(&self) -> &'t str {
-        self.node("/chosen").and_then(|chosen| string(&chosen, "bootargs")).unwrap_or("")
+        self.node("/chosen")
+            .and_then(|chosen| string(&chosen, "bootargs"))
+            .unwrap_or("")
     }
 
-    /// The device that `/aliases` or `/chosen` name as `property`: a path, or an alias, perhaps with options behind a colon.
+    /// The device that `property` of `node` names: a path, or an alias, perhaps with options behind a colon.
     pub fn named(&self, node: &str, property: &str) -> Option<Device<'t>> {
         let value = string(&self.node(node)?, property)?;
         let name = value.split(':').next()?;
-        let path = if name.starts_with('/') { name } else { string(&self.node("/aliases")?, name)? };
+        let path = if name.starts_with('/') {
+            name
+        } else {
+            string(&self.node("/aliases")?, name)?
+        };
         self.device(path)
     }
 
@@ -113,25 +121,35 @@ impl<'t> Tree<'t> {
     /// The first node with a usable address for which `test` holds.
     fn find(&self, test: impl Fn(&TreeNode<'t>) -> bool) -> Option<Device<'t>> {
         let root = self.root()?;
-        let bus = Bus { parent: None, cells: cells(&root), ranges: None };
+        let bus = Bus {
+            parent: None,
+            cells: cells(&root),
+            ranges: None,
+        };
         search(&root, &bus, &test)
     }
 
     /// The instruction that PSCI wants, `smc` or `hvc`, if the board has PSCI.
     pub fn psci_method(&self) -> Option<&'t str> {
-        let psci = self.node("/psci").filter(|psci| is_compatible(psci, "arm,psci-1.0") || is_compatible(psci, "arm,psci-0.2"))?;
+        let psci = self.node("/psci").filter(|psci| {
+            is_compatible(psci, "arm,psci-1.0") || is_compatible(psci, "arm,psci-0.2")
+        })?;
         string(&psci, "method")
     }
 
     /// Calls `f` with the `cpu-release-addr` of every core that waits in a spin table, its number first.
     pub fn each_spin_table(&self, mut f: impl FnMut(u64, u64)) {
-        let Some(cpus) = self.node("/cpus") else { return };
+        let Some(cpus) = self.node("/cpus") else {
+            return;
+        };
         for cpu in children(&cpus) {
             if string(&cpu, "enable-method") != Some("spin-table") {
                 continue;
             }
             let number = property(&cpu, "reg").map(number);
-            if let (Some(number), Some(address)) = (number, property(&cpu, "cpu-release-addr").map(self::number)) {
+            if let (Some(number), Some(address)) =
+                (number, property(&cpu, "cpu-release-addr").map(self::number))
+            {
                 f(number, address);
             }
         }
@@ -151,13 +169,18 @@ impl<'t> Tree<'t> {
     pub fn each_reserved(&self, mut f: impl FnMut(Region, bool)) {
         let table = self.fdt.header().memory_reserve_map_offset as usize;
         for entry in self.bytes.get(table..).unwrap_or_default().chunks_exact(16) {
-            let region = Region { base: number(&entry[..8]), size: number(&entry[8..]) };
+            let region = Region {
+                base: number(&entry[..8]),
+                size: number(&entry[8..]),
+            };
             if region.base == 0 && region.size == 0 {
                 break;
             }
             f(region, false);
         }
-        let Some(reserved) = self.node("/reserved-memory") else { return };
+        let Some(reserved) = self.node("/reserved-memory") else {
+            return;
+        };
         for node in children(&reserved).filter(is_in_use) {
             let no_map = property(&node, "no-map").is_some();
             each_reg(&node, cells(&reserved), &mut |region| f(region, no_map));
@@ -165,12 +188,27 @@ impl<'t> Tree<'t> {
     }
 }
 
-fn search<'t>(node: &TreeNode<'t>, bus: &Bus<'t, '_>, test: &impl Fn(&TreeNode<'t>) -> bool) -> Option<Device<'t>> {
+fn search<'t>(
+    node: &TreeNode<'t>,
+    bus: &Bus<'t, '_>,
+    test: &impl Fn(&TreeNode<'t>) -> bool,
+) -> Option<Device<'t>> {
     for child in children(node) {
-        if test(&child) && let Some(region) = first_reg(&child, bus.cells) && let Some(base) = bus.to_physical(region.base) {
-            return Some(Device { node: child, base, size: region.size });
+        if test(&child)
+            && let Some(region) = first_reg(&child, bus.cells)
+            && let Some(base) = bus.to_physical(region.base)
+        {
+            return Some(Device {
+                node: child,
+                base,
+                size: region.size,
+            });
         }
-        let below = Bus { parent: Some(bus), cells: cells(&child), ranges: property(&child, "ranges") };
+        let below = Bus {
+            parent: Some(bus),
+            cells: cells(&child),
+            ranges: property(&child, "ranges"),
+        };
         if let Some(device) = search(&child, &below, test) {
             return Some(device);
         }
@@ -181,7 +219,9 @@ fn search<'t>(node: &TreeNode<'t>, bus: &Bus<'t, '_>, test: &impl Fn(&TreeNode<'
 impl Bus<'_, '_> {
     /// An address of this bus as a physical one.
     fn to_physical(&self, address: u64) -> Option<u64> {
-        let Some(parent) = self.parent else { return Some(address) };
+        let Some(parent) = self.parent else {
+            return Some(address);
+        };
         let ranges = self.ranges?;
         if ranges.is_empty() {
             return parent.to_physical(address);
@@ -200,7 +240,10 @@ impl Bus<'_, '_> {
 }
 
 fn children<'t>(node: &TreeNode<'t>) -> impl Iterator<Item = TreeNode<'t>> + use<'t> {
-    node.children().into_iter().flat_map(|children| children.iter()).map_while(Result::ok)
+    node.children()
+        .into_iter()
+        .flat_map(|children| children.iter())
+        .map_while(Result::ok)
 }
 
 /// The value of property `name`; without its terminating zero byte, see [`string`].
@@ -210,17 +253,28 @@ pub fn property<'t>(node: &TreeNode<'t>, name: &str) -> Option<&'t [u8]> {
 
 /// The first string of property `name`.
 pub fn string<'t>(node: &TreeNode<'t>, name: &str) -> Option<&'t str> {
-    core::ffi::CStr::from_bytes_until_nul(property(node, name)?).ok()?.to_str().ok()
+    core::ffi::CStr::from_bytes_until_nul(property(node, name)?)
+        .ok()?
+        .to_str()
+        .ok()
 }
 
 /// `name` is the node's, with its unit address or without.
 fn is_named(node: &TreeNode, name: &str) -> bool {
-    let (base, unit_address) = name.split_once('@').map_or((name, None), |(base, unit)| (base, Some(unit)));
-    node.name().is_ok_and(|own| own.name == base && (unit_address.is_none() || own.unit_address == unit_address))
+    let (base, unit_address) = name
+        .split_once('@')
+        .map_or((name, None), |(base, unit)| (base, Some(unit)));
+    node.name().is_ok_and(|own| {
+        own.name == base && (unit_address.is_none() || own.unit_address == unit_address)
+    })
 }
 
 fn is_compatible(node: &TreeNode, model: &str) -> bool {
-    property(node, "compatible").is_some_and(|value| value.split(|byte| *byte == 0).any(|entry| entry == model.as_bytes()))
+    property(node, "compatible").is_some_and(|value| {
+        value
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == model.as_bytes())
+    })
 }
 
 /// `status` is `okay`, or absent.
@@ -230,8 +284,12 @@ fn is_in_use(node: &TreeNode) -> bool {
 
 /// `#address-cells` and `#size-cells`, with the defaults that the specification gives them.
 fn cells(node: &TreeNode) -> Cells {
-    let cells = |name, default| property(node, name).map_or(default, |value| number(value).min(4) as usize);
-    Cells { address: cells("#address-cells", 2), size: cells("#size-cells", 1) }
+    let cells =
+        |name, default| property(node, name).map_or(default, |value| number(value).min(4) as usize);
+    Cells {
+        address: cells("#address-cells", 2),
+        size: cells("#size-cells", 1),
+    }
 }
 
 fn first_reg(node: &TreeNode, cells: Cells) -> Option<Region> {
@@ -245,13 +303,21 @@ fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(Region)) {
     if entry == 0 {
         return;
     }
-    for reg in property(node, "reg").unwrap_or_default().chunks_exact(entry) {
+    for reg in property(node, "reg")
+        .unwrap_or_default()
+        .chunks_exact(entry)
+    {
         let (base, size) = reg.split_at(cells.address * 4);
-        f(Region { base: number(base), size: number(size) });
+        f(Region {
+            base: number(base),
+            size: number(size),
+        });
     }
 }
 
 /// Big-endian; of more than two cells (PCI), the last two.
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }

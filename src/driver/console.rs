@@ -17,7 +17,10 @@ static CONSOLE: Once<Console> = Once::new();
 
 /// Opens the console on `uart`.
 pub(super) fn open(uart: Pl011) {
-    CONSOLE.call_once(|| Console { uart, line_start: Mutex::new(true) });
+    CONSOLE.call_once(|| Console {
+        uart,
+        line_start: Mutex::new(true),
+    });
 }
 
 /// Sends a guest's character as it is.
@@ -50,7 +53,12 @@ pub(super) fn last_line(level: Level, message: fmt::Arguments) {
     let Some(console) = CONSOLE.get() else { return };
     let tries = 1_000_000;
     let turn = (0..tries).find_map(|_| console.line_start.try_lock());
-    write_line(console.uart, turn.is_some_and(|line_start| *line_start), level, message);
+    write_line(
+        console.uart,
+        turn.is_some_and(|line_start| *line_start),
+        level,
+        message,
+    );
 }
 
 /// One line on a UART that no console is open on: for a start that fails before there is one.

@@ -31,16 +31,29 @@ const SEMIHOSTING: &str = "avisor.semihosting";
 
 impl Power {
     /// What the tree names, for code at exception level `level`; `registers` makes a block accessible.
-    pub(super) fn find(tree: &Tree, level: u64, registers: impl Fn(u64, u64) -> Option<Registers>) -> Self {
-        let semihosting = tree.bootargs().split_ascii_whitespace().any(|word| word == SEMIHOSTING);
-        let bcm2835 = || tree.compatible("brcm,bcm2835-pm-wdt").and_then(|device| registers(device.base, device.size));
+    pub(super) fn find(
+        tree: &Tree,
+        level: u64,
+        registers: impl Fn(u64, u64) -> Option<Registers>,
+    ) -> Self {
+        let semihosting = tree
+            .bootargs()
+            .split_ascii_whitespace()
+            .any(|word| word == SEMIHOSTING);
+        let bcm2835 = || {
+            tree.compatible("brcm,bcm2835-pm-wdt")
+                .and_then(|device| registers(device.base, device.size))
+        };
         let switch = match (tree.psci_method(), level) {
             (Some("smc"), 1 | 2) => Switch::Psci(Conduit::Smc),
             // At EL2 an HVC would come back to us, at EL3 there is nobody above.
             (Some("hvc"), 1) => Switch::Psci(Conduit::Hvc),
             _ => bcm2835().map_or(Switch::None, Switch::Bcm2835),
         };
-        Self { switch, semihosting }
+        Self {
+            switch,
+            semihosting,
+        }
     }
 
     pub(super) fn install(self) {
@@ -56,7 +69,7 @@ impl Power {
         firmware::halt()
     }
 
-    /// Ends a run that failed: with an exit code where somebody listens, else asleep, so that the message stays on the screen.
+    /// Ends a run that failed: with an exit code where somebody listens, else asleep, with the message on the screen.
     pub(super) fn failed(self) -> ! {
         if self.semihosting {
             firmware::semihosting_exit(1);
@@ -78,7 +91,10 @@ fn bcm2835_off(registers: Registers) {
     const RSTC_FULL_RESET: u32 = 0x20;
     registers.write(RSTS, PASSWORD | registers.read(RSTS) | RSTS_HALT);
     registers.write(WDOG, PASSWORD | WDOG_TICKS);
-    registers.write(RSTC, PASSWORD | registers.read(RSTC) & !RSTC_CONFIG | RSTC_FULL_RESET);
+    registers.write(
+        RSTC,
+        PASSWORD | registers.read(RSTC) & !RSTC_CONFIG | RSTC_FULL_RESET,
+    );
 }
 
 /// The machine goes off; the run was a success.
@@ -92,6 +108,9 @@ pub fn power_off() -> ! {
 /// The hypervisor cannot go on: says why and ends the run with a failing code.
 pub fn fail(why: fmt::Arguments) -> ! {
     console::last_line(Level::Error, why);
+    if POWER.get().is_none_or(|power| !power.semihosting) {
+        console::last_line(Level::Error, format_args!("halted"));
+    }
     give_up()
 }
 

@@ -1,6 +1,5 @@
-//! Entry into the image. [`boot.S`](https://www.kernel.org/doc/html/latest/arch/arm64/booting.html) follows Linux's boot
-//! protocol; what is Rust here and runs before `main` runs with the MMU off: on Device memory, where an atomic is not
-//! promised to work, so no lock and no log.
+//! Entry into the image: `boot.S`, and the Rust that it calls before `main`. That runs with the MMU off, on Device
+//! memory, where an atomic is not promised to work: no lock, no log.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -43,8 +42,8 @@ unsafe extern "C" {
 pub fn release_core(release: u64) -> Result<(), mmu::MapError> {
     let entry = &raw const park as u64;
     mmu::with_page(release, || {
-        // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory that is mapped
-        // during this call; `park` needs nothing of what the core had.
+        // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory that is
+        // mapped during this call; `park` needs nothing of what the core had.
         unsafe { (release as *mut u64).write_volatile(entry) };
         // The core reads memory, not our cache.
         page::clean_and_invalidate(release..release + 8);
@@ -58,8 +57,8 @@ unsafe extern "Rust" {
     safe fn avisor_main(tree: u64) -> !;
 }
 
-/// Names the function that runs on the boot core once MMU and caches are on: `fn(tree: u64) -> !`, with the physical
-/// address of the device tree as the firmware gave it.
+/// Names the function that runs on the boot core once MMU and caches are on: `fn(tree: u64) -> !`, with the
+/// physical address of the device tree as the firmware gave it.
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {

@@ -1,9 +1,10 @@
-//! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each core; and the few that name the
-//! guest. All in the non-VHE layout.
+//! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each
+//! core; and the few that name the guest. All in the non-VHE layout.
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, Readable, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+    ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, Readable, VMPIDR_EL2, VTCR_EL2,
+    VTTBR_EL2, Writeable,
 };
 
 use super::boot::CPTR_RES1;
@@ -21,9 +22,11 @@ pub fn set_up() {
     MDCR_EL2.set(mdcr());
     // The physical counter and timer are the guest's for now (EL1PCTEN, EL1PCEN).
     CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
-    // No register that the implementation defines may be written from EL1 (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
+    // EL1 may write no register that the implementation defines (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
     ACTLR_EL2.set(0);
     write_register!("hstr_el2", 0);
+    // EL2's own timer, until somebody wants it.
+    write_register!("cnthp_ctl_el2", 0);
     write_register!("vpidr_el2", MIDR_EL1.get());
     set_up_newer();
     barrier::isb(barrier::SY);
@@ -44,12 +47,12 @@ fn hcr() -> u64 {
         + HCR_EL2::FMO::SET
         + HCR_EL2::IMO::SET
         + HCR_EL2::AMO::SET
-        // A guest's local TLB and instruction cache maintenance and its barriers reach all cores, so that its vCPU may move.
+        // A guest's local TLB and cache maintenance and its barriers reach all cores, so that its vCPU may move.
         + HCR_EL2::FB::SET
         + HCR_EL2::BSU::InnerShareable
         + HCR_EL2::TWI::SET
         + HCR_EL2::TWE::SET
-        // ID registers; but not TID2 and TID4 (CTR_EL0, cache geometry): kernels read these all the time, and may know.
+        // ID registers; not TID2 and TID4 (CTR_EL0, cache geometry): kernels read these all the time, and may know.
         + HCR_EL2::TID3::SET
         + HCR_EL2::TSC::SET
         // IMPLEMENTATION DEFINED registers and ACTLR_EL1.
@@ -79,19 +82,21 @@ fn vtcr() -> u64 {
     .value
 }
 
-/// Breakpoints and their locks are the guest's; the debug ROM's address, the performance monitors, profiling and trace are not.
+/// Breakpoints and their locks are the guest's; the debug ROM's address, performance monitors, profiling, trace are
+/// not.
 fn mdcr() -> u64 {
     let counters = read_register!("pmcr_el0") >> 11 & 0x1f;
     let mut mdcr = MDCR_EL2::HPMN.val(counters) + MDCR_EL2::TDRA::SET;
     // A benchmark guest counts what EL2 does: it has the PMU to itself, and EL2 is not left out (HPMD = 0).
     if !cfg!(feature = "bench") {
-        mdcr += MDCR_EL2::TPM::SET + MDCR_EL2::TPMCR::SET + MDCR_EL2::TPMS::SET + MDCR_EL2::TTRF::SET;
+        mdcr +=
+            MDCR_EL2::TPM::SET + MDCR_EL2::TPMCR::SET + MDCR_EL2::TPMS::SET + MDCR_EL2::TTRF::SET;
     }
     mdcr.value
 }
 
-/// Trap registers of later architecture versions, whose value at reset is UNKNOWN. Zero means for each bit: as in ARMv8.0, that is either
-/// "not trapped, was there before" or "trapped, is new".
+/// Trap registers of later architecture versions, whose value at reset is UNKNOWN. Zero means for each bit: as in
+/// ARMv8.0, that is either "not trapped, was there before" or "trapped, is new".
 fn set_up_newer() {
     let features = features();
     if features.fgt {
@@ -102,9 +107,7 @@ fn set_up_newer() {
         write_register!("S3_4_C3_C1_5", 0); // HDFGWTR_EL2
     }
     if features.hcx {
-        // Memory copy instructions keep no state of their own, so a guest may have them.
-        const MSC_ENABLE: u64 = 1 << 11;
-        write_register!("S3_4_C1_C2_2", if features.mops { MSC_ENABLE } else { 0 }); // HCRX_EL2
+        write_register!("S3_4_C1_C2_2", 0); // HCRX_EL2
     }
 }
 

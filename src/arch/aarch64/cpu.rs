@@ -4,7 +4,9 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use aarch64_cpu::registers::{ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2};
+use aarch64_cpu::registers::{
+    ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2,
+};
 use spin::Once;
 
 use crate::arch::vcpu::Registers;
@@ -69,7 +71,14 @@ pub(super) struct Cpus(UnsafeCell<[Cpu; CORES]>);
 unsafe impl Sync for Cpus {}
 
 pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new(
-    [const { Cpu { emergency: 0, registers: ptr::null_mut(), vcpu: None, failing: false } }; CORES],
+    [const {
+        Cpu {
+            emergency: 0,
+            registers: ptr::null_mut(),
+            vcpu: None,
+            failing: false,
+        }
+    }; CORES],
 ));
 
 impl Cpu {
@@ -103,8 +112,6 @@ pub struct Features {
     pub fgt: bool,
     /// FEAT_HCX: HCRX_EL2.
     pub hcx: bool,
-    /// FEAT_MOPS: memory copy instructions, which HCRX_EL2 must permit.
-    pub mops: bool,
     /// Breakpoints, 2 to 16.
     pub breakpoints: usize,
     /// Watchpoints, 2 to 16.
@@ -128,7 +135,6 @@ pub fn features() -> &'static Features {
             ras: field(ID_AA64PFR0_EL1.get(), 28) != 0,
             fgt: field(mmfr0, 56) != 0,
             hcx: field(mmfr1, 40) != 0,
-            mops: field(isar2, 16) != 0,
             breakpoints: field(dfr0, 12) as usize + 1,
             watchpoints: field(dfr0, 20) as usize + 1,
         }

@@ -1,10 +1,11 @@
 //! A vCPU's self-hosted debug registers: kernels have breakpoints, watchpoints and single-step of their own.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::cpu::features;
 
 /// Breakpoints, watchpoints and what governs them.
 #[repr(C)]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct DebugState {
     /// MDSCR_EL1.
     pub mdscr: u64,
@@ -24,7 +25,7 @@ pub struct DebugState {
 
 /// A comparator's value and control.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Pair {
     /// Address or context to compare with.
     pub value: u64,
@@ -55,8 +56,19 @@ macro_rules! each {
 impl DebugState {
     /// All off; the OS lock set, as after a cold reset.
     pub const fn reset() -> Self {
-        const NONE: Pair = Pair { value: 0, control: 0 };
-        Self { mdscr: 0, mdccint: 0, os_lock: 1, os_double_lock: 0, claim: 0, breakpoints: [NONE; 16], watchpoints: [NONE; 16] }
+        const NONE: Pair = Pair {
+            value: 0,
+            control: 0,
+        };
+        Self {
+            mdscr: 0,
+            mdccint: 0,
+            os_lock: 1,
+            os_double_lock: 0,
+            claim: 0,
+            breakpoints: [NONE; 16],
+            watchpoints: [NONE; 16],
+        }
     }
 
     /// Takes over what is in the CPU.
@@ -87,7 +99,8 @@ impl DebugState {
         each!(features.watchpoints, watchpoint);
     }
 
-    /// Puts it into the CPU. Nothing of it acts at EL2 (MDCR_EL2.TDE = 0: debug exceptions go to EL1, from EL1 and EL0 only).
+    /// Puts it into the CPU. Nothing of it acts at EL2: with MDCR_EL2.TDE = 0 debug exceptions go to EL1, from EL1
+    /// and EL0.
     pub fn load(&self) {
         macro_rules! breakpoint {
             ($n:literal) => {

@@ -33,7 +33,10 @@ pub struct ExceptionState {
 
 /// Where the guest takes its exceptions, and in which PSTATE.
 pub fn vector_state() -> VectorState {
-    VectorState { vbar: VBAR_EL1.get(), sctlr: SCTLR_EL1.get() }
+    VectorState {
+        vbar: VBAR_EL1.get(),
+        sctlr: SCTLR_EL1.get(),
+    }
 }
 
 /// Writes what the guest's exception handler will read. The ERET to the guest synchronizes it.
@@ -46,8 +49,8 @@ pub fn set_exception_state(state: &ExceptionState) {
     }
 }
 
-/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults, which are not
-/// promised to set HPFAR_EL2 (D1.3, "Faulting IPA"). The guest's PAR_EL1 stays as it is.
+/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults,
+/// which are not promised to set HPFAR_EL2 (its register description). The guest's PAR_EL1 stays as it is.
 pub fn translate(va: Va) -> Option<Ipa> {
     let saved = PAR_EL1.get();
     // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only.

@@ -46,22 +46,26 @@ fn what(kind: TrapKind, esr: u64) -> &'static str {
 
 fn die(message: core::fmt::Arguments) -> ! {
     let cpu = Cpu::this();
-    // SAFETY: TPIDR_EL2 points to this core's element of CPUS since before the vectors were set; plain loads and stores,
-    // no reference is kept. `registers` is null or was a live `&mut Registers` in `run`; if its vCPU is gone, the memory
-    // is still mapped heap, and any bytes are valid numbers.
+    // SAFETY: TPIDR_EL2 points to this core's element of CPUS since before the vectors were set; plain loads and
+    // stores, no reference is kept. `registers` is null or was a live `&mut Registers` in `run`; if its vCPU is
+    // gone, the memory is still mapped, and any bytes are valid numbers.
     let (again, vcpu, pc) = unsafe {
         let again = core::mem::replace(&mut (*cpu).failing, true);
         let registers: *const Registers = (*cpu).registers;
-        (again, (*cpu).vcpu, registers.as_ref().map(|registers| registers.pc))
+        (
+            again,
+            (*cpu).vcpu,
+            registers.as_ref().map(|registers| registers.pc),
+        )
     };
     if again {
         // The report itself faulted.
         driver::give_up();
     }
     match (vcpu, pc) {
-        (Some((vm, vcpu)), Some(pc)) => {
-            driver::fail(format_args!("{message}; vCPU {vcpu} of {vm} was on, at {pc:#x}"))
-        }
+        (Some((vm, vcpu)), Some(pc)) => driver::fail(format_args!(
+            "{message}; vCPU {vcpu} of {vm} was on, at {pc:#x}"
+        )),
         _ => driver::fail(format_args!("{message}; no vCPU was on")),
     }
 }

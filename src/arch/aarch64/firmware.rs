@@ -23,8 +23,8 @@ pub fn psci_system_off(conduit: Conduit) {
     }
 }
 
-/// Ends the run with `code` through semihosting, SYS_EXIT_EXTENDED. Only where a debugger or emulator is known to listen:
-/// elsewhere the instruction is UNDEFINED or halts the core.
+/// Ends the run with `code` through semihosting, SYS_EXIT_EXTENDED. Only where a debugger or emulator is known to
+/// listen: elsewhere the instruction is UNDEFINED or halts the core.
 pub fn semihosting_exit(code: u64) -> ! {
     const SYS_EXIT_EXTENDED: u64 = 0x20;
     const ADP_STOPPED_APPLICATION_EXIT: u64 = 0x20026;

@@ -1,11 +1,13 @@
-//! A vCPU's SIMD and floating-point registers. EL2 is compiled without them (softfloat), so they stay in the CPU while EL2 runs.
+//! A vCPU's SIMD and floating-point registers. EL2 is compiled without them (softfloat), so they stay in the CPU
+//! while it runs.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
 /// q0 to q31, FPCR, FPSR.
 #[repr(C, align(16))]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct FpState {
     /// q0 to q31.
     pub q: [u128; 32],
@@ -18,7 +20,11 @@ pub struct FpState {
 impl FpState {
     /// All zero, as a reset may leave them.
     pub const fn reset() -> Self {
-        Self { q: [0; 32], fpcr: 0, fpsr: 0 }
+        Self {
+            q: [0; 32],
+            fpcr: 0,
+            fpsr: 0,
+        }
     }
 
     /// Takes over what is in the CPU.
@@ -34,7 +40,11 @@ impl FpState {
     }
 }
 
-const _: () = assert!(offset_of!(FpState, q) == 0 && offset_of!(FpState, fpcr) == 512 && offset_of!(FpState, fpsr) == 520);
+const _: () = assert!(
+    offset_of!(FpState, q) == 0
+        && offset_of!(FpState, fpcr) == 512
+        && offset_of!(FpState, fpsr) == 520
+);
 
 unsafe extern "C" {
     fn avisor_fp_save(state: *mut FpState);

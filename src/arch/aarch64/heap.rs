@@ -13,11 +13,15 @@ struct Allocator(Mutex<Heap<33>>);
 #[global_allocator]
 static HEAP: Allocator = Allocator(Mutex::new(Heap::new()));
 
-// SAFETY: Heap returns blocks that do not overlap, of the size and alignment that were asked for (a buddy block is aligned to its size, which
-// is at least both), out of the ranges that `add` gave it; the lock makes it one caller at a time.
+// SAFETY: Heap returns blocks that do not overlap, of the size and alignment that were asked for (a buddy block is
+// aligned to its size, which is at least both), out of the ranges that `add` gave it; the lock makes it one caller
+// at a time.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0.lock().alloc(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
+        self.0
+            .lock()
+            .alloc(layout)
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -34,7 +38,11 @@ unsafe impl GlobalAlloc for Allocator {
 /// The range is RAM, mapped read-write, and nobody else uses it, now or later.
 pub unsafe fn add(range: Range<u64>) {
     // SAFETY: what Heap asks for is this function's own contract.
-    unsafe { HEAP.0.lock().add_to_heap(range.start as usize, range.end as usize) };
+    unsafe {
+        HEAP.0
+            .lock()
+            .add_to_heap(range.start as usize, range.end as usize)
+    };
 }
 
 /// Bytes that are in nobody's hands.

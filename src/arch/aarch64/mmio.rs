@@ -25,7 +25,10 @@ impl Registers {
     }
 
     fn pointer(self, offset: u64) -> *mut u32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.size, "device register {offset:#x} is outside its block");
+        assert!(
+            offset.is_multiple_of(4) && offset + 4 <= self.size,
+            "device register {offset:#x} is outside its block"
+        );
         (self.base + offset) as *mut u32
     }
 

@@ -1,8 +1,8 @@
-//! EL2's own translation: an identity map of what EL2 uses and nothing else. Image pages are W^X, all that is not text is
-//! execute-never, guard pages and page 0 are not there.
+//! EL2's own translation: an identity map of what EL2 uses and nothing else. Image pages are W^X, all that is not text
+//! is execute-never, guard pages and page 0 are not there.
 //!
-//! Entries only ever go from invalid to valid, which asks for no break-before-make and no TLBI (D8.16, "TLB maintenance":
-//! an invalid entry is never cached); the one exception is [`with_page`].
+//! Entries only ever go from invalid to valid, which asks for no break-before-make and no TLBI (D8.16, "TLB
+//! maintenance": an invalid entry is never cached); the one exception is [`with_page`].
 
 use core::ops::Range;
 
@@ -15,10 +15,11 @@ use crate::arch::tree::TREE_MAX;
 
 /// Attribute 0: Normal memory, write-back, allocating. Attribute 1: Device-nGnRE.
 pub(super) const MAIR: u64 = 0x04ff;
-/// T0SZ = 25: 39 bits, start at level 1; 4 KiB granule; tables in write-back inner-shareable memory; bits 31 and 23 RES1.
-/// The boot stub adds PS.
+/// T0SZ = 25: 39 bits, start at level 1; 4 KiB granule; tables in write-back inner-shareable memory; bits 31 and 23
+/// RES1. The boot stub adds PS.
 pub(super) const TCR: u64 = 1 << 31 | 1 << 23 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 25;
-/// M, C, SA, I, WXN, and the bits that are RES1 in ARMv8.0 (where later versions gave them a meaning, 1 is what v8.0 did).
+/// M, C, SA, I, WXN, and the bits that are RES1 in ARMv8.0 (to which later versions gave a meaning: 1 is what v8.0
+/// did).
 pub(super) const SCTLR: u64 = 0x30c5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
 
 /// What T0SZ reaches.
@@ -45,7 +46,8 @@ impl Attributes {
     /// Data and RAM.
     pub const READ_WRITE: Self = Self(Self::NORMAL | Self::EXECUTE_NEVER);
     /// Device registers.
-    pub const DEVICE: Self = Self(Self::ACCESS | Self::AP1 | Self::DEVICE_INDEX | Self::EXECUTE_NEVER);
+    pub const DEVICE: Self =
+        Self(Self::ACCESS | Self::AP1 | Self::DEVICE_INDEX | Self::EXECUTE_NEVER);
 }
 
 const VALID: u64 = 1;
@@ -65,7 +67,10 @@ struct Tables {
     used: usize,
 }
 
-static EL2: SpinMutex<Tables> = SpinMutex::new(Tables { pool: [Table([0; ENTRIES]); TABLES], used: 1 });
+static EL2: SpinMutex<Tables> = SpinMutex::new(Tables {
+    pool: [Table([0; ENTRIES]); TABLES],
+    used: 1,
+});
 
 /// Why a range cannot be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +124,11 @@ impl Tables {
                 address.is_multiple_of(size) && range.end - address >= size
             };
             let level = (1..3).find(fits).unwrap_or(3);
-            let kind = if level == 3 { VALID | TABLE_OR_PAGE } else { VALID };
+            let kind = if level == 3 {
+                VALID | TABLE_OR_PAGE
+            } else {
+                VALID
+            };
             let entry = self.entry(address, level)?;
             if *entry != 0 {
                 return Err(MapError::NotFree);
@@ -148,8 +157,8 @@ fn pages(range: Range<u64>) -> Range<u64> {
     range.start & !(PAGE_SIZE - 1)..range.end.next_multiple_of(PAGE_SIZE)
 }
 
-/// Called by the boot stub, MMU off: maps the image and the device tree, all that EL2 needs to find out the rest with
-/// its caches on. Returns TTBR0_EL2.
+/// Called by the boot stub, MMU off: maps the image and the device tree, all that EL2 needs to find out the rest
+/// with its caches on. Returns TTBR0_EL2.
 pub(super) extern "C" fn map_image(tree: u64) -> u64 {
     // SAFETY: this is the only core in the image and runs this once, before any use of the lock; not through the lock,
     // because atomics are not promised to work on the Device memory that all memory is with the MMU off.
@@ -157,7 +166,7 @@ pub(super) extern "C" fn map_image(tree: u64) -> u64 {
     let image = image();
     let rodata = &raw const rodata_start as u64;
     let data = &raw const data_start as u64;
-    // The image lies on a 2 MiB boundary and is smaller: these cannot fail for want of tables.
+    // The pool is fresh and these ranges are disjoint; and nobody could be told of a failure.
     let _ = tables.map(image.start..rodata, Attributes::TEXT);
     let _ = tables.map(rodata..data, Attributes::READ);
     let mut from = data;
@@ -176,8 +185,9 @@ pub fn tree_pages(tree: u64) -> Range<u64> {
         return 0..0;
     }
     super::page::clean_and_invalidate(tree..tree + 8);
-    // SAFETY: the boot protocol has x0 point to the tree on an 8-byte boundary. Where a loader passes none, the value is
-    // below the first page (QEMU's raspi4b: 0x100; else 0), which the test above refuses. Alignment was tested.
+    // SAFETY: the boot protocol has x0 point to the tree on an 8-byte boundary. Where a loader passes none, the
+    // value is below the first page (QEMU's raspi4b: 0x100; else 0), which the test above refuses. Alignment was
+    // tested.
     let [magic, size] = unsafe { (tree as *const [u32; 2]).read_volatile() }.map(u32::from_be);
     if magic != crate::arch::tree::MAGIC || u64::from(size) > TREE_MAX {
         return 0..0;
@@ -185,7 +195,8 @@ pub fn tree_pages(tree: u64) -> Range<u64> {
     pages(tree..tree + u64::from(size))
 }
 
-/// Makes the device tree readable with the MMU off, at whatever exception level: a loader may have left it in the caches.
+/// Makes the device tree readable with the MMU off, at whatever exception level: a loader may have left it in the
+/// caches.
 pub(super) fn clean_tree(tree: u64) {
     super::page::clean_and_invalidate(tree_pages(tree));
 }
@@ -211,10 +222,16 @@ pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Calls `f` while the page of `address`, which is RAM not mapped otherwise, is mapped.
+/// Calls `f` while the page of `address`, which is RAM, is mapped.
 pub fn with_page<R>(address: u64, f: impl FnOnce() -> R) -> Result<R, MapError> {
+    if address >= ADDRESS_LIMIT {
+        return Err(MapError::NotFree);
+    }
     let page = address & !(PAGE_SIZE - 1);
-    map(page..page + PAGE_SIZE, Attributes::READ_WRITE)?;
+    match map(page..page + PAGE_SIZE, Attributes::READ_WRITE) {
+        Err(MapError::NotFree) => return Ok(f()),
+        made => made?,
+    }
     let result = f();
     *EL2.lock().entry(page, 3)? = 0;
     super::tlb::invalidate_el2_page(page);

@@ -2,9 +2,9 @@
 .arch_extension fp
 .arch_extension simd
 
-// One line of 64 bytes. The three accesses to one line need no barrier between them: a DC by address is executed in program
-// order relative to loads and stores to the same line of Normal write-back memory (D7.5, "Ordering and completion of data
-// and instruction cache instructions").
+// One line of 64 bytes. The accesses to one line need no barrier between them: a DC by address is executed in program
+// order relative to loads and stores to the same line of Normal write-back memory (D7.5, "Ordering and completion of
+// data and instruction cache instructions").
 .macro copy_line
     dc      civac, x1
     ldp     q0, q1, [x1], #32

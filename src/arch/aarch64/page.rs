@@ -1,10 +1,10 @@
-//! What is in memory: copies, zeroes, and the caches between EL2, which reads and writes through them, and guests, which may
-//! go around them (MMU or data cache off, or memory mapped Non-cacheable).
+//! What is in memory: copies, zeroes, and the caches between EL2, which reads and writes through them, and guests,
+//! which may go around them (MMU or data cache off, or memory mapped Non-cacheable).
 //!
-//! The rules (B2.8, "Mismatched memory attributes"): before EL2 reads what a guest may have written around the caches, its own lines of
-//! it go; after EL2 wrote what a guest may read around the caches, the lines are cleaned. Always clean **and** invalidate:
-//! IVAC would lose a line that a guest dirtied through the cache, and a clean line left behind would hide what a guest with its cache off writes
-//! there next, once it turns its cache on.
+//! The rules (B2, "Mismatched memory attributes"): before EL2 reads what a guest may have written around the
+//! caches, the lines of it go; after EL2 wrote what a guest may read around the caches, the lines are cleaned.
+//! Always clean **and** invalidate: IVAC would lose a line that a guest dirtied through the cache, and a clean line
+//! left behind would hide what a guest with its cache off writes there next, once it turns its cache on.
 
 use core::arch::{asm, global_asm};
 use core::ops::Range;
@@ -52,8 +52,8 @@ pub fn clean_and_invalidate(range: Range<u64>) {
     barrier::dsb(barrier::SY);
 }
 
-/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them. A DSB must follow before a guest
-/// uses the copy.
+/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them. A DSB must follow
+/// before a guest uses the copy.
 ///
 /// # Safety
 /// Both are whole pages of RAM in EL2's map; nobody else uses `to`.
@@ -66,7 +66,13 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
     } else {
         clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
         // SAFETY: the caller's promise.
-        unsafe { core::ptr::copy_nonoverlapping(from.0 as *const u64, to.0 as *mut u64, PAGE_SIZE as usize / 8) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                from.0 as *const u64,
+                to.0 as *mut u64,
+                PAGE_SIZE as usize / 8,
+            )
+        };
         clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
     }
 }
@@ -92,8 +98,8 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
     barrier::dsb(barrier::ISH);
 }
 
-/// Code may have been written: no core fetches an old instruction afterwards. The data must be clean to the point of unification, as
-/// [`copy_page`] and [`clean_and_invalidate`] leave it.
+/// Code may have been written: no core fetches an old instruction afterwards. The data must be clean to the point of
+/// unification, as [`copy_page`] and [`clean_and_invalidate`] leave it.
 pub fn invalidate_instruction_caches() {
     barrier::dsb(barrier::ISH);
     // SAFETY: instruction caches hold copies only.

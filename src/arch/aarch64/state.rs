@@ -1,10 +1,11 @@
-//! What a snapshot saves of a vCPU beyond its general registers. It stays in the CPU from trap to trap; only a checkpoint, a
-//! restore or another vCPU on the same core moves it.
+//! What a snapshot saves of a vCPU beyond its general registers. It stays in the CPU from trap to trap; only a
+//! checkpoint, a restore or another vCPU on the same core moves it.
 
 use core::arch::asm;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{Readable, SCTLR_EL1, TCR_EL1, Writeable};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::cpu::features;
 use super::debug::DebugState;
@@ -16,7 +17,7 @@ macro_rules! register_block {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $register:literal),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
         pub struct $name {
             $($(#[$doc])* #[doc = concat!("`", $register, "`")] pub $field: u64,)*
         }
@@ -89,10 +90,10 @@ macro_rules! vdisr_el2 {
     };
 }
 
-/// The state of a vCPU besides [`Registers`] and the VM's counter ([`super::timer`]). Not in it, because a guest has no way to it: what HCR_EL2,
-/// CPTR_EL2, MDCR_EL2 and HCRX_EL2 trap or keep off (see [`super::control`]).
+/// The state of a vCPU besides [`Registers`] and the VM's counter ([`super::timer`]). Not in it, because a guest
+/// has no way to it: what HCR_EL2, CPTR_EL2, MDCR_EL2 and HCRX_EL2 trap or keep off (see [`super::control`]).
 #[repr(C)]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SystemState {
     /// SCTLR_EL1.
     pub sctlr: u64,
@@ -106,6 +107,8 @@ pub struct SystemState {
     pub keys: Keys,
     /// Self-hosted debug.
     pub debug: DebugState,
+    /// Brings what follows to 16 bytes.
+    pub reserved: u64,
     /// SIMD and floating point.
     pub fp: FpState,
 }
@@ -113,8 +116,8 @@ pub struct SystemState {
 // A snapshot holds one of each for every vCPU.
 const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900);
 
-/// SCTLR_EL1 at reset: MMU, caches and alignment checks off, RES1 bits of ARMv8.0, and what Cortex-A cores and QEMU have on besides: SA, SA0,
-/// CP15BEN, nTWI, nTWE.
+/// SCTLR_EL1 at reset: MMU, caches and alignment checks off, RES1 bits of ARMv8.0, and what Cortex-A cores and QEMU
+/// have on besides: SA, SA0, CP15BEN, nTWI, nTWE.
 const SCTLR_RESET: u64 = 0x30d5_0838;
 const SCTLR_M: u64 = 1 << 0;
 /// TCR_EL1: no walks from TTBR0, TTBR1.
@@ -130,6 +133,7 @@ impl SystemState {
             el1: El1State::ZERO,
             keys: Keys::ZERO,
             debug: DebugState::reset(),
+            reserved: 0,
             fp: FpState::reset(),
         }
     }
@@ -150,11 +154,13 @@ impl SystemState {
         self.fp.save();
     }
 
-    /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before under the same VMID.
+    /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before
+    /// under the same VMID.
     pub fn load(&self) {
         let features = features();
-        // Cortex-A57 and A72 erratum 1319367: a speculative AT may walk with registers half of one state, half of the other, and leave what it
-        // found in the TLB. With walks disabled and the MMU on there is nothing to walk, as Linux's KVM does it.
+        // Cortex-A72 erratum 1319367 (A57: 1319537): a speculative AT may walk with registers half of one state,
+        // half of the other, and leave what it found in the TLB. With walks disabled and the MMU on there is
+        // nothing to walk. Linux's KVM does the same.
         TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
         barrier::isb(barrier::SY);
         SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
@@ -172,7 +178,7 @@ impl SystemState {
         SCTLR_EL1.set(self.sctlr);
         barrier::isb(barrier::SY);
         TCR_EL1.set(self.tcr);
-        // The ERET does it too (D1.4, "Exception return"); this keeps the rule where the state is.
+        // A store-exclusive of the new state must fail. The ERET sees to that too, but this is where the state changes.
         // SAFETY: clears this core's exclusive monitor; no exclusive sequence of EL2 spans this function.
         unsafe { asm!("clrex", options(nostack, preserves_flags)) };
         barrier::isb(barrier::SY);

@@ -23,7 +23,9 @@ global_asm!(
 );
 
 // What switch.S takes for granted.
-const _: () = assert!(offset_of!(Registers, x) == 0 && offset_of!(Registers, pstate) == offset_of!(Registers, pc) + 8);
+const _: () = assert!(
+    offset_of!(Registers, x) == 0 && offset_of!(Registers, pstate) == offset_of!(Registers, pc) + 8
+);
 
 unsafe extern "C" {
     fn avisor_switch(registers: *mut Registers) -> TrapKind;
@@ -38,5 +40,10 @@ pub fn run(registers: &mut Registers) -> Trap {
     // SAFETY: the assembly reads and writes `*registers` only, restores what AAPCS64 asks a function to preserve, and
     // returns one of the four values that it was given as TrapKind. What the guest can reach is bounded by stage 2.
     let kind = unsafe { avisor_switch(registers) };
-    Trap { kind, esr: ESR_EL2.get(), far: FAR_EL2.get(), hpfar: HPFAR_EL2.get() }
+    Trap {
+        kind,
+        esr: ESR_EL2.get(),
+        far: FAR_EL2.get(),
+        hpfar: HPFAR_EL2.get(),
+    }
 }

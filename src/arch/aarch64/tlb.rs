@@ -1,5 +1,5 @@
-//! TLB maintenance and barriers. Each function is one instruction, or the sequence that the Arm ARM gives for one purpose;
-//! who calls them in which order is `stage2`'s business, which asserts that order in its tests.
+//! TLB maintenance and barriers. Each function is one instruction, or the sequence that the Arm ARM gives for one
+//! purpose; who calls them in which order is `stage2`'s business, which asserts that order in its tests.
 
 use core::arch::asm;
 
