@@ -8,6 +8,7 @@ pub mod pl011;
 
 use crate::addr::Ipa;
 use pl011::Pl011;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Where characters of a VM go, and come from.
 pub trait Console {
@@ -45,7 +46,10 @@ impl Device {
 }
 
 /// The state of all devices of one VM.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
 pub struct Devices {
     /// The UART at [`UART_BASE`].
     pub uart: Pl011,

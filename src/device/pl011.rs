@@ -6,6 +6,7 @@
 //! and modem signals are remembered and have no effect.
 
 use super::Console;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Characters that the receive FIFO holds, when LCR_H.FEN enables it; one otherwise.
 const FIFO_DEPTH: usize = 16;
@@ -52,7 +53,7 @@ const LCR_H_FEN: u32 = 1 << 4;
 const CR_LBE: u32 = 1 << 7;
 
 /// The state of a PL011: its registers and what it received. Plain data; a copy of it is a snapshot of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Pl011 {
     /// Received characters; `received` of them from `first` on, round the end.
@@ -208,7 +209,7 @@ impl Pl011 {
             return 0;
         }
         let byte = self.fifo[self.first as usize % FIFO_DEPTH];
-        self.first = (self.first + 1) % FIFO_DEPTH as u32;
+        self.first = self.first.wrapping_add(1) % FIFO_DEPTH as u32;
         self.received -= 1;
         if self.received == 0 {
             self.raw &= !interrupt::RX;
@@ -219,7 +220,7 @@ impl Pl011 {
     /// The receive interrupt rises with every character, whatever level IFLS names: so there is no timeout to wait
     /// for when a few are below it. The caller checked that there is room.
     fn push(&mut self, byte: u8) {
-        self.fifo[(self.first + self.received) as usize % FIFO_DEPTH] = byte;
+        self.fifo[self.first.wrapping_add(self.received) as usize % FIFO_DEPTH] = byte;
         self.received += 1;
         self.raw |= interrupt::RX;
     }

@@ -1,0 +1,272 @@
+//! The device tree that describes a VM to its guest (Devicetree Specification 0.4; Linux, Documentation/devicetree).
+//!
+//! Names and shapes are those of QEMU's `virt` machine, which kernels know. What the machine does not have is not in it.
+
+use crate::addr::Ipa;
+use crate::device::{UART_BASE, UART_SIZE};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+use vm_fdt::FdtWriter;
+
+/// Why a tree cannot be made: a string in it holds a NUL.
+pub use vm_fdt::Error;
+
+/// What differs between VMs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TreeParams<'a> {
+    /// The VM's RAM.
+    pub ram: Range<Ipa>,
+    /// Virtual CPUs, 1 to 8. CPU `n` has affinity `n` in MPIDR_EL1.Aff0.
+    pub vcpus: u32,
+    /// The VM has interrupts: a GICv2, the timer and the UART's interrupt are in the tree.
+    pub gic: bool,
+    /// The kernel's command line.
+    pub cmdline: Option<&'a str>,
+    /// Where the initial RAM disk was put.
+    pub initrd: Option<Range<Ipa>>,
+}
+
+/// GICv2, distributor and CPU interface: first address and size.
+const GIC_REGISTERS: [u64; 4] = [0x0800_0000, 0x1_0000, 0x0801_0000, 0x1_0000];
+/// SPI of the UART, counted from the first SPI: interrupt 33.
+const UART_SPI: u32 = 1;
+/// PPIs of the timers, counted from the first PPI: secure, non-secure physical, virtual, hypervisor.
+const TIMER_PPIS: [u32; 4] = [13, 14, 11, 10];
+/// Hz of the clock that the UART is fed with.
+const UART_CLOCK: u32 = 24_000_000;
+const UART_PATH: &str = "/pl011@9000000";
+
+const PHANDLE_GIC: u32 = 1;
+const PHANDLE_CLOCK: u32 = 2;
+
+/// First cell of an interrupt, and its last: which kind it is, and that it is active high and level-sensitive.
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+const LEVEL_HIGH: u32 = 4;
+
+/// Makes the tree: its bytes, a few KiB, as they go into guest memory.
+pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
+    let mut fdt = FdtWriter::new()?;
+    let root = fdt.begin_node("")?;
+    fdt.property_string("compatible", "linux,dummy-virt")?;
+    fdt.property_string("model", "linux,dummy-virt")?;
+    fdt.property_u32("#address-cells", 2)?;
+    fdt.property_u32("#size-cells", 2)?;
+    if params.gic {
+        fdt.property_u32("interrupt-parent", PHANDLE_GIC)?;
+    }
+    chosen(&mut fdt, params)?;
+    memory(&mut fdt, params)?;
+    cpus(&mut fdt, params)?;
+    firmware(&mut fdt)?;
+    if params.gic {
+        interrupts(&mut fdt, params)?;
+    }
+    uart(&mut fdt, params)?;
+    fdt.end_node(root)?;
+    fdt.finish()
+}
+
+fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let chosen = fdt.begin_node("chosen")?;
+    fdt.property_string("stdout-path", UART_PATH)?;
+    if let Some(cmdline) = params.cmdline {
+        fdt.property_string("bootargs", cmdline)?;
+    }
+    if let Some(initrd) = &params.initrd {
+        fdt.property_u64("linux,initrd-start", initrd.start.0)?;
+        fdt.property_u64("linux,initrd-end", initrd.end.0)?;
+    }
+    fdt.end_node(chosen)?;
+    let aliases = fdt.begin_node("aliases")?;
+    fdt.property_string("serial0", UART_PATH)?;
+    fdt.end_node(aliases)
+}
+
+fn memory(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let Range { start, end } = params.ram;
+    let memory = fdt.begin_node(&format!("memory@{start:x}"))?;
+    fdt.property_string("device_type", "memory")?;
+    fdt.property_array_u64("reg", &[start.0, end.0 - start.0])?;
+    fdt.end_node(memory)
+}
+
+fn cpus(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let cpus = fdt.begin_node("cpus")?;
+    fdt.property_u32("#address-cells", 1)?;
+    fdt.property_u32("#size-cells", 0)?;
+    for affinity in 0..params.vcpus {
+        let cpu = fdt.begin_node(&format!("cpu@{affinity:x}"))?;
+        fdt.property_string("device_type", "cpu")?;
+        fdt.property_string("compatible", "arm,armv8")?;
+        fdt.property_string("enable-method", "psci")?;
+        fdt.property_u32("reg", affinity)?;
+        fdt.end_node(cpu)?;
+    }
+    fdt.end_node(cpus)
+}
+
+/// Who answers `hvc`.
+fn firmware(fdt: &mut FdtWriter) -> Result<(), Error> {
+    let psci = fdt.begin_node("psci")?;
+    fdt.property_string_list("compatible", strings(&["arm,psci-1.0", "arm,psci-0.2"]))?;
+    fdt.property_string("method", "hvc")?;
+    fdt.end_node(psci)?;
+    let hypervisor = fdt.begin_node("hypervisor")?;
+    fdt.property_string("compatible", "avisor,avisor")?;
+    fdt.end_node(hypervisor)
+}
+
+fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let gic = fdt.begin_node("intc@8000000")?;
+    fdt.property_string("compatible", "arm,cortex-a15-gic")?;
+    fdt.property_array_u64("reg", &GIC_REGISTERS)?;
+    fdt.property_null("interrupt-controller")?;
+    fdt.property_u32("#interrupt-cells", 3)?;
+    fdt.property_u32("#address-cells", 0)?;
+    fdt.property_phandle(PHANDLE_GIC)?;
+    fdt.end_node(gic)?;
+
+    // A PPI says in bits 15:8 of its flags which CPUs have it.
+    let flags = LEVEL_HIGH | 0xff >> 8u32.saturating_sub(params.vcpus) << 8;
+    let timer = fdt.begin_node("timer")?;
+    fdt.property_string_list(
+        "compatible",
+        strings(&["arm,armv8-timer", "arm,armv7-timer"]),
+    )?;
+    let cells: Vec<u32> = TIMER_PPIS
+        .iter()
+        .flat_map(|ppi| [PPI, *ppi, flags])
+        .collect();
+    fdt.property_array_u32("interrupts", &cells)?;
+    fdt.property_null("always-on")?;
+    fdt.end_node(timer)
+}
+
+fn uart(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let clock = fdt.begin_node("apb-pclk")?;
+    fdt.property_string("compatible", "fixed-clock")?;
+    fdt.property_u32("#clock-cells", 0)?;
+    fdt.property_u32("clock-frequency", UART_CLOCK)?;
+    fdt.property_string("clock-output-names", "clk24mhz")?;
+    fdt.property_phandle(PHANDLE_CLOCK)?;
+    fdt.end_node(clock)?;
+
+    let uart = fdt.begin_node(&UART_PATH[1..])?;
+    fdt.property_string_list("compatible", strings(&["arm,pl011", "arm,primecell"]))?;
+    fdt.property_array_u64("reg", &[UART_BASE.0, UART_SIZE])?;
+    if params.gic {
+        fdt.property_array_u32("interrupts", &[SPI, UART_SPI, LEVEL_HIGH])?;
+    }
+    fdt.property_array_u32("clocks", &[PHANDLE_CLOCK, PHANDLE_CLOCK])?;
+    fdt.property_string_list("clock-names", strings(&["uartclk", "apb_pclk"]))?;
+    fdt.end_node(uart)
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&s| s.into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fdt::Fdt;
+    use std::collections::BTreeMap;
+
+    const SMALL: TreeParams<'_> = TreeParams {
+        ram: Ipa(0x4000_0000)..Ipa(0x4800_0000),
+        vcpus: 1,
+        gic: false,
+        cmdline: None,
+        initrd: None,
+    };
+
+    /// All properties of the tree as `node/property` -> bytes.
+    fn parsed(params: &TreeParams<'_>) -> BTreeMap<String, Vec<u8>> {
+        let bytes = generate(params).unwrap();
+        assert!(bytes.len() < 4096, "{} bytes", bytes.len());
+        let tree = Fdt::new_unaligned(&bytes).unwrap();
+        let mut properties = BTreeMap::new();
+        for (_, node) in tree.all_nodes() {
+            let name = node.name();
+            for property in node.properties() {
+                properties.insert(format!("{name}/{}", property.name), property.value.to_vec());
+            }
+        }
+        properties
+    }
+
+    fn cells(values: &[u32]) -> Vec<u8> {
+        values
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn a_small_machine() {
+        let tree = parsed(&SMALL);
+        assert_eq!(
+            tree["memory@40000000/reg"],
+            cells(&[0, 0x4000_0000, 0, 0x0800_0000])
+        );
+        assert_eq!(tree["psci/compatible"], b"arm,psci-1.0\0arm,psci-0.2\0");
+        assert_eq!(tree["psci/method"], b"hvc\0");
+        assert_eq!(tree["cpu@0/enable-method"], b"psci\0");
+        assert_eq!(
+            tree["pl011@9000000/reg"],
+            cells(&[0, 0x0900_0000, 0, 0x1000])
+        );
+        assert_eq!(
+            tree["pl011@9000000/clocks"],
+            tree["apb-pclk/phandle"].repeat(2)
+        );
+        assert_eq!(tree["apb-pclk/clock-frequency"], cells(&[24_000_000]));
+        assert_eq!(tree["chosen/stdout-path"], b"/pl011@9000000\0");
+        assert_eq!(tree["aliases/serial0"], b"/pl011@9000000\0");
+        assert_eq!(tree["hypervisor/compatible"], b"avisor,avisor\0");
+        let absent = ["interrupt", "intc", "timer", "bootargs", "initrd", "cpu@1"];
+        assert!(
+            !tree
+                .keys()
+                .any(|key| absent.iter().any(|a| key.contains(a))),
+            "{:?}",
+            tree.keys()
+        );
+    }
+
+    #[test]
+    fn a_machine_with_everything() {
+        let tree = parsed(&TreeParams {
+            vcpus: 4,
+            gic: true,
+            cmdline: Some("console=ttyAMA0 quiet"),
+            initrd: Some(Ipa(0x4400_0000)..Ipa(0x4400_1234)),
+            ..SMALL
+        });
+        let gic = &tree["intc@8000000/phandle"];
+        assert_eq!(&tree["/interrupt-parent"], gic);
+        assert_eq!(
+            tree["intc@8000000/reg"],
+            cells(&[0, 0x0800_0000, 0, 0x1_0000, 0, 0x0801_0000, 0, 0x1_0000])
+        );
+        let timer = [1, 13, 0xf04, 1, 14, 0xf04, 1, 11, 0xf04, 1, 10, 0xf04];
+        assert_eq!(tree["timer/interrupts"], cells(&timer));
+        assert_eq!(tree["pl011@9000000/interrupts"], cells(&[0, 1, 4]));
+        assert_eq!(tree["cpu@3/reg"], cells(&[3]));
+        assert_eq!(tree["chosen/bootargs"], b"console=ttyAMA0 quiet\0");
+        assert_eq!(tree["chosen/linux,initrd-start"], cells(&[0, 0x4400_0000]));
+        assert_eq!(tree["chosen/linux,initrd-end"], cells(&[0, 0x4400_1234]));
+    }
+
+    #[test]
+    fn a_string_with_nul_is_refused() {
+        let params = TreeParams {
+            cmdline: Some("a\0b"),
+            ..SMALL
+        };
+        assert_eq!(generate(&params), Err(Error::InvalidString));
+    }
+}
