@@ -10,8 +10,8 @@ mod guests;
 mod plan;
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
-use std::{fs, process};
 
 /// What runs when nobody says otherwise.
 const DEFAULT_CONFIG: &str = "configs/default.toml";
@@ -24,8 +24,8 @@ fn main() {
     }
     link();
     if let Err(message) = check_flags().and_then(|()| write_plan()) {
+        // This line makes the build fail. Exiting with a failing code would bury it under all that was printed before.
         println!("cargo::error={message}");
-        process::exit(1);
     }
 }
 
@@ -35,17 +35,26 @@ fn write_plan() -> Result<(), String> {
     println!("cargo:rerun-if-changed={file}");
     let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let config = config::parse(&text).map_err(|error| format!("{file}: {error}"))?;
-    let images = guests::images(&config, input("AVISOR_GUEST").as_deref()).map_err(|error| format!("{file}: {error}"))?;
+    let images = guests::images(&file, &config, input("AVISOR_GUEST").as_deref())?;
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::write(out.join("plan.rs"), plan::source(&config, &images)).map_err(|error| format!("plan.rs: {error}"))
+    fs::write(out.join("plan.rs"), plan::source(&config, &images))
+        .map_err(|error| format!("plan.rs: {error}"))
 }
 
 /// Links a position-independent image with no ELF around it: what the boot loader loads is what cargo leaves.
-/// `--no-rosegment` and `-znorelro` keep the layout to what linker.ld says.
+/// `--no-rosegment` and `-znorelro` keep the layout to what linker.ld says. `-znotext` allows relocations everywhere: the
+/// prebuilt `core` has some in its constants, and the boot code applies them before it makes anything read-only.
 fn link() {
     let root = variable("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     println!("cargo:rerun-if-changed=linker.ld");
-    let arguments = ["-pie", "--no-dynamic-linker", "-znorelro", "-zmax-page-size=4096", "--no-rosegment"];
+    let arguments = [
+        "-pie",
+        "--no-dynamic-linker",
+        "-znorelro",
+        "-znotext",
+        "-zmax-page-size=4096",
+        "--no-rosegment",
+    ];
     for argument in arguments {
         println!("cargo:rustc-link-arg-bins={argument}");
     }

@@ -1,17 +1,22 @@
 //! Finds the images of the VMs, and builds those that are programs of `guest/`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::config::{Config, Guest};
+use crate::config::{Config, Guest, Vm};
 
-/// The image of each VM; `replacement` takes the place of the first one's.
-pub fn images(config: &Config, replacement: Option<&str>) -> Result<Vec<PathBuf>, String> {
-    let image = |(index, vm): (usize, &crate::config::Vm)| match (index, replacement, &vm.guest) {
+/// The image of each VM in the configuration at `source`; `replacement` takes the place of the first one's.
+pub fn images(
+    source: &str,
+    config: &Config,
+    replacement: Option<&str>,
+) -> Result<Vec<PathBuf>, String> {
+    let image = |(index, vm): (usize, &Vm)| match (index, replacement, &vm.guest) {
         (0, Some(path), _) => file("GUEST", path),
-        (_, _, Guest::Image(path)) => file(&format!("vm[{index}].image"), path),
-        (_, _, Guest::Program(name)) => program(&format!("vm[{index}].guest"), name),
+        (_, _, Guest::Image(path)) => file(&format!("{source}: vm[{index}].image"), path),
+        (_, _, Guest::Program(name)) => program(&format!("{source}: vm[{index}].guest"), name),
     };
     config.vms.iter().enumerate().map(image).collect()
 }
@@ -19,10 +24,11 @@ pub fn images(config: &Config, replacement: Option<&str>) -> Result<Vec<PathBuf>
 /// A file that is there already. `include_bytes!` wants an absolute path.
 fn file(key: &str, path: &str) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-changed={path}");
-    let absolute = Path::new(path).canonicalize().map_err(|error| format!("{key}: \"{path}\": {error}"))?;
-    match absolute.metadata() {
-        Ok(data) if data.is_file() && data.len() > 0 => Ok(absolute),
-        _ => Err(format!("{key}: \"{path}\" is not a file with something in it; allowed: an arm64 Image, an ELF64, a raw binary")),
+    match (Path::new(path).canonicalize(), fs::metadata(path)) {
+        (Ok(absolute), Ok(data)) if data.is_file() && data.len() > 0 => Ok(absolute),
+        _ => Err(format!(
+            "{key}: no such file, or an empty one: \"{path}\"; allowed: an arm64 Image, an ELF64, a raw binary"
+        )),
     }
 }
 
@@ -31,19 +37,34 @@ fn program(key: &str, name: &str) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-changed=guest");
     let programs = programs();
     if !programs.iter().any(|program| program == name) {
-        return Err(format!("{key}: there is no \"{name}\"; allowed: {}", programs.join(", ")));
+        return Err(format!(
+            "{key}: there is no \"{name}\"; allowed: {}",
+            programs.join(", ")
+        ));
     }
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let folder = target_folder().join("guest");
     // A target folder of its own: cargo holds the lock of the outer one. All configurations share it.
     let mut cargo = Command::new(env::var("CARGO").expect("cargo sets CARGO"));
-    cargo.args(["build", "--release", "--quiet", "-p", "avisor-guest", "--bin", name, "--target", &target]);
+    cargo.args([
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "avisor-guest",
+        "--bin",
+        name,
+        "--target",
+        &target,
+    ]);
     cargo.arg("--target-dir").arg(&folder);
     // Set and empty: no flags, not even those of .cargo/config.toml. Guests are linked at a fixed address.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
     // Under `cargo clippy` this would make clippy build the guest.
     cargo.env_remove("RUSTC_WORKSPACE_WRAPPER");
-    let built = cargo.output().map_err(|error| format!("{key}: cannot start cargo: {error}"))?;
+    let built = cargo
+        .output()
+        .map_err(|error| format!("{key}: cannot start cargo: {error}"))?;
     if !built.status.success() {
         eprint!("{}", String::from_utf8_lossy(&built.stderr));
         return Err(format!("{key}: \"{name}\" does not build; see above"));
@@ -53,8 +74,14 @@ fn program(key: &str, name: &str) -> Result<PathBuf, String> {
 
 /// The names of the programs that there are: a file or a folder each.
 fn programs() -> Vec<String> {
-    let entries = Path::new("guest/src/bin").read_dir().into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned())).collect();
+    let entries = Path::new("guest/src/bin")
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
+        .collect();
     names.sort();
     names
 }
@@ -62,5 +89,8 @@ fn programs() -> Vec<String> {
 /// Cargo's target folder, out of OUT_DIR: `<folder>/<target>/<profile>/build/avisor-<hash>/out`.
 fn target_folder() -> PathBuf {
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-    out.ancestors().nth(5).expect("OUT_DIR is five levels deep").to_owned()
+    out.ancestors()
+        .nth(5)
+        .expect("OUT_DIR is five levels deep")
+        .to_owned()
 }

@@ -21,7 +21,14 @@ pub fn source(config: &Config, images: &[PathBuf]) -> String {
 
 fn vm_source(vm: &Vm, image: &Path) -> String {
     let mut source = String::new();
-    let Vm { name, memory, load_address, pool_capacity, accounting, .. } = vm;
+    let Vm {
+        name,
+        memory,
+        load_address,
+        pool_capacity,
+        accounting,
+        ..
+    } = vm;
     write!(
         source,
         "        avisor::config::VmPlan {{

@@ -7,7 +7,8 @@ mod config;
 /// Each configuration in the repository is a good one.
 #[test]
 fn all_configs_are_good() {
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).expect("configs/ is there");
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs"))
+        .expect("configs/ is there");
     let mut count = 0;
     for file in files {
         let path = file.expect("readable").path();
@@ -22,11 +23,16 @@ fn all_configs_are_good() {
 #[test]
 fn all_tests_are_listed() {
     let manifest = include_str!("../Cargo.toml");
-    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("tests/ is there") {
+    for file in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("tests/ is there")
+    {
         let path = file.expect("readable").path();
         if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.file_stem().expect("a file").to_string_lossy();
-            assert!(manifest.contains(&format!("[[test]]\nname = \"{name}\"\ntest = false\n")), "{name} is not in Cargo.toml");
+            assert!(
+                manifest.contains(&format!("[[test]]\nname = \"{name}\"\ntest = false\n")),
+                "{name} is not in Cargo.toml"
+            );
         }
     }
 }
