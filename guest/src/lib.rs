@@ -50,11 +50,13 @@ pub mod console;
 pub mod exception;
 pub mod mmio;
 pub mod psci;
+mod shared;
 pub mod smccc;
 pub mod snapshot;
 
 pub use boot::{image_end, stack_top};
 pub use psci::power_off;
+pub use shared::Shared;
 pub use snapshot::{
     Checkpoint, Error, Id, checkpoint, checkpoint_here, restore, restore_latest, restore_with,
 };

@@ -3,10 +3,10 @@
 use core::arch::asm;
 
 use avisor_guest::Id;
+use avisor_guest::Shared;
 use avisor_guest::snapshot::{self, Checkpoint, Error};
 
 use crate::check::{Failure, Outcome, equal, holds};
-use crate::fault::Shared;
 
 /// Memory that goes back with each restore.
 static CELL: Shared<u64> = Shared::new(0);

@@ -7,10 +7,10 @@ use core::arch::global_asm;
 use core::fmt;
 use core::mem::offset_of;
 
+use avisor_guest::Shared;
 use avisor_guest::println;
 
 use crate::check::{Failure, Outcome, pattern};
-use crate::fault::Shared;
 
 /// Registers as they go in or come out.
 #[repr(C, align(16))]

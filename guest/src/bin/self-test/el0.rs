@@ -2,12 +2,13 @@
 
 use core::arch::global_asm;
 
+use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
 use avisor_guest::{checkpoint_here, restore_latest, snapshot};
 
 use crate::check::{Failure, Outcome, equal};
 use crate::context::Context;
-use crate::fault::{EXTERNAL, Expected, IL, Shared, class, ram_end, vector};
+use crate::fault::{EXTERNAL, Expected, IL, class, ram_end, vector};
 use crate::mmu::{self, Access};
 use crate::system;
 

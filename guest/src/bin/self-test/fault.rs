@@ -1,8 +1,8 @@
 //! Instructions that are meant to fault, and what the exception told.
 
 use core::arch::asm;
-use core::cell::UnsafeCell;
 
+use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
 
 use crate::check::{Failure, Outcome, equal};
@@ -32,35 +32,6 @@ pub const EXTERNAL: u64 = 0x10;
 pub const WRITE: u64 = 1 << 6;
 /// Bits of an abort's syndrome that the machine chooses: ISS.EA.
 const CHOSEN: u64 = 1 << 9;
-
-/// A value that the exception handler and the program share.
-///
-/// There is one core, and nobody holds a reference: values go in and out whole.
-pub struct Shared<T>(UnsafeCell<T>);
-
-// SAFETY: there is one core, and no access is interrupted by another one (exceptions here are synchronous, raised by
-// the instructions under test only).
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T: Clone> Shared<T> {
-    pub const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    pub fn get(&self) -> T {
-        // SAFETY: nobody holds a reference into the cell, see above.
-        unsafe { (*self.0.get()).clone() }
-    }
-
-    pub fn set(&self, value: T) {
-        // SAFETY: nobody holds a reference into the cell, see above.
-        unsafe { *self.0.get() = value }
-    }
-
-    pub fn address(&self) -> usize {
-        self.0.get() as usize
-    }
-}
 
 static CAUGHT: Shared<Option<Frame>> = Shared::new(None);
 static MASKED: Shared<u64> = Shared::new(0);

@@ -5,11 +5,12 @@
 
 use core::arch::asm;
 
+use avisor_guest::Shared;
 use avisor_guest::image_end;
 use avisor_guest::snapshot::{self, Checkpoint};
 
 use crate::check::{Outcome, equal, equal_at, holds, pattern};
-use crate::fault::{Shared, ram_end};
+use crate::fault::ram_end;
 use crate::mmu::{self, Access};
 
 const PAGE: usize = 4096;

@@ -8,10 +8,10 @@
 
 use core::arch::{asm, global_asm};
 
+use avisor_guest::Shared;
 use avisor_guest::{RAM_START, image_end};
 
 use crate::check::Outcome;
-use crate::fault::Shared;
 
 /// Where [`map`] puts pages: the third GiB.
 pub const ALIASES: usize = 0x8000_0000;

@@ -1,5 +1,6 @@
 //! Every register of EL1, at a checkpoint and after a restore.
 
+use avisor_guest::Shared;
 use avisor_guest::snapshot;
 
 use crate::check::{Failure, Outcome, equal, holds};
@@ -7,7 +8,6 @@ use crate::context::{
     Context, avisor_checkpoint_hvc, avisor_checkpoint_smccc, avisor_restore_hvc,
     avisor_restore_smccc,
 };
-use crate::fault::Shared;
 use crate::system;
 
 const CHECKPOINT: u64 = 0xc600_0001;

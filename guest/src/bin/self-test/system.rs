@@ -104,32 +104,28 @@ pub struct Plan {
 
 /// Finds out which values the registers keep, and leaves them as they were.
 pub fn plan() -> Plan {
-    let mut plan = Plan {
-        want: [0; COUNT],
-        scramble: [0; COUNT],
+    let ours = read();
+    let chosen: [(u64, u64); COUNT] = core::array::from_fn(|n| match REGISTERS[n].values {
+        Two(want, scramble) => (want, scramble),
+        ByMmu(two, _) if !mmu::is_on() => two,
+        Flip(bits) | ByMmu(_, bits) => (ours[n], ours[n] ^ bits),
+    });
+    let kept = |values: &All| {
+        write(values);
+        read()
     };
-    for (n, register) in REGISTERS.iter().enumerate() {
-        let now = (register.read)();
-        let (want, scramble) = match register.values {
-            Two(want, scramble) => (want, scramble),
-            ByMmu(two, _) if !mmu::is_on() => two,
-            Flip(bits) | ByMmu(_, bits) => (now, now ^ bits),
-        };
-        let kept = |value| {
-            (register.write)(value);
-            (register.read)()
-        };
-        plan.scramble[n] = kept(scramble);
-        plan.want[n] = kept(want);
-        (register.write)(now);
-    }
+    let plan = Plan {
+        scramble: kept(&chosen.map(|(_, scramble)| scramble)),
+        want: kept(&chosen.map(|(want, _)| want)),
+    };
+    write(&ours);
     plan
 }
 
 /// Writes all registers.
 pub fn write(values: &All) {
-    for (register, &value) in REGISTERS.iter().zip(values) {
-        (register.write)(value);
+    for (register, value) in REGISTERS.iter().zip(values) {
+        (register.write)(*value);
     }
 }
 
