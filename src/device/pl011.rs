@@ -30,7 +30,7 @@ mod offset {
     pub const IDENTIFICATION: u64 = 0xfe0;
 }
 
-/// "A PL011, revision 1, by Arm, and a PrimeCell"; Linux's bus of such cells binds drivers by it.
+/// "A PL011, revision 1, by Arm, and a PrimeCell"; Linux binds its driver by it.
 const IDENTIFICATION: [u8; 8] = [0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
 
 /// FR bits.
@@ -271,16 +271,14 @@ pub(super) mod tests {
     #[test]
     fn prints_before_anything_is_set_up() {
         let (mut uart, mut terminal) = typed("");
-        assert_eq!(
-            uart.read(offset::FR, &mut terminal),
-            flag::TXFE | flag::RXFE
-        );
-        uart.write(offset::DR, u32::from(b'A'), &mut terminal);
-        assert_eq!(terminal.printed, b"A");
-        assert_eq!(
-            uart.read(offset::FR, &mut terminal),
-            flag::TXFE | flag::RXFE
-        );
+        for _ in 0..2 {
+            assert_eq!(
+                uart.read(offset::FR, &mut terminal),
+                flag::TXFE | flag::RXFE
+            );
+            uart.write(offset::DR, u32::from(b'A'), &mut terminal);
+        }
+        assert_eq!(terminal.printed, b"AA");
     }
 
     #[test]
@@ -395,9 +393,7 @@ pub(super) mod tests {
         uart.poll(&mut terminal);
         let saved = uart;
         assert_eq!(uart.read(offset::DR, &mut terminal), u32::from(b'a'));
-        uart.write(offset::IBRD, 13, &mut terminal);
         uart = saved;
         assert_eq!(uart.read(offset::DR, &mut terminal), u32::from(b'a'));
-        assert_eq!(uart.read(offset::IBRD, &mut terminal), 0);
     }
 }

@@ -364,38 +364,19 @@ mod tests {
     #[test]
     fn features_come_from_the_id_registers() {
         let features = PstateFeatures::from_id_registers;
-        assert_eq!(
-            (
-                features(0, 0x100),
-                features(2 << 20, 1 << 36 | 2 << 8 | 2 << 4)
-            ),
-            (NONE, ALL)
-        );
+        assert_eq!(features(0, 0x100), NONE);
+        assert_eq!(features(2 << 20, 1 << 36 | 2 << 8 | 2 << 4), ALL);
     }
 
     #[test]
     fn a_fault_becomes_the_external_abort_of_a_machine_without_that_address() {
-        let decode = |esr| match Exit::decode(Esr(esr), 0x1234, 0) {
-            Exit::MemoryFault(fault) => fault,
+        let abort = |esr| match Exit::decode(Esr(esr), 0xbad, 0) {
+            Exit::MemoryFault(fault) => GuestException::external_abort(&fault, 1),
             other => panic!("{other:?}"),
         };
-        let store = decode(0x24 << 26 | 1 << 6 | 0x07);
-        assert_eq!(
-            GuestException::external_abort(&store, 1),
-            GuestException::DataAbort {
-                far: Some(0x1234),
-                write: true,
-                cache_op: false,
-                walk_level: None
-            }
-        );
-        let walk = decode(0x20 << 26 | 1 << 7 | 0x07);
-        assert_eq!(
-            GuestException::external_abort(&walk, 1),
-            GuestException::InstructionAbort {
-                far: Some(0x1234),
-                walk_level: Some(1)
-            }
-        );
+        assert_eq!(abort(0x24 << 26 | 1 << 6 | 0x07), ABORT);
+        let (far, walk_level) = (Some(0xbad), Some(1));
+        let walk = GuestException::InstructionAbort { far, walk_level };
+        assert_eq!(abort(0x20 << 26 | 1 << 7 | 0x07), walk);
     }
 }
