@@ -163,6 +163,9 @@ fn address_outside(machine: &Machine, random: &mut Random) -> u64 {
     }
 }
 
+/// dc zva, x0
+const DC_ZVA: u32 = 0xd50b_7420;
+
 /// Loads, stores, exclusives, atomics, pairs, SIMD, and maintenance; x0: address, x1 to x4: data, so that nothing
 /// else is overwritten.
 const ACCESSES: [u32; 42] = [
@@ -206,7 +209,7 @@ const ACCESSES: [u32; 42] = [
     0xd508_7620, // dc ivac, x0
     0xd50b_7a20, // dc cvac, x0
     0xd50b_7e20, // dc civac, x0
-    0xd50b_7420, // dc zva, x0
+    DC_ZVA,
     0xd50b_7520, // ic ivau, x0
 ];
 
@@ -218,7 +221,12 @@ fn access(machine: &Machine, random: &mut Random) {
         // Aligned ones are those that reach a device.
         x[0] &= !7;
     }
-    run(&[random.choose(&ACCESSES)], &mut x);
+    let instruction = random.choose(&ACCESSES);
+    if instruction == DC_ZVA && x[0] & !0xfff == console::PL011 as u64 {
+        // A whole block: not the one with the data register.
+        x[0] |= 64;
+    }
+    run(&[instruction], &mut x);
 }
 
 /// A jump outside RAM: `br x0`.

@@ -10,6 +10,7 @@ use crate::mmu;
 /// A register and what to fill it with.
 struct Register {
     name: &'static str,
+    exists: fn() -> bool,
     read: fn() -> u64,
     write: fn(u64),
     values: Values,
@@ -27,9 +28,10 @@ enum Values {
 use Values::{ByMmu, Flip, Two};
 
 macro_rules! registers {
-    ($($name:ident: $values:expr,)*) => {
+    ($($name:ident $(($label:literal, if $exists:expr))?: $values:expr,)*) => {
         static REGISTERS: &[Register] = &[$(Register {
-            name: stringify!($name),
+            name: concat!(stringify!($name) $(, " = ", $label)?),
+            exists: || true $(&& $exists())?,
             read: || {
                 let value: u64;
                 // SAFETY: reads a system register; no program state depends on it.
@@ -82,13 +84,21 @@ registers! {
     // E, bit 0 of the control registers, stays 0.
     DBGBVR0_EL1: Two(0x0000_1234_5678_9abc, 0x0000_4321_0000_1110),
     DBGBCR0_EL1: Two(0x1e4, 0x0c2),
+    DBGBVR5_EL1: Two(0x0000_1111_5678_9abc, 0x0000_2222_0000_1110),
     DBGWVR0_EL1: Two(0x0000_1234_5678_9ab8, 0x0000_4321_0000_1118),
     DBGWCR0_EL1: Two(0x1ff4, 0x0a0a),
+    DBGWVR3_EL1: Two(0x0000_1111_5678_9ab8, 0x0000_2222_0000_1118),
     // Enabled with its interrupt masked, and far from firing; disabled, and nearer.
     CNTV_CVAL_EL0: Two(0x7fff_ffff_1234_5678, 0x6fff_ffff_8765_4321),
     CNTV_CTL_EL0: Two(3, 2),
     CNTP_CVAL_EL0: Two(0x7fff_eeee_1234_5678, 0x6fff_eeee_8765_4321),
     CNTP_CTL_EL0: Two(3, 2),
+    S3_0_C2_C1_0 ("APIAKeyLo_EL1", if has_pointer_authentication): Two(0x1122_3344_5566_7788, 0x8877_6655_4433_2211),
+    S3_0_C2_C1_1 ("APIAKeyHi_EL1", if has_pointer_authentication): Two(0x1222_3344_5566_7788, 0x8777_6655_4433_2211),
+    S3_0_C2_C1_2 ("APIBKeyLo_EL1", if has_pointer_authentication): Two(0x1322_3344_5566_7788, 0x8677_6655_4433_2211),
+    S3_0_C2_C2_0 ("APDAKeyLo_EL1", if has_pointer_authentication): Two(0x1422_3344_5566_7788, 0x8577_6655_4433_2211),
+    S3_0_C2_C2_3 ("APDBKeyHi_EL1", if has_pointer_authentication): Two(0x1522_3344_5566_7788, 0x8477_6655_4433_2211),
+    S3_0_C2_C3_1 ("APGAKeyHi_EL1", if has_pointer_authentication): Two(0x1622_3344_5566_7788, 0x8377_6655_4433_2211),
     // The last one, as no exception can be handled with these.
     VBAR_EL1: Two(0x4567_8800, 0x7654_3000),
 }
@@ -125,13 +135,22 @@ pub fn plan() -> Plan {
 /// Writes all registers.
 pub fn write(values: &All) {
     for (register, value) in REGISTERS.iter().zip(values) {
-        (register.write)(*value);
+        if (register.exists)() {
+            (register.write)(*value);
+        }
     }
 }
 
-/// Reads all registers.
+/// Reads all registers; 0 for one that does not exist.
 pub fn read() -> All {
-    core::array::from_fn(|n| (REGISTERS[n].read)())
+    core::array::from_fn(|n| {
+        let register = &REGISTERS[n];
+        if (register.exists)() {
+            (register.read)()
+        } else {
+            0
+        }
+    })
 }
 
 /// Prints each register that differs.
@@ -155,7 +174,8 @@ pub fn compare(want: &All, got: &All) -> Outcome {
 /// Registers that keep no value here show nothing; those that every CPU has must not be among them.
 pub fn check_plan(plan: &Plan) -> Outcome {
     for (n, register) in REGISTERS.iter().enumerate() {
-        let may_be_constant = ["AMAIR_EL1", "AFSR0_EL1", "AFSR1_EL1"].contains(&register.name);
+        let may_be_constant = !(register.exists)()
+            || ["AMAIR_EL1", "AFSR0_EL1", "AFSR1_EL1"].contains(&register.name);
         if plan.want[n] == plan.scramble[n] && !may_be_constant {
             println!("self-test:   {} stays {:#x}", register.name, plan.want[n]);
             return Err(Failure::Says(
@@ -164,6 +184,16 @@ pub fn check_plan(plan: &Plan) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Pointer authentication by any algorithm: API or APA of ID_AA64ISAR1_EL1, or APA3 of ID_AA64ISAR2_EL1.
+fn has_pointer_authentication() -> bool {
+    let (isar1, isar2): (u64, u64);
+    // SAFETY: reads identification registers; the second is ID_AA64ISAR2_EL1, which reads as 0 where it is not known.
+    unsafe {
+        asm!("mrs {}, id_aa64isar1_el1", "mrs {}, S3_0_C0_C6_2", out(reg) isar1, out(reg) isar2, options(nostack));
+    }
+    isar1 & 0xff0 != 0 || isar2 & 0xf000 != 0
 }
 
 /// Lets EL1 and EL0 use the SIMD registers.
