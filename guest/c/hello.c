@@ -54,19 +54,19 @@ int main(void)
     int64_t id;
 
     print("Hello from C\n");
+    /* Returns once for the checkpoint, and once more for the restore below. */
     id = avisor_checkpoint(&value);
     if (id < 0) {
         print_with_number("no checkpoint: error ", id);
-        return 1;
-    }
-    print_with_number(value ? "back at snapshot " : "took snapshot ", id);
-    print_with_number("  counter = ", counter);
-
-    if (value == 0) {
+    } else if (value == 0) {
+        print_with_number("took snapshot ", id);
         counter = 2;
-        print_with_number("  changed to ", counter);
-        print_with_number("no way back: error ", avisor_restore(id, 42));
+        print_with_number("  counter changed to ", counter);
+        id = avisor_restore(id, 42);
+        print_with_number("no way back: error ", id);
     } else {
+        print_with_number("back at snapshot ", id);
+        print_with_number("  counter is again ", counter);
         print_with_number("  the restorer passed ", (int64_t)value);
     }
     return 0;

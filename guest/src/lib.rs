@@ -2,27 +2,7 @@
 //!
 //! A program is a `main` that never returns; [`entry!`] hooks it to the boot stub:
 //!
-//! ```ignore
-//! #![no_std]
-//! #![no_main]
-//!
-//! use avisor_guest::{Checkpoint, checkpoint, entry, power_off, println, restore_with};
-//!
-//! entry!(main);
-//!
-//! fn main(_device_tree: usize) -> ! {
-//!     match checkpoint() {
-//!         Ok(Checkpoint::Taken(id)) => {
-//!             println!("snapshot {id} taken");
-//!             let refused = restore_with(id, 7); // comes back at `checkpoint()`, with 7
-//!             println!("no way back: {refused}");
-//!         }
-//!         Ok(Checkpoint::Restored { id, value }) => println!("back at {id} with {value}"),
-//!         Err(error) => println!("no snapshot: {error}"),
-//!     }
-//!     power_off()
-//! }
-//! ```
+#![doc = concat!("```ignore\n", include_str!("bin/hello.rs"), "```")]
 //!
 //! | module | what it gives |
 //! | --- | --- |

@@ -107,13 +107,16 @@ fn bad_id(random: &mut Random) -> u64 {
 
 /// Puts a call into x0 to x3 that does not end this run.
 fn smccc_call(budget: &mut Budget, x: &mut Registers, random: &mut Random) {
-    /// These switch off, start again, or wait for an interrupt: SYSTEM_RESET2 and CPU_SUSPEND besides the named ones.
-    const DEADLY: [u64; 6] = [
+    /// These switch off, start again, or wait for an interrupt that does not come: besides those with a name,
+    /// SYSTEM_RESET2, CPU_SUSPEND, CPU_FREEZE, CPU_DEFAULT_SUSPEND and SYSTEM_SUSPEND.
+    const DEADLY: [u64; 8] = [
         psci::SYSTEM_OFF,
         psci::SYSTEM_RESET,
         psci::CPU_OFF,
         0x8400_0012,
         0x8400_0001,
+        0x8400_000b,
+        0x8400_000c,
         0x8400_000e,
     ];
     const SMC64: u64 = 1 << 30;
