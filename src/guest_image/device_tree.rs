@@ -191,12 +191,7 @@ mod tests {
         let mut properties = BTreeMap::new();
         // The iterator leaves the root out.
         let root = tree.find_node("/").unwrap();
-        for node in tree
-            .all_nodes()
-            .into_iter()
-            .map(|(_, node)| node)
-            .chain([root])
-        {
+        for node in tree.all_nodes().map(|(_, node)| node).chain([root]) {
             let name = node.name();
             for property in node.properties() {
                 properties.insert(format!("{name}/{}", property.name), property.value.to_vec());

@@ -257,7 +257,7 @@ impl<'a> LoadPlan<'a> {
 
     /// Sets the entry point, if an instruction can be there.
     fn enter(&mut self, entry: u64) -> Result<(), ImageError> {
-        if entry % 4 != 0 {
+        if !entry.is_multiple_of(4) {
             return Err(ImageError::Misaligned(entry));
         }
         if !self

@@ -100,8 +100,11 @@ impl Results {
     /// Gives the caller its results.
     #[inline]
     pub fn write_to(self, x: &mut GeneralRegisters) {
-        let count = usize::from(self.count).min(self.values.len());
-        x[..count].copy_from_slice(&self.values[..count]);
+        for (index, value) in self.values.into_iter().enumerate() {
+            if index < usize::from(self.count) {
+                x[index] = value;
+            }
+        }
     }
 
     /// The results, x0 first.
