@@ -6,8 +6,9 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod image {
-    use avisor::arch::aarch64;
+    use avisor::arch::aarch64::{self, Core};
     use avisor::driver::{self, Board, smp};
+    use avisor::vm::{self, Vm};
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
@@ -24,6 +25,17 @@ mod image {
         board.claim_memory();
         smp::park_other_cores(&board.tree);
         aarch64::control::set_up();
+        for plan in PLAN.vms {
+            let (core, memory) =
+                Core::with_memory(1, vm::bookkeeping(plan, aarch64::heap::free_bytes()));
+            aarch64::cpu::runs(plan.name, 0);
+            aarch64::control::set_vcpu_number(0);
+            let ended = Vm::new(plan, core, &memory).and_then(|mut vm| vm.run());
+            if let Err(error) = ended {
+                driver::fail(format_args!("{}: {error}", plan.name));
+            }
+            log::info!("{}: off", plan.name);
+        }
         driver::power_off()
     }
 

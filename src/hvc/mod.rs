@@ -12,6 +12,7 @@ pub mod vendor;
 pub use function::{FunctionId, Owner, Results};
 pub use vendor::Snapshot;
 
+use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
 
 /// Return codes of SMCCC (DEN0028, "Return codes") and of the snapshot calls, for x0.
@@ -41,24 +42,10 @@ pub enum Call {
     Answered(Results),
 }
 
-/// The snapshot that a restore names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// The newest that exists (all ones in the register).
-    Latest,
-    /// This one, if it exists.
-    Id(u64),
-}
-
-impl Which {
-    #[inline]
-    const fn from_register(x: u64) -> Self {
-        if x == u64::MAX {
-            Self::Latest
-        } else {
-            Self::Id(x)
-        }
-    }
+/// All ones in a register names the newest snapshot.
+#[inline]
+const fn which(x: u64) -> Which {
+    if x == u64::MAX { Which::Latest } else { Which::Id(x) }
 }
 
 impl Call {
@@ -68,7 +55,7 @@ impl Call {
         match immediate {
             0 => Self::decode_smccc(x),
             1 => Self::BareCheckpoint,
-            2 => Self::BareRestore(Which::from_register(x[0])),
+            2 => Self::BareRestore(which(x[0])),
             _ => Self::Answered(Results::NOT_SUPPORTED),
         }
     }

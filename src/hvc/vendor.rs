@@ -1,6 +1,7 @@
 //! Vendor-specific hypervisor calls, 0x8600_0000 and on: who we are, and the snapshot calls.
 
-use super::{Call, FunctionId, Results, Which};
+use super::{Call, FunctionId, Results, which};
+use crate::snapshot::Which;
 
 /// CHECKPOINT() -> id, 0; after a restore again: id, the value passed.
 pub const CHECKPOINT: FunctionId = FunctionId(0xc600_0001);
@@ -70,7 +71,7 @@ pub(super) fn decode(function: FunctionId, [first, second, _]: [u64; 3]) -> Opti
     Some(Call::Snapshot(match function {
         CHECKPOINT => Snapshot::Checkpoint,
         RESTORE => Snapshot::Restore {
-            which: Which::from_register(first),
+            which: which(first),
             value: second.max(1),
         },
         DELETE => Snapshot::Delete { id: first },

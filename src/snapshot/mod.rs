@@ -105,9 +105,13 @@ pub struct Snapshots {
     generation: u64,
 }
 
+/// Frames that a VM of `pages` pages needs to run, and to be promised what `plan` promises for one pool.
+pub fn least_share(pages: u32, plan: PoolPlan, state_words: usize) -> u64 {
+    Pools::new(pages, plan, state_words).least_share()
+}
+
 impl Snapshots {
-    /// The history of a VM with `pages` pages of RAM, all of them absent; `None` if `frames` are not enough to run it
-    /// and keep a single snapshot of it.
+    /// The history of a VM with `pages` pages of RAM, all of them absent; `None` if `frames` are fewer than [`least_share`].
     pub fn new(pages: u32, plan: PoolPlan, state_words: usize, frames: Frames) -> Option<Self> {
         let pools = Pools::new(pages, plan, state_words);
         (pools.least_share() <= u64::from(frames.total())).then(|| Self {
@@ -128,6 +132,11 @@ impl Snapshots {
             pools,
             generation: 0,
         })
+    }
+
+    /// Bytes of the heap that the dirty list of `pages` pages takes.
+    pub fn dirty_list_bytes(pages: u64) -> u64 {
+        pages * size_of::<Dirty>() as u64
     }
 
     /// Pages of the VM's RAM.
@@ -156,7 +165,7 @@ impl Snapshots {
     }
 
     /// What the snapshots amount to.
-    pub fn stats<M: Machine>(&self, _: &M) -> Stats {
+    pub fn stats(&self) -> Stats {
         let frames = &self.memory.frames;
         let used =
             frames.total() - frames.free() - self.memory.nodes.slabs() - self.pools.state_frames();

@@ -225,7 +225,7 @@ impl Machine for ModelMachine {
         400
     }
 
-    fn save_state(&mut self, frame: Frame, at: usize) -> u64 {
+    fn save_state(&mut self, frame: Frame, at: usize, _: u64) -> u64 {
         self.words_mut(frame)[at + 399] = self.register;
         u64::from(self.register) << 32 | 7
     }

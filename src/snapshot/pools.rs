@@ -69,11 +69,11 @@ impl Pools {
         u64::from(self.pages) * (snapshots + 1) + nodes + states + u64::from(COMMIT_FRAMES)
     }
 
-    /// The smallest share that a VM can run in.
+    /// See [`least_share`](super::least_share).
     ///
     /// With on-demand accounting a single snapshot must fit beside the running VM only as far as it shares everything, for a
     /// snapshot that stands in the way of a store is freed.
-    pub fn least_share(&self) -> u64 {
+    pub(super) fn least_share(&self) -> u64 {
         match self.plan.accounting {
             Accounting::Reserved => self.worst_case(u64::from(self.plan.capacity), 0),
             Accounting::OnDemand => self.worst_case(0, 0) + 1,
@@ -194,10 +194,15 @@ impl Pools {
 }
 
 impl Snapshots {
-    /// Takes a snapshot with the given id, which must be larger than any before. The VM goes on from it.
+    /// Takes a snapshot, from which the VM goes on, and returns its id. That comes from `next_id`, which is asked when nothing can
+    /// fail any more and whose answers must grow.
     ///
     /// If memory is short, the oldest pools are freed. An error says that this would not help, or did not; the VM is as it was.
-    pub fn checkpoint<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NoMemory> {
+    pub fn checkpoint<M: Machine>(
+        &mut self,
+        m: &mut M,
+        next_id: impl FnOnce() -> u64,
+    ) -> Result<u64, NoMemory> {
         self.make_room(m)?;
         while let Err(error) = self.fold(m) {
             if !self.free_oldest_pool(m) {
@@ -206,9 +211,9 @@ impl Snapshots {
         }
         // The fold took nodes.
         self.make_room(m)?;
-        self.commit(m, id)?;
+        let id = self.commit(m, next_id)?;
         self.protect(m);
-        Ok(())
+        Ok(id)
     }
 
     /// Sees to it that there is room for one more snapshot.
@@ -229,14 +234,14 @@ impl Snapshots {
     }
 
     /// The part of a checkpoint that cannot fail, [`COMMIT_FRAMES`] being free.
-    fn commit<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NoMemory> {
+    fn commit<M: Machine>(&mut self, m: &mut M, next_id: impl FnOnce() -> u64) -> Result<u64, NoMemory> {
         let (pool_id, mut pool) = match self.pools.with_room(m) {
             Some(found) => found,
             None => self.pools.push(m, &mut self.memory)?,
         };
         let place = self.pools.take_place(&mut self.memory, &mut pool)?;
-        self.index
-            .insert(m, &mut self.memory, id, place.to_entry())?;
+        let id = next_id();
+        self.index.insert(m, &mut self.memory, id, place.to_entry())?;
         pool.made += 1;
         pool.live += 1;
         *nodes::write(m, pool_id) = pool.to_node();
@@ -244,7 +249,7 @@ impl Snapshots {
         if !self.base.is_none() {
             nodes::hold(m, self.base);
         }
-        let counter = m.save_state(place.frame, place.state_at(m.state_words()));
+        let counter = m.save_state(place.frame, place.state_at(m.state_words()), id);
         let record = Record {
             parent: self.current,
             counter,
@@ -255,7 +260,7 @@ impl Snapshots {
         record.write(m, place);
         self.current = Some(id);
         self.newest = Some(id);
-        Ok(())
+        Ok(id)
     }
 
     /// Deletes a snapshot. What only it held is free at once; its place in its pool is not used again.

@@ -77,8 +77,8 @@ pub trait Machine {
 
     /// 32-bit words that the saved state of the VM takes, at most 1008.
     fn state_words(&self) -> usize;
-    /// Saves registers and devices into `frame` from word `at` on. The values of the guest's virtual counter then is returned.
-    fn save_state(&mut self, frame: Frame, at: usize) -> u64;
+    /// Saves registers and devices into `frame` from word `at` on, for the snapshot `id`. Returns the guest's virtual counter.
+    fn save_state(&mut self, frame: Frame, at: usize, id: u64) -> u64;
     /// Loads registers and devices back.
     fn load_state(&mut self, frame: Frame, at: usize);
 }

@@ -8,34 +8,15 @@ use aarch64_cpu::registers::{
 };
 
 use crate::addr::{Ipa, PAGE_SIZE, Va};
+use crate::trap::inject::ExceptionState;
 
-/// What an exception that is taken to EL1 reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VectorState {
-    /// VBAR_EL1.
-    pub vbar: u64,
-    /// SCTLR_EL1.
-    pub sctlr: u64,
-}
-
-/// What an exception that is taken to EL1 writes. Its pc and PSTATE are in [`super::Registers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExceptionState {
-    /// Where it came from.
-    pub elr: u64,
-    /// PSTATE there.
-    pub spsr: u64,
-    /// Its syndrome.
-    pub esr: u64,
-    /// The address of an abort; `None` leaves FAR_EL1 alone.
-    pub far: Option<u64>,
-}
-
-/// Where the guest takes its exceptions, and in which PSTATE.
-pub fn vector_state() -> VectorState {
-    VectorState {
+/// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
+pub fn exception_state() -> ExceptionState {
+    ExceptionState {
         vbar: VBAR_EL1.get(),
         sctlr: SCTLR_EL1.get(),
+        far: FAR_EL1.get(),
+        ..ExceptionState::default()
     }
 }
 
@@ -44,9 +25,7 @@ pub fn set_exception_state(state: &ExceptionState) {
     ELR_EL1.set(state.elr);
     SPSR_EL1.set(state.spsr);
     ESR_EL1.set(state.esr);
-    if let Some(far) = state.far {
-        FAR_EL1.set(far);
-    }
+    FAR_EL1.set(state.far);
 }
 
 /// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults,

@@ -1,5 +1,6 @@
 //! The global allocator: all free memory of the board in a buddy heap.
 
+use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ops::Range;
 use core::ptr::{self, NonNull};
@@ -7,8 +8,12 @@ use core::ptr::{self, NonNull};
 use buddy_system_allocator::Heap;
 use spin::Mutex;
 
+use crate::addr::{BLOCK_SIZE, Pa};
+
 /// Blocks up to 4 GiB.
-struct Allocator(Mutex<Heap<33>>);
+const ORDERS: usize = 33;
+
+struct Allocator(Mutex<Heap<ORDERS>>);
 
 #[global_allocator]
 static HEAP: Allocator = Allocator(Mutex::new(Heap::new()));
@@ -49,4 +54,29 @@ pub unsafe fn add(range: Range<u64>) {
 pub fn free_bytes() -> u64 {
     let heap = HEAP.0.lock();
     (heap.stats_total_bytes() - heap.stats_alloc_actual()) as u64
+}
+
+/// Takes whole blocks out of the heap for good, the largest first, until not much more than `keep` bytes are left in it.
+pub fn take_blocks(keep: u64) -> Vec<Range<Pa>> {
+    const MOST_BLOCKS: usize = 64;
+    let aligned = |size: usize| Layout::from_size_align(size, size).expect("a power of two");
+    // Nothing may be allocated while the blocks are taken: what is kept is set aside, and the list has its size.
+    let kept = aligned(keep.next_power_of_two() as usize);
+    let mut taken = Vec::with_capacity(MOST_BLOCKS);
+    let mut heap = HEAP.0.lock();
+    let reserve = heap.alloc(kept);
+    for order in (BLOCK_SIZE.trailing_zeros()..ORDERS as u32).rev() {
+        let layout = aligned(1 << order);
+        while taken.len() < MOST_BLOCKS
+            && let Ok(block) = heap.alloc(layout)
+        {
+            let start = block.as_ptr() as u64;
+            taken.push(Pa(start)..Pa(start + layout.size() as u64));
+        }
+    }
+    if let Ok(reserve) = reserve {
+        // SAFETY: the same heap gave it, for the same layout.
+        unsafe { heap.dealloc(reserve, kept) };
+    }
+    taken
 }

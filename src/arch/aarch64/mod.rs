@@ -18,6 +18,7 @@ mod register;
 
 pub mod boot;
 pub mod control;
+pub mod core;
 pub mod cpu;
 pub mod debug;
 pub mod el1;
@@ -34,6 +35,7 @@ pub mod switch;
 pub mod timer;
 pub mod tlb;
 
+pub use self::core::Core;
 pub use fault::panicked;
 pub use state::SystemState;
 pub use switch::run;

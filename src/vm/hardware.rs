@@ -1,0 +1,57 @@
+//! The seam between a VM and the core that it runs on. `arch` implements it: for the board, and as a fake for the tests of this module.
+
+use crate::addr::{Ipa, Pa, Va};
+use crate::arch::vcpu::{Registers, Trap};
+use crate::device::Console;
+use crate::snapshot::Words;
+use crate::stage2::Maintenance;
+use crate::trap::inject::{ExceptionState, PstateFeatures};
+use crate::trap::sysreg::SysReg;
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
+/// The core, its memory, and the board's console.
+pub trait Hardware: Maintenance + Console {
+    /// A vCPU's registers beyond the general ones: they stay in the core from trap to trap.
+    type System: FromBytes + IntoBytes + KnownLayout;
+
+    /// Guests on this core see the memory below the level 1 table `root` from here on.
+    fn activate(&mut self, root: Pa);
+    /// Runs the vCPU until it traps.
+    fn run(&mut self, registers: &mut Registers) -> Trap;
+
+    /// Gives the vCPU the state after a reset.
+    fn reset_system(&mut self);
+    /// Copies the vCPU's state out of the core.
+    fn save_system(to: &mut Self::System);
+    /// Puts the vCPU's state into the core, and clears its exclusive monitor.
+    fn load_system(from: &Self::System);
+    /// What the guest's CNTVCT_EL0 shows.
+    fn virtual_count(&mut self) -> u64;
+    /// The guest's CNTVCT_EL0 goes on from `count`.
+    fn set_virtual_count(&mut self, count: u64);
+
+    /// What taking an exception to EL1 reads, `pc` and `pstate` aside.
+    fn exception_state(&mut self) -> ExceptionState;
+    /// What taking an exception to EL1 writes, `pc` and `pstate` aside.
+    fn set_exception_state(&mut self, state: &ExceptionState);
+    /// What the CPU has that the PSTATE of an exception depends on.
+    fn pstate_features(&mut self) -> PstateFeatures;
+    /// An SError becomes pending for the vCPU.
+    fn pend_serror(&mut self);
+
+    /// Where the guest's stage 1 maps `va` for a read at EL1, if it does.
+    fn translate(&mut self, va: Va) -> Option<Ipa>;
+    /// The hardware's identification register.
+    fn id_register(&mut self, reg: SysReg) -> u64;
+
+    /// A frame of the VM's share as bookkeeping memory. It is none that the guest can reach.
+    fn words(&self, at: Pa) -> &Words;
+    /// The same, to change.
+    fn words_mut(&mut self, at: Pa) -> &mut Words;
+    /// Copies a page of guest memory. A DSB must follow before the guest can reach the copy.
+    fn copy_page(&mut self, from: Pa, to: Pa);
+    /// Fills whole pages of guest memory with zeros, completely.
+    fn zero(&mut self, at: Pa, bytes: u64);
+    /// Writes guest memory: `bytes` do not cross a page.
+    fn write(&mut self, at: Pa, bytes: &[u8]);
+}
