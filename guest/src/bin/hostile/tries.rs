@@ -236,6 +236,9 @@ fn access(machine: &Machine, random: &mut Random) {
 fn execute(machine: &Machine, random: &mut Random) {
     let mut x = registers(random);
     x[0] = address_outside(machine, random);
+    if !random.once_in(8) {
+        x[0] &= !3;
+    }
     run(&[0xd61f_0000], &mut x);
 }
 
