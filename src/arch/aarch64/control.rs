@@ -85,7 +85,12 @@ fn vtcr() -> u64 {
 /// Breakpoints and their locks are the guest's; the debug ROM's address, performance monitors, profiling, trace are
 /// not.
 fn mdcr() -> u64 {
-    let counters = read_register!("pmcr_el0") >> 11 & 0x1f;
+    // All counters are in the lower range, which HPMN bounds: 0 would be reserved in ARMv8.0.
+    let counters = if features().pmu {
+        read_register!("pmcr_el0") >> 11 & 0x1f
+    } else {
+        0
+    };
     let mut mdcr = MDCR_EL2::HPMN.val(counters) + MDCR_EL2::TDRA::SET;
     // A benchmark guest counts what EL2 does: it has the PMU to itself, and EL2 is not left out (HPMD = 0).
     if !cfg!(feature = "bench") {
@@ -99,6 +104,9 @@ fn mdcr() -> u64 {
 /// ARMv8.0, that is either "not trapped, was there before" or "trapped, is new".
 fn set_up_newer() {
     let features = features();
+    if features.ras {
+        write_register!("S3_4_C5_C2_3", 0); // VSESR_EL2: the syndrome of a virtual SError
+    }
     if features.fgt {
         write_register!("S3_4_C1_C1_4", 0); // HFGRTR_EL2
         write_register!("S3_4_C1_C1_5", 0); // HFGWTR_EL2

@@ -108,6 +108,8 @@ pub struct Features {
     pub pac: bool,
     /// FEAT_RAS: VDISR_EL2.
     pub ras: bool,
+    /// Performance monitors.
+    pub pmu: bool,
     /// FEAT_FGT: trap registers with an UNKNOWN value at reset.
     pub fgt: bool,
     /// FEAT_HCX: HCRX_EL2.
@@ -133,6 +135,7 @@ pub fn features() -> &'static Features {
             // APA, API, GPA, GPI; APA3, GPA3.
             pac: isar1 & 0xff00_0ff0 != 0 || isar2 & 0xff00 != 0,
             ras: field(ID_AA64PFR0_EL1.get(), 28) != 0,
+            pmu: !matches!(field(dfr0, 8), 0 | 0xf),
             fgt: field(mmfr0, 56) != 0,
             hcx: field(mmfr1, 40) != 0,
             breakpoints: field(dfr0, 12) as usize + 1,

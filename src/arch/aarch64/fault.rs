@@ -3,7 +3,7 @@
 
 use core::panic::PanicInfo;
 
-use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, Readable};
+use aarch64_cpu::registers::{CurrentEL, ELR_EL2, ESR_EL2, FAR_EL2, Readable};
 
 use super::cpu::Cpu;
 use crate::arch::vcpu::{Registers, TrapKind};
@@ -45,6 +45,10 @@ fn what(kind: TrapKind, esr: u64) -> &'static str {
 }
 
 fn die(message: core::fmt::Arguments) -> ! {
+    if CurrentEL.get() != CurrentEL::EL::EL2.value {
+        // A panic while reporting the wrong level: what follows is EL2's.
+        super::firmware::halt();
+    }
     let cpu = Cpu::this();
     // SAFETY: TPIDR_EL2 points to this core's element of CPUS since before the vectors were set; plain loads and
     // stores, no reference is kept. `registers` is null or was a live `&mut Registers` in `run`; if its vCPU is

@@ -11,6 +11,8 @@ use spin::mutex::SpinMutex;
 
 use super::cpu;
 use crate::addr::PAGE_SIZE;
+use crate::arch::el2_tables::Tables;
+pub use crate::arch::el2_tables::{ADDRESS_LIMIT, Attributes, MapError};
 use crate::arch::tree::TREE_MAX;
 
 /// Attribute 0: Normal memory, write-back, allocating. Attribute 1: Device-nGnRE.
@@ -22,123 +24,7 @@ pub(super) const TCR: u64 = 1 << 31 | 1 << 23 | 0b11 << 12 | 0b01 << 10 | 0b01 <
 /// did).
 pub(super) const SCTLR: u64 = 0x30c5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
 
-/// What T0SZ reaches.
-pub const ADDRESS_LIMIT: u64 = 1 << 39;
-
-/// The descriptor bits of a kind of memory (D8.3, "Translation table descriptor formats").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attributes(u64);
-
-impl Attributes {
-    const ACCESS: u64 = 1 << 10;
-    const INNER_SHAREABLE: u64 = 0b11 << 8;
-    const READ_ONLY: u64 = 1 << 7;
-    /// AP[1], RES1 in a regime with one privilege level.
-    const AP1: u64 = 1 << 6;
-    const DEVICE_INDEX: u64 = 1 << 2;
-    const EXECUTE_NEVER: u64 = 1 << 54;
-    const NORMAL: u64 = Self::ACCESS | Self::AP1 | Self::INNER_SHAREABLE;
-
-    /// The hypervisor's code.
-    pub const TEXT: Self = Self(Self::NORMAL | Self::READ_ONLY);
-    /// Constants, the device tree.
-    pub const READ: Self = Self(Self::NORMAL | Self::READ_ONLY | Self::EXECUTE_NEVER);
-    /// Data and RAM.
-    pub const READ_WRITE: Self = Self(Self::NORMAL | Self::EXECUTE_NEVER);
-    /// Device registers.
-    pub const DEVICE: Self =
-        Self(Self::ACCESS | Self::AP1 | Self::DEVICE_INDEX | Self::EXECUTE_NEVER);
-}
-
-const VALID: u64 = 1;
-const TABLE_OR_PAGE: u64 = 1 << 1;
-const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-const ENTRIES: usize = 512;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(4096))]
-struct Table([u64; ENTRIES]);
-
-/// More than any known board needs: a root, a few regions that begin or end inside a 2 MiB block.
-const TABLES: usize = 24;
-
-struct Tables {
-    pool: [Table; TABLES],
-    used: usize,
-}
-
-static EL2: SpinMutex<Tables> = SpinMutex::new(Tables {
-    pool: [Table([0; ENTRIES]); TABLES],
-    used: 1,
-});
-
-/// Why a range cannot be mapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapError {
-    /// The static pool has no table left.
-    NoTable,
-    /// Something is mapped there, or beyond [`ADDRESS_LIMIT`].
-    NotFree,
-}
-
-impl Tables {
-    /// The entry for `address` at `level`, with the tables on the way made.
-    fn entry(&mut self, address: u64, level: u32) -> Result<&mut u64, MapError> {
-        let mut table = 0;
-        for above in 1..level {
-            let index = Self::index(address, above);
-            let entry = self.pool[table].0[index];
-            table = match entry & (VALID | TABLE_OR_PAGE) {
-                0 => {
-                    let new = self.used;
-                    let next = self.pool.get(new).ok_or(MapError::NoTable)?;
-                    let next = &raw const *next as u64;
-                    self.used += 1;
-                    self.pool[table].0[index] = next | VALID | TABLE_OR_PAGE;
-                    new
-                }
-                VALID => return Err(MapError::NotFree),
-                _ => ((entry & ADDRESS) - self.pool.as_ptr() as u64) as usize / size_of::<Table>(),
-            };
-        }
-        Ok(&mut self.pool[table].0[Self::index(address, level)])
-    }
-
-    fn index(address: u64, level: u32) -> usize {
-        (address >> Self::shift(level)) as usize % ENTRIES
-    }
-
-    /// log2 of the bytes that an entry of `level` maps.
-    fn shift(level: u32) -> u32 {
-        39 - 9 * level
-    }
-
-    fn map(&mut self, range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
-        if range.end > ADDRESS_LIMIT {
-            return Err(MapError::NotFree);
-        }
-        let mut address = range.start;
-        while address < range.end {
-            let fits = |level: &u32| {
-                let size = 1 << Self::shift(*level);
-                address.is_multiple_of(size) && range.end - address >= size
-            };
-            let level = (1..3).find(fits).unwrap_or(3);
-            let kind = if level == 3 {
-                VALID | TABLE_OR_PAGE
-            } else {
-                VALID
-            };
-            let entry = self.entry(address, level)?;
-            if *entry != 0 {
-                return Err(MapError::NotFree);
-            }
-            *entry = address | attributes.0 | kind;
-            address += 1 << Self::shift(level);
-        }
-        Ok(())
-    }
-}
+static EL2: SpinMutex<Tables> = SpinMutex::new(Tables::EMPTY);
 
 unsafe extern "C" {
     static image_start: u8;
@@ -176,7 +62,7 @@ pub(super) extern "C" fn map_image(tree: u64) -> u64 {
     }
     let _ = tables.map(from..image.end, Attributes::READ_WRITE);
     let _ = tables.map(tree_pages(tree), Attributes::READ);
-    &raw const tables.pool[0] as u64
+    tables.root()
 }
 
 /// The pages that the device tree at `tree` says it has; none if there is no tree. The MMU may be off.
@@ -212,10 +98,9 @@ pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
 
 /// Maps the page of a device register block unless it is mapped already, as two devices may share a page.
 pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
-    let covered = pages(range);
-    for page in covered.step_by(PAGE_SIZE as usize) {
-        let expected = page | Attributes::DEVICE.0 | VALID | TABLE_OR_PAGE;
-        if *EL2.lock().entry(page, 3)? != expected {
+    for page in pages(range).step_by(PAGE_SIZE as usize) {
+        let there = EL2.lock().at(page);
+        if there != Some(Attributes::DEVICE) {
             map(page..page + PAGE_SIZE, Attributes::DEVICE)?;
         }
     }
@@ -224,16 +109,13 @@ pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
 
 /// Calls `f` while the page of `address`, which is RAM, is mapped.
 pub fn with_page<R>(address: u64, f: impl FnOnce() -> R) -> Result<R, MapError> {
-    if address >= ADDRESS_LIMIT {
-        return Err(MapError::NotFree);
-    }
     let page = address & !(PAGE_SIZE - 1);
-    match map(page..page + PAGE_SIZE, Attributes::READ_WRITE) {
-        Err(MapError::NotFree) => return Ok(f()),
-        made => made?,
+    if EL2.lock().at(page).is_some() {
+        return Ok(f());
     }
+    map(page..page + PAGE_SIZE, Attributes::READ_WRITE)?;
     let result = f();
-    *EL2.lock().entry(page, 3)? = 0;
+    EL2.lock().unmap_page(page);
     super::tlb::invalidate_el2_page(page);
     Ok(result)
 }

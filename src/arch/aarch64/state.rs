@@ -4,7 +4,7 @@
 use core::arch::asm;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{Readable, SCTLR_EL1, TCR_EL1, Writeable};
+use aarch64_cpu::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::cpu::features;
@@ -101,14 +101,14 @@ pub struct SystemState {
     pub tcr: u64,
     /// VDISR_EL2.
     pub vdisr: u64,
+    /// HCR_EL2.VSE: an SError is pending for the guest.
+    pub serror: u64,
     /// System registers.
     pub el1: El1State,
     /// Pointer authentication.
     pub keys: Keys,
     /// Self-hosted debug.
     pub debug: DebugState,
-    /// Brings what follows to 16 bytes.
-    pub reserved: u64,
     /// SIMD and floating point.
     pub fp: FpState,
 }
@@ -120,6 +120,7 @@ const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900)
 /// have on besides: SA, SA0, CP15BEN, nTWI, nTWE.
 const SCTLR_RESET: u64 = 0x30d5_0838;
 const SCTLR_M: u64 = 1 << 0;
+const HCR_VSE: u64 = 1 << 8;
 /// TCR_EL1: no walks from TTBR0, TTBR1.
 const TCR_EPD: u64 = 1 << 7 | 1 << 23;
 
@@ -130,10 +131,10 @@ impl SystemState {
             sctlr: SCTLR_RESET,
             tcr: 0,
             vdisr: 0,
+            serror: 0,
             el1: El1State::ZERO,
             keys: Keys::ZERO,
             debug: DebugState::reset(),
-            reserved: 0,
             fp: FpState::reset(),
         }
     }
@@ -150,6 +151,7 @@ impl SystemState {
         if features.ras {
             self.vdisr = read_register!(vdisr_el2!());
         }
+        self.serror = HCR_EL2.get() & HCR_VSE;
         self.debug.save();
         self.fp.save();
     }
@@ -172,6 +174,7 @@ impl SystemState {
         if features.ras {
             write_register!(vdisr_el2!(), self.vdisr);
         }
+        HCR_EL2.set(HCR_EL2.get() & !HCR_VSE | self.serror & HCR_VSE);
         self.debug.load();
         self.fp.load();
         barrier::isb(barrier::SY);
