@@ -7,7 +7,7 @@ use aarch64_cpu::registers::{
     ELR_EL1, ESR_EL1, FAR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable,
 };
 
-use crate::addr::{Ipa, PAGE_SIZE, Va};
+use crate::addr::{Ipa, Va};
 use crate::trap::inject::ExceptionState;
 
 /// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
@@ -38,5 +38,5 @@ pub fn translate(va: Va) -> Option<Ipa> {
     let par = PAR_EL1.get();
     PAR_EL1.set(saved);
     // F (bit 0): the translation failed. PA in 47:12.
-    (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.0 % PAGE_SIZE))
+    (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))
 }
