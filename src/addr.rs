@@ -58,7 +58,10 @@ address! {
 
 /// `range` shrunk to whole units of `align` bytes (a power of two); empty if none fits.
 pub fn align_inwards(range: Range<u64>, align: u64) -> Range<u64> {
-    let start = range.start.checked_next_multiple_of(align).unwrap_or(u64::MAX);
+    let start = range
+        .start
+        .checked_next_multiple_of(align)
+        .unwrap_or(u64::MAX);
     let end = range.end & !(align - 1);
     start..end.max(start)
 }
@@ -71,6 +74,9 @@ mod tests {
     fn inwards_keeps_whole_units_only() {
         assert_eq!(align_inwards(1..0x3000, 0x1000), 0x1000..0x3000);
         assert_eq!(align_inwards(0x1001..0x1fff, 0x1000), 0x2000..0x2000);
-        assert_eq!(align_inwards(u64::MAX - 5..u64::MAX, 0x1000), u64::MAX..u64::MAX);
+        assert_eq!(
+            align_inwards(u64::MAX - 5..u64::MAX, 0x1000),
+            u64::MAX..u64::MAX
+        );
     }
 }

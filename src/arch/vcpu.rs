@@ -22,7 +22,11 @@ impl Registers {
     pub const fn reset(pc: u64, x0: u64) -> Self {
         let mut x = [0; 31];
         x[0] = x0;
-        Self { x, pc, pstate: PSTATE_EL1H_DAIF }
+        Self {
+            x,
+            pc,
+            pstate: PSTATE_EL1H_DAIF,
+        }
     }
 }
 

@@ -45,7 +45,11 @@ pub enum Call {
 /// All ones in a register names the newest snapshot.
 #[inline]
 const fn which(x: u64) -> Which {
-    if x == u64::MAX { Which::Latest } else { Which::Id(x) }
+    if x == u64::MAX {
+        Which::Latest
+    } else {
+        Which::Id(x)
+    }
 }
 
 impl Call {

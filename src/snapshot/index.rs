@@ -2,11 +2,10 @@
 
 use super::frames::{Frames, NoMemory};
 use super::map::Memory;
-use super::nodes::{self, NodeId, Nodes};
+use super::nodes::{self, FANOUT, Node, NodeId, Nodes};
 use super::seam::Machine;
 
 const BITS: u32 = 3;
-const FANOUT: usize = 8;
 /// A tree of this many levels covers every id of 64 bits.
 const MOST_LEVELS: u32 = 64_u32.div_ceil(BITS);
 
@@ -47,7 +46,7 @@ impl Index {
             if entry == 0 {
                 return None;
             }
-            entry = nodes::read(m, NodeId(entry))[slot(id, level)];
+            entry = nodes::read(m, NodeId(entry)).0[slot(id, level)];
         }
         (entry != 0).then_some(entry)
     }
@@ -62,26 +61,26 @@ impl Index {
     ) -> Result<(), NoMemory> {
         let Memory { frames, nodes } = memory;
         if self.root.is_none() {
-            self.root = nodes.alloc(m, frames, &[0; FANOUT])?;
+            self.root = nodes.alloc(m, frames, &Node::EMPTY)?;
             self.levels = (1..)
                 .find(|&levels| covers(levels, id))
                 .unwrap_or(MOST_LEVELS);
         }
         while !covers(self.levels, id) {
             // The old root holds the smallest ids of the new one.
-            self.root = nodes.alloc(m, frames, &[self.root.0, 0, 0, 0, 0, 0, 0, 0])?;
+            self.root = nodes.alloc(m, frames, &Node([self.root.0, 0, 0, 0, 0, 0, 0, 0]))?;
             self.levels += 1;
         }
         let mut node = self.root;
         for level in (1..self.levels).rev() {
-            let mut child = nodes::read(m, node)[slot(id, level)];
+            let mut child = nodes::read(m, node).0[slot(id, level)];
             if child == 0 {
-                child = nodes.alloc(m, frames, &[0; FANOUT])?.0;
-                nodes::write(m, node)[slot(id, level)] = child;
+                child = nodes.alloc(m, frames, &Node::EMPTY)?.0;
+                nodes::write(m, node).0[slot(id, level)] = child;
             }
             node = NodeId(child);
         }
-        nodes::write(m, node)[slot(id, 0)] = record;
+        nodes::write(m, node).0[slot(id, 0)] = record;
         Ok(())
     }
 
@@ -106,7 +105,7 @@ impl Index {
         let mut id = 0;
         let mut node = self.root;
         for _ in 0..self.levels {
-            let words = nodes::read(m, node);
+            let words = &nodes::read(m, node).0;
             let i = words.iter().rposition(|&entry| entry != 0)?;
             id = id << BITS | i as u64;
             node = NodeId(words[i]);
@@ -128,11 +127,11 @@ fn remove_below<M: Machine>(
         return false;
     }
     let i = slot(id, levels - 1);
-    let child = NodeId(nodes::read(m, node)[i]);
+    let child = NodeId(nodes::read(m, node).0[i]);
     if levels > 1 && !remove_below(m, frames, nodes, child, levels - 1, id) {
         return false;
     }
-    let words = nodes::write(m, node);
+    let words = &mut nodes::write(m, node).0;
     words[i] = 0;
     let empty = words.iter().all(|&entry| entry == 0);
     if empty {
@@ -146,7 +145,7 @@ fn first_below<M: Machine>(m: &M, node: NodeId, levels: u32, from: u64) -> Optio
         return None;
     }
     let level = levels - 1;
-    let words = nodes::read(m, node);
+    let words = &nodes::read(m, node).0;
     let start = slot(from, level);
     let rest = from & !(u64::MAX << (BITS * level));
     (start..FANOUT).filter(|&i| words[i] != 0).find_map(|i| {

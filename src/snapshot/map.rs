@@ -21,12 +21,10 @@
 //! a change costs the nodes on the way from the root, once between two snapshots.
 
 use super::frames::{Frame, Frames, NoMemory};
-use super::nodes::{self, Node, NodeId, Nodes};
+use super::nodes::{self, FANOUT, Node, NodeId, Nodes};
 use super::seam::{Machine, Page};
 use crate::addr::BLOCK_PAGES;
 
-/// Entries of a node.
-const FANOUT: usize = 8;
 /// log2 of the entries.
 const BITS: u32 = 3;
 /// The level whose nodes span a block.
@@ -62,11 +60,26 @@ pub fn most_nodes(pages: u32) -> u32 {
 
 /// A node written as a run.
 fn run(first: Frame) -> Node {
-    [RUN | first.0, 0, 0, 0, 0, 0, 0, 0]
+    Node([RUN | first.0, 0, 0, 0, 0, 0, 0, 0])
 }
 
 fn run_start(node: &Node) -> Option<Frame> {
-    (node[0] & RUN != 0).then_some(Frame(node[0] & !RUN))
+    (node.0[0] & RUN != 0).then_some(Frame(node.0[0] & !RUN))
+}
+
+/// A level 0 node that a map holds alone, and the first page that it spans.
+#[derive(Clone, Copy)]
+pub struct Leaf {
+    node: NodeId,
+    first: Page,
+}
+
+impl Leaf {
+    /// None: no page is that high.
+    pub const NONE: Self = Self {
+        node: NodeId::NONE,
+        first: Page::MAX - FANOUT as u32,
+    };
 }
 
 /// A VM's share of memory: its frames, and the nodes in them.
@@ -93,7 +106,7 @@ impl Memory {
             if let Some(first) = run_start(words) {
                 return Some(Frame(first.0 + page % span(level)));
             }
-            node = NodeId(words[index(page, level)]);
+            node = NodeId(words.0[index(page, level)]);
         }
         Frame::from_entry(node.0)
     }
@@ -122,30 +135,49 @@ impl Memory {
             if run_start(words).is_some() {
                 return true;
             }
-            node = NodeId(words[index(page, level)]);
+            node = NodeId(words.0[index(page, level)]);
             allowed = 1;
         }
         node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
     }
 
-    /// Makes `page` of the map `root` the given frame, whose hold passes to the map. Returns the new root; the caller's hold on the old
-    /// one has passed to it. On an error the map is as it was, though perhaps with nodes of its own where it shared them: `root` is
-    /// updated in every case.
+    /// The leaf of `page` in the map `root`, made the map's own all the way down. The caller's hold on the old root passes to the new one,
+    /// to which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own where it
+    /// shared them.
+    fn own_leaf<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+    ) -> Result<Leaf, NoMemory> {
+        *root = self.own(m, *root, level)?;
+        let mut node = *root;
+        for level in (1..=level).rev() {
+            node = self.own_child(m, node, level, page)?;
+        }
+        Ok(Leaf {
+            node,
+            first: page - page % FANOUT as u32,
+        })
+    }
+
+    /// Makes `page` of the map `root` the given frame, whose hold passes to the map; see [`own_leaf`](Self::own_leaf). `leaf` is where
+    /// the last page went, if the map was not shared with anybody since: pages in a row find their way once.
     #[inline]
     pub fn set<M: Machine>(
         &mut self,
         m: &mut M,
         root: &mut NodeId,
         level: u32,
+        leaf: &mut Leaf,
         page: Page,
         frame: Frame,
     ) -> Result<(), NoMemory> {
-        *root = self.own(m, *root, level)?;
-        let mut node = *root;
-        for level in (1..=level).rev() {
-            node = self.own_child(m, node, level, page)?;
+        if page.wrapping_sub(leaf.first) >= FANOUT as u32 {
+            *leaf = self.own_leaf(m, root, level, page)?;
         }
-        let entry = &mut nodes::write(m, node)[index(page, 0)];
+        let entry = &mut nodes::write(m, leaf.node).0[index(page, 0)];
         let old = core::mem::replace(entry, frame.0);
         if old != 0 {
             self.frames.drop(Frame(old));
@@ -188,7 +220,7 @@ impl Memory {
         for level in (BLOCK_LEVEL + 2..=level).rev() {
             node = self.own_child(m, node, level, page)?;
         }
-        let entry = &mut nodes::write(m, node)[index(page, BLOCK_LEVEL + 1)];
+        let entry = &mut nodes::write(m, node).0[index(page, BLOCK_LEVEL + 1)];
         debug_assert_eq!(*entry, 0);
         *entry = block.0;
         Ok(())
@@ -204,10 +236,10 @@ impl Memory {
         page: Page,
     ) -> Result<NodeId, NoMemory> {
         let i = index(page, level);
-        let child = NodeId(nodes::read(m, node)[i]);
+        let child = NodeId(nodes::read(m, node).0[i]);
         let owned = self.own(m, child, level - 1)?;
         if owned != child {
-            nodes::write(m, node)[i] = owned.0;
+            nodes::write(m, node).0[i] = owned.0;
         }
         Ok(owned)
     }
@@ -216,7 +248,7 @@ impl Memory {
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
         if node.is_none() {
-            return self.alloc(m, &[0; FANOUT]);
+            return self.alloc(m, &Node::EMPTY);
         }
         if let Some(first) = run_start(nodes::read(m, node)) {
             self.write_out(m, node, level, first)?;
@@ -235,12 +267,11 @@ impl Memory {
     ) -> Result<NodeId, NoMemory> {
         let words = *nodes::read(m, node);
         let copy = self.alloc(m, &words)?;
-        for entry in words {
-            match (entry, level) {
-                (0, _) => {}
-                (frame, 0) => self.frames.hold(Frame(frame)),
-                (child, _) => nodes::hold(m, NodeId(child)),
-            }
+        let entries = words.0.into_iter().filter(|&entry| entry != 0);
+        if level == 0 {
+            entries.for_each(|frame| self.frames.hold(Frame(frame)));
+        } else {
+            entries.for_each(|child| nodes::hold(m, NodeId(child)));
         }
         nodes::unhold(m, node);
         Ok(copy)
@@ -254,43 +285,40 @@ impl Memory {
         level: u32,
         first: Frame,
     ) -> Result<(), NoMemory> {
-        let mut words: Node = [0; FANOUT];
         let step = span(level) / FANOUT as u32;
-        for i in 0..FANOUT {
-            let start = Frame(first.0 + i as u32 * step);
-            if level == 0 {
-                self.frames.hold_first(start);
-                words[i] = start.0;
-                continue;
-            }
-            match self.alloc(m, &run(start)) {
-                Ok(child) => words[i] = child.0,
-                Err(error) => {
-                    for &child in &words[..i] {
-                        self.nodes.release(m, &mut self.frames, NodeId(child));
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        *nodes::write(m, node) = words;
+        let part = |i: usize| Frame(first.0 + i as u32 * step);
+        let entries = if level == 0 {
+            core::array::from_fn(|i| {
+                self.frames.hold_first(part(i));
+                part(i).0
+            })
+        } else {
+            let children = core::array::from_fn(|i| run(part(i)));
+            self.nodes.alloc_all(m, &mut self.frames, &children)?
+        };
+        *nodes::write(m, node) = Node(entries);
         Ok(())
     }
 
-    /// Lets go of a map (or of a part of one: a node of `level`): what nobody else holds is freed.
-    pub fn drop_map<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) {
-        if node.is_none() || nodes::unhold(m, node) != 0 {
-            return;
+    /// Lets go of a map: what nobody else holds is freed.
+    pub fn drop_map<M: Machine>(&mut self, m: &mut M, root: NodeId, level: u32) {
+        if !root.is_none() && nodes::unhold(m, root) == 0 {
+            self.free_node(m, root, level);
         }
+    }
+
+    /// Frees a node that nobody holds any more, and what only it held.
+    fn free_node<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) {
         let words = *nodes::read(m, node);
+        let entries = words.0.into_iter().filter(|&entry| entry != 0);
         if let Some(first) = run_start(&words) {
             self.release_run(first, level);
+        } else if level == 0 {
+            entries.for_each(|frame| self.frames.drop(Frame(frame)));
         } else {
-            for entry in words.into_iter().filter(|&entry| entry != 0) {
-                if level == 0 {
-                    self.frames.drop(Frame(entry));
-                } else {
-                    self.drop_map(m, NodeId(entry), level - 1);
+            for child in entries.map(NodeId) {
+                if nodes::unhold(m, child) == 0 {
+                    self.free_node(m, child, level - 1);
                 }
             }
         }
@@ -315,7 +343,7 @@ impl Memory {
         if run_start(words).is_some() {
             return span(level);
         }
-        let entries = words.iter().filter(|&&entry| entry != 0);
+        let entries = words.0.iter().filter(|&&entry| entry != 0);
         if level == 0 {
             return entries
                 .filter(|&&frame| self.frames.holders(Frame(frame)) == 1)
@@ -351,19 +379,22 @@ impl Memory {
         if run_start(&old).is_some() || run_start(&new).is_some() {
             return self.remap_one_by_one(m, from, to, level, page);
         }
-        for i in (0..FANOUT).filter(|&i| old[i] != new[i]) {
-            let at = page + i as u32 * (span(level) / FANOUT as u32);
+        for (i, (old, new)) in old.0.into_iter().zip(new.0).enumerate() {
+            if old == new {
+                continue;
+            }
             if level == 0 {
-                m.set_page(at, Frame::from_entry(new[i]));
+                m.set_page(page + i as u32, Frame::from_entry(new));
             } else {
-                self.remap(m, NodeId(old[i]), NodeId(new[i]), level - 1, at);
+                let at = page + i as u32 * (span(level) / FANOUT as u32);
+                self.remap(m, NodeId(old), NodeId(new), level - 1, at);
             }
         }
     }
 
     fn words_or_absent<M: Machine>(&self, m: &M, node: NodeId) -> Node {
         if node.is_none() {
-            [0; FANOUT]
+            Node::EMPTY
         } else {
             *nodes::read(m, node)
         }

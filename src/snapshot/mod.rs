@@ -37,7 +37,8 @@ mod model;
 mod tests;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
-pub use seam::{Machine, Mapping, Page, Words};
+pub use nodes::Node;
+pub use seam::{Bookkeeping, Machine, Mapping, Page};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
@@ -106,14 +107,14 @@ pub struct Snapshots {
 }
 
 /// Frames that a VM of `pages` pages needs to run, and to be promised what `plan` promises for one pool.
-pub fn least_share(pages: u32, plan: PoolPlan, state_words: usize) -> u64 {
-    Pools::new(pages, plan, state_words).least_share()
+pub fn least_share(pages: u32, plan: PoolPlan, state_nodes: usize) -> u64 {
+    Pools::new(pages, plan, state_nodes).least_share()
 }
 
 impl Snapshots {
     /// The history of a VM with `pages` pages of RAM, all of them absent; `None` if `frames` are fewer than [`least_share`].
-    pub fn new(pages: u32, plan: PoolPlan, state_words: usize, frames: Frames) -> Option<Self> {
-        let pools = Pools::new(pages, plan, state_words);
+    pub fn new(pages: u32, plan: PoolPlan, state_nodes: usize, frames: Frames) -> Option<Self> {
+        let pools = Pools::new(pages, plan, state_nodes);
         (pools.least_share() <= u64::from(frames.total())).then(|| Self {
             memory: Memory {
                 frames,

@@ -1,7 +1,8 @@
 //! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules, a register.
 
 use super::frames::Frame;
-use super::seam::{Machine, Mapping, Page, Words};
+use super::nodes::Node;
+use super::seam::{Bookkeeping, Machine, Mapping, Page};
 use crate::addr::BLOCK_PAGES;
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ enum Block {
 
 pub struct ModelMachine {
     contents: Vec<u64>,
-    words: HashMap<u32, Box<Words>>,
+    words: HashMap<u32, Box<Bookkeeping>>,
     blocks: Vec<Block>,
     /// Of divided blocks: frame and whether it is writable; frame 0: absent.
     pages: Vec<(u32, bool)>,
@@ -95,15 +96,15 @@ impl ModelMachine {
 }
 
 impl Machine for ModelMachine {
-    fn words(&self, frame: Frame) -> &Words {
+    fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
         &self.words[&frame.0]
     }
 
-    fn words_mut(&mut self, frame: Frame) -> &mut Words {
+    fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
         self.contents[frame.0 as usize] = STALE;
         self.words
             .entry(frame.0)
-            .or_insert_with(|| Box::new([0xdead_beef; 1024]))
+            .or_insert_with(|| Box::new([Node([0xdead_beef; 8]); 128]))
     }
 
     fn copy(&mut self, from: Frame, to: Frame) {
@@ -221,16 +222,16 @@ impl Machine for ModelMachine {
         self.remapping = false;
     }
 
-    fn state_words(&self) -> usize {
-        400
+    fn state_nodes(&self) -> usize {
+        50
     }
 
     fn save_state(&mut self, frame: Frame, at: usize, _: u64) -> u64 {
-        self.words_mut(frame)[at + 399] = self.register;
+        self.bookkeeping_mut(frame)[at + 49].0[7] = self.register;
         u64::from(self.register) << 32 | 7
     }
 
     fn load_state(&mut self, frame: Frame, at: usize) {
-        self.register = self.words(frame)[at + 399];
+        self.register = self.bookkeeping(frame)[at + 49].0[7];
     }
 }

@@ -28,11 +28,11 @@ pub struct Pools {
 
 impl Pools {
     /// No pools yet.
-    pub(super) fn new(pages: u32, plan: PoolPlan, state_words: usize) -> Self {
+    pub(super) fn new(pages: u32, plan: PoolPlan, state_nodes: usize) -> Self {
         Self {
             plan,
             pages,
-            parts: Place::parts(state_words),
+            parts: Place::parts(state_nodes),
             oldest: NodeId::NONE,
             newest: NodeId::NONE,
             count: 0,
@@ -234,14 +234,19 @@ impl Snapshots {
     }
 
     /// The part of a checkpoint that cannot fail, [`COMMIT_FRAMES`] being free.
-    fn commit<M: Machine>(&mut self, m: &mut M, next_id: impl FnOnce() -> u64) -> Result<u64, NoMemory> {
+    fn commit<M: Machine>(
+        &mut self,
+        m: &mut M,
+        next_id: impl FnOnce() -> u64,
+    ) -> Result<u64, NoMemory> {
         let (pool_id, mut pool) = match self.pools.with_room(m) {
             Some(found) => found,
             None => self.pools.push(m, &mut self.memory)?,
         };
         let place = self.pools.take_place(&mut self.memory, &mut pool)?;
         let id = next_id();
-        self.index.insert(m, &mut self.memory, id, place.to_entry())?;
+        self.index
+            .insert(m, &mut self.memory, id, place.to_entry())?;
         pool.made += 1;
         pool.live += 1;
         *nodes::write(m, pool_id) = pool.to_node();
@@ -249,7 +254,7 @@ impl Snapshots {
         if !self.base.is_none() {
             nodes::hold(m, self.base);
         }
-        let counter = m.save_state(place.frame, place.state_at(m.state_words()), id);
+        let counter = m.save_state(place.frame, place.state_at(m.state_nodes()), id);
         let record = Record {
             parent: self.current,
             counter,

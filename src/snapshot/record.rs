@@ -4,10 +4,10 @@ use super::frames::Frame;
 use super::nodes::{self, Node, NodeId};
 use super::seam::Machine;
 
-/// Words of a frame that a snapshot's record takes, in front of the machine's saved state.
-pub const RECORD_WORDS: usize = 16;
+/// Nodes of a frame that a snapshot's record takes, in front of the machine's saved state.
+const RECORD_NODES: usize = 1;
 
-/// Where a snapshot's record and saved state lie: a frame, and which of the equal parts of it. As a number: frame times 64 plus part.
+/// Where a snapshot's record and saved state lie: a frame, and which of the equal parts of it. As a number: frame times 128 plus part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The frame.
@@ -17,31 +17,31 @@ pub struct Place {
 }
 
 impl Place {
-    /// Snapshots that share a frame when the machine's state takes `state_words`.
-    pub fn parts(state_words: usize) -> u32 {
-        (1024 / (RECORD_WORDS + state_words)) as u32
+    /// Snapshots that share a frame when the machine's state takes `state_nodes`.
+    pub fn parts(state_nodes: usize) -> u32 {
+        (128 / (RECORD_NODES + state_nodes)) as u32
     }
 
     /// As a number that is never 0.
     pub fn to_entry(self) -> u32 {
-        self.frame.0 << 6 | self.part
+        self.frame.0 << 7 | self.part
     }
 
     /// Out of [`to_entry`](Self::to_entry).
     pub fn from_entry(entry: u32) -> Self {
         Self {
-            frame: Frame(entry >> 6),
-            part: entry & 63,
+            frame: Frame(entry >> 7),
+            part: entry & 127,
         }
     }
 
-    fn record_at(self, state_words: usize) -> usize {
-        self.part as usize * (RECORD_WORDS + state_words)
+    fn record_at(self, state_nodes: usize) -> usize {
+        self.part as usize * (RECORD_NODES + state_nodes)
     }
 
-    /// First word of the machine's saved state.
-    pub fn state_at(self, state_words: usize) -> usize {
-        self.record_at(state_words) + RECORD_WORDS
+    /// First node of the machine's saved state.
+    pub fn state_at(self, state_nodes: usize) -> usize {
+        self.record_at(state_nodes) + RECORD_NODES
     }
 }
 
@@ -74,8 +74,8 @@ const NO_ID: u64 = u64::MAX;
 impl Record {
     /// Reads the record at `place`.
     pub fn read<M: Machine>(m: &M, place: Place) -> Self {
-        let at = place.record_at(m.state_words());
-        let w = &m.words(place.frame)[at..at + RECORD_WORDS];
+        let at = place.record_at(m.state_nodes());
+        let w = &m.bookkeeping(place.frame)[at].0;
         let parent = join(w[0], w[1]);
         Self {
             parent: (parent != NO_ID).then_some(parent),
@@ -88,10 +88,10 @@ impl Record {
 
     /// Writes the record at `place`.
     pub fn write<M: Machine>(&self, m: &mut M, place: Place) {
-        let at = place.record_at(m.state_words());
+        let at = place.record_at(m.state_nodes());
         let [parent_low, parent_high] = split(self.parent.unwrap_or(NO_ID));
         let [counter_low, counter_high] = split(self.counter);
-        let words = [
+        let node = Node([
             parent_low,
             parent_high,
             counter_low,
@@ -99,8 +99,9 @@ impl Record {
             self.root.0,
             self.pool.0,
             self.present,
-        ];
-        m.words_mut(place.frame)[at..at + words.len()].copy_from_slice(&words);
+            0,
+        ]);
+        m.bookkeeping_mut(place.frame)[at] = node;
     }
 }
 
@@ -122,7 +123,7 @@ pub struct Pool {
 impl Pool {
     /// Reads the pool in `node`.
     pub fn read<M: Machine>(m: &M, node: NodeId) -> Self {
-        let w = nodes::read(m, node);
+        let w = &nodes::read(m, node).0;
         Self {
             older: NodeId(w[0]),
             newer: NodeId(w[1]),
@@ -134,7 +135,7 @@ impl Pool {
 
     /// The pool as a node.
     pub fn to_node(self) -> Node {
-        [
+        Node([
             self.older.0,
             self.newer.0,
             self.made,
@@ -143,6 +144,6 @@ impl Pool {
             0,
             0,
             0,
-        ]
+        ])
     }
 }

@@ -1,6 +1,7 @@
 //! The running VM: its dirty list, and how pages move between the states of the table in [the module above](super).
 
 use super::frames::{Frame, NoMemory};
+use super::map::Leaf;
 use super::nodes;
 use super::seam::{Machine, Mapping, Page};
 use super::{NodeId, NotFound, Snapshots, Which};
@@ -160,6 +161,7 @@ impl Snapshots {
         if self.unfolded == 0 {
             return Ok(());
         }
+        let mut leaf = Leaf::NONE;
         for entry in self.dirty.iter_mut().filter(|entry| !entry.is_folded()) {
             let (page, frame) = (entry.page(), Frame(entry.private));
             if entry.is_block() {
@@ -167,7 +169,7 @@ impl Snapshots {
                     .set_block(m, &mut self.base, self.level, page, frame)?;
             } else {
                 self.memory
-                    .set(m, &mut self.base, self.level, page, frame)?;
+                    .set(m, &mut self.base, self.level, &mut leaf, page, frame)?;
             }
             entry.base = entry.private;
             self.unfolded -= 1;
@@ -209,7 +211,7 @@ impl Snapshots {
         let (place, record) = self.find(m, id)?;
         m.begin_remap();
         self.rebase(m, record.root);
-        m.load_state(place.frame, place.state_at(m.state_words()));
+        m.load_state(place.frame, place.state_at(m.state_nodes()));
         m.end_remap();
         self.present = record.present;
         self.current = Some(id);

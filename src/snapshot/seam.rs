@@ -3,12 +3,13 @@
 //! On the board this is memory, stage 2 and the vCPU; on the host it is a model that the tests can look into.
 
 use super::frames::Frame;
+use super::nodes::Node;
 
 /// Number of a page of the guest's RAM: (IPA - RAM base) / 4 KiB.
 pub type Page = u32;
 
-/// Words of a frame that serves as bookkeeping memory.
-pub type Words = [u32; 1024];
+/// A frame that serves as bookkeeping memory.
+pub type Bookkeeping = [Node; 128];
 
 /// What stage 2 says of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +36,9 @@ pub enum Mapping {
 /// [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no maintenance one by one.
 pub trait Machine {
     /// A bookkeeping frame's contents.
-    fn words(&self, frame: Frame) -> &Words;
+    fn bookkeeping(&self, frame: Frame) -> &Bookkeeping;
     /// A bookkeeping frame's contents, to change.
-    fn words_mut(&mut self, frame: Frame) -> &mut Words;
+    fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping;
 
     /// Copies a page of guest memory between frames.
     fn copy(&mut self, from: Frame, to: Frame);
@@ -75,9 +76,9 @@ pub trait Machine {
     /// Puts the translations back.
     fn end_remap(&mut self);
 
-    /// 32-bit words that the saved state of the VM takes, at most 1008.
-    fn state_words(&self) -> usize;
-    /// Saves registers and devices into `frame` from word `at` on, for the snapshot `id`. Returns the guest's virtual counter.
+    /// Nodes of 32 bytes that the saved state of the VM takes, at most 126.
+    fn state_nodes(&self) -> usize;
+    /// Saves registers and devices into `frame` from node `at` on, for the snapshot `id`. Returns the guest's virtual counter.
     fn save_state(&mut self, frame: Frame, at: usize, id: u64) -> u64;
     /// Loads registers and devices back.
     fn load_state(&mut self, frame: Frame, at: usize);

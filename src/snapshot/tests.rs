@@ -35,7 +35,7 @@ fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
 
 /// The smallest share that such a VM runs in.
 fn least_share(plan: PoolPlan) -> u32 {
-    Pools::new(PAGES, plan, 400).least_share() as u32
+    Pools::new(PAGES, plan, 50).least_share() as u32
 }
 
 impl Pair {
@@ -44,7 +44,7 @@ impl Pair {
         // Two ranges, neither of them aligned.
         let frames = Frames::new(&[3..100, 1000..1000 + share - 97]);
         let m = ModelMachine::new(PAGES, 1000 + share);
-        let s = Snapshots::new(PAGES, plan, m.state_words(), frames).expect("the share suffices");
+        let s = Snapshots::new(PAGES, plan, m.state_nodes(), frames).expect("the share suffices");
         Self {
             m,
             s,
@@ -206,7 +206,7 @@ impl Audit {
         if *seen > 1 {
             return;
         }
-        let words = *nodes::read(&pair.m, node);
+        let words = nodes::read(&pair.m, node).0;
         let span = 1 << (3 * (level + 1));
         if words[0] >> 31 != 0 {
             let first = words[0] & !(1 << 31);
@@ -535,5 +535,5 @@ fn thousands_of_snapshots_fit_on_demand() {
 fn a_share_that_is_too_small_is_refused() {
     let plan = plan(Accounting::Reserved, 3);
     let frames = Frames::new(&[1..least_share(plan)]);
-    assert!(Snapshots::new(PAGES, plan, 400, frames).is_none());
+    assert!(Snapshots::new(PAGES, plan, 50, frames).is_none());
 }

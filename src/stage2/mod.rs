@@ -268,9 +268,12 @@ impl Stage2 {
             true => (block.as_page(), PAGE_SIZE),
             false => (Descriptor::INVALID, 0),
         };
-        for entry in &table.0 {
-            write(entry, descriptor);
-            descriptor = descriptor.offset(step);
+        // Eight at a time: most of what dividing a block costs is this loop.
+        for entries in table.0.as_chunks::<8>().0 {
+            for entry in entries {
+                write(entry, descriptor);
+                descriptor = descriptor.offset(step);
+            }
         }
         Descriptor::table(table.at())
     }

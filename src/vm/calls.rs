@@ -84,9 +84,10 @@ impl<H: Hardware> Vm<H> {
                 Ok(()) => return Next::Resume,
                 Err(NotFound) => Err(error::NOT_FOUND),
             },
-            Snapshot::Delete { id } => {
-                snapshots.delete(machine, id).map(|()| Results::SUCCESS).map_err(not_found)
-            }
+            Snapshot::Delete { id } => snapshots
+                .delete(machine, id)
+                .map(|()| Results::SUCCESS)
+                .map_err(not_found),
             Snapshot::Info { id } => snapshots
                 .info(machine, id)
                 .map(|info| {
@@ -94,9 +95,10 @@ impl<H: Hardware> Vm<H> {
                     Results::of([0, parent, u64::from(info.pages), info.counter])
                 })
                 .map_err(not_found),
-            Snapshot::Next { id } => {
-                snapshots.next(machine, id).map(|id| Results::of([id])).map_err(not_found)
-            }
+            Snapshot::Next { id } => snapshots
+                .next(machine, id)
+                .map(|id| Results::of([id]))
+                .map_err(not_found),
             Snapshot::Stats => {
                 let stats = snapshots.stats();
                 let counts = [stats.snapshots, stats.pools, stats.pages, stats.free];

@@ -46,7 +46,9 @@ impl<H: Hardware> Vm<H> {
     fn ram_fault(&mut self, fault: &MemoryFault, page: Page) {
         match fault.kind {
             FaultKind::Permission if fault.fetch => {
-                self.machine.stage2.permit_fetch(&mut self.machine.hardware, page);
+                self.machine
+                    .stage2
+                    .permit_fetch(&mut self.machine.hardware, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
                 self.touch(page, fault.write);

@@ -3,7 +3,7 @@
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::Console;
-use crate::snapshot::Words;
+use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::SysReg;
@@ -45,9 +45,9 @@ pub trait Hardware: Maintenance + Console {
     fn id_register(&mut self, reg: SysReg) -> u64;
 
     /// A frame of the VM's share as bookkeeping memory. It is none that the guest can reach.
-    fn words(&self, at: Pa) -> &Words;
+    fn bookkeeping(&self, at: Pa) -> &Bookkeeping;
     /// The same, to change.
-    fn words_mut(&mut self, at: Pa) -> &mut Words;
+    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping;
     /// Copies a page of guest memory. A DSB must follow before the guest can reach the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
     /// Fills whole pages of guest memory with zeros, completely.

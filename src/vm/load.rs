@@ -61,24 +61,38 @@ impl From<device_tree::Error> for StartError {
 /// each rounded up to a power of two, as the heap does, and some for what is made while it starts.
 pub fn bookkeeping(plan: &VmPlan, memory: u64) -> u64 {
     let pages = plan.memory / PAGE_SIZE;
-    let parts = [4 * memory / PAGE_SIZE + BLOCK_SIZE, 8 * pages, Snapshots::dirty_list_bytes(pages), 1 << 20];
+    let parts = [
+        4 * memory / PAGE_SIZE + BLOCK_SIZE,
+        8 * pages,
+        Snapshots::dirty_list_bytes(pages),
+        1 << 20,
+    ];
     parts.into_iter().map(u64::next_power_of_two).sum()
 }
 
 impl<H: Hardware> Vm<H> {
     /// Makes a VM in `share`, ranges of whole 2 MiB blocks that nobody else uses, and loads its image.
-    pub fn new(plan: &'static VmPlan, mut hardware: H, share: &[Range<Pa>]) -> Result<Self, StartError> {
+    pub fn new(
+        plan: &'static VmPlan,
+        mut hardware: H,
+        share: &[Range<Pa>],
+    ) -> Result<Self, StartError> {
         let pages = (plan.memory / PAGE_SIZE) as u32;
         assert!(pages <= RAM_PAGES_MAX, "build.rs bounds `memory`");
-        let state_words = GuestMachine::<H>::STATE_WORDS;
-        let needed = least_share(pages, plan.pools, state_words) * PAGE_SIZE;
+        let state_nodes = GuestMachine::<H>::STATE_NODES;
+        let needed = least_share(pages, plan.pools, state_nodes) * PAGE_SIZE;
         let (base, frames) = frames_of(share);
         let available = u64::from(frames.total()) * PAGE_SIZE;
-        let snapshots = Snapshots::new(pages, plan.pools, state_words, frames)
+        let snapshots = Snapshots::new(pages, plan.pools, state_nodes, frames)
             .ok_or(StartError::Memory { needed, available })?;
         let pstate_features = hardware.pstate_features();
         let machine = GuestMachine::new(hardware, pages, base);
-        let mut vm = Self { plan, machine, snapshots, pstate_features };
+        let mut vm = Self {
+            plan,
+            machine,
+            snapshots,
+            pstate_features,
+        };
         vm.machine.hardware.activate(vm.machine.stage2.root());
         vm.machine.reset();
         vm.load()?;
@@ -89,7 +103,13 @@ impl<H: Hardware> Vm<H> {
     pub(super) fn load(&mut self) -> Result<(), StartError> {
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
         let image = guest_image::plan(self.plan.image, ram.clone(), self.plan.load_address)?;
-        let tree = device_tree::generate(&TreeParams { ram, vcpus: 1, gic: false, cmdline: None, initrd: None })?;
+        let tree = device_tree::generate(&TreeParams {
+            ram,
+            vcpus: 1,
+            gic: false,
+            cmdline: None,
+            initrd: None,
+        })?;
         let places = image.device_tree(tree.len() as u64, None)?;
         // What follows a segment's bytes is zero already.
         for segment in image.segments() {
@@ -119,11 +139,22 @@ impl<H: Hardware> Vm<H> {
         while !bytes.is_empty() {
             let room = (PAGE_SIZE - at.page_offset()) as usize;
             let (chunk, rest) = bytes.split_at(room.min(bytes.len()));
-            let page = self.machine.stage2.page_at(at).expect("the plan keeps to RAM");
-            if !matches!(self.machine.mapping(page), Mapping::Write | Mapping::WriteBlock) {
+            let page = self
+                .machine
+                .stage2
+                .page_at(at)
+                .expect("the plan keeps to RAM");
+            if !matches!(
+                self.machine.mapping(page),
+                Mapping::Write | Mapping::WriteBlock
+            ) {
                 self.touch(page, true);
             }
-            let pa = self.machine.stage2.translate(at).expect("it was just made present");
+            let pa = self
+                .machine
+                .stage2
+                .translate(at)
+                .expect("it was just made present");
             self.machine.hardware.write(pa, chunk);
             at = Ipa(at.0 + chunk.len() as u64);
             bytes = rest;
@@ -134,10 +165,18 @@ impl<H: Hardware> Vm<H> {
 /// The share's frames, and where frame 0 would be: one block in front of it, so that 0 can say "none". Memory too far up to
 /// have a number is left out.
 fn frames_of(share: &[Range<Pa>]) -> (Pa, Frames) {
-    let start = share.iter().map(|range| range.start.0).filter(|&start| start >= BLOCK_SIZE).min();
+    let start = share
+        .iter()
+        .map(|range| range.start.0)
+        .filter(|&start| start >= BLOCK_SIZE)
+        .min();
     let base = start.unwrap_or(BLOCK_SIZE) - BLOCK_SIZE;
     let number = |pa: Pa| (pa.0.saturating_sub(base) / PAGE_SIZE).min(u64::from(MAX_FRAMES)) as u32;
     let numbered = |range: &Range<Pa>| number(range.start).max(1)..number(range.end).max(1);
-    let ranges: Vec<Range<u32>> = share.iter().map(numbered).filter(|range| !range.is_empty()).collect();
+    let ranges: Vec<Range<u32>> = share
+        .iter()
+        .map(numbered)
+        .filter(|range| !range.is_empty())
+        .collect();
     (Pa(base), Frames::new(&ranges))
 }

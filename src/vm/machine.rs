@@ -4,7 +4,7 @@ use super::hardware::Hardware;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::arch::vcpu::Registers;
 use crate::device::Devices;
-use crate::snapshot::{Frame, Machine, Mapping, Page, Words};
+use crate::snapshot::{Bookkeeping, Frame, Machine, Mapping, Node, Page};
 use crate::stage2::Stage2;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -43,16 +43,21 @@ struct Saved<'a, S> {
 }
 
 impl<'a, S: FromBytes + IntoBytes + KnownLayout> Saved<'a, S> {
-    /// Words that it takes: whole cache lines.
-    const WORDS: usize = (size_of::<S>() + size_of::<Rest>() + size_of::<Devices>()).next_multiple_of(64) / 4;
+    /// Nodes that it takes.
+    const NODES: usize =
+        (size_of::<S>() + size_of::<Rest>() + size_of::<Devices>()).div_ceil(size_of::<Node>());
 
-    fn at(words: &'a mut [u32]) -> Self {
-        const FITS: &str = "saved states are aligned to 64 bytes and WORDS long";
-        let bytes = words.as_mut_bytes();
+    fn at(nodes: &'a mut [Node]) -> Self {
+        const FITS: &str = "saved states are aligned to 32 bytes and NODES long";
+        let bytes = nodes.as_mut_bytes();
         let (system, bytes) = S::mut_from_prefix(bytes).ok().expect(FITS);
         let (rest, bytes) = Rest::mut_from_prefix(bytes).ok().expect(FITS);
         let (devices, _) = Devices::mut_from_prefix(bytes).ok().expect(FITS);
-        Self { system, rest, devices }
+        Self {
+            system,
+            rest,
+            devices,
+        }
     }
 }
 
@@ -68,8 +73,8 @@ impl<H: Hardware> GuestMachine<H> {
         }
     }
 
-    /// Words that a saved state takes.
-    pub const STATE_WORDS: usize = Saved::<H::System>::WORDS;
+    /// Nodes that a saved state takes.
+    pub const STATE_NODES: usize = Saved::<H::System>::NODES;
 
     /// Everything but RAM is as after a reset.
     pub fn reset(&mut self) {
@@ -81,22 +86,24 @@ impl<H: Hardware> GuestMachine<H> {
 
 impl<H: Hardware> Machine for GuestMachine<H> {
     #[inline]
-    fn words(&self, frame: Frame) -> &Words {
-        self.hardware.words(self.stage2.pa(frame))
+    fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
+        self.hardware.bookkeeping(self.stage2.pa(frame))
     }
 
     #[inline]
-    fn words_mut(&mut self, frame: Frame) -> &mut Words {
-        self.hardware.words_mut(self.stage2.pa(frame))
+    fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
+        self.hardware.bookkeeping_mut(self.stage2.pa(frame))
     }
 
     #[inline]
     fn copy(&mut self, from: Frame, to: Frame) {
-        self.hardware.copy_page(self.stage2.pa(from), self.stage2.pa(to));
+        self.hardware
+            .copy_page(self.stage2.pa(from), self.stage2.pa(to));
     }
 
     fn zero(&mut self, first: Frame, pages: u32) {
-        self.hardware.zero(self.stage2.pa(first), u64::from(pages) * PAGE_SIZE);
+        self.hardware
+            .zero(self.stage2.pa(first), u64::from(pages) * PAGE_SIZE);
     }
 
     #[inline]
@@ -159,8 +166,8 @@ impl<H: Hardware> Machine for GuestMachine<H> {
         self.stage2.end_remap(&mut self.hardware);
     }
 
-    fn state_words(&self) -> usize {
-        Self::STATE_WORDS
+    fn state_nodes(&self) -> usize {
+        Self::STATE_NODES
     }
 
     fn save_state(&mut self, frame: Frame, at: usize, id: u64) -> u64 {
@@ -170,8 +177,8 @@ impl<H: Hardware> Machine for GuestMachine<H> {
         let virtual_count = self.hardware.virtual_count();
         let pa = self.stage2.pa(frame);
         // The core's state goes straight to its place, without a copy on the stack.
-        let words = &mut self.hardware.words_mut(pa)[at..at + Self::STATE_WORDS];
-        let saved = Saved::<H::System>::at(words);
+        let nodes = &mut self.hardware.bookkeeping_mut(pa)[at..at + Self::STATE_NODES];
+        let saved = Saved::<H::System>::at(nodes);
         saved.rest.registers = self.registers;
         saved.rest.virtual_count = virtual_count;
         saved.rest.returns_results = u64::from(self.returns_results);
@@ -182,8 +189,8 @@ impl<H: Hardware> Machine for GuestMachine<H> {
 
     fn load_state(&mut self, frame: Frame, at: usize) {
         let pa = self.stage2.pa(frame);
-        let words = &mut self.hardware.words_mut(pa)[at..at + Self::STATE_WORDS];
-        let saved = Saved::<H::System>::at(words);
+        let nodes = &mut self.hardware.bookkeeping_mut(pa)[at..at + Self::STATE_NODES];
+        let saved = Saved::<H::System>::at(nodes);
         self.registers = saved.rest.registers;
         self.devices = *saved.devices;
         self.returns_results = saved.rest.returns_results != 0;

@@ -106,7 +106,11 @@ impl<H: Hardware> Vm<H> {
 
     fn step_over(&mut self, esr: Esr) {
         let registers = &mut self.machine.registers;
-        step_over(&mut registers.pc, &mut registers.pstate, esr.instruction_length());
+        step_over(
+            &mut registers.pc,
+            &mut registers.pstate,
+            esr.instruction_length(),
+        );
     }
 
     /// The vCPU takes an exception to its EL1.

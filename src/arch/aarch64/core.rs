@@ -10,7 +10,7 @@ use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::Console;
 use crate::driver::console;
-use crate::snapshot::Words;
+use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::SysReg;
@@ -19,7 +19,7 @@ use crate::vm::Hardware;
 /// This core. There is one for each VM, and each VM has memory of its own.
 pub struct Core {
     vmid: u8,
-    /// What [`Hardware::words`] and the calls that change memory are good for.
+    /// What [`Hardware::bookkeeping`] and the calls that change memory are good for.
     memory: Vec<Range<Pa>>,
 }
 
@@ -28,7 +28,13 @@ impl Core {
     /// the heap, but for `keep` bytes.
     pub fn with_memory(vmid: u8, keep: u64) -> (Self, Vec<Range<Pa>>) {
         let memory = heap::take_blocks(keep);
-        (Self { vmid, memory: memory.clone() }, memory)
+        (
+            Self {
+                vmid,
+                memory: memory.clone(),
+            },
+            memory,
+        )
     }
 }
 
@@ -85,7 +91,9 @@ impl Console for Core {
 impl Core {
     /// Whether `bytes` from `at` on are the VM's memory.
     fn owns(&self, at: Pa, bytes: u64) -> bool {
-        self.memory.iter().any(|range| range.start <= at && at.0 + bytes <= range.end.0)
+        self.memory
+            .iter()
+            .any(|range| range.start <= at && at.0 + bytes <= range.end.0)
     }
 }
 
@@ -134,7 +142,10 @@ impl Hardware for Core {
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {
-        PstateFeatures::from_id_registers(id::read_id_register(0, 7, 1), id::read_id_register(0, 4, 1))
+        PstateFeatures::from_id_registers(
+            id::read_id_register(0, 7, 1),
+            id::read_id_register(0, 4, 1),
+        )
     }
 
     fn pend_serror(&mut self) {
@@ -150,18 +161,18 @@ impl Hardware for Core {
     }
 
     #[inline]
-    fn words(&self, at: Pa) -> &Words {
+    fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
         debug_assert!(self.owns(at, 4096));
         // SAFETY: `at` is the address of a frame out of this VM's share, which is RAM in EL2's map that nobody else has. Bookkeeping frames
-        // are not mapped for the guest, and the only references to them come from here and `words_mut`, bound to the borrow of `self`.
-        unsafe { &*(at.0 as *const Words) }
+        // are not mapped for the guest, and the only references to them come from here and `bookkeeping_mut`, bound to the borrow of `self`.
+        unsafe { &*(at.0 as *const Bookkeeping) }
     }
 
     #[inline]
-    fn words_mut(&mut self, at: Pa) -> &mut Words {
+    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping {
         debug_assert!(self.owns(at, 4096));
-        // SAFETY: as above; the borrow of `self` is exclusive. Any bits make valid words.
-        unsafe { &mut *(at.0 as *mut Words) }
+        // SAFETY: as above; the borrow of `self` is exclusive. Any bits make valid nodes.
+        unsafe { &mut *(at.0 as *mut Bookkeeping) }
     }
 
     #[inline]

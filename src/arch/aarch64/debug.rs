@@ -1,7 +1,7 @@
 //! A vCPU's self-hosted debug registers: kernels have breakpoints, watchpoints and single-step of their own.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::cpu::features;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Breakpoints, watchpoints and what governs them.
 #[repr(C)]
@@ -25,7 +25,9 @@ pub struct DebugState {
 
 /// A comparator's value and control.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct Pair {
     /// Address or context to compare with.
     pub value: u64,

@@ -1,9 +1,9 @@
 //! A vCPU's SIMD and floating-point registers. EL2 is compiled without them (softfloat), so they stay in the CPU
 //! while it runs.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use core::arch::global_asm;
 use core::mem::offset_of;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// q0 to q31, FPCR, FPSR.
 #[repr(C, align(16))]

@@ -15,6 +15,7 @@ use spin::Once;
 use crate::addr::{PAGE_SIZE, Pa};
 
 global_asm!(include_str!("page.S"));
+global_asm!(include_str!("memcpy.S"));
 
 unsafe extern "C" {
     fn avisor_copy_page(to: u64, from: u64);

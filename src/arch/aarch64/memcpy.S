@@ -1,0 +1,32 @@
+// memcpy for the sizes that Avisor copies: registers and records, a few hundred bytes. compiler_builtins' own is written for
+// every size and alignment, and takes three times as many instructions here.
+// Only aligned accesses: the boot stub's memory is Device memory until the MMU is on.
+.section .text.memcpy, "ax"
+.balign 16
+.global memcpy
+memcpy:                                 // (to, from, bytes) -> to
+    orr     x4, x0, x1
+    mov     x3, x0
+    tst     x4, #7
+    b.ne    3f
+1:  subs    x2, x2, #32
+    b.lo    2f
+    ldp     x4, x5, [x1], #16
+    ldp     x6, x7, [x1], #16
+    stp     x4, x5, [x3], #16
+    stp     x6, x7, [x3], #16
+    b       1b
+2:  add     x2, x2, #32
+    tbz     x2, #4, 4f
+    ldp     x4, x5, [x1], #16
+    stp     x4, x5, [x3], #16
+4:  tbz     x2, #3, 5f
+    ldr     x4, [x1], #8
+    str     x4, [x3], #8
+5:  and     x2, x2, #7
+3:  cbz     x2, 7f
+6:  ldrb    w4, [x1], #1
+    strb    w4, [x3], #1
+    subs    x2, x2, #1
+    b.ne    6b
+7:  ret

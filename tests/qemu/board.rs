@@ -1,0 +1,187 @@
+//! Boots images in QEMU, with a limit of time, and collects what the console shows.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::image::ROOT;
+use crate::transcript::{End, Transcript};
+
+/// A run that prints more has gone wild.
+const MOST_LINES: usize = 100_000;
+
+/// A board that QEMU plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Board {
+    Virt,
+    Rpi4,
+}
+
+impl Board {
+    /// What `tools/qemu` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Virt => "virt",
+            Self::Rpi4 => "rpi4",
+        }
+    }
+
+    /// What its device tree calls it.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::Virt => "linux,dummy-virt",
+            Self::Rpi4 => "Raspberry Pi 4 Model B",
+        }
+    }
+
+    /// This board, with `image` in it.
+    pub fn boots(self, image: PathBuf) -> Run {
+        Run::of(self, "tools/qemu").argument(image).set("BOARD", self.name())
+    }
+}
+
+/// QEMU with arguments of the test's own, on `virt`.
+pub fn plain_qemu() -> Run {
+    Run::of(Board::Virt, "qemu-system-aarch64").arguments("-nographic -nic none")
+}
+
+/// A run to be: what is started, and for how long.
+pub struct Run {
+    board: Board,
+    command: Command,
+    limit: Duration,
+}
+
+impl Run {
+    fn of(board: Board, program: &str) -> Self {
+        require_qemu();
+        let mut command = Command::new(program);
+        command.current_dir(ROOT);
+        for setting in ["MEM", "SMP", "QEMU_ARGS"] {
+            command.env_remove(setting);
+        }
+        Self {
+            board,
+            command,
+            // A run takes seconds at most, on a machine that has nothing else to do.
+            limit: Duration::from_secs(120),
+        }
+    }
+
+    /// Sets a variable of `tools/qemu`.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Adds a word to the command line.
+    pub fn argument(mut self, word: impl AsRef<Path>) -> Self {
+        self.command.arg(word.as_ref());
+        self
+    }
+
+    /// Adds words to the command line.
+    pub fn arguments(mut self, words: &str) -> Self {
+        self.command.args(words.split_whitespace());
+        self
+    }
+
+    /// Allows it more time.
+    pub fn limit(mut self, seconds: u64) -> Self {
+        self.limit = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Runs until QEMU ends.
+    pub fn to_the_end(self) -> Transcript {
+        self.run(MOST_LINES)
+    }
+
+    /// Runs until there are so many lines, and then ends QEMU: for what goes on for ever.
+    pub fn for_lines(self, lines: usize) -> Transcript {
+        self.run(lines)
+    }
+
+    fn run(mut self, most_lines: usize) -> Transcript {
+        let mut child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tools/qemu starts");
+        let errors = read_all(child.stderr.take().expect("it is a pipe"));
+        let output = read_lines(child.stdout.take().expect("it is a pipe"));
+        let (mut lines, stopped) = collect(&output, Instant::now() + self.limit, most_lines);
+        let end = end(&mut child, stopped);
+        if !matches!(end, End::Stopped) {
+            lines.extend(output);
+        }
+        Transcript {
+            board: self.board,
+            command: format!("{:?}", self.command),
+            lines,
+            errors: errors.join().expect("reading does not panic"),
+            end,
+        }
+    }
+}
+
+/// Ends QEMU, if it has not ended by itself. `tools/qemu` becomes QEMU: there is this one process.
+fn end(child: &mut Child, stopped: Option<End>) -> End {
+    if stopped.is_some() {
+        child.kill().expect("it is our child");
+    }
+    let status = child.wait().expect("it is our child");
+    stopped.unwrap_or(End::Exited(status.code()))
+}
+
+/// Lines until the output ends, the deadline comes, or there are enough; and which of the latter two it was.
+fn collect(output: &Receiver<String>, deadline: Instant, most: usize) -> (Vec<String>, Option<End>) {
+    let mut lines = Vec::new();
+    while lines.len() < most {
+        match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => lines.push(line),
+            Err(RecvTimeoutError::Disconnected) => return (lines, None),
+            Err(RecvTimeoutError::Timeout) => return (lines, Some(End::TimedOut)),
+        }
+    }
+    (lines, Some(End::Stopped))
+}
+
+/// Lines as they come, without their ends.
+fn read_lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).replace('\r', "");
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Everything, in a thread, so that whoever writes it never waits.
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        // What came before an error is worth as much.
+        let _ = from.read_to_end(&mut all);
+        String::from_utf8_lossy(&all).into_owned()
+    })
+}
+
+fn require_qemu() {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let boards = Command::new("qemu-system-aarch64").args(["-M", "help"]).output();
+        boards.is_ok_and(|boards| String::from_utf8_lossy(&boards.stdout).contains("\nraspi4b "))
+    });
+    assert!(*found, "there is no QEMU with a Raspberry Pi 4: run tools/setup qemu dtb");
+}

@@ -1,0 +1,99 @@
+//! Guests in every format that `qemu-system-aarch64 -M virt -kernel` takes, put in by `GUEST=...`; and files that are none.
+
+use std::path::{Path, PathBuf};
+
+use crate::board::{Board, plain_qemu};
+use crate::on_both_boards;
+use crate::{files, image};
+
+on_both_boards!(elf, raw_binary, arm64_image, c_example);
+
+fn elf(board: Board) {
+    says_hello(board, &files::elf(), "Elf", 0x4008_0000);
+}
+
+fn raw_binary(board: Board) {
+    says_hello(board, &files::raw(), "Raw", 0x4008_0000);
+}
+
+fn arm64_image(board: Board) {
+    says_hello(board, &files::arm64_image(), "Arm64Image", 0x4007_f000);
+}
+
+fn says_hello(board: Board, guest: &Path, format: &str, entry: u64) {
+    let run = board.boots(image::with_guest(guest)).to_the_end();
+    run.succeeds(&format!(
+        "AVISOR INFO: {{banner}}
+         AVISOR INFO: snapshots: 128 MiB of RAM, {format} image, entered at {entry:#x}
+         Hello from Rust
+         AVISOR INFO: new snapshot pool size: 384MB
+         took snapshot 0
+           counter changed to 2
+         back at snapshot 0
+           counter is 1 again
+           the restorer passed 42
+         AVISOR INFO: snapshots: off"
+    ));
+}
+
+/// The C header works, with the command that its example gives.
+fn c_example(board: Board) {
+    let run = board.boots(image::with_guest(&files::c_example())).to_the_end();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
+         Hello from C
+         AVISOR INFO: new snapshot pool size: 384MB
+         took snapshot 0
+           counter changed to 2
+         back at snapshot 0
+           counter is again 1
+           the restorer passed 42
+         AVISOR INFO: snapshots: off",
+    );
+}
+
+/// The files made here are good ones: QEMU boots them, too.
+#[test]
+fn qemu_boots_the_same_files() {
+    for guest in [files::elf(), files::raw(), files::arm64_image()] {
+        let run = plain_qemu().arguments("-M virt -cpu cortex-a72 -m 128M -kernel").argument(guest);
+        run.to_the_end().succeeds("Hello from Rust\nno checkpoint: not supported");
+    }
+}
+
+#[test]
+fn truncated_elf() {
+    refused(files::truncated_elf(), "the file ends at byte 0x1800, but the ELF header");
+}
+
+#[test]
+fn x86_elf() {
+    refused(files::x86_elf(), "the ELF file is for machine 62: build the guest for AArch64 (183)");
+}
+
+#[test]
+fn compressed_kernel() {
+    refused(files::gzip(), "compressed image: gunzip it first");
+}
+
+/// The hypervisor starts, and says what is wrong with the guest.
+fn refused(guest: PathBuf, why: &str) {
+    let run = Board::Virt.boots(image::with_guest(&guest)).to_the_end();
+    run.ends_with_code(|code| code != 0);
+    let line = format!("AVISOR ERROR: snapshots: {why}");
+    let one_line = run.lines.len() == 2 && run.lines[1].starts_with(&line);
+    run.require(one_line, &format!("it should have said {line:?}"));
+}
+
+/// What is wrong without a look inside is a matter of the build.
+#[test]
+fn no_file_at_all() {
+    for guest in [files::empty(), PathBuf::from("no/such/file")] {
+        let message = image::refused("configs/default.toml", &guest);
+        let line = format!(
+            "GUEST: no such file, or an empty one: {guest:?}; allowed: an arm64 Image, an ELF64, a raw binary"
+        );
+        assert!(message.lines().any(|l| l.starts_with("error: ") && l.ends_with(&line)), "{message}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The programs of `guest/`, and what each must show.
+
+use crate::board::Board;
+use crate::image;
+use crate::on_both_boards;
+
+on_both_boards!(
+    snapshots,
+    snapshots_on_demand,
+    restore_loop,
+    self_test,
+    hostile,
+    exhaust_on_demand,
+    exhaust_reserved,
+    reset,
+);
+
+/// The scenario that `make run` shows: two pools of three snapshots fit, the third frees the first.
+fn snapshots(board: Board) {
+    let run = board.boots(image::with_config("configs/default.toml")).to_the_end();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
+         ckpt #0, i=10
+         AVISOR INFO: new snapshot pool size: 384MB
+         ckpt #1, i=20
+         ckpt #2, i=30
+         ckpt #3, i=40
+         AVISOR INFO: new snapshot pool size: 384MB
+         ckpt #4, i=50
+         ckpt #2, i=30
+         ckpt #3, i=40
+         AVISOR INFO: freed the oldest snapshot pool: snapshots #0 to #2, {n} pages
+         AVISOR INFO: new snapshot pool size: 384MB
+         ckpt #4, i=50
+         AVISOR ERROR: invalid snapshot id
+         restore of #1 was refused: it is gone
+         AVISOR INFO: snapshots: off",
+    );
+}
+
+/// The same with the other accounting. Snapshots hold a few pages each, none of them goes, and the restore of 1 succeeds
+/// every time: the guest goes round, and a pool is made with every round.
+fn snapshots_on_demand(board: Board) {
+    let begin = "AVISOR INFO: {banner}
+                 AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
+                 ckpt #0, i=10
+                 AVISOR INFO: new snapshot pool size: 384MB
+                 ckpt #1, i=20\n";
+    let first = "ckpt #2, i=30
+                 ckpt #3, i=40
+                 AVISOR INFO: new snapshot pool size: 384MB
+                 ckpt #4, i=50\n";
+    // A full pool is five snapshots further each time, of which this guest makes three in a round: the line moves.
+    let again = "ckpt #2, i=30
+                 ckpt #3, i=40
+                 AVISOR INFO: new snapshot pool size: 384MB
+                 ckpt #4, i=50\n";
+    let run = board.boots(image::with_config("configs/snapshots-on-demand.toml"));
+    run.for_lines(5 + 100 * 4).goes_on(&format!("{begin}{first}{}", again.repeat(99)));
+}
+
+/// A value in memory and one in a register, brought back again and again.
+fn restore_loop(board: Board) {
+    let begin = "AVISOR INFO: {banner}
+                 AVISOR INFO: restore-loop: 128 MiB of RAM, Elf image, entered at 0x40080000
+                 --------- Initialize ---------
+                 Initial state: i(static)=0, j(register)=1131796
+                 AVISOR INFO: new snapshot pool size: 384MB\n";
+    let again = "After checkpoint, i(static)=0, j(register)=1131796
+                 After modification, i(static)=10, j(register)=20
+                 --------- Restore snapshot ---------\n";
+    let run = board.boots(image::with_config("configs/restore-loop.toml"));
+    run.for_lines(5 + 100 * 3).goes_on(&format!("{begin}{}", again.repeat(100)));
+}
+
+/// Everything that a snapshot must bring back, and everything that the machine must answer.
+fn self_test(board: Board) {
+    let run = board.boots(image::with_config("configs/self-test.toml")).to_the_end();
+    crate::machines::check_self_test(&run);
+}
+
+/// A million things that a guest must not do.
+fn hostile(board: Board) {
+    let run = board.boots(image::with_config("configs/hostile.toml")).limit(300).to_the_end();
+    run.ends_with_code(|code| code == 0);
+    // The tries store to the UART, too, so that anything may stand before or between these.
+    let end = ["hostile: 1000000 tries", "hostile: 1000000 tries, all answered", "AVISOR INFO: hostile: off"];
+    run.require(run.lines.ends_with(&end.map(str::to_owned)), "it should have come to its end");
+}
+
+/// More snapshots than fit: what a store needs, the oldest ones give.
+fn exhaust_on_demand(board: Board) {
+    exhaust(board, "tests/configs/exhaust-on-demand.toml", ["true", "false"]);
+}
+
+/// More snapshots than fit: a store never frees one, for all that it can need is set aside.
+fn exhaust_reserved(board: Board) {
+    exhaust(board, "tests/configs/exhaust-reserved.toml", ["false", "true"]);
+}
+
+fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
+    let run = board.boots(image::with_config(config)).set("MEM", "256M").to_the_end();
+    run.ends_with_code(|code| code == 0);
+    let expected = [
+        "exhaust: 96 checkpoints",
+        &format!("exhaust: snapshots were freed by stores: {by_stores}"),
+        &format!("exhaust: snapshots were freed by checkpoints: {by_checkpoints}"),
+        "exhaust: the latest snapshot is right",
+        "exhaust: the oldest snapshot is right",
+        "exhaust: the latest snapshot is right again",
+    ];
+    run.require(run.guest_lines().eq(expected), "the guest should have printed something else");
+}
+
+/// PSCI SYSTEM_RESET: the image and zeros in RAM, and the snapshots that were there.
+fn reset(board: Board) {
+    let run = board.boots(image::with_config("tests/configs/reset.toml")).to_the_end();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000
+         reset: first start
+         AVISOR INFO: new snapshot pool size: 384MB
+         AVISOR INFO: reset: reset
+         AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000
+         reset: second start: RAM is zero: true, snapshot 0 is there
+         reset: back before the reset: value 42, mark 8, RAM as it was: true
+         AVISOR INFO: reset: off",
+    );
+}

@@ -1,0 +1,101 @@
+//! What the board may differ in: CPU, cores, memory. And guests whose RAM is large.
+
+use crate::board::Board;
+use crate::image;
+use crate::transcript::Transcript;
+
+/// All groups of the self-test have passed.
+#[track_caller]
+pub fn check_self_test(run: &Transcript) {
+    run.ends_with_code(|code| code == 0);
+    let lines: Vec<&str> = run.guest_lines().collect();
+    let (sum, groups) = lines.split_last().unwrap_or((&"", &[]));
+    let passed = |line: &&str| line.starts_with("self-test: ") && line.ends_with(": PASS");
+    run.require(groups.iter().all(passed), "every group should have passed");
+    run.require(groups.len() >= 20, "there should be more groups");
+    let expected = format!("self-test: {} passed, 0 failed", groups.len());
+    run.require(*sum == expected, "the sum should be another");
+}
+
+/// A CPU with much that the cortex-a72 has not: pointer authentication, SVE, 16-bit VMIDs, ...
+#[test]
+fn self_test_on_cpu_max() {
+    self_test_on("max");
+}
+
+#[test]
+fn self_test_on_cpu_neoverse_n1() {
+    self_test_on("neoverse-n1");
+}
+
+fn self_test_on(cpu: &str) {
+    let image = image::with_config("configs/self-test.toml");
+    let run = Board::Virt.boots(image).set("QEMU_ARGS", &format!("-cpu {cpu}"));
+    check_self_test(&run.to_the_end());
+}
+
+/// The other cores are parked, whatever their number. (The Raspberry Pi always has four.)
+#[test]
+fn four_cores() {
+    let image = image::with_config("configs/self-test.toml");
+    check_self_test(&Board::Virt.boots(image).set("SMP", "4").to_the_end());
+}
+
+/// A guest of 128 MiB and one pool of three snapshots of it need 512 MiB, and some.
+#[test]
+fn memory_for_one_pool() {
+    let image = image::with_config("configs/default.toml");
+    let run = Board::Virt.boots(image).set("MEM", "544M").to_the_end();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
+         ckpt #0, i=10
+         AVISOR INFO: new snapshot pool size: 384MB
+         ckpt #1, i=20
+         ckpt #2, i=30
+         ckpt #3, i=40
+         AVISOR INFO: freed the oldest snapshot pool: snapshots #0 to #2, {n} pages
+         AVISOR INFO: new snapshot pool size: 384MB
+         ckpt #4, i=50
+         AVISOR ERROR: invalid snapshot id
+         restore of #1 was refused: it is gone
+         AVISOR INFO: snapshots: off",
+    );
+}
+
+/// With ten pools of three the guest goes round nine times before its #1 is gone.
+#[test]
+fn memory_for_ten_pools() {
+    let image = image::with_config("configs/default.toml");
+    let run = Board::Virt.boots(image).set("MEM", "4G").to_the_end();
+    run.ends_with_code(|code| code == 0);
+    let count = |text: &str| run.lines.iter().filter(|line| line.contains(text)).count();
+    run.require(count("new snapshot pool size: 384MB") == 11, "it should make eleven pools");
+    run.require(count("freed the oldest snapshot pool") == 1, "it should free one of them");
+    run.require(count("restore of #1 was refused: it is gone") == 1, "its end should be another");
+}
+
+#[test]
+fn guest_of_1_gib() {
+    large_guest("tests/configs/ram-1g.toml", "2G", 1024);
+}
+
+#[test]
+fn guest_of_4_gib() {
+    large_guest("tests/configs/ram-4g.toml", "6G", 4096);
+}
+
+fn large_guest(config: &str, board_memory: &str, mib: u64) {
+    let image = image::with_config(config);
+    let run = Board::Virt.boots(image).set("MEM", board_memory).to_the_end();
+    run.succeeds(&format!(
+        "AVISOR INFO: {{banner}}
+         AVISOR INFO: ram: {mib} MiB of RAM, Elf image, entered at 0x40080000
+         ram: {mib} MiB
+         ram: zero at the start: true
+         AVISOR INFO: new snapshot pool size: {}MB
+         ram: as it was after a restore: true
+         AVISOR INFO: ram: off",
+        3 * mib
+    ));
+}

@@ -1,0 +1,41 @@
+//! The hypervisor's image in QEMU, on both boards: guests run, and what the console shows is compared line by line.
+//!
+//! | module | what it covers |
+//! | --- | --- |
+//! | [`guests`] | the programs of `guest/`: scenario, loops, self-test, hostile, memory that runs out, reset |
+//! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
+//! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
+//! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
+//!
+//! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`transcript`] compares, [`files`] makes guest
+//! images. A test that fails prints everything that was on the console. Several images of one run are built one after
+//! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
+
+mod board;
+mod files;
+mod formats;
+mod guests;
+mod image;
+mod machines;
+mod refusals;
+mod transcript;
+
+/// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.
+macro_rules! on_both_boards {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            use crate::board::Board;
+
+            #[test]
+            fn virt() {
+                super::$name(Board::Virt);
+            }
+
+            #[test]
+            fn rpi4() {
+                super::$name(Board::Rpi4);
+            }
+        })+
+    };
+}
+use on_both_boards;

@@ -1,0 +1,80 @@
+//! What cannot be run: one clear line, and a failing exit code.
+
+use std::fs;
+use std::path::Path;
+
+use crate::board::{Board, plain_qemu};
+use crate::image::{self, folder};
+use crate::on_both_boards;
+
+on_both_boards!(guest_too_large);
+
+const WRONG_LEVEL: &str = "Avisor needs EL2: under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
+const REMEDY: &str = "give the machine more, or the VM less `memory`, a smaller `pool_capacity` or `accounting = \"on-demand\"`";
+
+#[test]
+fn started_at_el1() {
+    let image = image::with_config("configs/default.toml");
+    let run = Board::Virt.boots(image).set("QEMU_ARGS", "-M virtualization=off").to_the_end();
+    run.fails(&format!("AVISOR ERROR: started at EL1; {WRONG_LEVEL}"));
+}
+
+/// No boot loader enters a kernel there, so a stub plays one. Nobody can end the run at EL3, without firmware.
+#[test]
+fn started_at_el3() {
+    let image = image::with_config("configs/default.toml");
+    let stub = folder("guests").join("el3-stub.bin");
+    // mov x0, #0x40000000 (the device tree); mov x1, #0x40200000 (the image); br x1
+    let code = [0xd2a8_0000, 0xd2a8_0401, 0xd61f_0020_u32];
+    fs::write(&stub, code.map(u32::to_le_bytes).concat()).expect("the folder is writable");
+    let loader = |file: &Path, rest: &str| {
+        format!("-device loader,force-raw=on,file={},{rest}", file.display())
+    };
+    let run = plain_qemu()
+        .arguments("-M virt,virtualization=on,secure=on,gic-version=2 -cpu cortex-a72 -m 1G")
+        .arguments(&loader(&image, "addr=0x40200000"))
+        .arguments(&loader(&stub, "addr=0x40100000,cpu-num=0"))
+        .for_lines(1);
+    run.goes_on(&format!("AVISOR ERROR: started at EL3; {WRONG_LEVEL}"));
+}
+
+/// The guest alone would fit, but its first pool would not.
+#[test]
+fn too_little_memory_for_a_pool() {
+    let image = image::with_config("configs/default.toml");
+    let run = Board::Virt.boots(image).set("MEM", "512M").to_the_end();
+    run.fails(&format!(
+        "AVISOR INFO: {{banner}}
+         AVISOR ERROR: snapshots: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
+    ));
+}
+
+/// On a machine on which hardly anything fits.
+#[test]
+fn too_little_memory_for_anything() {
+    let image = image::with_config("configs/snapshots-on-demand.toml");
+    let run = Board::Virt.boots(image).set("MEM", "32M").to_the_end();
+    run.fails(&format!(
+        "AVISOR INFO: {{banner}}
+         AVISOR ERROR: snapshots: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
+    ));
+}
+
+/// Its bookkeeping alone would take much of the board's memory.
+fn guest_too_large(board: Board) {
+    let run = board.boots(image::with_config("tests/configs/ram-4g.toml")).to_the_end();
+    run.fails(&format!(
+        "AVISOR INFO: {{banner}}
+         AVISOR ERROR: ram: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
+    ));
+}
+
+/// The build says which file, which key, what is there and what is allowed. Every mistake has a test of its own beside
+/// `build/config.rs`.
+#[test]
+fn bad_configuration() {
+    let message = image::refused("tests/configs/bad.toml", Path::new(""));
+    let line = "tests/configs/bad.toml: vm[0].memory: \"131M\" is not allowed; \
+                allowed: a multiple of 2M from 2M to 64G, for example \"128M\"";
+    assert!(message.lines().any(|l| l.starts_with("error: ") && l.ends_with(line)), "{message}");
+}
