@@ -40,7 +40,9 @@ impl Board {
 
     /// This board, with `image` in it.
     pub fn boots(self, image: PathBuf) -> Run {
-        Run::of(self, "tools/qemu").argument(image).set("BOARD", self.name())
+        Run::of(self, "tools/qemu")
+            .argument(image)
+            .set("BOARD", self.name())
     }
 }
 
@@ -141,7 +143,11 @@ fn end(child: &mut Child, stopped: Option<End>) -> End {
 }
 
 /// Lines until the output ends, the deadline comes, or there are enough; and which of the latter two it was.
-fn collect(output: &Receiver<String>, deadline: Instant, most: usize) -> (Vec<String>, Option<End>) {
+fn collect(
+    output: &Receiver<String>,
+    deadline: Instant,
+    most: usize,
+) -> (Vec<String>, Option<End>) {
     let mut lines = Vec::new();
     while lines.len() < most {
         match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -180,8 +186,13 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 fn require_qemu() {
     static FOUND: OnceLock<bool> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let boards = Command::new("qemu-system-aarch64").args(["-M", "help"]).output();
+        let boards = Command::new("qemu-system-aarch64")
+            .args(["-M", "help"])
+            .output();
         boards.is_ok_and(|boards| String::from_utf8_lossy(&boards.stdout).contains("\nraspi4b "))
     });
-    assert!(*found, "there is no QEMU with a Raspberry Pi 4: run tools/setup qemu dtb");
+    assert!(
+        *found,
+        "there is no QEMU with a Raspberry Pi 4: run tools/setup qemu dtb"
+    );
 }

@@ -56,15 +56,23 @@ pub fn c_example() -> PathBuf {
         .expect("there is a shell");
     // What a shell says of a program that is not there.
     let missing = output.status.code() == Some(127);
-    assert!(!missing, "there is no compiler for guests: run tools/setup arm64-cc");
+    assert!(
+        !missing,
+        "there is no compiler for guests: run tools/setup arm64-cc"
+    );
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && errors.is_empty(), "{command}\n{errors}");
+    assert!(
+        output.status.success() && errors.is_empty(),
+        "{command}\n{errors}"
+    );
     place
 }
 
 /// The command in a comment: the lines from the compiler's name on, as long as they end in a backslash.
 fn command_in(source: &str) -> Option<String> {
-    let lines = source.lines().map(|line| line.trim_start_matches([' ', '*']));
+    let lines = source
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '*']));
     let mut command = String::new();
     for line in lines.skip_while(|line| !line.starts_with("aarch64-linux-gnu-gcc ")) {
         match line.strip_suffix('\\') {
@@ -90,7 +98,10 @@ pub fn x86_elf() -> PathBuf {
 
 /// What a compressed kernel begins with.
 pub fn gzip() -> PathBuf {
-    write("kernel.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03a compressed kernel")
+    write(
+        "kernel.gz",
+        b"\x1f\x8b\x08\0\0\0\0\0\0\x03a compressed kernel",
+    )
 }
 
 /// A file without a byte in it.
@@ -102,7 +113,10 @@ pub fn empty() -> PathBuf {
 fn flattened() -> Vec<u8> {
     let bytes = fs::read(elf()).expect("it was just built");
     let elf = ElfBytes::<LittleEndian>::minimal_parse(&bytes).expect("rustc makes good ones");
-    assert_eq!(elf.ehdr.e_entry, LINKED_AT, "a raw binary is entered at its start");
+    assert_eq!(
+        elf.ehdr.e_entry, LINKED_AT,
+        "a raw binary is entered at its start"
+    );
     let mut flat = Vec::new();
     for segment in elf.segments().expect("a program has segments") {
         if segment.p_type == PT_LOAD {

@@ -17,7 +17,9 @@ on_both_boards!(
 
 /// The scenario that `make run` shows: two pools of three snapshots fit, the third frees the first.
 fn snapshots(board: Board) {
-    let run = board.boots(image::with_config("configs/default.toml")).to_the_end();
+    let run = board
+        .boots(image::with_config("configs/default.toml"))
+        .to_the_end();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
@@ -47,17 +49,13 @@ fn snapshots_on_demand(board: Board) {
                  ckpt #0, i=10
                  AVISOR INFO: new snapshot pool size: 384MB
                  ckpt #1, i=20\n";
-    let first = "ckpt #2, i=30
-                 ckpt #3, i=40
-                 AVISOR INFO: new snapshot pool size: 384MB
-                 ckpt #4, i=50\n";
-    // A full pool is five snapshots further each time, of which this guest makes three in a round: the line moves.
-    let again = "ckpt #2, i=30
+    let round = "ckpt #2, i=30
                  ckpt #3, i=40
                  AVISOR INFO: new snapshot pool size: 384MB
                  ckpt #4, i=50\n";
     let run = board.boots(image::with_config("configs/snapshots-on-demand.toml"));
-    run.for_lines(5 + 100 * 4).goes_on(&format!("{begin}{first}{}", again.repeat(99)));
+    run.for_lines(5 + 100 * 4)
+        .goes_on(&format!("{begin}{}", round.repeat(100)));
 }
 
 /// A value in memory and one in a register, brought back again and again.
@@ -71,36 +69,60 @@ fn restore_loop(board: Board) {
                  After modification, i(static)=10, j(register)=20
                  --------- Restore snapshot ---------\n";
     let run = board.boots(image::with_config("configs/restore-loop.toml"));
-    run.for_lines(5 + 100 * 3).goes_on(&format!("{begin}{}", again.repeat(100)));
+    run.for_lines(5 + 100 * 3)
+        .goes_on(&format!("{begin}{}", again.repeat(100)));
 }
 
 /// Everything that a snapshot must bring back, and everything that the machine must answer.
 fn self_test(board: Board) {
-    let run = board.boots(image::with_config("configs/self-test.toml")).to_the_end();
+    let run = board
+        .boots(image::with_config("configs/self-test.toml"))
+        .to_the_end();
     crate::machines::check_self_test(&run);
 }
 
 /// A million things that a guest must not do.
 fn hostile(board: Board) {
-    let run = board.boots(image::with_config("configs/hostile.toml")).limit(300).to_the_end();
+    let run = board
+        .boots(image::with_config("configs/hostile.toml"))
+        .limit(300)
+        .to_the_end();
     run.ends_with_code(|code| code == 0);
     // The tries store to the UART, too, so that anything may stand before or between these.
-    let end = ["hostile: 1000000 tries", "hostile: 1000000 tries, all answered", "AVISOR INFO: hostile: off"];
-    run.require(run.lines.ends_with(&end.map(str::to_owned)), "it should have come to its end");
+    let end = [
+        "hostile: 1000000 tries",
+        "hostile: 1000000 tries, all answered",
+        "AVISOR INFO: hostile: off",
+    ];
+    run.require(
+        run.lines.ends_with(&end.map(str::to_owned)),
+        "it should have come to its end",
+    );
 }
 
 /// More snapshots than fit: what a store needs, the oldest ones give.
 fn exhaust_on_demand(board: Board) {
-    exhaust(board, "tests/configs/exhaust-on-demand.toml", ["true", "false"]);
+    exhaust(
+        board,
+        "tests/configs/exhaust-on-demand.toml",
+        ["true", "false"],
+    );
 }
 
 /// More snapshots than fit: a store never frees one, for all that it can need is set aside.
 fn exhaust_reserved(board: Board) {
-    exhaust(board, "tests/configs/exhaust-reserved.toml", ["false", "true"]);
+    exhaust(
+        board,
+        "tests/configs/exhaust-reserved.toml",
+        ["false", "true"],
+    );
 }
 
 fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
-    let run = board.boots(image::with_config(config)).set("MEM", "256M").to_the_end();
+    let run = board
+        .boots(image::with_config(config))
+        .set("MEM", "256M")
+        .to_the_end();
     run.ends_with_code(|code| code == 0);
     let expected = [
         "exhaust: 96 checkpoints",
@@ -110,12 +132,17 @@ fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
         "exhaust: the oldest snapshot is right",
         "exhaust: the latest snapshot is right again",
     ];
-    run.require(run.guest_lines().eq(expected), "the guest should have printed something else");
+    run.require(
+        run.guest_lines().eq(expected),
+        "the guest should have printed something else",
+    );
 }
 
 /// PSCI SYSTEM_RESET: the image and zeros in RAM, and the snapshots that were there.
 fn reset(board: Board) {
-    let run = board.boots(image::with_config("tests/configs/reset.toml")).to_the_end();
+    let run = board
+        .boots(image::with_config("tests/configs/reset.toml"))
+        .to_the_end();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000

@@ -1,6 +1,7 @@
 //! Builds images through cargo, as `make` does. Each one is built once in a run of the tests and copied aside.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -77,7 +78,8 @@ fn built(config: &str, guest: &Path) -> PathBuf {
     };
     // One build at a time: whoever needs the same image waits for it. A test that failed meanwhile left it intact.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = folder("images").join(format!("{}.img", built.len()));
+    let names = [Path::new(config), guest].map(|path| path.file_name().unwrap_or_default());
+    let place = folder("images").join(names.join(OsStr::new("+")));
     let result = built
         .entry(recipe)
         .or_insert_with(|| build(config, guest, place))

@@ -30,7 +30,9 @@ fn self_test_on_cpu_neoverse_n1() {
 
 fn self_test_on(cpu: &str) {
     let image = image::with_config("configs/self-test.toml");
-    let run = Board::Virt.boots(image).set("QEMU_ARGS", &format!("-cpu {cpu}"));
+    let run = Board::Virt
+        .boots(image)
+        .set("QEMU_ARGS", &format!("-cpu {cpu}"));
     check_self_test(&run.to_the_end());
 }
 
@@ -70,9 +72,18 @@ fn memory_for_ten_pools() {
     let run = Board::Virt.boots(image).set("MEM", "4G").to_the_end();
     run.ends_with_code(|code| code == 0);
     let count = |text: &str| run.lines.iter().filter(|line| line.contains(text)).count();
-    run.require(count("new snapshot pool size: 384MB") == 11, "it should make eleven pools");
-    run.require(count("freed the oldest snapshot pool") == 1, "it should free one of them");
-    run.require(count("restore of #1 was refused: it is gone") == 1, "its end should be another");
+    run.require(
+        count("new snapshot pool size: 384MB") == 11,
+        "it should make eleven pools",
+    );
+    run.require(
+        count("freed the oldest snapshot pool") == 1,
+        "it should free one of them",
+    );
+    run.require(
+        count("restore of #1 was refused: it is gone") == 1,
+        "its end should be another",
+    );
 }
 
 #[test]
@@ -87,7 +98,10 @@ fn guest_of_4_gib() {
 
 fn large_guest(config: &str, board_memory: &str, mib: u64) {
     let image = image::with_config(config);
-    let run = Board::Virt.boots(image).set("MEM", board_memory).to_the_end();
+    let run = Board::Virt
+        .boots(image)
+        .set("MEM", board_memory)
+        .to_the_end();
     run.succeeds(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR INFO: ram: {mib} MiB of RAM, Elf image, entered at 0x40080000

@@ -15,7 +15,10 @@ const REMEDY: &str = "give the machine more, or the VM less `memory`, a smaller 
 #[test]
 fn started_at_el1() {
     let image = image::with_config("configs/default.toml");
-    let run = Board::Virt.boots(image).set("QEMU_ARGS", "-M virtualization=off").to_the_end();
+    let run = Board::Virt
+        .boots(image)
+        .set("QEMU_ARGS", "-M virtualization=off")
+        .to_the_end();
     run.fails(&format!("AVISOR ERROR: started at EL1; {WRONG_LEVEL}"));
 }
 
@@ -62,7 +65,9 @@ fn too_little_memory_for_anything() {
 
 /// Its bookkeeping alone would take much of the board's memory.
 fn guest_too_large(board: Board) {
-    let run = board.boots(image::with_config("tests/configs/ram-4g.toml")).to_the_end();
+    let run = board
+        .boots(image::with_config("tests/configs/ram-4g.toml"))
+        .to_the_end();
     run.fails(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR ERROR: ram: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
@@ -76,5 +81,10 @@ fn bad_configuration() {
     let message = image::refused("tests/configs/bad.toml", Path::new(""));
     let line = "tests/configs/bad.toml: vm[0].memory: \"131M\" is not allowed; \
                 allowed: a multiple of 2M from 2M to 64G, for example \"128M\"";
-    assert!(message.lines().any(|l| l.starts_with("error: ") && l.ends_with(line)), "{message}");
+    assert!(
+        message
+            .lines()
+            .any(|l| l.starts_with("error: ") && l.ends_with(line)),
+        "{message}"
+    );
 }

@@ -25,7 +25,8 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// It powered off, and these were all of its lines. See [`matches`] for what may stand in them.
+    /// It powered off, and these were all of its lines. `{n}` in them is any number, `{banner}` what the hypervisor says
+    /// first on this board; indentation does not count.
     #[track_caller]
     pub fn succeeds(&self, lines: &str) {
         self.ends_with_code(|code| code == 0);
@@ -67,7 +68,11 @@ impl Transcript {
 
     #[track_caller]
     fn shows(&self, expected: &str) {
-        let banner = format!("Avisor {} on {}", env!("CARGO_PKG_VERSION"), self.board.model());
+        let banner = format!(
+            "Avisor {} on {}",
+            env!("CARGO_PKG_VERSION"),
+            self.board.model()
+        );
         let expected = expected.replace("{banner}", &banner);
         if let Some(difference) = difference(&expected, &self.lines) {
             panic!("{difference}\n{self}");
@@ -77,7 +82,13 @@ impl Transcript {
 
 impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { command, lines, errors, end, .. } = self;
+        let Self {
+            command,
+            lines,
+            errors,
+            end,
+            ..
+        } = self;
         writeln!(f, "---- {command}: {end:?}; the console:")?;
         for line in lines {
             writeln!(f, "{line}")?;
@@ -92,10 +103,20 @@ fn difference(expected: &str, lines: &[String]) -> Option<String> {
     let length = expected.len().max(lines.len());
     (0..length).find_map(|n| {
         let (want, got) = (expected.get(n), lines.get(n));
-        let same = want.zip(got).is_some_and(|(want, got)| matches(want, got));
-        let shown = |line: Option<&str>| line.map_or("(the end)".to_owned(), |line| format!("{line:?}"));
+        let same = want
+            .zip(got)
+            .is_some_and(|(want, got)| matches(want, got.trim_start()));
+        let shown =
+            |line: Option<&str>| line.map_or("(the end)".to_owned(), |line| format!("{line:?}"));
         let [want, got] = [want.copied(), got.map(String::as_str)].map(shown);
-        (!same).then(|| format!("line {}: expected {want}\n{:width$}got {got}", n + 1, "", width = 8))
+        (!same).then(|| {
+            format!(
+                "line {}: expected {want}\n{:width$}got {got}",
+                n + 1,
+                "",
+                width = 8
+            )
+        })
     })
 }
 
@@ -143,11 +164,21 @@ mod tests {
     fn every_line_counts() {
         let lines = ["a", "b 1", "c"].map(str::to_owned);
         assert_eq!(difference("a\nb {n}\nc\n", &lines), None);
-        for wrong in ["a\nb {n}", "a\nb {n}\nc\nd", "b {n}\nc", "a\nc\nb {n}", "a\nb {n}\nC", ""] {
+        for wrong in [
+            "a\nb {n}",
+            "a\nb {n}\nc\nd",
+            "b {n}\nc",
+            "a\nc\nb {n}",
+            "a\nb {n}\nC",
+            "",
+        ] {
             assert!(difference(wrong, &lines).is_some(), "{wrong:?}");
         }
         let missing = difference("a\nb 1\nc\nd", &lines);
-        assert_eq!(missing.unwrap(), "line 4: expected \"d\"\n        got (the end)");
+        assert_eq!(
+            missing.unwrap(),
+            "line 4: expected \"d\"\n        got (the end)"
+        );
     }
 
     #[test]
@@ -158,7 +189,12 @@ mod tests {
         assert!(panics(|| good().fails("a")));
         assert!(panics(|| good().goes_on("a")));
         assert!(panics(|| good().succeeds("b")));
-        for end in [End::Exited(Some(1)), End::Exited(None), End::Stopped, End::TimedOut] {
+        for end in [
+            End::Exited(Some(1)),
+            End::Exited(None),
+            End::Stopped,
+            End::TimedOut,
+        ] {
             assert!(panics(move || run(&["a"], end).succeeds("a")), "{end:?}");
         }
         for end in [End::Exited(None), End::Stopped, End::TimedOut] {
