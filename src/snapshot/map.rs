@@ -247,6 +247,23 @@ impl Memory {
     /// The same node, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
+        let is_own = !node.is_none()
+            && nodes::holders(m, node) == 1
+            && run_start(nodes::read(m, node)).is_none();
+        if is_own {
+            Ok(node)
+        } else {
+            self.make_own(m, node, level)
+        }
+    }
+
+    #[inline(never)]
+    fn make_own<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+    ) -> Result<NodeId, NoMemory> {
         if node.is_none() {
             return self.alloc(m, &Node::EMPTY);
         }
@@ -278,6 +295,7 @@ impl Memory {
     }
 
     /// Turns the run `node` into its long form, in place.
+    #[cold]
     fn write_out<M: Machine>(
         &mut self,
         m: &mut M,
@@ -310,19 +328,20 @@ impl Memory {
     /// Frees a node that nobody holds any more, and what only it held.
     fn free_node<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) {
         let words = *nodes::read(m, node);
-        let entries = words.0.into_iter().filter(|&entry| entry != 0);
+        self.nodes.release(m, &mut self.frames, node);
         if let Some(first) = run_start(&words) {
-            self.release_run(first, level);
-        } else if level == 0 {
-            entries.for_each(|frame| self.frames.drop(Frame(frame)));
-        } else {
-            for child in entries.map(NodeId) {
-                if nodes::unhold(m, child) == 0 {
-                    self.free_node(m, child, level - 1);
+            return self.release_run(first, level);
+        }
+        for i in 0..FANOUT {
+            match words.0[i] {
+                0 => {}
+                frame if level == 0 => self.frames.drop(Frame(frame)),
+                child if nodes::unhold(m, NodeId(child)) == 0 => {
+                    self.free_node(m, NodeId(child), level - 1)
                 }
+                _ => {}
             }
         }
-        self.nodes.release(m, &mut self.frames, node);
     }
 
     fn release_run(&mut self, first: Frame, level: u32) {
@@ -379,7 +398,9 @@ impl Memory {
         if run_start(&old).is_some() || run_start(&new).is_some() {
             return self.remap_one_by_one(m, from, to, level, page);
         }
-        for (i, (old, new)) in old.0.into_iter().zip(new.0).enumerate() {
+        // By index: an iterator by value would be a copy of both nodes.
+        for i in 0..FANOUT {
+            let (old, new) = (old.0[i], new.0[i]);
             if old == new {
                 continue;
             }

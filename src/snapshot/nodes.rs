@@ -17,10 +17,28 @@ pub const NODES_PER_SLAB: u32 = 128 - FIRST_SLOT;
 /// Entries of a node.
 pub const FANOUT: usize = 8;
 
-/// Slots before this one hold the counts and the slab's own fields. The count of slot `n` is word `n` of the slab.
+/// What would be the nodes before this one holds the slab's own fields and the counts.
 const FIRST_SLOT: u32 = 16;
-/// The node of a slab that has its own fields; their words are:
-const FIELDS: usize = 0;
+
+/// A slab's first nodes as words: its own fields, and from [`FIRST_SLOT`] on the count of each slot.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C, align(32))]
+struct Slab {
+    words: [u32; 128],
+    nodes: [Node; NODES_PER_SLAB as usize],
+}
+
+fn words(slab: &Bookkeeping) -> &[u32; 128] {
+    let slab: &Slab = zerocopy::transmute_ref!(slab);
+    &slab.words
+}
+
+fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; 128] {
+    let slab: &mut Slab = zerocopy::transmute_mut!(slab);
+    &mut slab.words
+}
+
+// Words of a slab that are its own fields.
 /// Head of the list of given-back slots, linked through their first words; 0: none.
 const FREE: usize = 0;
 /// The next slot that was never used; 128: none.
@@ -65,11 +83,6 @@ impl NodeId {
     fn place(self) -> usize {
         self.slot() as usize
     }
-
-    /// The word that counts its holders.
-    fn count(self) -> (usize, usize) {
-        (self.place() / FANOUT, self.place() % FANOUT)
-    }
 }
 
 /// All nodes of a VM.
@@ -103,7 +116,7 @@ impl Nodes {
             self.add_slab(m, frames)?;
         }
         let slab = m.bookkeeping_mut(Frame(self.room));
-        let fields = &mut slab[FIELDS].0;
+        let fields = words_mut(slab);
         let free = fields[FREE];
         let slot = if free != 0 {
             free
@@ -115,14 +128,14 @@ impl Nodes {
         fields[USED] += 1;
         let (used, next) = (fields[USED], fields[NEXT]);
         if free != 0 {
-            slab[FIELDS].0[FREE] = slab[id.place()].0[0];
+            words_mut(slab)[FREE] = slab[id.place()].0[0];
         }
-        *count_mut(slab, id) = 1;
+        words_mut(slab)[id.place()] = 1;
         slab[id.place()] = *node;
         if used == NODES_PER_SLAB {
             self.room = next;
             if next != 0 {
-                m.bookkeeping_mut(Frame(next))[FIELDS].0[PREV] = 0;
+                words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = 0;
             }
         }
         Ok(id)
@@ -140,7 +153,7 @@ impl Nodes {
             self.add_slab(m, frames)?;
         }
         let slab = m.bookkeeping_mut(Frame(self.room));
-        let fields = &mut slab[FIELDS].0;
+        let fields = words_mut(slab);
         let fresh = fields[FRESH];
         // The usual case: that many were never used, in a row, and the slab does not become full.
         if fresh + FANOUT as u32 <= 128 && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB {
@@ -148,7 +161,7 @@ impl Nodes {
             fields[USED] += FANOUT as u32;
             for (i, node) in contents.iter().enumerate() {
                 let id = NodeId(self.room << 7 | (fresh + i as u32) & 127);
-                *count_mut(slab, id) = 1;
+                words_mut(slab)[id.place()] = 1;
                 slab[id.place()] = *node;
                 ids[i] = id.0;
             }
@@ -170,9 +183,9 @@ impl Nodes {
 
     fn add_slab<M: Machine>(&mut self, m: &mut M, frames: &mut Frames) -> Result<(), NoMemory> {
         let frame = frames.alloc()?;
-        let mut fields = Node::EMPTY;
-        fields.0[FRESH] = FIRST_SLOT;
-        m.bookkeeping_mut(frame)[FIELDS] = fields;
+        let fields = words_mut(m.bookkeeping_mut(frame));
+        [fields[FREE], fields[FRESH], fields[USED]] = [0, FIRST_SLOT, 0];
+        [fields[PREV], fields[NEXT]] = [0, 0];
         self.room = frame.0;
         self.slabs += 1;
         Ok(())
@@ -183,8 +196,8 @@ impl Nodes {
     pub fn release<M: Machine>(&mut self, m: &mut M, frames: &mut Frames, id: NodeId) {
         let frame = id.frame();
         let slab = m.bookkeeping_mut(frame);
-        slab[id.place()].0[0] = slab[FIELDS].0[FREE];
-        let fields = &mut slab[FIELDS].0;
+        slab[id.place()].0[0] = words(slab)[FREE];
+        let fields = words_mut(slab);
         fields[FREE] = id.slot();
         fields[USED] -= 1;
         let used = fields[USED];
@@ -195,28 +208,23 @@ impl Nodes {
         } else if used == NODES_PER_SLAB - 1 {
             [fields[PREV], fields[NEXT]] = [0, self.room];
             if self.room != 0 {
-                m.bookkeeping_mut(Frame(self.room))[FIELDS].0[PREV] = frame.0;
+                words_mut(m.bookkeeping_mut(Frame(self.room)))[PREV] = frame.0;
             }
             self.room = frame.0;
         }
     }
 
     fn unlink<M: Machine>(&mut self, m: &mut M, frame: Frame) {
-        let fields = &m.bookkeeping(frame)[FIELDS].0;
+        let fields = words(m.bookkeeping(frame));
         let (prev, next) = (fields[PREV], fields[NEXT]);
         match prev {
             0 => self.room = next,
-            prev => m.bookkeeping_mut(Frame(prev))[FIELDS].0[NEXT] = next,
+            prev => words_mut(m.bookkeeping_mut(Frame(prev)))[NEXT] = next,
         }
         if next != 0 {
-            m.bookkeeping_mut(Frame(next))[FIELDS].0[PREV] = prev;
+            words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = prev;
         }
     }
-}
-
-fn count_mut(slab: &mut Bookkeeping, id: NodeId) -> &mut u32 {
-    let (node, word) = id.count();
-    &mut slab[node].0[word]
 }
 
 /// A node's words.
@@ -234,20 +242,19 @@ pub fn write<M: Machine>(m: &mut M, id: NodeId) -> &mut Node {
 /// How many hold the node.
 #[inline]
 pub fn holders<M: Machine>(m: &M, id: NodeId) -> u32 {
-    let (node, word) = id.count();
-    m.bookkeeping(id.frame())[node].0[word]
+    words(m.bookkeeping(id.frame()))[id.place()]
 }
 
 /// One more holds the node.
 #[inline]
 pub fn hold<M: Machine>(m: &mut M, id: NodeId) {
-    *count_mut(m.bookkeeping_mut(id.frame()), id) += 1;
+    words_mut(m.bookkeeping_mut(id.frame()))[id.place()] += 1;
 }
 
 /// One less holds the node; returns how many are left.
 #[inline]
 pub fn unhold<M: Machine>(m: &mut M, id: NodeId) -> u32 {
-    let holders = count_mut(m.bookkeeping_mut(id.frame()), id);
+    let holders = &mut words_mut(m.bookkeeping_mut(id.frame()))[id.place()];
     *holders -= 1;
     *holders
 }

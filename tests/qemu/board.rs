@@ -12,7 +12,7 @@ use crate::image::ROOT;
 use crate::transcript::{End, Transcript};
 
 /// A run that prints more has gone wild.
-const MOST_LINES: usize = 100_000;
+const MOST_LINES: usize = 20_000;
 
 /// A board that QEMU plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +99,12 @@ impl Run {
     }
 
     /// Runs until QEMU ends.
-    pub fn to_the_end(self) -> Transcript {
+    pub fn until_it_ends(self) -> Transcript {
         self.run(MOST_LINES)
     }
 
     /// Runs until there are so many lines, and then ends QEMU: for what goes on for ever.
-    pub fn for_lines(self, lines: usize) -> Transcript {
+    pub fn until_lines(self, lines: usize) -> Transcript {
         self.run(lines)
     }
 

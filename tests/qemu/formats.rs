@@ -21,7 +21,7 @@ fn arm64_image(board: Board) {
 }
 
 fn says_hello(board: Board, guest: &Path, format: &str, entry: u64) {
-    let run = board.boots(image::with_guest(guest)).to_the_end();
+    let run = board.boots(image::with_guest(guest)).until_it_ends();
     run.succeeds(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR INFO: snapshots: 128 MiB of RAM, {format} image, entered at {entry:#x}
@@ -40,7 +40,7 @@ fn says_hello(board: Board, guest: &Path, format: &str, entry: u64) {
 fn c_example(board: Board) {
     let run = board
         .boots(image::with_guest(&files::c_example()))
-        .to_the_end();
+        .until_it_ends();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
@@ -62,7 +62,7 @@ fn qemu_boots_the_same_files() {
         let run = plain_qemu()
             .arguments("-M virt -cpu cortex-a72 -m 128M -kernel")
             .argument(guest);
-        run.to_the_end()
+        run.until_it_ends()
             .succeeds("Hello from Rust\nno checkpoint: not supported");
     }
 }
@@ -90,8 +90,8 @@ fn compressed_kernel() {
 
 /// The hypervisor starts, and says what is wrong with the guest.
 fn refused(guest: PathBuf, why: &str) {
-    let run = Board::Virt.boots(image::with_guest(&guest)).to_the_end();
-    run.ends_with_code(|code| code != 0);
+    let run = Board::Virt.boots(image::with_guest(&guest)).until_it_ends();
+    run.stops_with_failure();
     let line = format!("AVISOR ERROR: snapshots: {why}");
     let one_line = run.lines.len() == 2 && run.lines[1].starts_with(&line);
     run.require(one_line, &format!("it should have said {line:?}"));

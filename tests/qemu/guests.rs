@@ -19,7 +19,7 @@ on_both_boards!(
 fn snapshots(board: Board) {
     let run = board
         .boots(image::with_config("configs/default.toml"))
-        .to_the_end();
+        .until_it_ends();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
@@ -54,7 +54,7 @@ fn snapshots_on_demand(board: Board) {
                  AVISOR INFO: new snapshot pool size: 384MB
                  ckpt #4, i=50\n";
     let run = board.boots(image::with_config("configs/snapshots-on-demand.toml"));
-    run.for_lines(5 + 100 * 4)
+    run.until_lines(5 + 100 * 4)
         .goes_on(&format!("{begin}{}", round.repeat(100)));
 }
 
@@ -69,7 +69,7 @@ fn restore_loop(board: Board) {
                  After modification, i(static)=10, j(register)=20
                  --------- Restore snapshot ---------\n";
     let run = board.boots(image::with_config("configs/restore-loop.toml"));
-    run.for_lines(5 + 100 * 3)
+    run.until_lines(5 + 100 * 3)
         .goes_on(&format!("{begin}{}", again.repeat(100)));
 }
 
@@ -77,7 +77,7 @@ fn restore_loop(board: Board) {
 fn self_test(board: Board) {
     let run = board
         .boots(image::with_config("configs/self-test.toml"))
-        .to_the_end();
+        .until_it_ends();
     crate::machines::check_self_test(&run);
 }
 
@@ -86,8 +86,8 @@ fn hostile(board: Board) {
     let run = board
         .boots(image::with_config("configs/hostile.toml"))
         .limit(300)
-        .to_the_end();
-    run.ends_with_code(|code| code == 0);
+        .until_it_ends();
+    run.powers_off();
     // The tries store to the UART, too, so that anything may stand before or between these.
     let end = [
         "hostile: 1000000 tries",
@@ -122,8 +122,8 @@ fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
     let run = board
         .boots(image::with_config(config))
         .set("MEM", "256M")
-        .to_the_end();
-    run.ends_with_code(|code| code == 0);
+        .until_it_ends();
+    run.powers_off();
     let expected = [
         "exhaust: 96 checkpoints",
         &format!("exhaust: snapshots were freed by stores: {by_stores}"),
@@ -142,7 +142,7 @@ fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
 fn reset(board: Board) {
     let run = board
         .boots(image::with_config("tests/configs/reset.toml"))
-        .to_the_end();
+        .until_it_ends();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000

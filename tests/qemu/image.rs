@@ -1,8 +1,9 @@
 //! Builds images through cargo, as `make` does. Each one is built once in a run of the tests and copied aside.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -78,8 +79,13 @@ fn built(config: &str, guest: &Path) -> PathBuf {
     };
     // One build at a time: whoever needs the same image waits for it. A test that failed meanwhile left it intact.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let names = [Path::new(config), guest].map(|path| path.file_name().unwrap_or_default());
-    let place = folder("images").join(names.join(OsStr::new("+")));
+    // The number makes the name unique, the rest is for people.
+    let number = OsString::from(built.len().to_string());
+    let names = [Path::new(config), guest]
+        .into_iter()
+        .filter_map(Path::file_name);
+    let name: Vec<&OsStr> = iter::once(number.as_os_str()).chain(names).collect();
+    let place = folder("images").join(name.join(OsStr::new("-")));
     let result = built
         .entry(recipe)
         .or_insert_with(|| build(config, guest, place))

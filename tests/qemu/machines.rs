@@ -7,7 +7,7 @@ use crate::transcript::Transcript;
 /// All groups of the self-test have passed.
 #[track_caller]
 pub fn check_self_test(run: &Transcript) {
-    run.ends_with_code(|code| code == 0);
+    run.powers_off();
     let lines: Vec<&str> = run.guest_lines().collect();
     let (sum, groups) = lines.split_last().unwrap_or((&"", &[]));
     let passed = |line: &&str| line.starts_with("self-test: ") && line.ends_with(": PASS");
@@ -33,21 +33,21 @@ fn self_test_on(cpu: &str) {
     let run = Board::Virt
         .boots(image)
         .set("QEMU_ARGS", &format!("-cpu {cpu}"));
-    check_self_test(&run.to_the_end());
+    check_self_test(&run.until_it_ends());
 }
 
 /// The other cores are parked, whatever their number. (The Raspberry Pi always has four.)
 #[test]
 fn four_cores() {
     let image = image::with_config("configs/self-test.toml");
-    check_self_test(&Board::Virt.boots(image).set("SMP", "4").to_the_end());
+    check_self_test(&Board::Virt.boots(image).set("SMP", "4").until_it_ends());
 }
 
 /// A guest of 128 MiB and one pool of three snapshots of it need 512 MiB, and some.
 #[test]
 fn memory_for_one_pool() {
     let image = image::with_config("configs/default.toml");
-    let run = Board::Virt.boots(image).set("MEM", "544M").to_the_end();
+    let run = Board::Virt.boots(image).set("MEM", "544M").until_it_ends();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
@@ -69,8 +69,8 @@ fn memory_for_one_pool() {
 #[test]
 fn memory_for_ten_pools() {
     let image = image::with_config("configs/default.toml");
-    let run = Board::Virt.boots(image).set("MEM", "4G").to_the_end();
-    run.ends_with_code(|code| code == 0);
+    let run = Board::Virt.boots(image).set("MEM", "4G").until_it_ends();
+    run.powers_off();
     let count = |text: &str| run.lines.iter().filter(|line| line.contains(text)).count();
     run.require(
         count("new snapshot pool size: 384MB") == 11,
@@ -101,7 +101,7 @@ fn large_guest(config: &str, board_memory: &str, mib: u64) {
     let run = Board::Virt
         .boots(image)
         .set("MEM", board_memory)
-        .to_the_end();
+        .until_it_ends();
     run.succeeds(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR INFO: ram: {mib} MiB of RAM, Elf image, entered at 0x40080000

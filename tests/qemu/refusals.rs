@@ -18,7 +18,7 @@ fn started_at_el1() {
     let run = Board::Virt
         .boots(image)
         .set("QEMU_ARGS", "-M virtualization=off")
-        .to_the_end();
+        .until_it_ends();
     run.fails(&format!("AVISOR ERROR: started at EL1; {WRONG_LEVEL}"));
 }
 
@@ -37,7 +37,7 @@ fn started_at_el3() {
         .arguments("-M virt,virtualization=on,secure=on,gic-version=2 -cpu cortex-a72 -m 1G")
         .arguments(&loader(&image, "addr=0x40200000"))
         .arguments(&loader(&stub, "addr=0x40100000,cpu-num=0"))
-        .for_lines(1);
+        .until_lines(1);
     run.goes_on(&format!("AVISOR ERROR: started at EL3; {WRONG_LEVEL}"));
 }
 
@@ -45,7 +45,7 @@ fn started_at_el3() {
 #[test]
 fn too_little_memory_for_a_pool() {
     let image = image::with_config("configs/default.toml");
-    let run = Board::Virt.boots(image).set("MEM", "512M").to_the_end();
+    let run = Board::Virt.boots(image).set("MEM", "512M").until_it_ends();
     run.fails(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR ERROR: snapshots: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
@@ -56,7 +56,7 @@ fn too_little_memory_for_a_pool() {
 #[test]
 fn too_little_memory_for_anything() {
     let image = image::with_config("configs/snapshots-on-demand.toml");
-    let run = Board::Virt.boots(image).set("MEM", "32M").to_the_end();
+    let run = Board::Virt.boots(image).set("MEM", "32M").until_it_ends();
     run.fails(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR ERROR: snapshots: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"
@@ -67,7 +67,7 @@ fn too_little_memory_for_anything() {
 fn guest_too_large(board: Board) {
     let run = board
         .boots(image::with_config("tests/configs/ram-4g.toml"))
-        .to_the_end();
+        .until_it_ends();
     run.fails(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR ERROR: ram: it needs {{n}} MiB of memory, and {{n}} MiB are free: {REMEDY}"

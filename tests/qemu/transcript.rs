@@ -29,14 +29,14 @@ impl Transcript {
     /// first on this board; indentation does not count.
     #[track_caller]
     pub fn succeeds(&self, lines: &str) {
-        self.ends_with_code(|code| code == 0);
+        self.powers_off();
         self.shows(lines);
     }
 
     /// It failed, and these were all of its lines.
     #[track_caller]
     pub fn fails(&self, lines: &str) {
-        self.ends_with_code(|code| code != 0);
+        self.stops_with_failure();
         self.shows(lines);
     }
 
@@ -47,11 +47,18 @@ impl Transcript {
         self.shows(lines);
     }
 
-    /// It ended by itself, with a code as it should be.
+    /// It ended by itself, and well.
     #[track_caller]
-    pub fn ends_with_code(&self, good: impl Fn(i32) -> bool) {
-        let code = matches!(self.end, End::Exited(Some(code)) if good(code));
-        self.require(code, "it should have ended otherwise");
+    pub fn powers_off(&self) {
+        let good = self.end == End::Exited(Some(0));
+        self.require(good, "it should have ended with exit code 0");
+    }
+
+    /// It ended by itself, and not well.
+    #[track_caller]
+    pub fn stops_with_failure(&self) {
+        let bad = matches!(self.end, End::Exited(Some(1..)));
+        self.require(bad, "it should have ended with a failing exit code");
     }
 
     /// The lines that the guest printed, not the hypervisor.
