@@ -12,7 +12,7 @@ use crate::image::ROOT;
 use crate::transcript::{End, Transcript};
 
 /// A run that prints more has gone wild.
-const MOST_LINES: usize = 20_000;
+const MOST_LINES: usize = 50_000;
 
 /// A board that QEMU plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,6 +58,20 @@ fn snapshots_on_demand(board: Board) {
         .goes_on(&format!("{begin}{}", round.repeat(100)));
 }
 
+/// What that comes to: memory is full after thousands of snapshots, and the pool with #1 is the first to go.
+#[test]
+fn thousands_of_snapshots() {
+    let image = image::with_config("configs/snapshots-on-demand.toml");
+    let run = Board::Virt.boots(image).set("MEM", "256M").until_it_ends();
+    run.powers_off();
+    run.require(run.count("ckpt #") > 10_000, "more snapshots should fit");
+    run.require(run.count("AVISOR INFO: freed ") == 1, "one pool should go");
+    run.require(
+        run.count("AVISOR ERROR: ") == 1,
+        "one restore should be refused",
+    );
+}
+
 /// A value in memory and one in a register, brought back again and again.
 fn restore_loop(board: Board) {
     let begin = "AVISOR INFO: {banner}

@@ -67,6 +67,12 @@ impl Transcript {
         lines.filter(|line| !line.starts_with("AVISOR "))
     }
 
+    /// Lines that begin so.
+    pub fn count(&self, begin: &str) -> usize {
+        let lines = self.lines.iter();
+        lines.filter(|line| line.starts_with(begin)).count()
+    }
+
     /// Fails the test with everything that is known of the run.
     #[track_caller]
     pub fn require(&self, good: bool, what: &str) {
