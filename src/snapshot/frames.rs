@@ -16,8 +16,8 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frame(pub u32);
 
-/// Frame numbers are below this (64 GiB), which leaves room for what else a node's entry says.
-pub const MAX_FRAMES: u32 = 1 << 24;
+/// Frame numbers are below this (16 GiB), so that each word in each frame has a number of 32 bits.
+pub const MAX_FRAMES: u32 = 1 << 22;
 
 impl Frame {
     /// `None` for 0.
@@ -45,7 +45,7 @@ impl Frames {
     /// A share that consists of `ranges` of frame numbers, none of them containing frame 0.
     pub fn new(ranges: &[Range<u32>]) -> Self {
         let span = ranges.iter().map(|range| range.end).max().unwrap_or(0);
-        assert!(span <= MAX_FRAMES, "frame numbers have 24 bits");
+        assert!(span <= MAX_FRAMES, "frame numbers have 22 bits");
         let mut frames = Self {
             slots: vec![0; span as usize],
             free_frames: 0,

@@ -29,8 +29,10 @@ use crate::addr::BLOCK_PAGES;
 const BITS: u32 = 3;
 /// The level whose nodes span a block.
 const BLOCK_LEVEL: u32 = 2;
-/// In a node's first word: the node is a run, the rest of the word is its first frame.
-const RUN: u32 = 1 << 31;
+/// As a node's first entry, where it names neither a frame nor a node: the node is a run, whose first frame comes next.
+const RUN: u32 = 1;
+/// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
+const MOST_LEVELS: usize = 8;
 
 /// Pages that a node of `level` spans.
 const fn span(level: u32) -> u32 {
@@ -60,26 +62,33 @@ pub fn most_nodes(pages: u32) -> u32 {
 
 /// A node written as a run.
 fn run(first: Frame) -> Node {
-    Node([RUN | first.0, 0, 0, 0, 0, 0, 0, 0])
+    Node([RUN, first.0, 0, 0, 0, 0, 0, 0])
 }
 
 fn run_start(node: &Node) -> Option<Frame> {
-    (node.0[0] & RUN != 0).then_some(Frame(node.0[0] & !RUN))
+    (node.0[0] == RUN).then_some(Frame(node.0[1]))
 }
 
-/// A level 0 node that a map holds alone, and the first page that it spans.
-#[derive(Clone, Copy)]
-pub struct Leaf {
-    node: NodeId,
-    first: Page,
+/// Where a fold is in the map that it changes: the way down to the last page, which the map holds alone. It is good as long as
+/// nobody else gets to hold the map. Pages in order find their way from the node that they share with the one before.
+pub struct Cursor {
+    /// By level.
+    path: [NodeId; MOST_LEVELS],
+    last: Option<Page>,
+    /// Entries of the leaf, one bit each, whose frames it does not hold yet though it should: it is a copy, and what is replaced before
+    /// the cursor moves on need not be held and dropped again.
+    owed: u8,
 }
 
-impl Leaf {
-    /// None: no page is that high.
-    pub const NONE: Self = Self {
-        node: NodeId::NONE,
-        first: Page::MAX - FANOUT as u32,
-    };
+impl Cursor {
+    /// Nowhere yet.
+    pub const fn new() -> Self {
+        Self {
+            path: [NodeId::NONE; MOST_LEVELS],
+            last: None,
+            owed: 0,
+        }
+    }
 }
 
 /// A VM's share of memory: its frames, and the nodes in them.
@@ -141,48 +150,105 @@ impl Memory {
         node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
     }
 
-    /// The leaf of `page` in the map `root`, made the map's own all the way down. The caller's hold on the old root passes to the new one,
-    /// to which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own where it
-    /// shared them.
-    fn own_leaf<M: Machine>(
-        &mut self,
-        m: &mut M,
-        root: &mut NodeId,
-        level: u32,
-        page: Page,
-    ) -> Result<Leaf, NoMemory> {
-        *root = self.own(m, *root, level)?;
-        let mut node = *root;
-        for level in (1..=level).rev() {
-            node = self.own_child(m, node, level, page)?;
-        }
-        Ok(Leaf {
-            node,
-            first: page - page % FANOUT as u32,
-        })
-    }
-
-    /// Makes `page` of the map `root` the given frame, whose hold passes to the map; see [`own_leaf`](Self::own_leaf). `leaf` is where
-    /// the last page went, if the map was not shared with anybody since: pages in a row find their way once.
+    /// Makes `page` of the map `root` the given frame, whose hold passes to the map. The caller's hold on the old root passes to the
+    /// new one, to which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own
+    /// where it shared them. After the last page, or an error, comes [`settle`](Self::settle).
     #[inline]
     pub fn set<M: Machine>(
         &mut self,
         m: &mut M,
         root: &mut NodeId,
         level: u32,
-        leaf: &mut Leaf,
+        cursor: &mut Cursor,
         page: Page,
         frame: Frame,
     ) -> Result<(), NoMemory> {
-        if page.wrapping_sub(leaf.first) >= FANOUT as u32 {
-            *leaf = self.own_leaf(m, root, level, page)?;
+        if cursor
+            .last
+            .is_none_or(|last| (page ^ last) >= FANOUT as u32)
+        {
+            self.descend(m, root, level, cursor, page)?;
         }
-        let entry = &mut nodes::write(m, leaf.node).0[index(page, 0)];
+        cursor.last = Some(page);
+        let i = index(page, 0);
+        let entry = &mut nodes::write(m, cursor.path[0]).0[i];
         let old = core::mem::replace(entry, frame.0);
-        if old != 0 {
+        if cursor.owed & 1 << i != 0 {
+            cursor.owed &= !(1 << i);
+        } else if old != 0 {
             self.frames.drop(Frame(old));
         }
         Ok(())
+    }
+
+    /// The leaf at the cursor holds all that is in it.
+    pub fn settle<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) {
+        if cursor.owed != 0 {
+            let leaf = nodes::read(m, cursor.path[0]);
+            for (i, &frame) in leaf.0.iter().enumerate() {
+                if cursor.owed & 1 << i != 0 {
+                    self.frames.hold(Frame(frame));
+                }
+            }
+            cursor.owed = 0;
+        }
+    }
+
+    /// Moves the cursor to the leaf of `page`, made the map's own all the way down.
+    fn descend<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        cursor: &mut Cursor,
+        page: Page,
+    ) -> Result<(), NoMemory> {
+        self.settle(m, cursor);
+        // The lowest node on the way to both pages; at first, none.
+        let mut at = match cursor.last.take() {
+            Some(last) => (page ^ last).ilog2() / BITS,
+            None => {
+                *root = self.own(m, *root, level)?;
+                cursor.path[level as usize] = *root;
+                level
+            }
+        };
+        while at > 1 {
+            cursor.path[at as usize - 1] = self.own_child(m, cursor.path[at as usize], at, page)?;
+            at -= 1;
+        }
+        cursor.owed = self.own_leaf(m, cursor, page)?;
+        Ok(())
+    }
+
+    /// The same for the last step, to level 0. Returns the entries that the leaf owes.
+    fn own_leaf<M: Machine>(
+        &mut self,
+        m: &mut M,
+        cursor: &mut Cursor,
+        page: Page,
+    ) -> Result<u8, NoMemory> {
+        let parent = cursor.path[1];
+        let i = index(page, 1);
+        let mut leaf = NodeId(nodes::read(m, parent).0[i]);
+        let mut owed = 0;
+        if leaf.is_none() {
+            leaf = self.alloc(m, &Node::EMPTY)?;
+        } else {
+            if let Some(first) = run_start(nodes::read(m, leaf)) {
+                self.write_out(m, leaf, 0, first)?;
+            }
+            if nodes::holders(m, leaf) > 1 {
+                let frames = *nodes::read(m, leaf);
+                let copy = self.alloc(m, &frames)?;
+                nodes::unhold(m, leaf);
+                leaf = copy;
+                owed = (0..FANOUT).fold(0, |mask, i| mask | u8::from(frames.0[i] != 0) << i);
+            }
+        }
+        nodes::write(m, parent).0[i] = leaf.0;
+        cursor.path[0] = leaf;
+        Ok(owed)
     }
 
     /// Makes the block of `page`, of which the map `root` has nothing yet, a run that starts at `first`.
@@ -244,7 +310,7 @@ impl Memory {
         Ok(owned)
     }
 
-    /// The same node, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
+    /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
         let is_own = !node.is_none()
@@ -273,22 +339,15 @@ impl Memory {
         if nodes::holders(m, node) == 1 {
             return Ok(node);
         }
-        self.copy_node(m, node, level)
+        self.copy_node(m, node)
     }
 
-    fn copy_node<M: Machine>(
-        &mut self,
-        m: &mut M,
-        node: NodeId,
-        level: u32,
-    ) -> Result<NodeId, NoMemory> {
+    /// A copy of a node above level 0.
+    fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
         let words = *nodes::read(m, node);
         let copy = self.alloc(m, &words)?;
-        let entries = words.0.into_iter().filter(|&entry| entry != 0);
-        if level == 0 {
-            entries.for_each(|frame| self.frames.hold(Frame(frame)));
-        } else {
-            entries.for_each(|child| nodes::hold(m, NodeId(child)));
+        for child in words.0.into_iter().filter(|&child| child != 0) {
+            nodes::hold(m, NodeId(child));
         }
         nodes::unhold(m, node);
         Ok(copy)

@@ -107,6 +107,16 @@ impl Machine for ModelMachine {
             .or_insert_with(|| Box::new([Node([0xdead_beef; 8]); 128]))
     }
 
+    fn word(&self, number: u32) -> u32 {
+        let number = number as usize;
+        self.bookkeeping(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+    }
+
+    fn word_mut(&mut self, number: u32) -> &mut u32 {
+        let number = number as usize;
+        &mut self.bookkeeping_mut(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+    }
+
     fn copy(&mut self, from: Frame, to: Frame) {
         self.words.remove(&to.0);
         self.contents[to.0 as usize] = self.contents[from.0 as usize];

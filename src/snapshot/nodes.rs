@@ -22,7 +22,7 @@ const FIRST_SLOT: u32 = 16;
 
 /// A slab's first nodes as words: its own fields, and from [`FIRST_SLOT`] on the count of each slot.
 #[derive(FromBytes, IntoBytes, Immutable)]
-#[repr(C, align(32))]
+#[repr(C, align(16))]
 struct Slab {
     words: [u32; 128],
     nodes: [Node; NODES_PER_SLAB as usize],
@@ -51,7 +51,7 @@ const NEXT: usize = 4;
 
 /// What a node holds. Its alignment lets it be copied in few instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(32))]
+#[repr(C, align(16))]
 pub struct Node(pub [u32; FANOUT]);
 
 impl Node {
@@ -59,7 +59,8 @@ impl Node {
     pub const EMPTY: Self = Self([0; FANOUT]);
 }
 
-/// Names a node: frame number times 128 plus the slot in it. 0 says "none".
+/// Names a node by the word that counts its holders, words of bookkeeping memory being numbered through all frames: frame times 1024
+/// plus slot. 0 says "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeId(pub u32);
 
@@ -73,7 +74,7 @@ impl NodeId {
     }
 
     fn frame(self) -> Frame {
-        Frame(self.0 >> 7)
+        Frame(self.0 >> 10)
     }
 
     fn slot(self) -> u32 {
@@ -124,7 +125,7 @@ impl Nodes {
             fields[FRESH] += 1;
             fields[FRESH] - 1
         };
-        let id = NodeId(self.room << 7 | slot & 127);
+        let id = NodeId(self.room << 10 | slot & 127);
         fields[USED] += 1;
         let (used, next) = (fields[USED], fields[NEXT]);
         if free != 0 {
@@ -160,7 +161,7 @@ impl Nodes {
             fields[FRESH] += FANOUT as u32;
             fields[USED] += FANOUT as u32;
             for (i, node) in contents.iter().enumerate() {
-                let id = NodeId(self.room << 7 | (fresh + i as u32) & 127);
+                let id = NodeId(self.room << 10 | (fresh + i as u32) & 127);
                 words_mut(slab)[id.place()] = 1;
                 slab[id.place()] = *node;
                 ids[i] = id.0;
@@ -242,19 +243,19 @@ pub fn write<M: Machine>(m: &mut M, id: NodeId) -> &mut Node {
 /// How many hold the node.
 #[inline]
 pub fn holders<M: Machine>(m: &M, id: NodeId) -> u32 {
-    words(m.bookkeeping(id.frame()))[id.place()]
+    m.word(id.0)
 }
 
 /// One more holds the node.
 #[inline]
 pub fn hold<M: Machine>(m: &mut M, id: NodeId) {
-    words_mut(m.bookkeeping_mut(id.frame()))[id.place()] += 1;
+    *m.word_mut(id.0) += 1;
 }
 
 /// One less holds the node; returns how many are left.
 #[inline]
 pub fn unhold<M: Machine>(m: &mut M, id: NodeId) -> u32 {
-    let holders = &mut words_mut(m.bookkeeping_mut(id.frame()))[id.place()];
+    let holders = m.word_mut(id.0);
     *holders -= 1;
     *holders
 }

@@ -1,7 +1,7 @@
 //! The running VM: its dirty list, and how pages move between the states of the table in [the module above](super).
 
 use super::frames::{Frame, NoMemory};
-use super::map::Leaf;
+use super::map::Cursor;
 use super::nodes;
 use super::seam::{Machine, Mapping, Page};
 use super::{NodeId, NotFound, Snapshots, Which};
@@ -161,18 +161,29 @@ impl Snapshots {
         if self.unfolded == 0 {
             return Ok(());
         }
-        let mut leaf = Leaf::NONE;
+        let mut cursor = Cursor::new();
+        let folded = self.fold_from(m, &mut cursor);
+        self.memory.settle(m, &mut cursor);
+        self.unfolded = match folded {
+            Ok(()) => 0,
+            Err(_) => self.dirty.iter().filter(|entry| !entry.is_folded()).count() as u32,
+        };
+        folded
+    }
+
+    fn fold_from<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) -> Result<(), NoMemory> {
+        let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
         for entry in self.dirty.iter_mut().filter(|entry| !entry.is_folded()) {
             let (page, frame) = (entry.page(), Frame(entry.private));
             if entry.is_block() {
-                self.memory
-                    .set_block(m, &mut self.base, self.level, page, frame)?;
+                memory.set_block(m, base, level, page, frame)?;
+                // The way down may be another one now.
+                memory.settle(m, cursor);
+                *cursor = Cursor::new();
             } else {
-                self.memory
-                    .set(m, &mut self.base, self.level, &mut leaf, page, frame)?;
+                memory.set(m, base, level, cursor, page, frame)?;
             }
             entry.base = entry.private;
-            self.unfolded -= 1;
         }
         Ok(())
     }

@@ -40,6 +40,11 @@ pub trait Machine {
     /// A bookkeeping frame's contents, to change.
     fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping;
 
+    /// A word of bookkeeping memory, by its number: frame times 1024 plus the word in it.
+    fn word(&self, number: u32) -> u32;
+    /// The same, to change.
+    fn word_mut(&mut self, number: u32) -> &mut u32;
+
     /// Copies a page of guest memory between frames.
     fn copy(&mut self, from: Frame, to: Frame);
     /// Fills `pages` frames with zeros, for the guest to read.

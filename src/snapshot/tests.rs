@@ -208,8 +208,8 @@ impl Audit {
         }
         let words = nodes::read(&pair.m, node).0;
         let span = 1 << (3 * (level + 1));
-        if words[0] >> 31 != 0 {
-            let first = words[0] & !(1 << 31);
+        if words[0] == 1 {
+            let first = words[1];
             for frame in first..first + span {
                 assert!(
                     self.frames.insert(frame, 0).is_none(),
@@ -261,7 +261,7 @@ impl Audit {
                 holders,
                 "node {node:#x}"
             );
-            slabs.insert(node >> 7);
+            slabs.insert(node >> 10);
         }
         for (&frame, &holders) in self.frames.iter().filter(|&(_, &holders)| holders != 0) {
             assert_eq!(frames.holders(Frame(frame)), holders, "frame {frame}");

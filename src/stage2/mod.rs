@@ -119,6 +119,12 @@ impl Stage2 {
         Pa(self.frames.0 + u64::from(frame.0) * PAGE_SIZE)
     }
 
+    /// Where a word of bookkeeping memory is: they are numbered through all frames.
+    #[inline]
+    pub fn frame_word(&self, number: u32) -> Pa {
+        Pa(self.frames.0 + u64::from(number) * 4)
+    }
+
     fn frame(&self, descriptor: Descriptor) -> Frame {
         Frame(((descriptor.address().0 - self.frames.0) / PAGE_SIZE) as u32)
     }
@@ -287,10 +293,16 @@ impl Stage2 {
         write(entry, table);
     }
 
-    /// Makes what `page` is mapped by read-only, from [`end_protect`](Self::end_protect) on.
+    /// Makes `page`, which is mapped as such, read-only from [`end_protect`](Self::end_protect) on.
     #[inline]
-    pub fn protect(&self, page: Page) {
-        let entry = self.leaf(page);
+    pub fn protect_page(&self, page: Page) {
+        let entry = self.page_entry(page);
+        write(entry, read(entry).read_only());
+    }
+
+    /// Makes the block of `page`, which is mapped as a whole, read-only likewise.
+    pub fn protect_block(&self, page: Page) {
+        let entry = self.block_entry(page);
         write(entry, read(entry).read_only());
     }
 

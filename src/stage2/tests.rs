@@ -111,7 +111,7 @@ fn protection_holds_when_all_cores_have_forgotten() {
     let s = stage2();
     let asked = watch(&s, 5, |m| {
         s.give_page(m, 5, Frame(7));
-        s.protect(5);
+        s.protect_page(5);
         s.end_protect(m);
     });
     assert_eq!(

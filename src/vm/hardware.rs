@@ -48,6 +48,10 @@ pub trait Hardware: Maintenance + Console {
     fn bookkeeping(&self, at: Pa) -> &Bookkeeping;
     /// The same, to change.
     fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping;
+    /// A word of such a frame.
+    fn word(&self, at: Pa) -> u32;
+    /// The same, to change.
+    fn word_mut(&mut self, at: Pa) -> &mut u32;
     /// Copies a page of guest memory. A DSB must follow before the guest can reach the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
     /// Fills whole pages of guest memory with zeros, completely.

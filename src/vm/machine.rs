@@ -48,7 +48,7 @@ impl<'a, S: FromBytes + IntoBytes + KnownLayout> Saved<'a, S> {
         (size_of::<S>() + size_of::<Rest>() + size_of::<Devices>()).div_ceil(size_of::<Node>());
 
     fn at(nodes: &'a mut [Node]) -> Self {
-        const FITS: &str = "saved states are aligned to 32 bytes and NODES long";
+        const FITS: &str = "saved states are aligned to 16 bytes and NODES long";
         let bytes = nodes.as_mut_bytes();
         let (system, bytes) = S::mut_from_prefix(bytes).ok().expect(FITS);
         let (rest, bytes) = Rest::mut_from_prefix(bytes).ok().expect(FITS);
@@ -96,6 +96,16 @@ impl<H: Hardware> Machine for GuestMachine<H> {
     }
 
     #[inline]
+    fn word(&self, number: u32) -> u32 {
+        self.hardware.word(self.stage2.frame_word(number))
+    }
+
+    #[inline]
+    fn word_mut(&mut self, number: u32) -> &mut u32 {
+        self.hardware.word_mut(self.stage2.frame_word(number))
+    }
+
+    #[inline]
     fn copy(&mut self, from: Frame, to: Frame) {
         self.hardware
             .copy_page(self.stage2.pa(from), self.stage2.pa(to));
@@ -138,11 +148,11 @@ impl<H: Hardware> Machine for GuestMachine<H> {
 
     #[inline]
     fn protect_page(&mut self, page: Page) {
-        self.stage2.protect(page);
+        self.stage2.protect_page(page);
     }
 
     fn protect_block(&mut self, page: Page) {
-        self.stage2.protect(page);
+        self.stage2.protect_block(page);
     }
 
     fn end_protect(&mut self) {

@@ -176,6 +176,20 @@ impl Hardware for Core {
     }
 
     #[inline]
+    fn word(&self, at: Pa) -> u32 {
+        debug_assert!(self.owns(at, 4));
+        // SAFETY: as above; callers number whole words.
+        unsafe { *(at.0 as *const u32) }
+    }
+
+    #[inline]
+    fn word_mut(&mut self, at: Pa) -> &mut u32 {
+        debug_assert!(self.owns(at, 4));
+        // SAFETY: as above; the borrow of `self` is exclusive.
+        unsafe { &mut *(at.0 as *mut u32) }
+    }
+
+    #[inline]
     fn copy_page(&mut self, from: Pa, to: Pa) {
         debug_assert!(self.owns(from, 4096) && self.owns(to, 4096));
         // SAFETY: both are frames of this VM's share; `to` was free until now and is not mapped for the guest yet.
