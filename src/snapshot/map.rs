@@ -185,9 +185,9 @@ impl Memory {
     pub fn settle<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) {
         if cursor.owed != 0 {
             let leaf = nodes::read(m, cursor.path[0]);
-            for (i, &frame) in leaf.0.iter().enumerate() {
-                if cursor.owed & 1 << i != 0 {
-                    self.frames.hold(Frame(frame));
+            for i in 0..FANOUT {
+                if cursor.owed & 1 << i != 0 && leaf.0[i] != 0 {
+                    self.frames.hold(Frame(leaf.0[i]));
                 }
             }
             cursor.owed = 0;
@@ -243,7 +243,7 @@ impl Memory {
                 let copy = self.alloc(m, &frames)?;
                 nodes::unhold(m, leaf);
                 leaf = copy;
-                owed = (0..FANOUT).fold(0, |mask, i| mask | u8::from(frames.0[i] != 0) << i);
+                owed = u8::MAX;
             }
         }
         nodes::write(m, parent).0[i] = leaf.0;
@@ -346,8 +346,10 @@ impl Memory {
     fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
         let words = *nodes::read(m, node);
         let copy = self.alloc(m, &words)?;
-        for child in words.0.into_iter().filter(|&child| child != 0) {
-            nodes::hold(m, NodeId(child));
+        for i in 0..FANOUT {
+            if words.0[i] != 0 {
+                nodes::hold(m, NodeId(words.0[i]));
+            }
         }
         nodes::unhold(m, node);
         Ok(copy)
@@ -443,44 +445,47 @@ impl Memory {
         self.is_exclusive_below(m, root, level, page, 2)
     }
 
-    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level` that start at `page`. Subtrees that they
-    /// share are skipped, so the cost is that of the difference.
+    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, above 0, that start at `page`. Subtrees that
+    /// they share are skipped, so the cost is that of the difference.
     pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
         if from == to {
             return;
         }
-        let old = self.words_or_absent(m, from);
-        let new = self.words_or_absent(m, to);
-        if level == BLOCK_LEVEL && (to.is_none() || run_start(&new).is_some()) {
-            return m.set_block(page, run_start(&new));
+        let (old, new) = (pairs(m, from), pairs(m, to));
+        if level == BLOCK_LEVEL {
+            if to.is_none() || run_in_pairs(&new).is_some() {
+                return m.set_block(page, run_in_pairs(&new));
+            }
+            m.divide(page);
         }
-        if run_start(&old).is_some() || run_start(&new).is_some() {
+        if run_in_pairs(&old).is_some() || run_in_pairs(&new).is_some() {
             return self.remap_one_by_one(m, from, to, level, page);
         }
-        // By index: an iterator by value would be a copy of both nodes.
-        for i in 0..FANOUT {
-            let (old, new) = (old.0[i], new.0[i]);
-            if old == new {
-                continue;
-            }
-            if level == 0 {
-                m.set_page(page + i as u32, Frame::from_entry(new));
+        let step = span(level) / FANOUT as u32;
+        each_difference(&old, &new, |i, old, new| {
+            let at = page + i * step;
+            if level == 1 {
+                self.remap_leaf(m, NodeId(old), NodeId(new), at);
             } else {
-                let at = page + i as u32 * (span(level) / FANOUT as u32);
                 self.remap(m, NodeId(old), NodeId(new), level - 1, at);
             }
-        }
+        });
     }
 
-    fn words_or_absent<M: Machine>(&self, m: &M, node: NodeId) -> Node {
-        if node.is_none() {
-            Node::EMPTY
-        } else {
-            *nodes::read(m, node)
+    /// The same at level 0.
+    #[inline]
+    fn remap_leaf<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
+        let (old, new) = (pairs(m, from), pairs(m, to));
+        if run_in_pairs(&old).is_some() || run_in_pairs(&new).is_some() {
+            return self.remap_one_by_one(m, from, to, 0, page);
         }
+        each_difference(&old, &new, |i, _, new| {
+            m.set_page(page + i, Frame::from_entry(new))
+        });
     }
 
     /// One of the two is a run, of a block at the most.
+    #[inline(never)]
     fn remap_one_by_one<M: Machine>(
         &self,
         m: &mut M,
@@ -493,6 +498,39 @@ impl Memory {
             let frame = self.get(m, to, level, at);
             if frame != self.get(m, from, level, at) {
                 m.set_page(at, frame);
+            }
+        }
+    }
+}
+
+/// A node's entries two by two, the lower one in the lower half; all zero for no node.
+type Pairs = [u64; FANOUT / 2];
+
+#[inline]
+fn pairs<M: Machine>(m: &M, node: NodeId) -> Pairs {
+    if node.is_none() {
+        return [0; FANOUT / 2];
+    }
+    let pairs: &Pairs = zerocopy::transmute_ref!(nodes::read(m, node));
+    *pairs
+}
+
+fn run_in_pairs(pairs: &Pairs) -> Option<Frame> {
+    (pairs[0] as u32 == RUN).then_some(Frame((pairs[0] >> 32) as u32))
+}
+
+/// Calls `f` with index, old and new entry where the two nodes differ.
+#[inline]
+fn each_difference(old: &Pairs, new: &Pairs, mut f: impl FnMut(u32, u32, u32)) {
+    for pair in 0..FANOUT / 2 {
+        // Most entries are equal: two at a time.
+        if old[pair] == new[pair] {
+            continue;
+        }
+        for half in 0..2 {
+            let entry = |pairs: &Pairs| (pairs[pair] >> (32 * half)) as u32;
+            if entry(old) != entry(new) {
+                f(2 * pair as u32 + half, entry(old), entry(new));
             }
         }
     }

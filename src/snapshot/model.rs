@@ -80,7 +80,7 @@ impl ModelMachine {
         &mut self.blocks[(page / BLOCK_PAGES) as usize]
     }
 
-    fn divide(&mut self, page: Page) {
+    fn divide_block(&mut self, page: Page) {
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
         let as_pages = |i: u32, block: Block| match block {
             Block::Whole { first, write } => (first + i, write),
@@ -148,7 +148,7 @@ impl Machine for ModelMachine {
             self.mapping(page),
             Mapping::Read(_) | Mapping::Absent | Mapping::AbsentBlock
         ));
-        self.divide(page);
+        self.divide_block(page);
         self.pages[page as usize] = (frame.0, true);
     }
 
@@ -180,7 +180,7 @@ impl Machine for ModelMachine {
 
     fn split(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::ReadBlock(_)));
-        self.divide(page);
+        self.divide_block(page);
     }
 
     fn refresh(&mut self, _: Page) {
@@ -213,9 +213,14 @@ impl Machine for ModelMachine {
         self.remapping = true;
     }
 
+    fn divide(&mut self, page: Page) {
+        assert!(self.remapping);
+        self.divide_block(page);
+    }
+
     fn set_page(&mut self, page: Page, frame: Option<Frame>) {
         assert!(self.remapping);
-        self.divide(page);
+        assert_eq!(*self.block(page), Block::Divided);
         self.pages[page as usize] = (frame.map_or(0, |frame| frame.0), false);
     }
 

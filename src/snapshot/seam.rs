@@ -33,7 +33,7 @@ pub enum Mapping {
 /// The mapping calls come in two kinds. Those of the fault path ([`give_page`](Self::give_page) to [`refresh`](Self::refresh))
 /// take effect before they return, whatever the other cores cache. Between [`begin_remap`](Self::begin_remap)
 /// and [`end_remap`](Self::end_remap) no translation of the VM exists at all, so that
-/// [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no maintenance one by one.
+/// [`divide`](Self::divide), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no maintenance one by one.
 pub trait Machine {
     /// A bookkeeping frame's contents.
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping;
@@ -74,7 +74,9 @@ pub trait Machine {
 
     /// Takes all translations of the VM away, to change many of them.
     fn begin_remap(&mut self);
-    /// Maps `page` read-only to `frame`, or to nothing; divides a whole block where needed.
+    /// Divides the block of `page` into pages, mapped as the block was, if it is not divided yet.
+    fn divide(&mut self, page: Page);
+    /// Maps `page`, whose block is divided, read-only to `frame` or to nothing.
     fn set_page(&mut self, page: Page, frame: Option<Frame>);
     /// Maps the block of `page` read-only as a whole, or to nothing.
     fn set_block(&mut self, page: Page, first: Option<Frame>);

@@ -196,9 +196,7 @@ impl Stage2 {
     /// Maps `page`, which is not writable, writable to `frame`. Its contents must be complete for every observer.
     #[inline]
     pub fn give_page(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {
-        if !read(self.block_entry(page)).is_table() {
-            self.divide(page);
-        }
+        self.divide(page);
         let entry = self.page_entry(page);
         if read(entry).is_valid() {
             // Break: all cores forget the old frame before any can see the new one.
@@ -284,10 +282,14 @@ impl Stage2 {
         Descriptor::table(table.at())
     }
 
-    /// Divides a block that no walk can reach or that is absent.
-    fn divide(&self, page: Page) {
+    /// Divides the block of `page`, if it is not yet: pages with the same frames and permissions. No walk can reach it, or it is absent.
+    pub fn divide(&self, page: Page) {
         let entry = self.block_entry(page);
-        let table = self.fill_level3(page, read(entry));
+        let block = read(entry);
+        if block.is_table() {
+            return;
+        }
+        let table = self.fill_level3(page, block);
         // The table's entries are in place before it can be walked, whatever order the core's stores leave it in.
         core::sync::atomic::fence(Ordering::Release);
         write(entry, table);
@@ -323,12 +325,9 @@ impl Stage2 {
         m.invalidations_complete();
     }
 
-    /// Maps `page` read-only to `frame`, or to nothing. The path is broken.
+    /// Maps `page`, whose block is divided, read-only to `frame` or to nothing. The path is broken.
     #[inline]
     pub fn set_page(&self, page: Page, frame: Option<Frame>) {
-        if !read(self.block_entry(page)).is_table() {
-            self.divide(page);
-        }
         let descriptor = frame.map_or(Descriptor::INVALID, |frame| {
             Descriptor::page(self.pa(frame))
         });

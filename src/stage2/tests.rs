@@ -38,6 +38,7 @@ fn watch(
 #[test]
 fn another_frame_is_break_before_make() {
     let s = stage2();
+    s.divide(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = Ipa(RAM.0 + 5 * PAGE_SIZE);
     let asked = watch(&s, 5, |m| s.give_page(m, 5, Frame(7)));
@@ -73,6 +74,7 @@ fn an_absent_page_needs_no_invalidation() {
 #[test]
 fn a_wider_permission_drops_the_stale_entry_here() {
     let s = stage2();
+    s.divide(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = s.ipa(5);
     let asked = watch(&s, 5, |m| s.widen(m, 5));
@@ -135,6 +137,7 @@ fn many_changes_break_the_path() {
         watch: Some(path),
     };
     s.begin_remap(&mut m);
+    s.divide(5);
     s.set_page(5, Some(Frame(7)));
     s.set_block(BLOCK_PAGES, Some(Frame(512)));
     s.end_remap(&mut m);
@@ -155,6 +158,7 @@ fn many_changes_break_the_path() {
 #[test]
 fn a_first_fetch_forgets_old_instructions_first() {
     let s = stage2();
+    s.divide(5);
     s.set_page(5, Some(Frame(7)));
     let asked = watch(&s, 5, |m| assert!(s.permit_fetch(m, 5)));
     let wide = page(7).executable();

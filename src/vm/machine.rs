@@ -163,6 +163,10 @@ impl<H: Hardware> Machine for GuestMachine<H> {
         self.stage2.begin_remap(&mut self.hardware);
     }
 
+    fn divide(&mut self, page: Page) {
+        self.stage2.divide(page);
+    }
+
     #[inline]
     fn set_page(&mut self, page: Page, frame: Option<Frame>) {
         self.stage2.set_page(page, frame);
