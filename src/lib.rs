@@ -1,4 +1,53 @@
 //! Avisor: a type-1 hypervisor for AArch64 whose speciality is the snapshot.
+//!
+//! This crate is all of it but the start-up order, which is `main.rs`. Built for the host it leaves out what needs the
+//! hardware, and the rest runs under `cargo test`.
+//!
+//! # Principles
+//!
+//! - **A trap is a function that returns.** [`vm::Hardware::run`] takes a vCPU's registers and comes back with a trap.
+//!   Around it is an ordinary loop that owns the VM; there is no global "current vCPU".
+//! - **Decode first, act later.** A syndrome becomes an enum in one pure place ([`trap`]), a hypercall in another
+//!   ([`hvc`]). What is not known there is answered as hardware without it would: no default is missing.
+//! - **Guest mistakes are values, ours are panics.** Nothing that a guest does reaches a panic. A panic or an exception
+//!   at EL2 is Avisor's own bug: it is printed with the vCPU that was on, and ends the run with a failing code.
+//! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
+//!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
+//! - **Four seams, all narrow.** [`snapshot::Machine`] (pages and mappings), [`stage2::Maintenance`] (TLBs and barriers),
+//!   [`vm::Hardware`] (the core), [`device::Console`] (characters). Tests stand on the other side of each.
+//! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
+//!   boards is data from the device tree.
+//! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`] and where the board's device tree is read.
+//! - **Addresses are types** ([`addr`]). Mixing up IPA and PA is *the* hypervisor bug.
+//!
+//! # Map
+//!
+//! | module | what it is | hardware |
+//! | --- | --- | --- |
+//! | [`addr`] | physical, guest-physical, virtual addresses; page and block sizes | none |
+//! | [`config`] | what `configs/*.toml` says, as `build.rs` wrote it out | none |
+//! | [`snapshot`] | page maps, dirty list, pools: what Avisor exists for | none |
+//! | [`trap`] | syndromes decoded, exceptions into the guest, system registers answered | none |
+//! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
+//! | [`device`] | the devices of a VM: a PL011 | none |
+//! | [`guest_image`] | arm64 `Image`, ELF64, raw binary; the device tree made for a VM | none |
+//! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
+//! | [`vm`] | a VM: its machine, its snapshots, the loop that runs it | through a seam |
+//! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; a fake of it for tests | all |
+//! | `driver` | the board's UART, power switch and other cores, found through its device tree | all |
+//!
+//! # The path of a trap
+//!
+//! ```text
+//! guest        hvc, a store to a clean page, a device, ...
+//!   vectors    arch/aarch64/switch.S: general registers into memory, and `run` returns
+//!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
+//!   match      vm::Vm::handle: everything that a guest can make happen, on one screen
+//!   handler    vm/calls.rs, vm/faults.rs -> Next { Resume, Reset, Stop }
+//! guest        `run` again
+//! ```
+//!
+//! All that a vCPU has besides its general registers stays in the core from trap to trap; only a checkpoint and a restore move it.
 #![no_std]
 
 extern crate alloc;
