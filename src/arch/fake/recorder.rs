@@ -1,10 +1,10 @@
-//! The hardware that tests see on the host: it takes note of what was asked.
+//! Takes note of what was asked of the hardware.
 
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Pa};
 use crate::stage2::Maintenance;
 use alloc::vec::Vec;
 
-/// A maintenance operation that was asked for.
+/// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// DSB ISHST.
@@ -21,6 +21,19 @@ pub enum Asked {
     InvalidateVm,
     /// IC IALLUIS, completed.
     InvalidateInstructions,
+    /// A page was copied.
+    Copy {
+        /// From here.
+        from: Pa,
+        /// To there.
+        to: Pa,
+    },
+    /// So many bytes from here on were filled with zeros.
+    Zero(Pa, u64),
+    /// So many bytes were written here.
+    Write(Pa, u64),
+    /// The guest's counter goes on from here. Nothing but a reset or a restore does that, after the rest of its state.
+    SetVirtualCount(u64),
 }
 
 /// Takes note, in order; and of what a watched table entry held at each moment.
@@ -33,7 +46,8 @@ pub struct Recorder<F = fn() -> u64> {
 }
 
 impl<F: Fn() -> u64> Recorder<F> {
-    fn note(&mut self, asked: Asked) {
+    /// Takes note of `asked`.
+    pub fn note(&mut self, asked: Asked) {
         let seen = self.watch.as_ref().map_or(0, |watch| watch());
         self.asked.push((asked, seen));
     }
