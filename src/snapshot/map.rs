@@ -28,14 +28,14 @@ use crate::addr::BLOCK_PAGES;
 /// log2 of the entries.
 const BITS: u32 = 3;
 /// The level whose nodes span a block.
-const BLOCK_LEVEL: u32 = 2;
+pub(super) const BLOCK_LEVEL: u32 = 2;
 /// As a node's first entry, where it names neither a frame nor a node: the node is a run, whose first frame comes next.
-const RUN: u32 = 1;
+pub(super) const RUN: u32 = 1;
 /// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
 const MOST_LEVELS: usize = 8;
 
 /// Pages that a node of `level` spans.
-const fn span(level: u32) -> u32 {
+pub(super) const fn span(level: u32) -> u32 {
     1 << (BITS * (level + 1))
 }
 
@@ -65,7 +65,7 @@ fn run(first: Frame) -> Node {
     Node([RUN, first.0, 0, 0, 0, 0, 0, 0])
 }
 
-fn run_start(node: &Node) -> Option<Frame> {
+pub(super) fn run_start(node: &Node) -> Option<Frame> {
     (node.0[0] == RUN).then_some(Frame(node.0[1]))
 }
 
@@ -443,95 +443,5 @@ impl Memory {
         page: Page,
     ) -> bool {
         self.is_exclusive_below(m, root, level, page, 2)
-    }
-
-    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, above 0, that start at `page`. Subtrees that
-    /// they share are skipped, so the cost is that of the difference.
-    pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
-        if from == to {
-            return;
-        }
-        let (old, new) = (pairs(m, from), pairs(m, to));
-        if level == BLOCK_LEVEL {
-            if to.is_none() || run_in_pairs(&new).is_some() {
-                return m.set_block(page, run_in_pairs(&new));
-            }
-            m.divide(page);
-        }
-        if run_in_pairs(&old).is_some() || run_in_pairs(&new).is_some() {
-            return self.remap_one_by_one(m, from, to, level, page);
-        }
-        let step = span(level) / FANOUT as u32;
-        each_difference(&old, &new, |i, old, new| {
-            let at = page + i * step;
-            if level == 1 {
-                self.remap_leaf(m, NodeId(old), NodeId(new), at);
-            } else {
-                self.remap(m, NodeId(old), NodeId(new), level - 1, at);
-            }
-        });
-    }
-
-    /// The same at level 0.
-    #[inline]
-    fn remap_leaf<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
-        let (old, new) = (pairs(m, from), pairs(m, to));
-        if run_in_pairs(&old).is_some() || run_in_pairs(&new).is_some() {
-            return self.remap_one_by_one(m, from, to, 0, page);
-        }
-        each_difference(&old, &new, |i, _, new| {
-            m.set_page(page + i, Frame::from_entry(new))
-        });
-    }
-
-    /// One of the two is a run, of a block at the most.
-    #[inline(never)]
-    fn remap_one_by_one<M: Machine>(
-        &self,
-        m: &mut M,
-        from: NodeId,
-        to: NodeId,
-        level: u32,
-        page: Page,
-    ) {
-        for at in page..page + span(level).min(BLOCK_PAGES) {
-            let frame = self.get(m, to, level, at);
-            if frame != self.get(m, from, level, at) {
-                m.set_page(at, frame);
-            }
-        }
-    }
-}
-
-/// A node's entries two by two, the lower one in the lower half; all zero for no node.
-type Pairs = [u64; FANOUT / 2];
-
-#[inline]
-fn pairs<M: Machine>(m: &M, node: NodeId) -> Pairs {
-    if node.is_none() {
-        return [0; FANOUT / 2];
-    }
-    let pairs: &Pairs = zerocopy::transmute_ref!(nodes::read(m, node));
-    *pairs
-}
-
-fn run_in_pairs(pairs: &Pairs) -> Option<Frame> {
-    (pairs[0] as u32 == RUN).then_some(Frame((pairs[0] >> 32) as u32))
-}
-
-/// Calls `f` with index, old and new entry where the two nodes differ.
-#[inline]
-fn each_difference(old: &Pairs, new: &Pairs, mut f: impl FnMut(u32, u32, u32)) {
-    for pair in 0..FANOUT / 2 {
-        // Most entries are equal: two at a time.
-        if old[pair] == new[pair] {
-            continue;
-        }
-        for half in 0..2 {
-            let entry = |pairs: &Pairs| (pairs[pair] >> (32 * half)) as u32;
-            if entry(old) != entry(new) {
-                f(2 * pair as u32 + half, entry(old), entry(new));
-            }
-        }
     }
 }

@@ -28,6 +28,7 @@ pub mod map;
 mod nodes;
 mod pools;
 mod record;
+mod remap;
 mod running;
 mod seam;
 
