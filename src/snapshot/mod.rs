@@ -22,6 +22,7 @@
 //! fold frees the pages behind the dirty ones. So memory in use is exactly what the existing snapshots and the running VM can reach.
 //! Each step leaves all of this true, so that one that runs out of memory in the middle needs no undoing.
 
+mod change;
 mod frames;
 mod index;
 pub mod map;
@@ -32,6 +33,8 @@ mod remap;
 mod running;
 mod seam;
 
+#[cfg(test)]
+mod audit;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

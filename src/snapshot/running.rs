@@ -1,7 +1,7 @@
 //! The running VM: its dirty list, and how pages move between the states of the table in [the module above](super).
 
+use super::change::Cursor;
 use super::frames::{Frame, NoMemory};
-use super::map::Cursor;
 use super::nodes;
 use super::seam::{Machine, Mapping, Page};
 use super::{NodeId, NotFound, Snapshots, Which};

@@ -1,26 +1,23 @@
 //! The snapshot logic against a naive one that copies all memory, and an audit of every frame after every step.
 
 use super::frames::Frame;
-use super::map::Memory;
 use super::model::ModelMachine;
-use super::nodes::{self, NodeId};
-use super::record::{Place, Record};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
-const PAGES: u32 = 3 * BLOCK_PAGES;
+pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
 
 /// A VM, and beside it what a full copy at each checkpoint would know.
-struct Pair {
-    m: ModelMachine,
-    s: Snapshots,
-    ram: Vec<u64>,
-    kept: BTreeMap<u64, (Vec<u64>, u32)>,
+pub(super) struct Pair {
+    pub(super) m: ModelMachine,
+    pub(super) s: Snapshots,
+    pub(super) ram: Vec<u64>,
+    pub(super) kept: BTreeMap<u64, (Vec<u64>, u32)>,
     generation: u64,
     /// Frames taken away, so that memory runs out where the test wants it to.
     stolen: Vec<Frame>,
@@ -161,7 +158,7 @@ impl Pair {
         assert_eq!(self.kept.len(), exist.len());
     }
 
-    fn ids(&self) -> Vec<u64> {
+    pub(super) fn ids(&self) -> Vec<u64> {
         let mut ids = vec![];
         let mut from = 0;
         while let Ok(id) = self.s.next(&self.m, from) {
@@ -169,117 +166,6 @@ impl Pair {
             from = id + 1;
         }
         ids
-    }
-
-    /// Contents are equal, and every frame has exactly the holders that can be found.
-    fn audit(&self) {
-        for page in 0..PAGES {
-            let value = self.m.load(page).unwrap_or(0);
-            assert_eq!(value, self.ram[page as usize], "page {page}");
-        }
-        let mut audit = Audit::default();
-        for id in self.ids() {
-            let place = Place::from_entry(self.s.index.get(&self.m, id).unwrap());
-            *audit.frames.entry(place.frame.0).or_default() += 1;
-            audit.map(self, Record::read(&self.m, place).root, self.s.level);
-        }
-        audit.map(self, self.s.base, self.s.level);
-        audit.dirty(self);
-        audit.check(self);
-    }
-}
-
-#[derive(Default)]
-struct Audit {
-    /// Holders found of each frame.
-    frames: HashMap<u32, u32>,
-    nodes: HashMap<u32, u32>,
-}
-
-impl Audit {
-    fn map(&mut self, pair: &Pair, node: NodeId, level: u32) {
-        if node.is_none() {
-            return;
-        }
-        let seen = self.nodes.entry(node.0).or_default();
-        *seen += 1;
-        if *seen > 1 {
-            return;
-        }
-        let words = nodes::read(&pair.m, node).0;
-        let span = 1 << (3 * (level + 1));
-        if words[0] == 1 {
-            let first = words[1];
-            for frame in first..first + span {
-                assert!(
-                    self.frames.insert(frame, 0).is_none(),
-                    "frame {frame} is in a run and elsewhere"
-                );
-            }
-            return;
-        }
-        for entry in words.into_iter().filter(|&entry| entry != 0) {
-            match level {
-                0 => *self.frames.entry(entry).or_default() += 1,
-                _ => self.map(pair, NodeId(entry), level - 1),
-            }
-        }
-    }
-
-    fn dirty(&mut self, pair: &Pair) {
-        let mut seen = HashSet::new();
-        for entry in &pair.s.dirty {
-            assert!(
-                seen.insert(entry.page()),
-                "page {} twice on the list",
-                entry.page()
-            );
-            let frames = entry.private_frames();
-            let base = pair
-                .s
-                .memory
-                .get(&pair.m, pair.s.base, pair.s.level, entry.page());
-            assert_eq!(base.map_or(0, |frame| frame.0), entry.base_entry());
-            if !entry.is_folded() {
-                for frame in frames.clone() {
-                    let holders = u32::from(frames.len() == 1);
-                    assert!(
-                        self.frames.insert(frame, holders).is_none(),
-                        "private frame {frame} is held elsewhere"
-                    );
-                }
-            }
-        }
-    }
-
-    fn check(&self, pair: &Pair) {
-        let Memory { frames, nodes } = &pair.s.memory;
-        let mut slabs = HashSet::new();
-        for (&node, &holders) in &self.nodes {
-            assert_eq!(
-                nodes::holders(&pair.m, NodeId(node)),
-                holders,
-                "node {node:#x}"
-            );
-            slabs.insert(node >> 10);
-        }
-        for (&frame, &holders) in self.frames.iter().filter(|&(_, &holders)| holders != 0) {
-            assert_eq!(frames.holders(Frame(frame)), holders, "frame {frame}");
-        }
-        assert!(slabs.iter().all(|slab| !self.frames.contains_key(slab)));
-        // Slabs hold the index and the pools as well.
-        assert!(slabs.len() as u32 <= nodes.slabs());
-        let used = self.frames.len() as u32 + nodes.slabs();
-        assert_eq!(used, frames.total() - frames.free(), "frames were lost");
-        let stats = pair.s.stats();
-        assert_eq!(stats.snapshots as usize, pair.kept.len());
-        if pair.kept.is_empty() {
-            assert_eq!(
-                (stats.pages, stats.pools),
-                (0, 0),
-                "nothing is kept for snapshots that are gone"
-            );
-        }
     }
 }
 

@@ -1,0 +1,121 @@
+//! The audit of the tests: what the VM reads is right, and each frame and node has exactly the holders that can be found.
+
+use super::frames::Frame;
+use super::map::Memory;
+use super::nodes::{self, NodeId};
+use super::record::{Place, Record};
+use super::tests::{PAGES, Pair};
+use std::collections::{HashMap, HashSet};
+
+impl Pair {
+    /// Contents are equal, and every frame has exactly the holders that can be found.
+    pub(super) fn audit(&self) {
+        for page in 0..PAGES {
+            let value = self.m.load(page).unwrap_or(0);
+            assert_eq!(value, self.ram[page as usize], "page {page}");
+        }
+        let mut audit = Audit::default();
+        for id in self.ids() {
+            let place = Place::from_entry(self.s.index.get(&self.m, id).unwrap());
+            *audit.frames.entry(place.frame.0).or_default() += 1;
+            audit.map(self, Record::read(&self.m, place).root, self.s.level);
+        }
+        audit.map(self, self.s.base, self.s.level);
+        audit.dirty(self);
+        audit.check(self);
+    }
+}
+
+#[derive(Default)]
+struct Audit {
+    /// Holders found of each frame.
+    frames: HashMap<u32, u32>,
+    nodes: HashMap<u32, u32>,
+}
+
+impl Audit {
+    fn map(&mut self, pair: &Pair, node: NodeId, level: u32) {
+        if node.is_none() {
+            return;
+        }
+        let seen = self.nodes.entry(node.0).or_default();
+        *seen += 1;
+        if *seen > 1 {
+            return;
+        }
+        let words = nodes::read(&pair.m, node).0;
+        let span = 1 << (3 * (level + 1));
+        if words[0] == 1 {
+            let first = words[1];
+            for frame in first..first + span {
+                assert!(
+                    self.frames.insert(frame, 0).is_none(),
+                    "frame {frame} is in a run and elsewhere"
+                );
+            }
+            return;
+        }
+        for entry in words.into_iter().filter(|&entry| entry != 0) {
+            match level {
+                0 => *self.frames.entry(entry).or_default() += 1,
+                _ => self.map(pair, NodeId(entry), level - 1),
+            }
+        }
+    }
+
+    fn dirty(&mut self, pair: &Pair) {
+        let mut seen = HashSet::new();
+        for entry in &pair.s.dirty {
+            assert!(
+                seen.insert(entry.page()),
+                "page {} twice on the list",
+                entry.page()
+            );
+            let frames = entry.private_frames();
+            let base = pair
+                .s
+                .memory
+                .get(&pair.m, pair.s.base, pair.s.level, entry.page());
+            assert_eq!(base.map_or(0, |frame| frame.0), entry.base_entry());
+            if !entry.is_folded() {
+                for frame in frames.clone() {
+                    let holders = u32::from(frames.len() == 1);
+                    assert!(
+                        self.frames.insert(frame, holders).is_none(),
+                        "private frame {frame} is held elsewhere"
+                    );
+                }
+            }
+        }
+    }
+
+    fn check(&self, pair: &Pair) {
+        let Memory { frames, nodes } = &pair.s.memory;
+        let mut slabs = HashSet::new();
+        for (&node, &holders) in &self.nodes {
+            assert_eq!(
+                nodes::holders(&pair.m, NodeId(node)),
+                holders,
+                "node {node:#x}"
+            );
+            slabs.insert(node >> 10);
+        }
+        for (&frame, &holders) in self.frames.iter().filter(|&(_, &holders)| holders != 0) {
+            assert_eq!(frames.holders(Frame(frame)), holders, "frame {frame}");
+        }
+        assert!(slabs.iter().all(|slab| !self.frames.contains_key(slab)));
+        // Slabs hold the index and the pools as well.
+        assert!(slabs.len() as u32 <= nodes.slabs());
+        let used = self.frames.len() as u32 + nodes.slabs();
+        assert_eq!(used, frames.total() - frames.free(), "frames were lost");
+        let stats = pair.s.stats();
+        assert_eq!(stats.snapshots as usize, pair.kept.len());
+        if pair.kept.is_empty() {
+            assert_eq!(
+                (stats.pages, stats.pools),
+                (0, 0),
+                "nothing is kept for snapshots that are gone"
+            );
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Changing a map that one owner holds: in place where nobody shares, by copies of the nodes on the way where somebody does.
+
+use super::frames::{Frame, NoMemory};
+use super::map::{BITS, BLOCK_LEVEL, MOST_LEVELS, Memory, index, run, run_start, span};
+use super::nodes::{self, FANOUT, Node, NodeId};
+use super::seam::{Machine, Page};
+
+/// Where a fold is in the map that it changes: the way down to the last page, which the map holds alone. It is good as long as
+/// nobody else gets to hold the map. Pages in order find their way from the node that they share with the one before.
+pub struct Cursor {
+    /// By level.
+    path: [NodeId; MOST_LEVELS],
+    last: Option<Page>,
+    /// Entries of the leaf, one bit each, whose frames it does not hold yet though it should: it is a copy, and what is replaced before
+    /// the cursor moves on need not be held and dropped again.
+    owed: u8,
+}
+
+impl Cursor {
+    /// Nowhere yet.
+    pub const fn new() -> Self {
+        Self {
+            path: [NodeId::NONE; MOST_LEVELS],
+            last: None,
+            owed: 0,
+        }
+    }
+}
+
+impl Memory {
+    fn alloc<M: Machine>(&mut self, m: &mut M, node: &Node) -> Result<NodeId, NoMemory> {
+        self.nodes.alloc(m, &mut self.frames, node)
+    }
+
+    /// Makes `page` of the map `root` the given frame, whose hold passes to the map. The caller's hold on the old root passes to the
+    /// new one, to which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own
+    /// where it shared them. After the last page, or an error, comes [`settle`](Self::settle).
+    #[inline]
+    pub fn set<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        cursor: &mut Cursor,
+        page: Page,
+        frame: Frame,
+    ) -> Result<(), NoMemory> {
+        if cursor
+            .last
+            .is_none_or(|last| (page ^ last) >= FANOUT as u32)
+        {
+            self.descend(m, root, level, cursor, page)?;
+        }
+        cursor.last = Some(page);
+        let i = index(page, 0);
+        let entry = &mut nodes::write(m, cursor.path[0]).0[i];
+        let old = core::mem::replace(entry, frame.0);
+        if cursor.owed & 1 << i != 0 {
+            cursor.owed &= !(1 << i);
+        } else if old != 0 {
+            self.frames.drop(Frame(old));
+        }
+        Ok(())
+    }
+
+    /// The leaf at the cursor holds all that is in it.
+    pub fn settle<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) {
+        if cursor.owed != 0 {
+            let leaf = nodes::read(m, cursor.path[0]);
+            for i in 0..FANOUT {
+                if cursor.owed & 1 << i != 0 && leaf.0[i] != 0 {
+                    self.frames.hold(Frame(leaf.0[i]));
+                }
+            }
+            cursor.owed = 0;
+        }
+    }
+
+    /// Moves the cursor to the leaf of `page`, made the map's own all the way down.
+    fn descend<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        cursor: &mut Cursor,
+        page: Page,
+    ) -> Result<(), NoMemory> {
+        self.settle(m, cursor);
+        // The lowest node on the way to both pages; at first, none.
+        let mut at = match cursor.last.take() {
+            Some(last) => (page ^ last).ilog2() / BITS,
+            None => {
+                *root = self.own(m, *root, level)?;
+                cursor.path[level as usize] = *root;
+                level
+            }
+        };
+        while at > 1 {
+            cursor.path[at as usize - 1] = self.own_child(m, cursor.path[at as usize], at, page)?;
+            at -= 1;
+        }
+        cursor.owed = self.own_leaf(m, cursor, page)?;
+        Ok(())
+    }
+
+    /// The same for the last step, to level 0. Returns the entries that the leaf owes.
+    fn own_leaf<M: Machine>(
+        &mut self,
+        m: &mut M,
+        cursor: &mut Cursor,
+        page: Page,
+    ) -> Result<u8, NoMemory> {
+        let parent = cursor.path[1];
+        let i = index(page, 1);
+        let mut leaf = NodeId(nodes::read(m, parent).0[i]);
+        let mut owed = 0;
+        if leaf.is_none() {
+            leaf = self.alloc(m, &Node::EMPTY)?;
+        } else {
+            if let Some(first) = run_start(nodes::read(m, leaf)) {
+                self.write_out(m, leaf, 0, first)?;
+            }
+            if nodes::holders(m, leaf) > 1 {
+                let frames = *nodes::read(m, leaf);
+                let copy = self.alloc(m, &frames)?;
+                nodes::unhold(m, leaf);
+                leaf = copy;
+                owed = u8::MAX;
+            }
+        }
+        nodes::write(m, parent).0[i] = leaf.0;
+        cursor.path[0] = leaf;
+        Ok(owed)
+    }
+
+    /// Makes the block of `page`, of which the map `root` has nothing yet, a run that starts at `first`.
+    pub fn set_block<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+        first: Frame,
+    ) -> Result<(), NoMemory> {
+        let block = self.alloc(m, &run(first))?;
+        let placed = self.place_block(m, root, level, page, block);
+        if placed.is_err() {
+            self.nodes.release(m, &mut self.frames, block);
+        }
+        placed
+    }
+
+    fn place_block<M: Machine>(
+        &mut self,
+        m: &mut M,
+        root: &mut NodeId,
+        level: u32,
+        page: Page,
+        block: NodeId,
+    ) -> Result<(), NoMemory> {
+        if level == BLOCK_LEVEL {
+            debug_assert!(root.is_none());
+            *root = block;
+            return Ok(());
+        }
+        *root = self.own(m, *root, level)?;
+        let mut node = *root;
+        for level in (BLOCK_LEVEL + 2..=level).rev() {
+            node = self.own_child(m, node, level, page)?;
+        }
+        let entry = &mut nodes::write(m, node).0[index(page, BLOCK_LEVEL + 1)];
+        debug_assert_eq!(*entry, 0);
+        *entry = block.0;
+        Ok(())
+    }
+
+    /// The child on the way to `page`, made the parent's own; `level` is the parent's.
+    #[inline]
+    fn own_child<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+        page: Page,
+    ) -> Result<NodeId, NoMemory> {
+        let i = index(page, level);
+        let child = NodeId(nodes::read(m, node).0[i]);
+        let owned = self.own(m, child, level - 1)?;
+        if owned != child {
+            nodes::write(m, node).0[i] = owned.0;
+        }
+        Ok(owned)
+    }
+
+    /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
+    #[inline]
+    fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
+        let is_own = !node.is_none()
+            && nodes::holders(m, node) == 1
+            && run_start(nodes::read(m, node)).is_none();
+        if is_own {
+            Ok(node)
+        } else {
+            self.make_own(m, node, level)
+        }
+    }
+
+    #[inline(never)]
+    fn make_own<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+    ) -> Result<NodeId, NoMemory> {
+        if node.is_none() {
+            return self.alloc(m, &Node::EMPTY);
+        }
+        if let Some(first) = run_start(nodes::read(m, node)) {
+            self.write_out(m, node, level, first)?;
+        }
+        if nodes::holders(m, node) == 1 {
+            return Ok(node);
+        }
+        self.copy_node(m, node)
+    }
+
+    /// A copy of a node above level 0.
+    fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
+        let words = *nodes::read(m, node);
+        let copy = self.alloc(m, &words)?;
+        for i in 0..FANOUT {
+            if words.0[i] != 0 {
+                nodes::hold(m, NodeId(words.0[i]));
+            }
+        }
+        nodes::unhold(m, node);
+        Ok(copy)
+    }
+
+    /// Turns the run `node` into its long form, in place.
+    #[cold]
+    fn write_out<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+        first: Frame,
+    ) -> Result<(), NoMemory> {
+        let step = span(level) / FANOUT as u32;
+        let part = |i: usize| Frame(first.0 + i as u32 * step);
+        let entries = if level == 0 {
+            core::array::from_fn(|i| {
+                self.frames.hold_first(part(i));
+                part(i).0
+            })
+        } else {
+            let children = core::array::from_fn(|i| run(part(i)));
+            self.nodes.alloc_all(m, &mut self.frames, &children)?
+        };
+        *nodes::write(m, node) = Node(entries);
+        Ok(())
+    }
+}
