@@ -28,12 +28,20 @@ pub struct Console;
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for &byte in text.as_bytes() {
-            while mmio::read32(FR) & TXFF != 0 {}
-            // SAFETY: DR is a register of the UART, and writing it sends a character.
-            unsafe { mmio::write32(DR, byte.into()) }
+            // A terminal wants both; on a real serial line nobody adds the other.
+            if byte == b'\n' {
+                send(b'\r');
+            }
+            send(byte);
         }
         Ok(())
     }
+}
+
+fn send(byte: u8) {
+    while mmio::read32(FR) & TXFF != 0 {}
+    // SAFETY: DR is a register of the UART, and writing it sends a character.
+    unsafe { mmio::write32(DR, byte.into()) }
 }
 
 /// Formats to the console.

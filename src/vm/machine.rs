@@ -48,11 +48,15 @@ impl<'a, S: FromBytes + IntoBytes + KnownLayout> Saved<'a, S> {
         (size_of::<S>() + size_of::<Rest>() + size_of::<Devices>()).div_ceil(size_of::<Node>());
 
     fn at(nodes: &'a mut [Node]) -> Self {
-        const FITS: &str = "saved states are aligned to 16 bytes and NODES long";
-        let bytes = nodes.as_mut_bytes();
-        let (system, bytes) = S::mut_from_prefix(bytes).ok().expect(FITS);
-        let (rest, bytes) = Rest::mut_from_prefix(bytes).ok().expect(FITS);
-        let (devices, _) = Devices::mut_from_prefix(bytes).ok().expect(FITS);
+        let parts = S::mut_from_prefix(nodes.as_mut_bytes())
+            .ok()
+            .and_then(|(system, bytes)| {
+                let (rest, bytes) = Rest::mut_from_prefix(bytes).ok()?;
+                let (devices, _) = Devices::mut_from_prefix(bytes).ok()?;
+                Some((system, rest, devices))
+            });
+        let (system, rest, devices) =
+            parts.expect("nodes are aligned to 16 bytes, and there are NODES of them");
         Self {
             system,
             rest,
