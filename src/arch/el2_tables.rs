@@ -46,7 +46,8 @@ const TABLES: usize = 24;
 /// A root and a pool of tables that only grows.
 pub struct Tables {
     pool: [Table; TABLES],
-    used: usize,
+    /// Tables in use below the root. A count that starts at 0 keeps the whole pool in bss, out of the image file.
+    below: usize,
 }
 
 /// Why a range cannot be mapped.
@@ -62,7 +63,7 @@ impl Tables {
     /// Nothing is mapped.
     pub const EMPTY: Self = Self {
         pool: [Table([0; ENTRIES]); TABLES],
-        used: 1,
+        below: 0,
     };
 
     /// The level 1 table.
@@ -99,10 +100,10 @@ impl Tables {
             let entry = self.pool[table].0[index];
             table = match entry & (VALID | TABLE_OR_PAGE) {
                 0 => {
-                    let new = self.used;
+                    let new = 1 + self.below;
                     let next = self.pool.get(new).ok_or(MapError::NoTable)?;
                     let next = &raw const *next as u64;
-                    self.used += 1;
+                    self.below += 1;
                     self.pool[table].0[index] = next | VALID | TABLE_OR_PAGE;
                     new
                 }
@@ -193,7 +194,7 @@ mod tests {
             assert_eq!(tables.at(outside), None, "{outside:#x}");
         }
         assert_eq!(
-            tables.used, 5,
+            tables.below, 4,
             "blocks where they fit: two level 2 and two level 3 tables besides the root"
         );
     }
