@@ -46,6 +46,11 @@ test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
 
+bench: NEEDS += qemu
+bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
+	@tools/setup $(NEEDS)
+	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
+
 rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 	@mkdir -p $(SD_CARD)
 	@cp $(IMAGE) tools/rpi4/config.txt tools/rpi4/README.txt $(SD_CARD)
@@ -62,4 +67,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build test rpi4 elf ci clean
+.PHONY: help run build test bench rpi4 elf ci clean

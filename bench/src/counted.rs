@@ -1,0 +1,176 @@
+//! The first table: instructions, counted by QEMU, the same on every machine and in every run.
+
+use super::bounds::{self, Row};
+use super::figures::{Figure, Figures, written};
+use super::machine::{Builder, Machine, Time, root};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+/// Machines have so much more than their guest.
+const BESIDES: u64 = 896;
+
+/// What runs.
+pub struct Images {
+    /// MiB of the guest's RAM, and Avisor's image with that guest; the smallest first.
+    pub avisor: Vec<(u64, PathBuf)>,
+    /// The guest alone.
+    pub plain: PathBuf,
+}
+
+impl Images {
+    pub fn build(builder: &Builder) -> Result<Self, String> {
+        let configs = [(128, "bench"), (1024, "bench-1g"), (4096, "bench-4g")];
+        let image = |(ram, config)| Ok((ram, builder.image(config)?));
+        Ok(Self {
+            avisor: configs
+                .into_iter()
+                .map(image)
+                .collect::<Result<_, String>>()?,
+            plain: builder.guest()?,
+        })
+    }
+
+    /// Avisor with the 128 MiB guest.
+    pub fn smallest(&self) -> &Path {
+        &self.avisor[0].1
+    }
+}
+
+/// Boots Avisor with a guest of `ram` MiB and runs a part of it.
+pub fn run(image: &Path, ram: u64, part: &str) -> Result<Figures, String> {
+    Machine::avisor(image, ram + BESIDES, Time::Counted)?.measure(&format!("{part} {ram}"))
+}
+
+/// What the smallest guest can tell.
+pub fn short(builder: &Builder) -> Result<Figures, String> {
+    with_smallest(&builder.image("bench")?)
+}
+
+fn with_smallest(image: &Path) -> Result<Figures, String> {
+    let mut figures = run(image, 128, "counts")?;
+    figures.0.extend(run(image, 128, "limits")?.0);
+    let bytes = fs::metadata(image)
+        .map_err(|error| error.to_string())?
+        .len();
+    figures.push("image, bytes", None, bytes as f64);
+    let left = figures.take("bytes for the guest and its snapshots")?;
+    let machine = ((128 + BESIDES) * MIB) as f64;
+    figures.push(
+        "bytes that the hypervisor takes for itself",
+        None,
+        machine - left,
+    );
+    Ok(figures)
+}
+
+/// Everything that is counted, but for the plots.
+pub fn full(images: &Images) -> Result<Figures, String> {
+    let mut figures = with_smallest(images.smallest())?;
+    let sizes = images
+        .avisor
+        .iter()
+        .map(|(ram, image)| Ok((*ram, run(image, *ram, "size")?)));
+    let sizes = sizes.collect::<Result<Vec<_>, String>>()?;
+    let smallest = &sizes[0].1;
+    for name in ["checkpoint", "restore"] {
+        for (ram, size) in &sizes[1..] {
+            let times = size.one(name)? / smallest.one(name)?;
+            figures.push(
+                &format!("{name}, times that of a 128 MiB guest"),
+                Some(*ram),
+                times,
+            );
+        }
+    }
+    Ok(figures)
+}
+
+/// Prints the table; an error says what is out of bounds.
+pub fn print_and_judge(figures: &Figures, short: bool) -> Result<(), String> {
+    let file = root().join("bench/bounds.toml");
+    let text = fs::read_to_string(&file).map_err(|error| format!("bench/bounds.toml: {error}"))?;
+    let rows = bounds::parse(&text).map_err(|error| format!("bench/bounds.toml: {error}"))?;
+    print!("{}", table(&rows, figures));
+    let wrong = bounds::judge(&rows, figures, short);
+    if wrong.is_empty() {
+        println!("\nAll within their bounds (bench/bounds.toml).\n");
+        return Ok(());
+    }
+    Err(format!(
+        "{} out of bounds (bench/bounds.toml):\n  {}",
+        wrong.len(),
+        wrong.join("\n  ")
+    ))
+}
+
+/// The rows in their file's order, a line for each figure.
+fn table(rows: &[Row], figures: &Figures) -> String {
+    let mut text = line(&[
+        "instructions (-icount), 128 MiB guest",
+        "k",
+        "measured",
+        "bare work",
+        "ratio",
+        "bound",
+        "",
+    ]);
+    for row in rows {
+        for figure in figures.named(&row.figure) {
+            text += &table_line(row, figure);
+        }
+    }
+    text
+}
+
+fn table_line(row: &Row, figure: &Figure) -> String {
+    let cost =
+        |cost: Option<bounds::Cost>| cost.map_or(String::new(), |cost| written(cost.of(figure.k)));
+    let ratio = row.bare.map_or(String::new(), |bare| {
+        format!("{:.2}", figure.value / bare.of(figure.k))
+    });
+    line(&[
+        &row.figure,
+        &figure.k.map_or(String::new(), |k| written(k as f64)),
+        &written(figure.value),
+        &cost(row.bare),
+        &ratio,
+        &cost(row.bound),
+        if row.holds(figure) {
+            ""
+        } else {
+            "OUT OF BOUNDS"
+        },
+    ])
+}
+
+fn line([name, k, measured, bare, ratio, bound, verdict]: &[&str; 7]) -> String {
+    let line = format!(
+        "{name:<56}  {k:>6}  {measured:>11}  {bare:>10}  {ratio:>6}  {bound:>10}  {verdict}"
+    );
+    format!("{}\n", line.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_out_of_bounds_is_marked() {
+        let rows = bounds::parse("[[row]]\nfigure = 'x'\nbound = [10, 1]\nbare = [5, 0]")
+            .expect("it is right");
+        let mut figures = Figures::default();
+        figures.push("x", Some(2), 12.0);
+        figures.push("x", Some(1), 15.0);
+        let table = table(&rows, &figures);
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[1], ["x", "2", "12", "5", "2.40", "12"]);
+        assert_eq!(
+            lines[2],
+            ["x", "1", "15", "5", "3.00", "11", "OUT", "OF", "BOUNDS"]
+        );
+    }
+}

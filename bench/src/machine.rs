@@ -1,0 +1,233 @@
+//! Builds images and guests, and boots them in QEMU.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::figures::Figures;
+
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+const TRIPLE: &str = "aarch64-unknown-none-softfloat";
+/// One nanosecond for each instruction, whatever else the host does.
+const COUNTING: &str = "-icount shift=0,align=off,sleep=off";
+/// A run that takes longer has gone wrong.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// How time passes in the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// By instructions.
+    Counted,
+    /// By the host's clock.
+    Wall,
+}
+
+impl Time {
+    fn arguments(self) -> &'static str {
+        match self {
+            Self::Counted => COUNTING,
+            Self::Wall => "",
+        }
+    }
+}
+
+/// Builds in a target folder.
+pub struct Builder {
+    target: PathBuf,
+}
+
+impl Builder {
+    pub fn new(target: &Path) -> Self {
+        Self {
+            target: target.to_owned(),
+        }
+    }
+
+    /// Where what is made and not kept can lie.
+    pub fn scratch(&self) -> Result<PathBuf, String> {
+        let folder = self.target.join("bench");
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// The image for a configuration, with the counter that the product has not.
+    pub fn image(&self, config: &str) -> Result<PathBuf, String> {
+        let mut cargo = self.cargo(&self.target);
+        cargo
+            .args(["--features", "bench"])
+            .env("AVISOR_CONFIG", format!("configs/{config}.toml"));
+        cargo.env_remove("AVISOR_GUEST").env_remove("AVISOR_ELF");
+        succeed(&mut cargo)?;
+        let image = self.scratch()?.join(format!("{config}.img"));
+        fs::copy(self.target.join(TRIPLE).join("release/avisor"), &image)
+            .map_err(|error| format!("{}: {error}", image.display()))?;
+        Ok(image)
+    }
+
+    /// The guest as an ELF, for plain QEMU.
+    pub fn guest(&self) -> Result<PathBuf, String> {
+        let target = self.target.join("guest");
+        let mut cargo = self.cargo(&target);
+        cargo.args(["-p", "avisor-guest", "--bin", "bench"]);
+        // Guests are linked at a fixed address: none of the flags of .cargo/config.toml.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
+        succeed(&mut cargo)?;
+        Ok(target.join(TRIPLE).join("release/bench"))
+    }
+
+    fn cargo(&self, target: &Path) -> Command {
+        let mut cargo = Command::new("tools/cargo");
+        cargo.args([
+            "build",
+            "--release",
+            "--quiet",
+            "--target",
+            TRIPLE,
+            "--target-dir",
+        ]);
+        cargo.arg(target).current_dir(root());
+        cargo
+    }
+}
+
+/// The repository: this package's folder is in it, or is it, when the tests have these files as their modules.
+pub fn root() -> PathBuf {
+    let package = Path::new(ROOT);
+    let root = if package.join("bounds.toml").exists() {
+        package.join("..")
+    } else {
+        package.to_owned()
+    };
+    root.canonicalize().unwrap_or(root)
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// A machine that runs the guest.
+pub struct Machine {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Machine {
+    /// Avisor's image on a machine with `memory` MiB.
+    pub fn avisor(image: &Path, memory: u64, time: Time) -> Result<Self, String> {
+        let mut command = Command::new("tools/qemu");
+        command
+            .arg(image)
+            .env("BOARD", "virt")
+            .env("MEM", format!("{memory}M"))
+            .env("SMP", "1");
+        command.env("QEMU_ARGS", time.arguments());
+        Self::start(command)
+    }
+
+    /// The guest alone, on a machine with 128 MiB.
+    pub fn plain(guest: &Path, time: Time, more: &[String]) -> Result<Self, String> {
+        let mut command = Command::new("qemu-system-aarch64");
+        command.args(
+            "-M virt -cpu cortex-a72 -m 128M -nic none -display none -serial stdio".split(' '),
+        );
+        command
+            .arg("-kernel")
+            .arg(guest)
+            .args(time.arguments().split_whitespace())
+            .args(more);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Result<Self, String> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command
+            .current_dir(root())
+            .spawn()
+            .map_err(|error| format!("{command:?}: {error}"))?;
+        let (stdin, stdout) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .expect("they are pipes");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line.trim_end().to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut machine = Self {
+            child,
+            stdin,
+            lines,
+            seen: Vec::new(),
+        };
+        machine.wait_for("bench: waiting")?;
+        Ok(machine)
+    }
+
+    /// Tells the guest something.
+    pub fn send(&mut self, line: &str) -> Result<(), String> {
+        writeln!(self.stdin, "{line}")
+            .map_err(|error| format!("the guest does not listen: {error}"))
+    }
+
+    /// Waits until the guest prints this line.
+    pub fn wait_for(&mut self, line: &str) -> Result<(), String> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(next) = self.lines.recv_timeout(left) else {
+                return Err(format!(
+                    "the guest never said \"{line}\", but:\n{}",
+                    self.seen.join("\n")
+                ));
+            };
+            let found = next == line;
+            self.seen.push(next);
+            if found {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs a part of the guest to its end; what it printed.
+    pub fn run(mut self, part: &str) -> Result<Vec<String>, String> {
+        self.send(part)?;
+        self.wait_for("bench: done")?;
+        Ok(std::mem::take(&mut self.seen))
+    }
+
+    /// Runs a part of the guest to its end; what it measured.
+    pub fn measure(self, part: &str) -> Result<Figures, String> {
+        self.run(part).map(|lines| Figures::parse(&lines))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself; if not, nobody needs it any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,60 @@
+//! `make bench`: measures what snapshots cost, compares it with what people would use instead, and fails if anything is above its bound.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`machine`] | builds images and boots them in QEMU |
+//! | [`figures`] | reads what the guest reports |
+//! | [`bounds`] | what each figure may be: `bench/bounds.toml` |
+//! | [`counted`] | the first table, in instructions: the same on every machine |
+//! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
+//! | [`plot`] | the pictures in `docs/` |
+
+mod bounds;
+mod counted;
+mod figures;
+mod machine;
+mod plot;
+mod savevm;
+mod wall;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use machine::Builder;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let target = env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| machine::root().join("target"), PathBuf::from);
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => full(&target),
+        ["--short"] => short(&target),
+        _ => Err("usage: avisor-bench [--short]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// All bounds that a guest of 128 MiB can tell of.
+pub fn short(target: &Path) -> Result<(), String> {
+    let figures = counted::short(&Builder::new(target))?;
+    counted::print_and_judge(&figures, true)
+}
+
+/// Everything. What is above its bound is told at the end.
+fn full(target: &Path) -> Result<(), String> {
+    let builder = Builder::new(target);
+    let images = counted::Images::build(&builder)?;
+    let figures = counted::full(&images)?;
+    let judged = counted::print_and_judge(&figures, false);
+    plot::all(&images)?;
+    wall::running(&images)?;
+    wall::side_by_side(&images, &builder.scratch()?)?;
+    judged
+}

@@ -1,0 +1,120 @@
+//! What snapshots cost: one line for each figure, `bench: <name>: <figure>`, or `bench: <name> [<k>]: <figure>`.
+//!
+//! `make bench` starts it and tells it on the console what to measure: a line with a part's name, the RAM in MiB, and how many times. Under
+//! `-icount shift=0`, and on an image built with the `bench` feature, the figures are instructions, otherwise nanoseconds. It runs
+//! on plain `-M virt` as well, without what is about snapshots.
+//!
+//! | part | what it measures |
+//! | --- | --- |
+//! | `counts` | the calls, and what each costs by the number of pages |
+//! | `curves` | the same for the plots: more numbers of pages |
+//! | `size` | what depends on the guest's RAM, or should not |
+//! | `limits` | how many snapshots fit, and the longest that the guest is away |
+//! | `running` | a guest that runs on with snapshots held |
+//! | `wall` | checkpoint, restore and a full copy again and again, for medians |
+//! | `idle` | nothing: QEMU's own snapshots are taken from outside |
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+mod counter;
+mod limits;
+mod memory;
+mod operations;
+
+use avisor_guest::{console, entry, mmio, power_off, println, snapshot};
+use memory::Ram;
+
+entry!(main);
+
+fn main(_device_tree: usize) -> ! {
+    let started = counter::system_ticks();
+    counter::enable();
+    println!("bench: waiting");
+    let mut line = [0; 32];
+    let line = read_line(&mut line);
+    let mut words = line.split(' ');
+    let part = words.next().unwrap_or_default();
+    let mut number = || words.next().and_then(|word| word.parse().ok());
+    let ram = Ram::new(number().unwrap_or(128));
+    let times = number().unwrap_or(1);
+    if part == "counts" {
+        // A tick of 16 ns is 16 instructions.
+        report("start to the guest's first instruction", started * 16);
+        limits::at_start(&ram);
+    }
+    match part {
+        "counts" => operations::counts(&ram),
+        "curves" => operations::curves(&ram),
+        "size" => operations::size(&ram),
+        "limits" => limits::all(&ram),
+        "running" => memory::running(&ram, times),
+        "wall" => wall(&ram, times),
+        "idle" => idle(&ram),
+        _ => println!("bench: there is no part \"{part}\""),
+    }
+    println!("bench: done");
+    power_off()
+}
+
+/// Each figure many times, with RAM empty and with RAM full of random numbers.
+fn wall(ram: &Ram, times: usize) {
+    for contents in ["zero", "random"] {
+        ram.fill(contents == "random");
+        println!("bench: RAM {contents}");
+        for k in [100, 10_000] {
+            let of = ram.scattered(k);
+            counter::checkpoint(of);
+            for _ in 0..times {
+                named("checkpoint", k, counter::checkpoint(of));
+                named("restore", k, counter::restore(of));
+                operations::forget();
+            }
+        }
+        for _ in 0..times {
+            report("full copy", ram.full_copy());
+        }
+    }
+}
+
+fn idle(ram: &Ram) -> ! {
+    let mut line = [0; 32];
+    for contents in ["zero", "random"] {
+        ram.fill(contents == "random");
+        println!("bench: RAM {contents}");
+        read_line(&mut line);
+    }
+    power_off()
+}
+
+fn has_snapshots() -> bool {
+    snapshot::available()
+}
+
+fn named(name: &str, k: usize, figure: u64) {
+    println!("bench: {name} [{k}]: {figure}");
+}
+
+fn report(name: &str, figure: u64) {
+    println!("bench: {name}: {figure}");
+}
+
+/// A line from the console, as much of it as there is room for.
+fn read_line(to: &mut [u8]) -> &str {
+    const FR: usize = console::PL011 + 0x18;
+    const RXFE: u32 = 1 << 4;
+    let mut length = 0;
+    loop {
+        while mmio::read32(FR) & RXFE != 0 {}
+        match mmio::read32(console::PL011) as u8 {
+            b'\r' | b'\n' => break,
+            byte if length < to.len() => {
+                to[length] = byte;
+                length += 1;
+            }
+            _ => {}
+        }
+    }
+    core::str::from_utf8(&to[..length]).unwrap_or_default()
+}
