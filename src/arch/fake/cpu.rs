@@ -33,7 +33,7 @@ pub struct System {
     pub sp_el0: u64,
     pub sp_el1: u64,
     pub tpidr_el1: u64,
-    pub vectors: [u64; 64],
+    pub vectors: [u64; 4],
     /// An SError is pending.
     pub serror: u64,
 }
@@ -50,7 +50,7 @@ impl System {
         sp_el0: 0,
         sp_el1: 0,
         tpidr_el1: 0,
-        vectors: [0; 64],
+        vectors: [0; 4],
         serror: 0,
     };
 }

@@ -1,0 +1,250 @@
+//! A VM, and what its guest can do.
+
+use crate::addr::{BLOCK_SIZE, Ipa, Pa};
+use crate::arch::fake::abort::Abort;
+use crate::arch::fake::mmu::Access;
+use crate::arch::fake::{Asked, FakeCore, System};
+use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::device::{Devices, UART_BASE};
+use crate::trap;
+use crate::vm::{Next, StartError, Vm};
+use std::boxed::Box;
+use std::ops::Range;
+use std::vec::Vec;
+
+pub const RAM: u64 = 0x4000_0000;
+/// Four blocks: the image goes to the first, the device tree to the third, and to the first too.
+pub const RAM_SIZE: u64 = 4 * BLOCK_SIZE;
+/// A page in a block that loading leaves alone.
+pub const UNTOUCHED: u64 = RAM + BLOCK_SIZE + 0x5000;
+/// A page beside the image.
+pub const DATA: u64 = RAM + 0x10_0000;
+/// Where there is nothing.
+pub const HOLE: u64 = 0x0b00_0000;
+/// A raw binary.
+pub const IMAGE: &[u8] = b"\x14\0\0\x14guest";
+
+/// Memory of the board.
+const BOARD: Pa = Pa(0x1_0000_0000);
+
+pub const PLAN: VmPlan = VmPlan {
+    name: "test",
+    image: IMAGE,
+    memory: RAM_SIZE,
+    load_address: None,
+    pools: PoolPlan {
+        capacity: 3,
+        accounting: Accounting::OnDemand,
+    },
+};
+
+/// The share of the `number`th VM: so many blocks.
+pub fn share(number: u64, blocks: u64) -> Range<Pa> {
+    let start = BOARD.0 + number * (1 << 30);
+    Pa(start)..Pa(start + blocks * BLOCK_SIZE)
+}
+
+/// What a snapshot brings back, RAM aside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    pub registers: Registers,
+    pub system: System,
+    pub devices: Devices,
+    pub virtual_count: u64,
+}
+
+/// A VM with a guest.
+pub struct Guest {
+    pub vm: Vm<FakeCore>,
+}
+
+impl Guest {
+    /// A guest with `PLAN` in 32 blocks of memory.
+    pub fn new() -> Self {
+        Self::with(PLAN)
+    }
+
+    /// A guest with another plan.
+    pub fn with(plan: VmPlan) -> Self {
+        Self::start(plan, share(0, 32)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A guest with a share of memory, if it can be started.
+    pub fn start(plan: VmPlan, share: Range<Pa>) -> Result<Self, StartError> {
+        let share = [share];
+        let vm = Vm::new(Box::leak(Box::new(plan)), FakeCore::new(&share), &share)?;
+        Ok(Self { vm })
+    }
+
+    pub fn core(&mut self) -> &mut FakeCore {
+        &mut self.vm.machine.hardware
+    }
+
+    pub fn registers(&mut self) -> &mut Registers {
+        &mut self.vm.machine.registers
+    }
+
+    pub fn state(&mut self) -> State {
+        State {
+            registers: *self.registers(),
+            system: self.core().system(),
+            devices: self.vm.machine.devices,
+            virtual_count: self.core().virtual_count,
+        }
+    }
+
+    /// Puts different values everywhere, which `seed` decides; pc and PSTATE stay sensible.
+    pub fn scramble(&mut self, seed: u64) {
+        let value = |n: u64| (seed << 32 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        *self.registers() = Registers {
+            x: std::array::from_fn(|i| value(i as u64)),
+            pc: RAM + 0x8_0000 + (value(31) & 0xffc),
+            pstate: 0x3c5 | value(32) & 0xf000_0000,
+        };
+        self.core().set_system(System {
+            vbar: RAM + (value(40) & 0xff) * 0x800,
+            sctlr: value(41),
+            elr: value(42),
+            spsr: value(43),
+            esr: value(44),
+            far: value(45),
+            sp_el0: value(46),
+            sp_el1: value(47),
+            tpidr_el1: value(48),
+            vectors: std::array::from_fn(|i| value(50 + i as u64)),
+            serror: 0,
+        });
+        self.core().virtual_count = value(49);
+        // IBRD.
+        self.uart_store(0x24, value(33) & 0xffff);
+    }
+
+    /// The trap, and what the VM makes of it.
+    pub fn trap(&mut self, trap: Trap) -> Next {
+        self.core().script.push_back(Box::new(move |_| trap));
+        self.vm.step()
+    }
+
+    /// An exception of `class` with this syndrome, from an instruction of 32 bits.
+    pub fn exception(&mut self, class: u64, iss: u64) -> Next {
+        self.trap(Trap {
+            kind: TrapKind::Sync,
+            esr: class << 26 | 1 << 25 | iss,
+            far: 0xdead_0000,
+            hpfar: 0xdead_0,
+        })
+    }
+
+    /// `hvc #immediate`; as on a CPU, the trap's return address is behind it.
+    pub fn hvc(&mut self, immediate: u16) -> Next {
+        self.registers().pc += 4;
+        self.exception(0x16, immediate.into())
+    }
+
+    /// `hvc #0`, whose results are x0 to x3; the rest stays as it is.
+    pub fn smccc(&mut self, function: u64, arguments: &[u64]) -> [u64; 4] {
+        self.registers().x[0] = function;
+        self.registers().x[1..=arguments.len()].copy_from_slice(arguments);
+        let before = *self.registers();
+        assert_eq!(self.hvc(0), Next::Resume);
+        let after = *self.registers();
+        assert_eq!(before.x[4..], after.x[4..], "{function:#x}");
+        assert_eq!((before.pc + 4, before.pstate), (after.pc, after.pstate));
+        after.x[..4].try_into().unwrap()
+    }
+
+    /// The guest's access to RAM, tried again as long as it traps, but not for ever.
+    fn access(&mut self, ipa: u64, access: Access) -> Pa {
+        for _ in 0..4 {
+            match self.core().access(Ipa(ipa), access) {
+                Ok(pa) => return pa,
+                Err(trap) => {
+                    let before = self.state();
+                    assert_eq!(self.trap(trap), Next::Resume);
+                    assert_eq!(self.state(), before, "nothing but its memory changes");
+                }
+            }
+        }
+        panic!("{access:?} at {ipa:#x} traps for ever");
+    }
+
+    pub fn store(&mut self, ipa: u64, byte: u8) {
+        let pa = self.access(ipa, Access::Store);
+        self.core().memory.write(pa, &[byte]);
+    }
+
+    pub fn load(&mut self, ipa: u64) -> u8 {
+        let pa = self.access(ipa, Access::Load);
+        self.core().memory.read(pa)
+    }
+
+    pub fn bytes(&mut self, ipa: u64, count: usize) -> Vec<u8> {
+        (ipa..ipa + count as u64).map(|at| self.load(at)).collect()
+    }
+
+    pub fn fetch(&mut self, ipa: u64) -> u8 {
+        let pa = self.access(ipa, Access::Fetch);
+        self.core().memory.read(pa)
+    }
+
+    /// A store of 32 bits to the UART, through x9, which keeps its value; so does the pc.
+    pub fn uart_store(&mut self, offset: u64, value: u64) {
+        let before = *self.registers();
+        self.registers().x[9] = value;
+        let access = trap::Access {
+            size: 4,
+            reg: 9,
+            sign_extend: false,
+            sixty_four: false,
+        };
+        let store = Abort {
+            access: Some(access),
+            ..Abort::store(UART_BASE.0 + offset)
+        };
+        assert_eq!(self.trap(store.trap()), Next::Resume);
+        *self.registers() = before;
+    }
+
+    /// What is asked of the core while the guest does something, each with what the stage 2 entry of `ipa` held then.
+    pub fn watched(&mut self, ipa: u64, action: impl FnOnce(&mut Self)) -> Vec<(Asked, u64)> {
+        self.core().watch(Ipa(ipa));
+        action(self);
+        self.core().recorder.watch = None;
+        std::mem::take(&mut self.core().recorder.asked)
+    }
+
+    /// Takes a snapshot by SMCCC and returns its id.
+    pub fn checkpoint(&mut self) -> u64 {
+        let [id, again, ..] = self.smccc(CHECKPOINT, &[]);
+        assert!((id as i64) >= 0 && again == 0, "{id:#x} {again}");
+        id
+    }
+
+    /// RESTORE, by SMCCC; the registers are those of the checkpoint afterwards.
+    pub fn restore(&mut self, id: u64, value: u64) {
+        let restores = self.vm.snapshots.generation();
+        self.registers().x[..3].copy_from_slice(&[RESTORE, id, value]);
+        assert_eq!(self.hvc(0), Next::Resume);
+        assert_eq!(
+            self.vm.snapshots.generation(),
+            restores + 1,
+            "{id} is there"
+        );
+    }
+}
+
+pub const CHECKPOINT: u64 = 0xc600_0001;
+pub const RESTORE: u64 = 0xc600_0002;
+pub const DELETE: u64 = 0xc600_0003;
+pub const INFO: u64 = 0xc600_0004;
+pub const NEXT: u64 = 0xc600_0005;
+pub const STATS: u64 = 0xc600_0006;
+pub const GENERATION: u64 = 0xc600_0007;
+
+pub const NOT_SUPPORTED: u64 = -1i64 as u64;
+pub const NOT_FOUND: u64 = -4i64 as u64;
+/// The newest snapshot; or no id at all.
+pub const LATEST: u64 = u64::MAX;
+/// An id that no snapshot has.
+pub const NOBODY: u64 = 1 << 60;

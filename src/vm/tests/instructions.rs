@@ -1,0 +1,159 @@
+//! Trapped instructions that touch no memory, and traps that are no instruction's.
+
+use super::guest::*;
+use crate::arch::vcpu::{Trap, TrapKind};
+use crate::trap::sysreg::SysReg;
+use crate::vm::Next;
+
+const WFX: u64 = 0x01;
+const ILLEGAL_STATE: u64 = 0x0e;
+const SYSREG: u64 = 0x18;
+const SERROR: u64 = 0x2f;
+
+/// The syndrome of `mrs x<rt>, reg` or, if `write`, `msr reg, x<rt>`.
+fn iss(reg: SysReg, rt: u64, write: bool) -> u64 {
+    u64::from(reg.op0()) << 20
+        | u64::from(reg.op2()) << 17
+        | u64::from(reg.op1()) << 14
+        | u64::from(reg.crn()) << 10
+        | rt << 5
+        | u64::from(reg.crm()) << 1
+        | u64::from(!write)
+}
+
+/// The instruction is done; `register`, if any, has `value`.
+fn done(class: u64, iss: u64, register: Option<(usize, u64)>) {
+    let mut guest = Guest::new();
+    guest.core().id_register = |_| 0x2222;
+    guest.scramble(1);
+    let mut expected = guest.state();
+    assert_eq!(guest.exception(class, iss), Next::Resume);
+    expected.registers.pc += 4;
+    if let Some((register, value)) = register {
+        expected.registers.x[register] = value;
+    }
+    assert_eq!(guest.state(), expected, "{class:#x} {iss:#x}");
+}
+
+/// The guest takes a synchronous exception with this ESR_EL1, and no new FAR_EL1.
+fn taken(class: u64, iss: u64, esr: u64) {
+    for (pstate, offset) in [(0x3c5, 0x200), (0x3c4, 0), (0, 0x400), (0x10, 0x600)] {
+        let mut guest = Guest::new();
+        guest.core().id_register = |_| u64::MAX;
+        guest.scramble(class);
+        guest.registers().pstate = pstate;
+        let mut expected = guest.state();
+        assert_eq!(guest.exception(class, iss), Next::Resume);
+        expected.system.elr = expected.registers.pc;
+        expected.system.spsr = pstate;
+        expected.system.esr = esr;
+        expected.registers.pc = expected.system.vbar + offset;
+        expected.registers.pstate = 0x3c5;
+        assert_eq!(guest.state(), expected, "{class:#x} {iss:#x}");
+    }
+}
+
+const UNDEFINED: u64 = 1 << 25;
+
+#[test]
+fn waits_are_over_at_once() {
+    for ti in 0..4 {
+        done(WFX, 0x1e0_0000 & 0x1ff_ffff | ti, None);
+    }
+}
+
+#[test]
+fn identification_registers_are_sanitised() {
+    let pfr0 = SysReg::id(4, 0);
+    done(SYSREG, iss(pfr0, 3, false), Some((3, 0x12)));
+    done(SYSREG, iss(pfr0, 31, false), None);
+    let sve = SysReg::id(4, 4);
+    done(SYSREG, iss(sve, 30, false), Some((30, 0)));
+    taken(SYSREG, iss(pfr0, 3, true), UNDEFINED);
+}
+
+#[test]
+fn actlr_reads_as_zero_and_ignores_writes() {
+    let actlr = SysReg::new(3, 0, 1, 0, 1);
+    done(SYSREG, iss(actlr, 0, false), Some((0, 0)));
+    done(SYSREG, iss(actlr, 0, true), None);
+    done(SYSREG, iss(actlr, 31, false), None);
+}
+
+#[test]
+fn registers_that_the_machine_does_not_have_are_undefined() {
+    let pmccntr = SysReg::new(3, 3, 9, 13, 0);
+    let pmcr = SysReg::new(3, 3, 9, 12, 0);
+    let icc_iar1 = SysReg::new(3, 0, 12, 12, 0);
+    for reg in [pmccntr, pmcr, icc_iar1] {
+        for write in [false, true] {
+            taken(SYSREG, iss(reg, 4, write), UNDEFINED);
+        }
+    }
+}
+
+#[test]
+fn classes_that_nobody_knows_are_undefined() {
+    for class in 0..64 {
+        let known = [0x01, 0x0e, 0x16, 0x17, 0x18, 0x20, 0x24, 0x2f];
+        if !known.contains(&class) {
+            taken(class, 0x1ff_ffff, UNDEFINED);
+        }
+    }
+}
+
+#[test]
+fn an_illegal_state_is_told_to_the_guest() {
+    taken(ILLEGAL_STATE, 0, 0x3a00_0000);
+}
+
+fn trap(kind: TrapKind) -> Trap {
+    Trap {
+        kind,
+        // What was left from the trap before: an HVC.
+        esr: 0x16 << 26 | 1 << 25 | 1,
+        far: 0,
+        hpfar: 0,
+    }
+}
+
+#[test]
+fn an_serror_is_the_guests() {
+    let mut guest = Guest::new();
+    guest.scramble(1);
+    let mut expected = guest.state();
+    assert_eq!(guest.trap(trap(TrapKind::SError)), Next::Resume);
+    expected.system.serror = 1;
+    assert_eq!(guest.state(), expected);
+
+    let mut guest = Guest::new();
+    guest.scramble(1);
+    assert_eq!(guest.exception(SERROR, 0x11), Next::Resume);
+    assert_eq!(guest.state(), expected);
+}
+
+#[test]
+fn a_pending_serror_belongs_to_a_snapshot() {
+    let mut guest = Guest::new();
+    guest.checkpoint();
+    guest.trap(trap(TrapKind::SError));
+    guest.restore(LATEST, 1);
+    assert_eq!(guest.core().system().serror, 0);
+    guest.trap(trap(TrapKind::SError));
+    let with_error = guest.checkpoint();
+    guest.scramble(1);
+    guest.restore(with_error, 1);
+    assert_eq!(guest.core().system().serror, 1);
+}
+
+#[test]
+fn interrupts_are_nobodys() {
+    for kind in [TrapKind::Irq, TrapKind::Fiq] {
+        let mut guest = Guest::new();
+        guest.scramble(1);
+        let before = guest.state();
+        assert_eq!(guest.trap(trap(kind)), Next::Resume);
+        assert_eq!(guest.state(), before);
+        assert_eq!(guest.smccc(STATS, &[])[0], 0, "and no checkpoint");
+    }
+}

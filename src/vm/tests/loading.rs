@@ -1,0 +1,291 @@
+//! What a VM starts with, and why it may not start.
+
+use super::guest::*;
+use super::logged::logged;
+use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
+use crate::arch::fake::System;
+use crate::arch::vcpu::Registers;
+use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::device::Devices;
+use crate::vm::{StartError, bookkeeping};
+use fdt::Fdt;
+use std::boxed::Box;
+use std::string::ToString;
+use std::vec;
+use std::vec::Vec;
+
+/// Half-way into RAM.
+const TREE: u64 = RAM + RAM_SIZE / 2;
+
+fn plan(image: Vec<u8>) -> VmPlan {
+    VmPlan {
+        image: Box::leak(image.into()),
+        ..PLAN
+    }
+}
+
+/// Bytes that show where they came from.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count).map(|i| (i % 251) as u8 | 1).collect()
+}
+
+/// An ELF file of one segment, loaded and entered at `at`, which has `zeroes` bytes more in memory.
+fn elf(at: u64, bytes: &[u8], zeroes: u64) -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([2, 0, 183, 0, 1, 0, 0, 0]);
+    for word in [at, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    let size = bytes.len() as u64;
+    for word in [120, at, at, size, size + zeroes, 4] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(bytes);
+    file
+}
+
+/// An arm64 `Image`.
+fn arm64(text_offset: u64, length: usize) -> Vec<u8> {
+    let mut file = pattern(length);
+    for (at, word) in [(0x08, text_offset), (0x10, length as u64), (0x18, 0)] {
+        file[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    file[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    file
+}
+
+/// `bytes` are there, and zeros around them.
+fn lies_at(guest: &mut Guest, at: u64, bytes: &[u8]) {
+    assert_eq!(guest.bytes(at, bytes.len()), bytes);
+    assert_eq!(
+        (guest.load(at - 1), guest.load(at + bytes.len() as u64)),
+        (0, 0)
+    );
+}
+
+/// The tree at `at`, checked against the machine.
+fn tree(guest: &mut Guest, at: u64) -> Vec<u8> {
+    let size = guest.bytes(at + 4, 4);
+    let size = u32::from_be_bytes(size.try_into().unwrap());
+    let bytes = guest.bytes(at, size as usize);
+    let tree = Fdt::new_unaligned(&bytes).unwrap();
+    let memory = tree.find_node("/memory@40000000").unwrap();
+    let reg = memory.properties().find("reg").unwrap().value;
+    assert_eq!(reg, [RAM.to_be_bytes(), RAM_SIZE.to_be_bytes()].concat());
+    assert!(tree.find_node("/pl011@9000000").is_some());
+    assert!(tree.find_node("/psci").is_some());
+    bytes
+}
+
+#[test]
+fn a_raw_binary() {
+    let image = pattern(3 * 4096 + 17);
+    let mut guest = Guest::with(plan(image.clone()));
+    let entry = RAM + 0x8_0000;
+    lies_at(&mut guest, entry, &image);
+    assert_eq!(*guest.registers(), Registers::reset(entry, TREE));
+    let state = guest.state();
+    assert_eq!((state.system, state.virtual_count), (System::RESET, 0));
+    assert_eq!(state.devices, Devices::default());
+    assert_eq!(state.registers.pstate, 0x3c5);
+    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
+    for rest in (RAM + 0x1000..RAM + RAM_SIZE).step_by(0x1_0001) {
+        let loaded =
+            (entry..entry + 0x4000).contains(&rest) || rest / PAGE_SIZE == TREE / PAGE_SIZE;
+        assert!(loaded || guest.load(rest) == 0, "{rest:#x}");
+    }
+}
+
+#[test]
+fn a_raw_binary_at_another_address() {
+    let image = pattern(5000);
+    let mut guest = Guest::with(VmPlan {
+        load_address: Some(RAM + BLOCK_SIZE - 8),
+        ..plan(image.clone())
+    });
+    lies_at(&mut guest, RAM + BLOCK_SIZE - 8, &image);
+    assert_eq!(guest.registers().pc, RAM + BLOCK_SIZE - 8);
+    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
+}
+
+#[test]
+fn an_image_at_the_start_of_ram_stays_there() {
+    let image = pattern(100);
+    let mut guest = Guest::with(VmPlan {
+        load_address: Some(RAM),
+        ..plan(image.clone())
+    });
+    assert_eq!(guest.bytes(RAM, 100), image);
+    assert_eq!(*guest.registers(), Registers::reset(RAM, TREE));
+    tree(&mut guest, TREE);
+}
+
+#[test]
+fn an_elf_file() {
+    let bytes = pattern(2 * 4096);
+    let at = RAM + BLOCK_SIZE - 0x1234;
+    let mut guest = Guest::with(plan(elf(at, &bytes, 0x5000)));
+    lies_at(&mut guest, at, &bytes);
+    assert_eq!(*guest.registers(), Registers::reset(at, TREE));
+    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
+}
+
+#[test]
+fn an_arm64_image() {
+    for (text_offset, at) in [(0, RAM + BLOCK_SIZE), (0x8_0000, RAM + 0x8_0000)] {
+        let image = arm64(text_offset, 0x3000);
+        let mut guest = Guest::with(plan(image.clone()));
+        lies_at(&mut guest, at, &image);
+        assert_eq!(*guest.registers(), Registers::reset(at, TREE));
+        assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
+    }
+}
+
+#[test]
+fn an_image_that_fills_most_of_ram_leaves_the_tree_the_rest() {
+    let above = RAM + RAM_SIZE - 0x10_0000;
+    let image = pattern((above - RAM - 0x8_0000 - 100) as usize);
+    let mut guest = Guest::with(plan(image));
+    let passed = guest.registers().x[0];
+    assert_eq!(passed, above);
+    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, passed));
+}
+
+#[test]
+fn the_image_may_be_executed_and_its_instructions_are_the_images() {
+    let mut guest = Guest::new();
+    for (i, &byte) in IMAGE.iter().enumerate() {
+        assert_eq!(guest.fetch(RAM + 0x8_0000 + i as u64), byte);
+    }
+}
+
+#[test]
+fn a_start_is_announced() {
+    let lines = logged(|| drop(Guest::new()));
+    let line = "INFO: test: 8 MiB of RAM, Raw image, entered at 0x40080000";
+    assert_eq!(lines, [line]);
+}
+
+fn refused(plan: VmPlan, blocks: u64) -> StartError {
+    match Guest::start(plan, share(0, blocks)) {
+        Ok(_) => panic!("it starts in {blocks} blocks"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn an_image_that_cannot_be_loaded_is_an_error() {
+    let too_big = pattern(RAM_SIZE as usize);
+    for (image, message) in [
+        (
+            vec![],
+            "the image is empty: name a file with a kernel in it",
+        ),
+        (
+            b"\x1f\x8b\x08".to_vec(),
+            "compressed image: gunzip it first",
+        ),
+        (
+            too_big,
+            "the image takes 0x800000 bytes at 0x40080000, outside the VM's RAM from 0x40000000 to 0x40800000: give the \
+             VM more memory or link the guest for an address in it",
+        ),
+    ] {
+        let error = refused(plan(image), 32);
+        assert!(matches!(error, StartError::Image(_)));
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn no_room_for_the_tree_is_an_error() {
+    let image = pattern(RAM_SIZE as usize);
+    let error = refused(
+        VmPlan {
+            load_address: Some(RAM),
+            ..plan(image)
+        },
+        32,
+    );
+    let message = error.to_string();
+    assert!(
+        message.starts_with("no place is left for the device tree"),
+        "{message}"
+    );
+}
+
+#[test]
+fn too_little_memory_is_an_error_that_says_how_much() {
+    for (accounting, capacity, enough) in [
+        (Accounting::OnDemand, 3, 5),
+        (Accounting::Reserved, 1, 9),
+        (Accounting::Reserved, 3, 17),
+    ] {
+        let pools = PoolPlan {
+            capacity,
+            accounting,
+        };
+        let plan = || VmPlan { pools, ..PLAN };
+        assert!(Guest::start(plan(), share(0, enough)).is_ok());
+        for blocks in [0, 1, enough - 1] {
+            let error = refused(plan(), blocks);
+            let StartError::Memory { needed, available } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(available, blocks * BLOCK_SIZE);
+            assert!(needed > available && needed <= enough * BLOCK_SIZE);
+            let message = error.to_string();
+            let start = std::format!(
+                "it needs {} MiB of memory, and {} MiB are free: give the machine more",
+                needed.div_ceil(1 << 20),
+                2 * blocks
+            );
+            assert!(message.starts_with(&start), "{message}");
+        }
+    }
+}
+
+#[test]
+fn memory_in_pieces_is_as_good_as_in_one() {
+    let board = share(0, 100).start.0;
+    let block = |n: u64| crate::addr::Pa(board + n * BLOCK_SIZE);
+    let share = [
+        block(90)..block(92),
+        block(0)..block(1),
+        block(40)..block(42),
+    ];
+    let core = crate::arch::fake::FakeCore::new(&share);
+    let vm = crate::vm::Vm::new(Box::leak(Box::new(PLAN)), core, &share);
+    let mut guest = Guest {
+        vm: vm.unwrap_or_else(|error| panic!("{error}")),
+    };
+    for page in 0..RAM_SIZE / PAGE_SIZE {
+        guest.store(RAM + page * PAGE_SIZE + 0xfff, page as u8);
+    }
+    guest.checkpoint();
+    for page in 0..RAM_SIZE / PAGE_SIZE {
+        assert_eq!(guest.load(RAM + page * PAGE_SIZE + 0xfff), page as u8);
+    }
+}
+
+#[test]
+fn the_heap_that_is_kept_for_a_vm_suffices_for_what_grows_with_it() {
+    for memory in [1u64 << 30, 3 << 30, 16 << 30] {
+        let plan = VmPlan {
+            memory: memory / 8,
+            ..PLAN
+        };
+        let pages = plan.memory / PAGE_SIZE;
+        let frames = memory / PAGE_SIZE;
+        // A word for each frame; an entry of the tables and one of the dirty list for each page.
+        let least = 4 * frames + 8 * pages + 12 * pages;
+        let kept = bookkeeping(&plan, memory);
+        assert!(
+            (least..4 * least + (16 << 20)).contains(&kept),
+            "{kept} {least}"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! From a trap to what becomes of it: VMs on a fake core.
+
+mod bare_calls;
+mod devices;
+mod guest;
+mod history;
+mod holes;
+mod instructions;
+mod loading;
+mod logged;
+mod ordinary_calls;
+mod pools;
+mod power;
+mod ram;
+mod random_traps;
+mod snapshot_calls;
+mod two_vms;
