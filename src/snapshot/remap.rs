@@ -7,44 +7,55 @@ use super::seam::{Machine, Page};
 use crate::addr::BLOCK_PAGES;
 
 impl Memory {
-    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level` that start at `page`. Subtrees that they share
-    /// are skipped, so the cost is that of the difference.
+    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, which is that of blocks or above, that start at
+    /// `page`. Subtrees that they share are skipped, so the cost is that of the difference.
     pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
         if from == to {
-            return;
-        }
-        if level == BLOCK_LEVEL {
-            let run = run_at(m, to);
-            if to.is_none() || run.is_some() {
-                return m.set_block(page, run);
-            }
-            m.divide(page);
-        }
-        if is_list(m, from) && is_list(m, to) {
+        } else if level == BLOCK_LEVEL {
+            self.remap_block(m, from, to, page);
+        } else if are_lists(m, from, to) {
             let step = span(level) / FANOUT as u32;
             each_difference(m, from, to, |m, i, old, new| {
-                let at = page + i * step;
-                match level {
-                    1 => self.remap_leaf(m, old, new, at),
-                    _ => self.remap(m, old, new, level - 1, at),
-                }
+                self.remap(m, old, new, level - 1, page + i * step);
             });
-        } else if level > BLOCK_LEVEL {
-            self.remap_absent(m, from, to, level, page);
         } else {
-            self.remap_one_by_one(m, from, to, level, page);
+            self.remap_absent(m, from, to, level, page);
         }
+    }
+
+    /// The same for two different blocks.
+    fn remap_block<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
+        let run = run_at(m, to);
+        if to.is_none() || run.is_some() {
+            return m.set_block(page, run);
+        }
+        m.divide(page);
+        if !are_lists(m, from, to) {
+            return self.remap_one_by_one(m, from, to, BLOCK_LEVEL, page);
+        }
+        each_difference(m, from, to, |m, i, old, new| {
+            self.remap_group(m, old, new, page + 64 * i)
+        });
+    }
+
+    /// The same at level 1.
+    fn remap_group<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
+        if !are_lists(m, from, to) {
+            return self.remap_one_by_one(m, from, to, 1, page);
+        }
+        each_difference(m, from, to, |m, i, old, new| {
+            self.remap_leaf(m, old, new, page + 8 * i)
+        });
     }
 
     /// The same at level 0.
     fn remap_leaf<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
-        if is_list(m, from) && is_list(m, to) {
-            each_difference(m, from, to, |m, i, _, new| {
-                m.set_page(page + i, Frame::from_entry(new.0))
-            });
-        } else {
-            self.remap_one_by_one(m, from, to, 0, page);
+        if !are_lists(m, from, to) {
+            return self.remap_one_by_one(m, from, to, 0, page);
         }
+        each_difference(m, from, to, |m, i, _, new| {
+            m.set_page(page + i, Frame::from_entry(new.0))
+        });
     }
 
     /// The same above blocks, where one of the two is absent.
@@ -94,36 +105,48 @@ fn run_at<M: Machine>(m: &M, node: NodeId) -> Option<Frame> {
     }
 }
 
-/// Whether it is a node with entries: neither absent nor a run.
-fn is_list<M: Machine>(m: &M, node: NodeId) -> bool {
-    !node.is_none() && nodes::read(m, node).0[0] != RUN
+/// Whether two different nodes can be compared entry by entry: neither is absent or a run.
+#[inline(always)]
+fn are_lists<M: Machine>(m: &M, from: NodeId, to: NodeId) -> bool {
+    if from.is_none() || to.is_none() {
+        return false;
+    }
+    // A run differs from any other node in its first two words, so most of the time one comparison says it.
+    let (old, new) = (pair(m, from, 0), pair(m, to, 0));
+    old == new || (old as u32 != RUN && new as u32 != RUN)
+}
+
+/// Two entries at once, the lower one in the lower half: most are equal, and so are compared twice as fast.
+#[inline(always)]
+fn pair<M: Machine>(m: &M, node: NodeId, i: usize) -> u64 {
+    let pairs: &[u64; FANOUT / 2] = zerocopy::transmute_ref!(nodes::read(m, node));
+    pairs[i]
 }
 
 /// Calls `f` with index, old and new entry where two nodes differ.
-#[inline]
+#[inline(always)]
 fn each_difference<M: Machine>(
     m: &mut M,
     from: NodeId,
     to: NodeId,
     mut f: impl FnMut(&mut M, u32, NodeId, NodeId),
 ) {
-    /// A node's entries two by two: most are equal, and this compares them twice as fast.
-    type Pairs = [u64; FANOUT / 2];
-    let old: &Pairs = zerocopy::transmute_ref!(nodes::read(m, from));
-    let new: &Pairs = zerocopy::transmute_ref!(nodes::read(m, to));
-    let mut differing = 0_u32;
-    for pair in 0..FANOUT / 2 {
-        differing |= u32::from(old[pair] != new[pair]) << (2 * pair);
-    }
-    while differing != 0 {
-        let first = differing.trailing_zeros();
-        differing &= differing - 1;
-        for i in [first, first + 1] {
-            let entry = |m: &M, node| NodeId(nodes::read(m, node).0[i as usize % FANOUT]);
-            let (old, new) = (entry(m, from), entry(m, to));
-            if old != new {
-                f(m, i, old, new);
-            }
+    for i in 0..FANOUT / 2 {
+        let (old, new) = (pair(m, from, i), pair(m, to, i));
+        if old == new {
+            continue;
+        }
+        let first = 2 * i as u32;
+        if old as u32 != new as u32 {
+            f(m, first, NodeId(old as u32), NodeId(new as u32));
+        }
+        if old >> 32 != new >> 32 {
+            f(
+                m,
+                first + 1,
+                NodeId((old >> 32) as u32),
+                NodeId((new >> 32) as u32),
+            );
         }
     }
 }

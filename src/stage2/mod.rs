@@ -283,12 +283,17 @@ impl Stage2 {
     }
 
     /// Divides the block of `page`, if it is not yet: pages with the same frames and permissions. No walk can reach it, or it is absent.
+    #[inline]
     pub fn divide(&self, page: Page) {
         let entry = self.block_entry(page);
-        let block = read(entry);
-        if block.is_table() {
-            return;
+        if !read(entry).is_table() {
+            self.divide_whole(page, entry);
         }
+    }
+
+    #[cold]
+    fn divide_whole(&self, page: Page, entry: &AtomicU64) {
+        let block = read(entry);
         let table = self.fill_level3(page, block);
         // The table's entries are in place before it can be walked, whatever order the core's stores leave it in.
         core::sync::atomic::fence(Ordering::Release);

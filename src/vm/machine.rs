@@ -167,6 +167,7 @@ impl<H: Hardware> Machine for GuestMachine<H> {
         self.stage2.begin_remap(&mut self.hardware);
     }
 
+    #[inline]
     fn divide(&mut self, page: Page) {
         self.stage2.divide(page);
     }
