@@ -100,6 +100,12 @@ fn table_walks() {
             ..Abort::load(at)
         };
         taken(walk, 0x9600_0017, Some(0x7654_3210));
+        // Whatever the instruction was that needed the walk.
+        let described = Abort {
+            access: Some(WORD),
+            ..walk
+        };
+        taken(described, 0x9600_0017, Some(0x7654_3210));
         let fetch = Abort {
             fetch: true,
             ..walk

@@ -68,6 +68,47 @@ fn a_first_store_copies_then_breaks_then_makes() {
 }
 
 #[test]
+fn a_page_that_nobody_else_holds_any_more_becomes_writable_as_it_is() {
+    let mut guest = with_snapshot();
+    let id = guest.smccc(NEXT, &[0])[0];
+    guest.store(DATA, 20);
+    guest.checkpoint();
+    guest.smccc(DELETE, &[id]);
+    let [last, ..] = guest.smccc(NEXT, &[0]);
+    guest.smccc(DELETE, &[last]);
+    assert_eq!(guest.load(DATA), 20);
+    let asked = guest.watched(DATA, |guest| guest.store(DATA, 30));
+    assert_eq!(
+        names(&asked),
+        [StoresComplete, InvalidateIpaHere(Ipa(DATA))]
+    );
+    assert!(asked.iter().all(|(_, entry)| entry & WRITABLE != 0));
+    assert_eq!(guest.load(DATA), 30);
+}
+
+#[test]
+#[ignore = "widen_block() is given the block's first page: where the TLB has the block in pieces, the store traps twice"]
+fn so_does_a_whole_block() {
+    let mut guest = Guest::new();
+    guest.store(UNTOUCHED, 1);
+    let id = guest.checkpoint();
+    guest.smccc(DELETE, &[id]);
+    assert_eq!(guest.load(UNTOUCHED), 1);
+    let asked = guest.watched(UNTOUCHED, |guest| guest.store(UNTOUCHED, 2));
+    // It is this page's access that must not fault again: a TLB may hold the block in pieces.
+    assert_eq!(
+        names(&asked),
+        [StoresComplete, InvalidateIpaHere(Ipa(UNTOUCHED))]
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|(_, entry)| entry & (WRITABLE | 3) == WRITABLE | 1)
+    );
+    assert_eq!(guest.load(UNTOUCHED), 2);
+}
+
+#[test]
 fn the_second_store_does_not_trap() {
     let mut guest = with_snapshot();
     guest.store(DATA, 20);
