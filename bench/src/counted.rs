@@ -44,16 +44,14 @@ pub fn run(image: &Path, ram: u64, part: &str) -> Result<Figures, String> {
 
 /// What the smallest guest can tell.
 pub fn short(builder: &Builder) -> Result<Figures, String> {
-    with_smallest(&builder.image("bench")?)
+    with_smallest(&builder.image("bench")?, &builder.guest()?)
 }
 
-fn with_smallest(image: &Path) -> Result<Figures, String> {
+fn with_smallest(image: &Path, guest: &Path) -> Result<Figures, String> {
     let mut figures = run(image, 128, "counts")?;
     figures.0.extend(run(image, 128, "limits")?.0);
-    let bytes = fs::metadata(image)
-        .map_err(|error| error.to_string())?
-        .len();
-    figures.push("image, bytes", None, bytes as f64);
+    let bytes = size_of(image)? - size_of(guest)?;
+    figures.push("image without its guest, bytes", None, bytes as f64);
     let left = figures.take("bytes for the guest and its snapshots")?;
     let machine = ((128 + BESIDES) * MIB) as f64;
     figures.push(
@@ -64,23 +62,35 @@ fn with_smallest(image: &Path) -> Result<Figures, String> {
     Ok(figures)
 }
 
-/// Everything that is counted, but for the plots.
-pub fn full(images: &Images) -> Result<Figures, String> {
-    let mut figures = with_smallest(images.smallest())?;
-    let sizes = images
-        .avisor
-        .iter()
-        .map(|(ram, image)| Ok((*ram, run(image, *ram, "size")?)));
-    let sizes = sizes.collect::<Result<Vec<_>, String>>()?;
-    let smallest = &sizes[0].1;
+fn size_of(file: &Path) -> Result<u64, String> {
+    fs::metadata(file)
+        .map(|data| data.len())
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The same work in guests of each size, by MiB of RAM.
+pub fn sizes(images: &Images) -> Result<Vec<(u64, Figures)>, String> {
+    let size = |(ram, image): &(u64, PathBuf)| Ok((*ram, run(image, *ram, "size")?));
+    images.avisor.iter().map(size).collect()
+}
+
+/// Everything that has a row.
+pub fn full(images: &Images, sizes: &[(u64, Figures)]) -> Result<Figures, String> {
+    let mut figures = with_smallest(images.smallest(), &images.plain)?;
+    if with_smallest(images.smallest(), &images.plain)? != figures {
+        return Err("a second run counted other figures than the first".into());
+    }
+    let (_, smallest) = &sizes[0];
     for name in ["checkpoint", "restore"] {
         for (ram, size) in &sizes[1..] {
             let times = size.one(name)? / smallest.one(name)?;
-            figures.push(
-                &format!("{name}, times that of a 128 MiB guest"),
-                Some(*ram),
-                times,
-            );
+            let name = format!("{name}, times that of a 128 MiB guest");
+            figures.push(&name, Some(*ram), times);
+        }
+    }
+    for name in ["checkpoint, all over RAM", "restore, all over RAM"] {
+        for (ram, size) in sizes {
+            figures.push(name, Some(*ram), size.one(name)?);
         }
     }
     Ok(figures)

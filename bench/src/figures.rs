@@ -10,7 +10,7 @@ pub struct Figure {
 }
 
 /// Figures in the order in which they were measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures(pub Vec<Figure>);
 
 impl Figure {

@@ -7,7 +7,7 @@
 //! | [`bounds`] | what each figure may be: `bench/bounds.toml` |
 //! | [`counted`] | the first table, in instructions: the same on every machine |
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
-//! | [`plot`] | the pictures in `docs/` |
+//! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
 mod counted;
@@ -15,6 +15,7 @@ mod figures;
 mod machine;
 mod plot;
 mod savevm;
+mod svg;
 mod wall;
 
 use std::env;
@@ -51,10 +52,11 @@ pub fn short(target: &Path) -> Result<(), String> {
 fn full(target: &Path) -> Result<(), String> {
     let builder = Builder::new(target);
     let images = counted::Images::build(&builder)?;
-    let figures = counted::full(&images)?;
+    let sizes = counted::sizes(&images)?;
+    let figures = counted::full(&images, &sizes)?;
     let judged = counted::print_and_judge(&figures, false);
-    plot::all(&images)?;
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
+    plot::all(&images, &sizes)?;
     judged
 }
