@@ -9,6 +9,7 @@ const PAGE_BITS: u32 = 12;
 const CHECKPOINT: u64 = 0xc600_0001;
 const RESTORE: u64 = 0xc600_0002;
 const DELETE: u64 = 0xc600_0003;
+const INFO: u64 = 0xc600_0004;
 
 /// Pages to dirty: `count` of those from `first` on, `pages` in all, in an order that scatters them.
 #[derive(Clone, Copy)]
@@ -162,6 +163,11 @@ pub fn delete(id: u64) -> u64 {
     call(DELETE, id)
 }
 
+/// Asking about a snapshot.
+pub fn info(id: u64) -> u64 {
+    call(INFO, id)
+}
+
 /// A 32-bit load.
 pub fn load(address: usize) -> u64 {
     let (start, end): (u64, u64);
@@ -202,27 +208,28 @@ pub fn checkpoint(of: Pages) -> u64 {
 
 /// A restore of the snapshot that the VM runs on, these pages having been dirtied since.
 pub fn restore(of: Pages) -> u64 {
-    restore_across(of, 0)
+    restore_across(of, 0, true)
 }
 
-/// A restore of a snapshot after which `between` more were taken, these pages having been dirtied before each of them, and if there
-/// are none, before the restore.
-pub fn restore_across(of: Pages, between: u64) -> u64 {
+/// A restore of a snapshot after which `between` more were taken, these pages having been dirtied before each of them, and before the
+/// restore if it is `dirty`.
+pub fn restore_across(of: Pages, between: u64, dirty: bool) -> u64 {
     let (start, end): (u64, u64);
     measured!(of, [
         "hvc #0", now!("{end}"),
         "cbnz x1, 32f",
         "mov x1, x0",
-        "30:", dirty!(),
         "cbz {rounds}, 31f",
+        "30:", dirty!(),
         "hvc #1",
         "subs {rounds}, {rounds}, #1",
         "b.ne 30b",
-        "31: mov x0, {restore}", now!("x2"), "hvc #0",
+        "31: cbz {dirty}, 33f", dirty!(),
+        "33: mov x0, {restore}", now!("x2"), "hvc #0",
         // Only if it was refused.
         "brk #1",
         "32:"],
-        end = out(reg) end, rounds = inout(reg) between => _, restore = in(reg) RESTORE,
+        end = out(reg) end, rounds = inout(reg) between => _, dirty = in(reg) u64::from(dirty), restore = in(reg) RESTORE,
         inout("x0") CHECKPOINT => _, out("x1") start, out("x2") _, out("x3") _,);
     end - start - empty()
 }

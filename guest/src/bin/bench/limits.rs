@@ -67,8 +67,25 @@ fn all_pages_at_once(ram: &Ram) {
     forget();
     report("away: restore, all pages dirtied", counter::restore(all));
     forget();
-    let across = counter::restore_across(all, 1);
+    let across = counter::restore_across(all, 1, false);
     report("away: restore of another, all pages differ", across);
+    forget();
+    let across = counter::restore_across(all, 1, true);
+    report("away: the same, all pages dirtied as well", across);
+    forget();
+    let id = counter::dirty_and_checkpoint(all);
+    counter::loop_alone(all);
+    // The pages that this one alone holds are counted: those behind the dirty ones, or those that the next has not.
+    report(
+        "away: information, all pages dirtied",
+        counter::info(id as u64),
+    );
+    counter::dirty_and_checkpoint(all);
+    report(
+        "away: information, all pages its own",
+        counter::info(id as u64),
+    );
+    report("away: freeing it", counter::delete(id as u64));
     forget();
 }
 

@@ -35,7 +35,7 @@ pub fn counts(ram: &Ram) {
     named(
         "restore across 1000 checkpoints",
         100,
-        counter::restore_across(ram.scattered(100), 1000),
+        counter::restore_across(ram.scattered(100), 1000, false),
     );
     forget();
     for k in SOME {
