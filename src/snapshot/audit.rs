@@ -4,13 +4,13 @@ use super::frames::Frame;
 use super::map::Memory;
 use super::nodes::{self, NodeId};
 use super::record::{Place, Record};
-use super::tests::{PAGES, Pair};
+use super::tests::Pair;
 use std::collections::{HashMap, HashSet};
 
 impl Pair {
     /// Contents are equal, and every frame has exactly the holders that can be found.
     pub(super) fn audit(&self) {
-        for page in 0..PAGES {
+        for page in 0..self.s.pages() {
             let value = self.m.load(page).unwrap_or(0);
             assert_eq!(value, self.ram[page as usize], "page {page}");
         }

@@ -5,15 +5,12 @@ use super::map::{BITS, BLOCK_LEVEL, MOST_LEVELS, Memory, index, run, run_start, 
 use super::nodes::{self, FANOUT, Node, NodeId};
 use super::seam::{Machine, Page};
 
-/// Where a fold is in the map that it changes: the way down to the last page, which the map holds alone. It is good as long as
-/// nobody else gets to hold the map. Pages in order find their way from the node that they share with the one before.
+/// Where a fold is in the map that it changes: the way down to the last leaf, which the map holds alone. It is good as long as nobody
+/// else gets to hold the map. The next leaf is found from the node that both share.
 pub struct Cursor {
     /// By level.
     path: [NodeId; MOST_LEVELS],
     last: Option<Page>,
-    /// Entries of the leaf, one bit each, whose frames it does not hold yet though it should: it is a copy, and what is replaced before
-    /// the cursor moves on need not be held and dropped again.
-    owed: u8,
 }
 
 impl Cursor {
@@ -22,19 +19,21 @@ impl Cursor {
         Self {
             path: [NodeId::NONE; MOST_LEVELS],
             last: None,
-            owed: 0,
         }
     }
 }
+
+/// Pages in a leaf.
+pub const LEAF_PAGES: usize = FANOUT;
 
 impl Memory {
     fn alloc<M: Machine>(&mut self, m: &mut M, node: &Node) -> Result<NodeId, NoMemory> {
         self.nodes.alloc(m, &mut self.frames, node)
     }
 
-    /// Makes `page` of the map `root` the given frame, whose hold passes to the map. The caller's hold on the old root passes to the
-    /// new one, to which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own
-    /// where it shared them. After the last page, or an error, comes [`settle`](Self::settle).
+    /// Gives pages of one leaf of the map `root`, that of `page`, new frames: `changes` are entries of the leaf and frames whose holds pass
+    /// to the map. The caller's hold on the old root passes to the new one, to which `root` is updated in every case: on an error the map
+    /// says what it said, though perhaps with nodes of its own where it shared them.
     #[inline]
     pub fn set<M: Machine>(
         &mut self,
@@ -43,40 +42,56 @@ impl Memory {
         level: u32,
         cursor: &mut Cursor,
         page: Page,
-        frame: Frame,
+        changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<(), NoMemory> {
-        if cursor
-            .last
-            .is_none_or(|last| (page ^ last) >= FANOUT as u32)
-        {
-            self.descend(m, root, level, cursor, page)?;
+        self.descend(m, root, level, cursor, page)?;
+        let (parent, entry) = (cursor.path[1], index(page, 1));
+        let leaf = NodeId(nodes::read(m, parent).0[entry]);
+        let shared = !leaf.is_none()
+            && run_start(nodes::read(m, leaf)).is_none()
+            && nodes::holders(m, leaf) > 1;
+        if shared {
+            let copy = self.copy_leaf(m, leaf, changes)?;
+            nodes::write(m, parent).0[entry] = copy.0;
+            return Ok(());
         }
-        cursor.last = Some(page);
-        let i = index(page, 0);
-        let entry = &mut nodes::write(m, cursor.path[0]).0[i];
-        let old = core::mem::replace(entry, frame.0);
-        if cursor.owed & 1 << i != 0 {
-            cursor.owed &= !(1 << i);
-        } else if old != 0 {
-            self.frames.drop(Frame(old));
+        let leaf = self.own(m, leaf, 0)?;
+        nodes::write(m, parent).0[entry] = leaf.0;
+        for (i, frame) in changes {
+            let old = core::mem::replace(&mut nodes::write(m, leaf).0[i], frame);
+            if old != 0 {
+                self.frames.drop(Frame(old));
+            }
         }
         Ok(())
     }
 
-    /// The leaf at the cursor holds all that is in it.
-    pub fn settle<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) {
-        if cursor.owed != 0 {
-            let leaf = nodes::read(m, cursor.path[0]);
-            for i in 0..FANOUT {
-                if cursor.owed & 1 << i != 0 && leaf.0[i] != 0 {
-                    self.frames.hold(Frame(leaf.0[i]));
-                }
-            }
-            cursor.owed = 0;
+    /// A copy of a leaf that others hold, changed: what it does not take over it need not hold and drop again.
+    #[inline]
+    fn copy_leaf<M: Machine>(
+        &mut self,
+        m: &mut M,
+        leaf: NodeId,
+        changes: impl Iterator<Item = (usize, u32)>,
+    ) -> Result<NodeId, NoMemory> {
+        let frames = *nodes::read(m, leaf);
+        let copy = self.alloc(m, &frames)?;
+        let mut changed = 0;
+        for (i, frame) in changes {
+            nodes::write(m, copy).0[i] = frame;
+            changed |= 1 << i;
         }
+        for i in 0..FANOUT {
+            if changed & 1 << i == 0 && frames.0[i] != 0 {
+                self.frames.hold(Frame(frames.0[i]));
+            }
+        }
+        nodes::unhold(m, leaf);
+        Ok(copy)
     }
 
-    /// Moves the cursor to the leaf of `page`, made the map's own all the way down.
+    /// Moves the cursor to the parent of the leaf of `page`, made the map's own all the way down.
+    #[inline]
     fn descend<M: Machine>(
         &mut self,
         m: &mut M,
@@ -85,10 +100,9 @@ impl Memory {
         cursor: &mut Cursor,
         page: Page,
     ) -> Result<(), NoMemory> {
-        self.settle(m, cursor);
         // The lowest node on the way to both pages; at first, none.
         let mut at = match cursor.last.take() {
-            Some(last) => (page ^ last).ilog2() / BITS,
+            Some(last) => (page ^ last).checked_ilog2().unwrap_or(0) / BITS,
             None => {
                 *root = self.own(m, *root, level)?;
                 cursor.path[level as usize] = *root;
@@ -99,38 +113,8 @@ impl Memory {
             cursor.path[at as usize - 1] = self.own_child(m, cursor.path[at as usize], at, page)?;
             at -= 1;
         }
-        cursor.owed = self.own_leaf(m, cursor, page)?;
+        cursor.last = Some(page);
         Ok(())
-    }
-
-    /// The same for the last step, to level 0. Returns the entries that the leaf owes.
-    fn own_leaf<M: Machine>(
-        &mut self,
-        m: &mut M,
-        cursor: &mut Cursor,
-        page: Page,
-    ) -> Result<u8, NoMemory> {
-        let parent = cursor.path[1];
-        let i = index(page, 1);
-        let mut leaf = NodeId(nodes::read(m, parent).0[i]);
-        let mut owed = 0;
-        if leaf.is_none() {
-            leaf = self.alloc(m, &Node::EMPTY)?;
-        } else {
-            if let Some(first) = run_start(nodes::read(m, leaf)) {
-                self.write_out(m, leaf, 0, first)?;
-            }
-            if nodes::holders(m, leaf) > 1 {
-                let frames = *nodes::read(m, leaf);
-                let copy = self.alloc(m, &frames)?;
-                nodes::unhold(m, leaf);
-                leaf = copy;
-                owed = u8::MAX;
-            }
-        }
-        nodes::write(m, parent).0[i] = leaf.0;
-        cursor.path[0] = leaf;
-        Ok(owed)
     }
 
     /// Makes the block of `page`, of which the map `root` has nothing yet, a run that starts at `first`.
@@ -192,7 +176,7 @@ impl Memory {
         Ok(owned)
     }
 
-    /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
+    /// The same node, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
         let is_own = !node.is_none()
@@ -221,11 +205,18 @@ impl Memory {
         if nodes::holders(m, node) == 1 {
             return Ok(node);
         }
-        self.copy_node(m, node)
+        self.copy_node(m, node, level)
     }
 
-    /// A copy of a node above level 0.
-    fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
+    fn copy_node<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+    ) -> Result<NodeId, NoMemory> {
+        if level == 0 {
+            return self.copy_leaf(m, node, core::iter::empty());
+        }
         let words = *nodes::read(m, node);
         let copy = self.alloc(m, &words)?;
         for i in 0..FANOUT {

@@ -12,7 +12,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Number of a 4 KiB frame within the span of memory that a VM's share lies in. Frame 0 is never used: 0 says "none".
+/// Number of a 4 KiB frame within the span of memory that a VM's share lies in. Frames 0 and 1 are never used: in a node,
+/// 0 says "none" and 1 "a run".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frame(pub u32);
 
@@ -42,7 +43,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A share that consists of `ranges` of frame numbers, none of them containing frame 0.
+    /// A share that consists of `ranges` of frame numbers, none of them containing frames 0 and 1.
     pub fn new(ranges: &[Range<u32>]) -> Self {
         let span = ranges.iter().map(|range| range.end).max().unwrap_or(0);
         assert!(span <= MAX_FRAMES, "frame numbers have 22 bits");
@@ -55,7 +56,10 @@ impl Frames {
             total: 0,
         };
         for range in ranges {
-            assert!(range.start > 0, "frame 0 says 'none'");
+            assert!(
+                range.start > 1,
+                "frames 0 and 1 say 'none' and 'a run' in a node"
+            );
             frames.add(range.clone());
         }
         frames.total = frames.free;
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_last_holder_frees() {
-        let mut frames = Frames::new(&[1..3]);
+        let mut frames = Frames::new(&[2..4]);
         let frame = frames.alloc().unwrap();
         frames.hold(frame);
         frames.drop(frame);

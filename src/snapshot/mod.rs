@@ -160,7 +160,9 @@ impl Snapshots {
     }
 
     /// What is known of a snapshot.
-    pub fn info<M: Machine>(&self, m: &M, id: u64) -> Result<Info, NotFound> {
+    pub fn info<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<Info, NotFound> {
+        // What is behind dirty pages of a base that only the VM stands on is held by nobody, but looks as if it were.
+        self.fold_if_alone(m);
         let (_, record) = self.find(m, id)?;
         Ok(Info {
             parent: record.parent,

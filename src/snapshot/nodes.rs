@@ -202,11 +202,15 @@ impl Nodes {
         fields[FREE] = id.slot();
         fields[USED] -= 1;
         let used = fields[USED];
+        // Most of the time, neither: one comparison.
+        if (1..NODES_PER_SLAB - 1).contains(&used) {
+            return;
+        }
         if used == 0 {
             self.unlink(m, frame);
             self.slabs -= 1;
             frames.release(frame);
-        } else if used == NODES_PER_SLAB - 1 {
+        } else {
             [fields[PREV], fields[NEXT]] = [0, self.room];
             if self.room != 0 {
                 words_mut(m.bookkeeping_mut(Frame(self.room)))[PREV] = frame.0;

@@ -9,7 +9,7 @@ use super::{NoMemory, NotFound, Snapshots, index};
 use crate::addr::PAGE_SIZE;
 use crate::config::{Accounting, PoolPlan};
 
-/// Frames that the second half of a checkpoint may take: one for saved state, one for nodes.
+/// Frames that must be free for the second half of a checkpoint, which takes one for saved state and one for nodes.
 const COMMIT_FRAMES: u32 = FOLD_RESERVE + 2;
 
 /// The pools of a VM, a list from the oldest to the newest, and the sums over them.
@@ -71,12 +71,13 @@ impl Pools {
 
     /// See [`least_share`](super::least_share).
     ///
-    /// With on-demand accounting a single snapshot must fit beside the running VM only as far as it shares everything, for a
-    /// snapshot that stands in the way of a store is freed.
+    /// With on-demand accounting that is the running VM and a snapshot that shares everything with it, for one that stands in the way of a
+    /// store is freed. But the VM's nodes may lie scattered, where those of snapshots that are gone lay between them: each in a slab of
+    /// its own at the worst.
     pub(super) fn least_share(&self) -> u64 {
         match self.plan.accounting {
             Accounting::Reserved => self.worst_case(u64::from(self.plan.capacity), 0),
-            Accounting::OnDemand => self.worst_case(0, 0) + 1,
+            Accounting::OnDemand => self.worst_case(0, map::most_nodes(self.pages)) + 1,
         }
     }
 
@@ -308,7 +309,7 @@ impl Snapshots {
             let _ = self.remove(m, last);
         }
         self.fold_if_alone(m);
-        let pages = self.memory.frames.free() - before;
+        let pages = self.memory.frames.free().saturating_sub(before);
         log::info!("freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages");
         true
     }

@@ -1,18 +1,29 @@
 //! The running VM: its dirty list, and how pages move between the states of the table in [the module above](super).
 
-use super::change::Cursor;
+use super::change::{Cursor, LEAF_PAGES};
 use super::frames::{Frame, NoMemory};
 use super::nodes;
 use super::seam::{Machine, Mapping, Page};
 use super::{NodeId, NotFound, Snapshots, Which};
 use crate::addr::BLOCK_PAGES;
 
-/// Frames that only a fold may take: enough for the nodes of one page's way down. A fold that replaces a page behind which nobody else
-/// stands frees a frame in turn, so with these it always comes to its end.
+/// Frames that are left to a fold of [`Fold::Superseded`] when nothing else may take any more: enough for the nodes of its first pages.
+/// From then on it feeds itself, for with no snapshot left each page that it folds needs 24 nodes at the most and frees a frame, which
+/// holds 112. So what is behind dirty pages can always be had.
 pub(super) const FOLD_RESERVE: u32 = 2;
 
-/// An entry of the dirty list.
+/// What a fold writes into the base.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fold {
+    /// The dirty pages that supersede one of the base.
+    Superseded,
+    /// All dirty pages.
+    All,
+}
+
+/// An entry of the dirty list. Its size is a power of two: that counts, for there are many.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 pub(super) struct Dirty {
     /// The page, or the first of a block.
     page: u32,
@@ -32,6 +43,11 @@ impl Dirty {
 
     fn is_block(self) -> bool {
         self.page & BLOCK != 0
+    }
+
+    /// Whether both are pages of one leaf of a map, and not folded.
+    fn shares_leaf(self, other: Self) -> bool {
+        !self.is_folded() && ((self.page ^ other.page) as usize) < LEAF_PAGES && !self.is_block()
     }
 
     /// Whether the base holds what the guest writes to.
@@ -107,7 +123,7 @@ impl Snapshots {
     ) -> Result<(), NoMemory> {
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
         if self.memory.is_exclusive(m, self.base, self.level, page) {
-            m.widen_block(start);
+            m.widen_block(page);
             self.note(start | BLOCK, first.0, first);
             return Ok(());
         }
@@ -117,6 +133,9 @@ impl Snapshots {
 
     fn fill_block<M: Machine>(&mut self, m: &mut M, page: Page) -> Result<(), NoMemory> {
         // A share whose whole blocks are used up still has single frames.
+        if self.memory.frames.free() <= FOLD_RESERVE + BLOCK_PAGES {
+            return self.fill_page(m, page);
+        }
         let Ok(first) = self.memory.frames.alloc_block() else {
             return self.fill_page(m, page);
         };
@@ -156,44 +175,79 @@ impl Snapshots {
         self.dirty.push(entry);
     }
 
-    /// Writes the dirty pages into the base.
+    /// Writes the dirty pages into the base, as a checkpoint does; leaves [`FOLD_RESERVE`].
     pub(super) fn fold<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
-        if self.unfolded == 0 {
-            return Ok(());
-        }
-        let mut cursor = Cursor::new();
-        let folded = self.fold_from(m, &mut cursor);
-        self.memory.settle(m, &mut cursor);
-        self.unfolded = match folded {
-            Ok(()) => 0,
-            Err(_) => self.dirty.iter().filter(|entry| !entry.is_folded()).count() as u32,
-        };
-        folded
-    }
-
-    fn fold_from<M: Machine>(&mut self, m: &mut M, cursor: &mut Cursor) -> Result<(), NoMemory> {
-        let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
-        for entry in self.dirty.iter_mut().filter(|entry| !entry.is_folded()) {
-            let (page, frame) = (entry.page(), Frame(entry.private));
-            if entry.is_block() {
-                memory.set_block(m, base, level, page, frame)?;
-                // The way down may be another one now.
-                memory.settle(m, cursor);
-                *cursor = Cursor::new();
-            } else {
-                memory.set(m, base, level, cursor, page, frame)?;
-            }
-            entry.base = entry.private;
-        }
-        Ok(())
+        self.fold_some(m, Fold::All, FOLD_RESERVE)
     }
 
     /// After a snapshot went: if only the running VM is left on its base, the pages behind the dirty ones are of no use to anybody.
     pub(super) fn fold_if_alone<M: Machine>(&mut self, m: &mut M) {
         if !self.base.is_none() && nodes::holders(m, self.base) == 1 {
-            // Out of memory: those pages wait for the next fold.
-            let _ = self.fold(m);
+            // It may run out of memory as long as there are other snapshots; those pages then wait until more have gone.
+            let _ = self.fold_some(m, Fold::Superseded, 0);
         }
+    }
+
+    fn fold_some<M: Machine>(
+        &mut self,
+        m: &mut M,
+        what: Fold,
+        reserve: u32,
+    ) -> Result<(), NoMemory> {
+        if self.unfolded == 0 {
+            return Ok(());
+        }
+        // What supersedes a page goes first: it may free memory, which the rest needs.
+        let mut folded = self.fold_where(m, reserve, |entry| entry.base != 0);
+        if what == Fold::All && folded.is_ok() {
+            folded = self.fold_where(m, reserve, |entry| entry.base == 0);
+        }
+        let left = || self.dirty.iter().filter(|entry| !entry.is_folded()).count() as u32;
+        self.unfolded = if what == Fold::All && folded.is_ok() {
+            0
+        } else {
+            left()
+        };
+        folded
+    }
+
+    fn fold_where<M: Machine>(
+        &mut self,
+        m: &mut M,
+        reserve: u32,
+        wanted: impl Fn(&Dirty) -> bool,
+    ) -> Result<(), NoMemory> {
+        let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
+        let mut cursor = Cursor::new();
+        let mut rest = &mut self.dirty[..];
+        while let Some(&entry) = rest.first() {
+            let skip = entry.is_folded() || !wanted(&entry);
+            // Entries in a row that are pages of one leaf go together.
+            let like_it = |next: &&Dirty| !skip && next.shares_leaf(entry) && wanted(next);
+            let together = rest[1..].iter().take_while(like_it).count();
+            let (group, after) = rest.split_at_mut(1 + together);
+            rest = after;
+            if skip {
+                continue;
+            }
+            if memory.frames.free() < reserve {
+                return Err(NoMemory);
+            }
+            if entry.is_block() {
+                memory.set_block(m, base, level, entry.page(), Frame(entry.private))?;
+                // The way down may be another one now.
+                cursor = Cursor::new();
+            } else {
+                let changes = group
+                    .iter()
+                    .map(|entry| (entry.page as usize % LEAF_PAGES, entry.private));
+                memory.set(m, base, level, &mut cursor, entry.page, changes)?;
+            }
+            group
+                .iter_mut()
+                .for_each(|entry| entry.base = entry.private);
+        }
+        Ok(())
     }
 
     /// All folded pages become clean.

@@ -172,7 +172,7 @@ fn frames_of(share: &[Range<Pa>]) -> (Pa, Frames) {
         .min();
     let base = start.unwrap_or(BLOCK_SIZE) - BLOCK_SIZE;
     let number = |pa: Pa| (pa.0.saturating_sub(base) / PAGE_SIZE).min(u64::from(MAX_FRAMES)) as u32;
-    let numbered = |range: &Range<Pa>| number(range.start).max(1)..number(range.end).max(1);
+    let numbered = |range: &Range<Pa>| number(range.start).max(2)..number(range.end).max(2);
     let ranges: Vec<Range<u32>> = share
         .iter()
         .map(numbered)
