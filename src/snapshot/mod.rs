@@ -98,8 +98,10 @@ pub struct Snapshots {
     level: u32,
     base: NodeId,
     dirty: Vec<Dirty>,
-    /// Entries of `dirty` that are not folded.
-    unfolded: u32,
+    /// Entries of `dirty` that are not folded (or have been since a fold failed): those that supersede a page of the base, ...
+    superseding: u32,
+    /// ... and those of which the base has nothing.
+    added: u32,
     /// Pages of the VM that are not absent.
     present: u32,
     /// The snapshot that the VM was last saved as or restored to.
@@ -129,7 +131,8 @@ impl Snapshots {
             base: NodeId::NONE,
             // Each page is on the list at most once: it never grows.
             dirty: Vec::with_capacity(pages as usize),
-            unfolded: 0,
+            superseding: 0,
+            added: 0,
             present: 0,
             current: None,
             newest: None,

@@ -45,9 +45,9 @@ impl Dirty {
         self.page & BLOCK != 0
     }
 
-    /// Whether both are pages of one leaf of a map, and not folded.
+    /// Whether both are pages of one leaf of a map. (A block shares none: its flag differs, or its pages.)
     fn shares_leaf(self, other: Self) -> bool {
-        !self.is_folded() && ((self.page ^ other.page) as usize) < LEAF_PAGES && !self.is_block()
+        ((self.page ^ other.page) as usize) < LEAF_PAGES
     }
 
     /// Whether the base holds what the guest writes to.
@@ -112,6 +112,7 @@ impl Snapshots {
         m.copy(base, private);
         m.give_page(page, private);
         self.note(page, base.0, private);
+        self.superseding += 1;
         Ok(())
     }
 
@@ -143,6 +144,7 @@ impl Snapshots {
         m.zero(first, BLOCK_PAGES);
         m.give_block(start, first);
         self.note(start | BLOCK, 0, first);
+        self.added += 1;
         self.present += BLOCK_PAGES;
         Ok(())
     }
@@ -152,6 +154,7 @@ impl Snapshots {
         m.zero(private, 1);
         m.give_page(page, private);
         self.note(page, 0, private);
+        self.added += 1;
         self.present += 1;
         Ok(())
     }
@@ -171,7 +174,6 @@ impl Snapshots {
             base,
             private: private.0,
         };
-        self.unfolded += u32::from(!entry.is_folded());
         self.dirty.push(entry);
     }
 
@@ -194,42 +196,40 @@ impl Snapshots {
         what: Fold,
         reserve: u32,
     ) -> Result<(), NoMemory> {
-        if self.unfolded == 0 {
-            return Ok(());
-        }
         // What supersedes a page goes first: it may free memory, which the rest needs.
-        let mut folded = self.fold_where(m, reserve, |entry| entry.base != 0);
-        if what == Fold::All && folded.is_ok() {
-            folded = self.fold_where(m, reserve, |entry| entry.base == 0);
+        self.superseding =
+            self.fold_where(m, reserve, self.superseding, |entry| entry.base != 0)?;
+        if what == Fold::All {
+            self.added = self.fold_where(m, reserve, self.added, |entry| entry.base == 0)?;
         }
-        let left = || self.dirty.iter().filter(|entry| !entry.is_folded()).count() as u32;
-        self.unfolded = if what == Fold::All && folded.is_ok() {
-            0
-        } else {
-            left()
-        };
-        folded
+        Ok(())
     }
 
+    /// Folds the `count` entries that are `wanted`. Returns how many are left: none.
     fn fold_where<M: Machine>(
         &mut self,
         m: &mut M,
         reserve: u32,
+        count: u32,
         wanted: impl Fn(&Dirty) -> bool,
-    ) -> Result<(), NoMemory> {
+    ) -> Result<u32, NoMemory> {
+        if count == 0 {
+            return Ok(0);
+        }
         let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
         let mut cursor = Cursor::new();
         let mut rest = &mut self.dirty[..];
         while let Some(&entry) = rest.first() {
-            let skip = entry.is_folded() || !wanted(&entry);
+            if entry.is_folded() || !wanted(&entry) {
+                rest = &mut rest[1..];
+                continue;
+            }
             // Entries in a row that are pages of one leaf go together.
-            let like_it = |next: &&Dirty| !skip && next.shares_leaf(entry) && wanted(next);
+            let like_it =
+                |next: &&Dirty| next.shares_leaf(entry) && !next.is_folded() && wanted(next);
             let together = rest[1..].iter().take_while(like_it).count();
             let (group, after) = rest.split_at_mut(1 + together);
             rest = after;
-            if skip {
-                continue;
-            }
             if memory.frames.free() < reserve {
                 return Err(NoMemory);
             }
@@ -247,12 +247,12 @@ impl Snapshots {
                 .iter_mut()
                 .for_each(|entry| entry.base = entry.private);
         }
-        Ok(())
+        Ok(0)
     }
 
     /// All folded pages become clean.
     pub(super) fn protect<M: Machine>(&mut self, m: &mut M) {
-        debug_assert_eq!(self.unfolded, 0);
+        debug_assert_eq!((self.superseding, self.added), (0, 0));
         if self.dirty.is_empty() {
             return;
         }
@@ -313,7 +313,7 @@ impl Snapshots {
             }
         }
         self.dirty.clear();
-        self.unfolded = 0;
+        (self.superseding, self.added) = (0, 0);
         if root != self.base {
             self.memory.remap(m, self.base, root, self.level, 0);
             if !root.is_none() {
