@@ -1,9 +1,11 @@
 //! QEMU's own snapshots, `savevm` and `loadvm`: they go to a disk in qcow2, of which there is none but the one made here.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process;
 use std::time::{Duration, Instant};
 
 use super::machine::{Machine, Time};
@@ -22,7 +24,9 @@ pub fn measure(
     contents: &[&str],
     times: usize,
 ) -> Result<Vec<Times>, String> {
-    let (disk, socket) = (scratch.join("savevm.qcow2"), scratch.join("savevm.qmp"));
+    let disk = scratch.join("savevm.qcow2");
+    // A socket's path has room for a hundred bytes or so.
+    let socket = env::temp_dir().join(format!("avisor-bench-{}", process::id()));
     fs::write(&disk, qcow2()).map_err(|error| format!("{}: {error}", disk.display()))?;
     let more = [
         "-drive".to_owned(),
@@ -31,7 +35,7 @@ pub fn measure(
         format!("unix:{},server=on,wait=off", socket.display()),
     ];
     let mut machine = Machine::plain(guest, Time::Wall, &more)?;
-    let mut monitor = Monitor::connect(socket)?;
+    let mut monitor = Monitor::connect(&socket)?;
     machine.send("idle 128")?;
     let mut all = Vec::new();
     for contents in contents {
@@ -45,8 +49,9 @@ pub fn measure(
         all.push(taken);
         machine.send("next")?;
     }
-    // Full of random numbers, it is not worth keeping.
+    // Neither is worth keeping, nor worth failing for.
     let _ = fs::remove_file(disk);
+    let _ = fs::remove_file(socket);
     Ok(all)
 }
 
@@ -57,9 +62,9 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn connect(at: PathBuf) -> Result<Self, String> {
+    fn connect(at: &Path) -> Result<Self, String> {
         let failed = |error| format!("{}: {error}", at.display());
-        let socket = UnixStream::connect(&at).map_err(failed)?;
+        let socket = UnixStream::connect(at).map_err(failed)?;
         socket
             .set_read_timeout(Some(Duration::from_secs(60)))
             .map_err(failed)?;
