@@ -72,7 +72,7 @@ pub enum GuestException {
     DataAbort {
         /// FAR_EL1; `None`: not known, ESR_EL1.FnV is set and FAR_EL1 is left alone.
         far: Option<u64>,
-        /// ESR_EL1.WnR: a write, or cache maintenance.
+        /// ESR_EL1.WnR: the instruction writes, or is cache maintenance.
         write: bool,
         /// ESR_EL1.CM.
         cache_op: bool,
@@ -101,7 +101,7 @@ impl GuestException {
         } else {
             Self::DataAbort {
                 far,
-                write: fault.write,
+                write: fault.wnr,
                 cache_op: fault.cache_op,
                 walk_level,
             }

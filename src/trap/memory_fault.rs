@@ -48,6 +48,8 @@ pub struct MemoryFault {
     ///   unless it updates an access flag or dirty state in the descriptor; stage 2 of a VM never forbids reading
     ///   what it maps, so there a permission fault is that update and a write, everything else a read.
     pub write: bool,
+    /// ESR_EL2.WnR as it is: what the instruction was doing, whatever its table walk did.
+    pub wnr: bool,
     /// The access was the guest's own stage 1 table walk.
     pub s1ptw: bool,
     /// DC or IC by address, or AT. (DC ZVA is none: it is a store.)
@@ -62,10 +64,11 @@ impl MemoryFault {
     pub(super) const fn decode(esr: Esr, far: u64, hpfar: u64, fetch: bool) -> Self {
         let kind = FaultKind::decode(esr.fault_status());
         let s1ptw = esr.bit(7);
+        let wnr = !fetch && esr.bit(6);
         let write = if s1ptw {
             matches!(kind, FaultKind::Permission)
         } else {
-            !fetch && esr.bit(6)
+            wnr
         };
         let far_valid = !matches!(kind, FaultKind::External) || !esr.far_not_valid();
         Self {
@@ -75,6 +78,7 @@ impl MemoryFault {
             level: kind.level(esr.fault_status()),
             fetch,
             write,
+            wnr,
             s1ptw,
             cache_op: !fetch && esr.bit(8),
             access: if !fetch && esr.bit(24) {
@@ -176,6 +180,7 @@ mod tests {
             level: 3,
             fetch: false,
             write: true,
+            wnr: true,
             s1ptw: false,
             cache_op: false,
             access: Some(access),

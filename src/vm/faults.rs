@@ -45,7 +45,8 @@ impl<H: Hardware> Vm<H> {
     #[inline]
     fn ram_fault(&mut self, fault: &MemoryFault, page: Page) {
         match fault.kind {
-            FaultKind::Permission if fault.fetch => {
+            // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
+            FaultKind::Permission if fault.fetch && !fault.s1ptw => {
                 self.machine
                     .stage2
                     .permit_fetch(&mut self.machine.hardware, page);
@@ -68,7 +69,7 @@ impl<H: Hardware> Vm<H> {
     }
 
     fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
-        if fault.cache_op {
+        if fault.cache_op && !fault.s1ptw {
             // Nothing outside RAM is ever cached.
             return self.step_over(esr);
         }

@@ -247,7 +247,6 @@ fn a_permission_fault_on_a_table_walk_is_a_store_to_the_table() {
 }
 
 #[test]
-#[ignore = "ram_fault() takes it for a fetch that is not permitted: the guest traps for ever"]
 fn so_it_is_when_the_walk_was_a_fetchs() {
     let mut guest = with_snapshot();
     let fault = permission_fault(&mut guest, DATA);
