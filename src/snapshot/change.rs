@@ -46,17 +46,18 @@ impl Memory {
     ) -> Result<(), NoMemory> {
         self.descend(m, root, level, cursor, page)?;
         let (parent, entry) = (cursor.path[1], index(page, 1));
-        let leaf = NodeId(nodes::read(m, parent).0[entry]);
-        let shared = !leaf.is_none()
-            && run_start(nodes::read(m, leaf)).is_none()
-            && nodes::holders(m, leaf) > 1;
-        if shared {
+        let mut leaf = NodeId(nodes::read(m, parent).0[entry]);
+        if leaf.is_none() {
+            leaf = self.alloc(m, &Node::EMPTY)?;
+            nodes::write(m, parent).0[entry] = leaf.0;
+        } else if let Some(first) = run_start(nodes::read(m, leaf)) {
+            self.write_out(m, leaf, 0, first)?;
+        }
+        if nodes::holders(m, leaf) > 1 {
             let copy = self.copy_leaf(m, leaf, changes)?;
             nodes::write(m, parent).0[entry] = copy.0;
             return Ok(());
         }
-        let leaf = self.own(m, leaf, 0)?;
-        nodes::write(m, parent).0[entry] = leaf.0;
         for (i, frame) in changes {
             let old = core::mem::replace(&mut nodes::write(m, leaf).0[i], frame);
             if old != 0 {
@@ -176,7 +177,7 @@ impl Memory {
         Ok(owned)
     }
 
-    /// The same node, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
+    /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
         let is_own = !node.is_none()
@@ -205,18 +206,10 @@ impl Memory {
         if nodes::holders(m, node) == 1 {
             return Ok(node);
         }
-        self.copy_node(m, node, level)
+        self.copy_node(m, node)
     }
 
-    fn copy_node<M: Machine>(
-        &mut self,
-        m: &mut M,
-        node: NodeId,
-        level: u32,
-    ) -> Result<NodeId, NoMemory> {
-        if level == 0 {
-            return self.copy_leaf(m, node, core::iter::empty());
-        }
+    fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
         let words = *nodes::read(m, node);
         let copy = self.alloc(m, &words)?;
         for i in 0..FANOUT {

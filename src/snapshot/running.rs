@@ -197,36 +197,35 @@ impl Snapshots {
         reserve: u32,
     ) -> Result<(), NoMemory> {
         // What supersedes a page goes first: it may free memory, which the rest needs.
-        self.superseding =
-            self.fold_where(m, reserve, self.superseding, |entry| entry.base != 0)?;
-        if what == Fold::All {
-            self.added = self.fold_where(m, reserve, self.added, |entry| entry.base == 0)?;
+        if self.superseding != 0 {
+            self.fold_pass(m, true, reserve)?;
+            self.superseding = 0;
+        }
+        if what == Fold::All && self.added != 0 {
+            self.fold_pass(m, false, reserve)?;
+            self.added = 0;
         }
         Ok(())
     }
 
-    /// Folds the `count` entries that are `wanted`. Returns how many are left: none.
-    fn fold_where<M: Machine>(
+    /// Folds the pages that supersede one of the base, or the others.
+    fn fold_pass<M: Machine>(
         &mut self,
         m: &mut M,
+        superseding: bool,
         reserve: u32,
-        count: u32,
-        wanted: impl Fn(&Dirty) -> bool,
-    ) -> Result<u32, NoMemory> {
-        if count == 0 {
-            return Ok(0);
-        }
+    ) -> Result<(), NoMemory> {
         let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
         let mut cursor = Cursor::new();
         let mut rest = &mut self.dirty[..];
         while let Some(&entry) = rest.first() {
-            if entry.is_folded() || !wanted(&entry) {
+            let wanted = |entry: &Dirty| !entry.is_folded() && (entry.base != 0) == superseding;
+            if !wanted(&entry) {
                 rest = &mut rest[1..];
                 continue;
             }
             // Entries in a row that are pages of one leaf go together.
-            let like_it =
-                |next: &&Dirty| next.shares_leaf(entry) && !next.is_folded() && wanted(next);
+            let like_it = |next: &&Dirty| next.shares_leaf(entry) && wanted(next);
             let together = rest[1..].iter().take_while(like_it).count();
             let (group, after) = rest.split_at_mut(1 + together);
             rest = after;
@@ -247,7 +246,7 @@ impl Snapshots {
                 .iter_mut()
                 .for_each(|entry| entry.base = entry.private);
         }
-        Ok(0)
+        Ok(())
     }
 
     /// All folded pages become clean.
