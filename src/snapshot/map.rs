@@ -130,37 +130,34 @@ impl Memory {
         }
     }
 
-    /// Frees a node that nobody holds any more, and what only it held.
-    fn free_node<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) {
-        let words = *nodes::read(m, node);
-        self.nodes.release(m, &mut self.frames, node);
-        if let Some(first) = run_start(&words) {
-            return self.release_run(first, level);
-        }
-        for i in 0..FANOUT {
-            let child = NodeId(words.0[i]);
-            if child.is_none() || nodes::unhold(m, child) != 0 {
-                continue;
+    /// Frees a node that nobody holds any more, and what only it held: level by level. Nodes that wait for their turn are linked through
+    /// the words that counted their holders.
+    fn free_node<M: Machine>(&mut self, m: &mut M, root: NodeId, level: u32) {
+        let mut now = root;
+        for level in (0..=level).rev() {
+            let mut below = NodeId::NONE;
+            while !now.is_none() {
+                let next = NodeId(m.word(now.0));
+                if let Some(first) = run_start(nodes::read(m, now)) {
+                    self.release_run(first, level);
+                } else if level == 0 {
+                    self.drop_frames(nodes::read(m, now));
+                } else {
+                    below = drop_children(m, now, below);
+                }
+                self.nodes.release(m, &mut self.frames, now);
+                now = next;
             }
-            match level {
-                1 => self.free_leaf(m, child),
-                _ => self.free_node(m, child, level - 1),
-            }
+            now = below;
         }
     }
 
-    /// The same at level 0. Apart, so that the loop above stays small enough to be unrolled.
-    #[inline(never)]
-    fn free_leaf<M: Machine>(&mut self, m: &mut M, leaf: NodeId) {
-        let words = *nodes::read(m, leaf);
-        self.nodes.release(m, &mut self.frames, leaf);
-        if let Some(first) = run_start(&words) {
-            return self.release_run(first, 0);
-        }
-        // By index: an iterator by value would be a copy of the node.
+    #[inline]
+    fn drop_frames(&mut self, leaf: &Node) {
+        let frames = *leaf;
         for i in 0..FANOUT {
-            if words.0[i] != 0 {
-                self.frames.drop(Frame(words.0[i]));
+            if frames.0[i] != 0 {
+                self.frames.drop(Frame(frames.0[i]));
             }
         }
     }
@@ -204,4 +201,18 @@ impl Memory {
     ) -> bool {
         self.is_exclusive_below(m, root, level, page, 2)
     }
+}
+
+/// Lets go of a node's children; those that nobody holds any more go in front of the list `waiting`.
+#[inline]
+fn drop_children<M: Machine>(m: &mut M, node: NodeId, mut waiting: NodeId) -> NodeId {
+    let children = *nodes::read(m, node);
+    for i in 0..FANOUT {
+        let child = NodeId(children.0[i]);
+        if !child.is_none() && nodes::unhold(m, child) == 0 {
+            *m.word_mut(child.0) = waiting.0;
+            waiting = child;
+        }
+    }
+    waiting
 }

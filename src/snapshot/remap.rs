@@ -25,17 +25,20 @@ impl Memory {
 
     /// The same for two different blocks.
     fn remap_block<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
+        if are_lists(m, from, to) {
+            m.divide(page);
+            each_difference(m, from, to, |m, i, old, new| {
+                self.remap_group(m, old, new, page + i * span(1));
+            });
+            return;
+        }
         let run = run_at(m, to);
         if to.is_none() || run.is_some() {
-            return m.set_block(page, run);
+            m.set_block(page, run);
+        } else {
+            m.divide(page);
+            self.remap_one_by_one(m, from, to, BLOCK_LEVEL, page);
         }
-        m.divide(page);
-        if !are_lists(m, from, to) {
-            return self.remap_one_by_one(m, from, to, BLOCK_LEVEL, page);
-        }
-        each_difference(m, from, to, |m, i, old, new| {
-            self.remap_group(m, old, new, page + 64 * i)
-        });
     }
 
     /// The same at level 1.
@@ -44,7 +47,7 @@ impl Memory {
             return self.remap_one_by_one(m, from, to, 1, page);
         }
         each_difference(m, from, to, |m, i, old, new| {
-            self.remap_leaf(m, old, new, page + 8 * i)
+            self.remap_leaf(m, old, new, page + i * span(0))
         });
     }
 
@@ -111,7 +114,8 @@ fn are_lists<M: Machine>(m: &M, from: NodeId, to: NodeId) -> bool {
     if from.is_none() || to.is_none() {
         return false;
     }
-    // A run differs from any other node in its first two words, so most of the time one comparison says it.
+    // A run differs from any other node in its first two words (no two nodes are runs of the same frames), so most of the time one
+    // comparison says it.
     let (old, new) = (pair(m, from, 0), pair(m, to, 0));
     old == new || (old as u32 != RUN && new as u32 != RUN)
 }

@@ -216,35 +216,36 @@ impl Snapshots {
         reserve: u32,
     ) -> Result<(), NoMemory> {
         let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
+        let wanted = |entry: &Dirty| !entry.is_folded() && (entry.base != 0) == superseding;
         let mut cursor = Cursor::new();
-        let mut rest = &mut self.dirty[..];
-        while let Some(&entry) = rest.first() {
-            let wanted = |entry: &Dirty| !entry.is_folded() && (entry.base != 0) == superseding;
+        let mut next = 0;
+        while let Some(&entry) = self.dirty.get(next) {
             if !wanted(&entry) {
-                rest = &mut rest[1..];
+                next += 1;
                 continue;
             }
-            // Entries in a row that are pages of one leaf go together.
-            let like_it = |next: &&Dirty| next.shares_leaf(entry) && wanted(next);
-            let together = rest[1..].iter().take_while(like_it).count();
-            let (group, after) = rest.split_at_mut(1 + together);
-            rest = after;
             if memory.frames.free() < reserve {
                 return Err(NoMemory);
             }
             if entry.is_block() {
                 memory.set_block(m, base, level, entry.page(), Frame(entry.private))?;
+                self.dirty[next].base = entry.private;
+                next += 1;
                 // The way down may be another one now.
                 cursor = Cursor::new();
-            } else {
-                let changes = group
-                    .iter()
-                    .map(|entry| (entry.page as usize % LEAF_PAGES, entry.private));
-                memory.set(m, base, level, &mut cursor, entry.page, changes)?;
+                continue;
             }
-            group
-                .iter_mut()
-                .for_each(|entry| entry.base = entry.private);
+            // Entries in a row that are pages of one leaf go together. They are asked for when nothing can fail any more.
+            let changes = core::iter::from_fn(|| {
+                let change = self.dirty.get_mut(next)?;
+                if !change.shares_leaf(entry) || !wanted(change) {
+                    return None;
+                }
+                change.base = change.private;
+                next += 1;
+                Some((change.page as usize % LEAF_PAGES, change.private))
+            });
+            memory.set(m, base, level, &mut cursor, entry.page, changes)?;
         }
         Ok(())
     }
