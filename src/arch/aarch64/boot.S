@@ -2,8 +2,10 @@
 // the image clean to the point of coherency; any exception level, because a wrong one must be reported.
 
 // The range [x0, x1), in whole pages, invalidated in all caches to the point of coherency, so that no line that an
-// earlier boot stage left behind shadows, or is written back over, what was stored with the MMU off. Clobbers x2, x3.
+// earlier boot stage left behind shadows, or is written back over, what was stored with the MMU off. Those stores are
+// to Device memory, and maintenance of Normal memory is not ordered behind them: the first DSB sees to it. Clobbers x2, x3.
 .macro invalidate_x0_to_x1
+    dsb     sy
     mrs     x2, ctr_el0
     ubfx    x2, x2, #16, #4             // DminLine: log2 of the words in the smallest line
     mov     x3, #4
@@ -95,7 +97,7 @@ start:
 
     // All that was stored with the MMU off: lines fetched speculatively meanwhile are stale.
     mov     x4, x0
-    address x0, rodata_start
+    address x0, image_start
     address x1, image_end
     invalidate_x0_to_x1
 
