@@ -52,7 +52,7 @@ pub trait Hardware: Maintenance + Console {
     fn word(&self, at: Pa) -> u32;
     /// The same, to change.
     fn word_mut(&mut self, at: Pa) -> &mut u32;
-    /// Copies a page of guest memory. A DSB must follow before the guest can reach the copy.
+    /// Copies a page of guest memory, completely: the guest may be given the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
     /// Fills whole pages of guest memory with zeros, completely.
     fn zero(&mut self, at: Pa, bytes: u64);

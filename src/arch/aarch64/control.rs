@@ -3,8 +3,8 @@
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, Readable, VMPIDR_EL2, VTCR_EL2,
-    VTTBR_EL2, Writeable,
+    ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, ReadWriteable, Readable,
+    VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
 };
 
 use super::boot::CPTR_RES1;
@@ -38,9 +38,10 @@ const CPTR_TTA: u64 = 1 << 20;
 const CPTR_TAM: u64 = 1 << 30;
 
 fn hcr() -> u64 {
-    let mut hcr = HCR_EL2::VM::SET
+    // Not VM: VTTBR_EL2 names no tables yet, see `set_stage2`.
+    let mut hcr =
         // Set/way invalidation becomes clean and invalidate: a guest cannot drop another's data.
-        + HCR_EL2::SWIO::SET
+        HCR_EL2::SWIO::SET
         // A stage 1 walk through memory that stage 2 calls Device faults instead of reading a device.
         + HCR_EL2::PTW::SET
         // Physical interrupts come to EL2 while a guest runs.
@@ -129,5 +130,8 @@ pub fn set_vcpu_number(number: u32) {
 #[inline]
 pub fn set_stage2(root: Pa, vmid: u8) {
     VTTBR_EL2.set(u64::from(vmid) << 48 | root.0);
+    barrier::isb(barrier::SY);
+    // Only now: no walk, not even a speculative one, begins at what a reset left in VTTBR_EL2.
+    HCR_EL2.modify(HCR_EL2::VM::SET);
     barrier::isb(barrier::SY);
 }

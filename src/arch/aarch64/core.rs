@@ -101,6 +101,8 @@ impl Hardware for Core {
     type System = SystemState;
 
     fn activate(&mut self, root: Pa) {
+        // The tables are there for the first walk.
+        tlb::dsb_ishst();
         control::set_stage2(root, self.vmid);
         // A VMID that served before a reset of the board's firmware or another VM may still be in the TLBs.
         tlb::invalidate_vm();

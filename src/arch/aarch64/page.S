@@ -23,13 +23,14 @@ avisor_copy_page:
     stp     q0, q1, [sp, #-64]!
     stp     q2, q3, [sp, #32]
     add     x2, x1, #4096
-    dsb     ish                         // the guest's own uncached stores are done before its lines are dropped
+    dsb     sy                          // the guest's own uncached stores are done before its lines are dropped
 1:
     .rept 8
     copy_line
     .endr
     cmp     x1, x2
     b.ne    1b
+    dsb     sy                          // in memory, for whoever reads around the caches
     ldp     q2, q3, [sp, #32]
     ldp     q0, q1, [sp], #64
     ret
@@ -46,4 +47,5 @@ avisor_zero_lines:
     .endr
     cmp     x0, x1
     b.lo    1b
+    dsb     sy                          // as above
     ret

@@ -5,6 +5,8 @@
 //! caches, the lines of it go; after EL2 wrote what a guest may read around the caches, the lines are cleaned.
 //! Always clean **and** invalidate: IVAC would lose a line that a guest dirtied through the cache, and a clean line
 //! left behind would hide what a guest with its cache off writes there next, once it turns its cache on.
+//! The DSB that completes it is one for the full system, as who goes around the caches is outside the inner-shareable domain; it is here,
+//! with the maintenance, and not left to callers, whose barriers for tables wait for stores only.
 
 use core::arch::{asm, global_asm};
 use core::ops::Range;
@@ -41,7 +43,7 @@ fn line_size() -> u64 {
     4 << (read_register!("ctr_el0") >> 16 & 0xf)
 }
 
-/// Cleans and invalidates the lines of `range` to the point of coherency; a DSB must follow. The MMU may be off.
+/// Cleans and invalidates the lines of `range` to the point of coherency, completely. The MMU may be off.
 pub fn clean_and_invalidate(range: Range<u64>) {
     let line = line_size();
     let mut address = range.start & !(line - 1);
@@ -53,8 +55,7 @@ pub fn clean_and_invalidate(range: Range<u64>) {
     barrier::dsb(barrier::SY);
 }
 
-/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them. A DSB must follow
-/// before a guest uses the copy.
+/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely.
 ///
 /// # Safety
 /// Both are whole pages of RAM in EL2's map; nobody else uses `to`.
@@ -65,6 +66,7 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
         // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
         unsafe { avisor_copy_page(to.0, from.0) };
     } else {
+        barrier::dsb(barrier::SY);
         clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
         // SAFETY: the caller's promise.
         unsafe {
@@ -78,7 +80,7 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
     }
 }
 
-/// Fills whole pages with zeroes, as both the guest's cached and uncached accesses see them.
+/// Fills whole pages with zeroes, as both the guest's cached and uncached accesses see them, completely.
 ///
 /// # Safety
 /// Whole pages of RAM in EL2's map, which nobody else uses.
@@ -96,7 +98,6 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
         unsafe { core::ptr::write_bytes(range.start as *mut u64, 0, bytes as usize / 8) };
         clean_and_invalidate(range);
     }
-    barrier::dsb(barrier::ISH);
 }
 
 /// Code may have been written: no core fetches an old instruction afterwards. The data must be clean to the point of
