@@ -27,7 +27,7 @@ pub trait Hardware: Maintenance + Console {
     fn load_system(from: &Self::System);
     /// What the guest's CNTVCT_EL0 shows.
     fn virtual_count(&mut self) -> u64;
-    /// The guest's CNTVCT_EL0 goes on from `count`.
+    /// The guest's CNTVCT_EL0 goes on from `count`. Its timers are off until its state is reset or loaded.
     fn set_virtual_count(&mut self, count: u64);
 
     /// What taking an exception to EL1 reads, `pc` and `pstate` aside.

@@ -83,8 +83,8 @@ impl<H: Hardware> GuestMachine<H> {
     /// Everything but RAM is as after a reset.
     pub fn reset(&mut self) {
         self.devices = Devices::default();
-        self.hardware.reset_system();
         self.hardware.set_virtual_count(0);
+        self.hardware.reset_system();
     }
 }
 
@@ -213,8 +213,10 @@ impl<H: Hardware> Machine for GuestMachine<H> {
         self.registers = saved.rest.registers;
         self.devices = *saved.devices;
         self.returns_results = saved.rest.returns_results != 0;
+        // The count first: a timer that is loaded before would be compared with the count of another time.
         let virtual_count = saved.rest.virtual_count;
-        H::load_system(saved.system);
         self.hardware.set_virtual_count(virtual_count);
+        let nodes = &mut self.hardware.bookkeeping_mut(pa)[at..at + Self::STATE_NODES];
+        H::load_system(Saved::<H::System>::at(nodes).system);
     }
 }

@@ -60,6 +60,7 @@ register_block! {
         tpidr_el1: "tpidr_el1",
         csselr: "csselr_el1",
         cntkctl: "cntkctl_el1",
+        // A timer is on only once it knows when it fires.
         cntv_cval: "cntv_cval_el0",
         cntv_ctl: "cntv_ctl_el0",
         cntp_cval: "cntp_cval_el0",

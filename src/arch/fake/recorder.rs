@@ -32,7 +32,7 @@ pub enum Asked {
     Zero(Pa, u64),
     /// So many bytes were written here.
     Write(Pa, u64),
-    /// The guest's counter goes on from here. Nothing but a reset or a restore does that, after the rest of its state.
+    /// The guest's counter goes on from here. Nothing but a reset or a restore does that, before they give it the rest of its state.
     SetVirtualCount(u64),
 }
 

@@ -76,7 +76,7 @@ fn every_snapshot_can_be_gone_back_to_in_any_order() {
 }
 
 #[test]
-fn the_counter_goes_on_after_all_else_is_back() {
+fn the_counter_goes_on_while_no_translation_exists() {
     use crate::arch::fake::Asked::*;
     let mut guest = Guest::new();
     guest.core().virtual_count = 1000;
