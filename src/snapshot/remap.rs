@@ -8,10 +8,9 @@ use crate::addr::BLOCK_PAGES;
 
 impl Memory {
     /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, which is that of blocks or above, that start at
-    /// `page`. Subtrees that they share are skipped, so the cost is that of the difference.
+    /// `page`, and not the same. Subtrees that they share are skipped, so the cost is that of the difference.
     pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
-        if from == to {
-        } else if level == BLOCK_LEVEL {
+        if level == BLOCK_LEVEL {
             self.remap_block(m, from, to, page);
         } else if are_lists(m, from, to) {
             let step = span(level) / FANOUT as u32;
@@ -77,7 +76,10 @@ impl Memory {
                 node => NodeId(nodes::read(m, node).0[i]),
             };
             let at = page + i as u32 * (span(level) / FANOUT as u32);
-            self.remap(m, entry(m, from), entry(m, to), level - 1, at);
+            let (old, new) = (entry(m, from), entry(m, to));
+            if old != new {
+                self.remap(m, old, new, level - 1, at);
+            }
         }
     }
 

@@ -9,14 +9,23 @@ memcpy:                                 // (to, from, bytes) -> to
     mov     x3, x0
     tst     x4, #7
     b.ne    3f
-1:  subs    x2, x2, #32
+1:  subs    x2, x2, #64
     b.lo    2f
+    ldp     x4, x5, [x1], #16
+    ldp     x6, x7, [x1], #16
+    ldp     x8, x9, [x1], #16
+    ldp     x10, x11, [x1], #16
+    stp     x4, x5, [x3], #16
+    stp     x6, x7, [x3], #16
+    stp     x8, x9, [x3], #16
+    stp     x10, x11, [x3], #16
+    b       1b
+2:  tbz     x2, #5, 8f                  // x2 is 64 less than what is left: its low six bits are that
     ldp     x4, x5, [x1], #16
     ldp     x6, x7, [x1], #16
     stp     x4, x5, [x3], #16
     stp     x6, x7, [x3], #16
-    b       1b
-2:  add     x2, x2, #32
+8:
     tbz     x2, #4, 4f
     ldp     x4, x5, [x1], #16
     stp     x4, x5, [x3], #16
