@@ -7,7 +7,7 @@ fn main() {}
 #[cfg(target_os = "none")]
 mod image {
     use avisor::arch::aarch64::{self, Core};
-    use avisor::driver::{self, Board, smp};
+    use avisor::driver::{self, Board, gic, smp};
     use avisor::vm::{self, Vm};
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -24,6 +24,7 @@ mod image {
         );
         board.claim_memory();
         smp::park_other_cores(&board.tree);
+        gic::silence(&board.tree);
         aarch64::control::set_up();
         for plan in PLAN.vms {
             let (core, memory) =

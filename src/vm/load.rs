@@ -92,6 +92,7 @@ impl<H: Hardware> Vm<H> {
             machine,
             snapshots,
             pstate_features,
+            stray_interrupt: false,
         };
         vm.machine.hardware.activate(vm.machine.stage2.root());
         vm.machine.reset();

@@ -46,6 +46,8 @@ pub struct Vm<H: Hardware> {
     machine: GuestMachine<H>,
     snapshots: Snapshots,
     pstate_features: PstateFeatures,
+    /// An interrupt of the board came, and that was said.
+    stray_interrupt: bool,
 }
 
 impl<H: Hardware> Vm<H> {
@@ -86,8 +88,7 @@ impl<H: Hardware> Vm<H> {
                 Exit::SError { .. } => self.machine.hardware.pend_serror(),
             },
             TrapKind::SError => self.machine.hardware.pend_serror(),
-            // No interrupt of the board is enabled. A spurious one has nobody to go to.
-            TrapKind::Irq | TrapKind::Fiq => {}
+            TrapKind::Irq | TrapKind::Fiq => self.stray_interrupt(),
         }
         Next::Resume
     }
@@ -124,6 +125,18 @@ impl<H: Hardware> Vm<H> {
         let after = before.take(exception, self.pstate_features);
         [registers.pc, registers.pstate] = [after.pc, after.pstate];
         self.machine.hardware.set_exception_state(&after);
+    }
+
+    /// No interrupt of the board is enabled. One that comes all the same has nobody to go to; if it stays, the guest makes no progress,
+    /// and this line says why.
+    fn stray_interrupt(&mut self) {
+        if !self.stray_interrupt {
+            self.stray_interrupt = true;
+            log::warn!(
+                "{}: an interrupt of the board, which nobody takes",
+                self.plan.name
+            );
+        }
     }
 
     /// The VM starts again from its image. Its snapshots stay.

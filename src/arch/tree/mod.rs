@@ -27,7 +27,7 @@ pub struct Tree<'t> {
     fdt: Fdt<'t, Parser<'t>>,
 }
 
-/// A node with its first `reg` entry as a physical address.
+/// A node with its first `reg` entry, and the second if it has one, at physical addresses.
 pub struct Device<'t> {
     /// The node.
     pub node: TreeNode<'t>,
@@ -35,6 +35,8 @@ pub struct Device<'t> {
     pub base: u64,
     /// Bytes.
     pub size: u64,
+    /// The second.
+    pub second: Option<Region>,
 }
 
 impl Device<'_> {
@@ -198,13 +200,13 @@ fn search<'t>(
 ) -> Option<Device<'t>> {
     for child in children(node) {
         if test(&child)
-            && let Some(region) = first_reg(&child, bus.cells)
-            && let Some(base) = bus.to_physical(region.base)
+            && let Some(Region { base, size }) = bus.physical_reg(&child, 0)
         {
             return Some(Device {
+                second: bus.physical_reg(&child, 1),
                 node: child,
                 base,
-                size: region.size,
+                size,
             });
         }
         let below = Bus {
@@ -220,6 +222,20 @@ fn search<'t>(
 }
 
 impl Bus<'_, '_> {
+    /// `reg` entry `index` of a child, as physical addresses.
+    fn physical_reg(&self, child: &TreeNode, index: usize) -> Option<Region> {
+        let (mut next, mut found) = (0, None);
+        each_reg(child, self.cells, &mut |region| {
+            if next == index {
+                found = Some(region);
+            }
+            next += 1;
+        });
+        let Region { base, size } = found?;
+        let base = self.to_physical(base)?;
+        Some(Region { base, size })
+    }
+
     /// An address of this bus as a physical one.
     fn to_physical(&self, address: u64) -> Option<u64> {
         let Some(parent) = self.parent else {
@@ -293,12 +309,6 @@ fn cells(node: &TreeNode) -> Cells {
         address: cells("#address-cells", 2),
         size: cells("#size-cells", 1),
     }
-}
-
-fn first_reg(node: &TreeNode, cells: Cells) -> Option<Region> {
-    let mut first = None;
-    each_reg(node, cells, &mut |region| first = first.or(Some(region)));
-    first
 }
 
 fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(Region)) {

@@ -92,7 +92,11 @@ fn write_soc(tree: &mut FdtWriter) -> FdtWriterResult<()> {
             "compatible",
             [model, "arm,primecell"].map(Into::into).to_vec(),
         )?;
-        tree.property_array_u32("reg", &[base, 0x200])?;
+        if model == "arm,gic-400" {
+            tree.property_array_u32("reg", &[base, 0x200, 0x4004_2000, 0x2000])?;
+        } else {
+            tree.property_array_u32("reg", &[base, 0x200])?;
+        }
         tree.property_string("status", status)?;
         tree.end_node(device)?;
     }
@@ -118,10 +122,14 @@ fn devices_are_found_at_their_physical_addresses() {
         at(tree.named("/chosen", "stdout-path")),
         Some((0xfe21_5040, 0x200))
     );
+    let gic = tree.compatible("arm,gic-400");
+    let second = gic.as_ref().and_then(|gic| gic.second.as_ref());
     assert_eq!(
-        at(tree.compatible("arm,gic-400")),
-        Some((0xff84_1000, 0x200))
+        second.map(|region| (region.base, region.size)),
+        Some((0xff84_2000, 0x2000))
     );
+    assert_eq!(at(gic), Some((0xff84_1000, 0x200)));
+    assert!(tree.compatible("arm,pl011").unwrap().second.is_none());
     assert_eq!(
         at(tree.device("/soc/serial")),
         Some((0xfe20_1400, 0x200)),
