@@ -75,8 +75,9 @@ impl Memory {
         leaf: NodeId,
         changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<NodeId, NoMemory> {
+        self.nodes.make_room(m, &mut self.frames)?;
         let frames = *nodes::read(m, leaf);
-        let copy = self.alloc(m, &frames)?;
+        let copy = self.nodes.alloc_in_room(m, &frames);
         let mut changed = 0;
         for (i, frame) in changes {
             nodes::write(m, copy).0[i] = frame;
@@ -180,18 +181,18 @@ impl Memory {
     /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
-        let is_own = !node.is_none()
-            && nodes::holders(m, node) == 1
-            && run_start(nodes::read(m, node)).is_none();
-        if is_own {
+        if node.is_none() || run_start(nodes::read(m, node)).is_some() {
+            self.own_unlisted(m, node, level)
+        } else if nodes::holders(m, node) == 1 {
             Ok(node)
         } else {
-            self.make_own(m, node, level)
+            self.copy_node(m, node)
         }
     }
 
-    #[inline(never)]
-    fn make_own<M: Machine>(
+    /// The same for what has no list of entries yet.
+    #[cold]
+    fn own_unlisted<M: Machine>(
         &mut self,
         m: &mut M,
         node: NodeId,
@@ -209,9 +210,11 @@ impl Memory {
         self.copy_node(m, node)
     }
 
+    #[inline(never)]
     fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
+        self.nodes.make_room(m, &mut self.frames)?;
         let words = *nodes::read(m, node);
-        let copy = self.alloc(m, &words)?;
+        let copy = self.nodes.alloc_in_room(m, &words);
         for i in 0..FANOUT {
             if words.0[i] != 0 {
                 nodes::hold(m, NodeId(words.0[i]));

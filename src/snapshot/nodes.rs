@@ -113,9 +113,27 @@ impl Nodes {
         frames: &mut Frames,
         node: &Node,
     ) -> Result<NodeId, NoMemory> {
+        self.make_room(m, frames)?;
+        Ok(self.alloc_in_room(m, node))
+    }
+
+    /// Sees to it that the next node can be had.
+    #[inline]
+    pub fn make_room<M: Machine>(
+        &mut self,
+        m: &mut M,
+        frames: &mut Frames,
+    ) -> Result<(), NoMemory> {
         if self.room == 0 {
-            self.add_slab(m, frames)?;
+            self.add_slab(m, frames)
+        } else {
+            Ok(())
         }
+    }
+
+    /// The same as [`alloc`](Self::alloc), after [`make_room`](Self::make_room).
+    #[inline]
+    pub fn alloc_in_room<M: Machine>(&mut self, m: &mut M, node: &Node) -> NodeId {
         let slab = m.bookkeeping_mut(Frame(self.room));
         let fields = words_mut(slab);
         let free = fields[FREE];
@@ -139,7 +157,7 @@ impl Nodes {
                 words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = 0;
             }
         }
-        Ok(id)
+        id
     }
 
     /// A node for each of `contents`, held once: what a parent's entries become.
@@ -182,6 +200,7 @@ impl Nodes {
         Ok(ids)
     }
 
+    #[cold]
     fn add_slab<M: Machine>(&mut self, m: &mut M, frames: &mut Frames) -> Result<(), NoMemory> {
         let frame = frames.alloc()?;
         let fields = words_mut(m.bookkeeping_mut(frame));
