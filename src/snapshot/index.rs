@@ -1,8 +1,8 @@
 //! Ids: an ordered map from a snapshot's id to its record, as a radix tree of the same nodes that grows upwards as ids do.
 
-use super::frames::{Frames, NoMemory};
+use super::frames::NoMemory;
 use super::map::Memory;
-use super::nodes::{self, FANOUT, Node, NodeId, Nodes};
+use super::nodes::{self, FANOUT, Node, NodeId};
 use super::seam::Machine;
 
 const BITS: u32 = 3;
@@ -84,12 +84,36 @@ impl Index {
         Ok(())
     }
 
-    /// Takes an id out, and the nodes that held nothing else.
-    pub fn remove<M: Machine>(&mut self, m: &mut M, memory: &mut Memory, id: u64) {
-        let Memory { frames, nodes } = memory;
-        if covers(self.levels, id) && remove_below(m, frames, nodes, self.root, self.levels, id) {
-            *self = Self::new();
+    /// Takes an id out, and the nodes that held nothing else; returns its record.
+    pub fn take<M: Machine>(&mut self, m: &mut M, memory: &mut Memory, id: u64) -> Option<u32> {
+        if !covers(self.levels, id) {
+            return None;
         }
+        // By level.
+        let mut path = [NodeId::NONE; MOST_LEVELS as usize];
+        let mut entry = self.root.0;
+        for level in (0..self.levels).rev() {
+            if entry == 0 {
+                return None;
+            }
+            path[level as usize] = NodeId(entry);
+            entry = nodes::read(m, NodeId(entry)).0[slot(id, level)];
+        }
+        if entry == 0 {
+            return None;
+        }
+        let Memory { frames, nodes } = memory;
+        for level in 0..self.levels {
+            let node = path[level as usize];
+            let words = &mut nodes::write(m, node).0;
+            words[slot(id, level)] = 0;
+            if words.iter().fold(0, |any, entry| any | entry) != 0 {
+                return Some(entry);
+            }
+            nodes.release(m, frames, node);
+        }
+        *self = Self::new();
+        Some(entry)
     }
 
     /// The smallest id that is not below `from`.
@@ -112,32 +136,6 @@ impl Index {
         }
         (self.levels != 0).then_some(id)
     }
-}
-
-/// Returns whether the node went.
-fn remove_below<M: Machine>(
-    m: &mut M,
-    frames: &mut Frames,
-    nodes: &mut Nodes,
-    node: NodeId,
-    levels: u32,
-    id: u64,
-) -> bool {
-    if node.is_none() || levels == 0 {
-        return false;
-    }
-    let i = slot(id, levels - 1);
-    let child = NodeId(nodes::read(m, node).0[i]);
-    if levels > 1 && !remove_below(m, frames, nodes, child, levels - 1, id) {
-        return false;
-    }
-    let words = &mut nodes::write(m, node).0;
-    words[i] = 0;
-    let empty = words.iter().all(|&entry| entry == 0);
-    if empty {
-        nodes.release(m, frames, node);
-    }
-    empty
 }
 
 fn first_below<M: Machine>(m: &M, node: NodeId, levels: u32, from: u64) -> Option<u64> {

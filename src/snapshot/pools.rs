@@ -277,8 +277,9 @@ impl Snapshots {
     }
 
     fn remove<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
-        let (place, record) = self.find(m, id)?;
-        self.index.remove(m, &mut self.memory, id);
+        let entry = self.index.take(m, &mut self.memory, id).ok_or(NotFound)?;
+        let place = Place::from_entry(entry);
+        let record = Record::read(m, place);
         if self.newest == Some(id) {
             self.newest = self.index.last(m);
         }
