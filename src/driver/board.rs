@@ -110,7 +110,8 @@ fn find_uart(tree: &Tree, registers: impl Fn(u64, u64) -> Option<Registers>) -> 
         .filter(is_pl011)
         .or_else(|| tree.named("/chosen", "stdout-path").filter(is_pl011))
         .or_else(|| tree.compatible(Pl011::COMPATIBLE))?;
-    registers(device.base, device.size).map(Pl011::new)
+    registers(device.base, device.size)
+        .map(|registers| Pl011::new(registers, tree.fixed_clock(&device)))
 }
 
 /// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, and the end.

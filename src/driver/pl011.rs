@@ -1,9 +1,13 @@
 //! The board's PL011 UART (Arm DDI 0183), polled.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use crate::arch::aarch64::mmio::Registers;
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
+const IBRD: u64 = 0x24;
+const FBRD: u64 = 0x28;
 const LCR_H: u64 = 0x2c;
 const CR: u64 = 0x30;
 
@@ -11,6 +15,16 @@ const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
 const CR_ENABLE_TX_RX: u32 = 1 << 0 | 1 << 8 | 1 << 9;
+
+/// The speed of a UART that nobody has set up.
+const BAUD: u64 = 115_200;
+/// Its clock where the tree names no fixed one: what the Raspberry Pi's firmware gives it.
+const USUAL_CLOCK: u64 = 48_000_000;
+/// Looks at a full FIFO before it is given up: a second or more, where a character takes a millisecond at worst.
+const TRIES: u32 = 10_000_000;
+
+/// The UART was given up: it is still looked at, but not waited for.
+static STUCK: AtomicBool = AtomicBool::new(false);
 
 /// A PL011.
 #[derive(Debug, Clone, Copy)]
@@ -22,25 +36,37 @@ impl Pl011 {
 
     /// Takes the UART over, at the speed at which the firmware left it: its clock is in the hands of the firmware too
     /// (on the Raspberry Pi it is no fixed clock that the tree could tell), and the speed is right because the firmware
-    /// itself prints there. QEMU's has no speed.
-    pub fn new(registers: Registers) -> Self {
-        let uart = Self(registers);
+    /// itself prints there. One that has no speed gets one out of `clock`, in Hz, if the tree tells.
+    pub fn new(registers: Registers, clock: Option<u64>) -> Self {
         let enabled = registers.read(CR) & CR_ENABLE_TX_RX == CR_ENABLE_TX_RX;
-        if !enabled {
-            // LCR_H must be written with the UART off, and latches the divisors as they are (DDI 0183, 3.3.6).
+        let has_speed = registers.read(IBRD) != 0;
+        if !enabled || !has_speed {
             registers.write(CR, 0);
+            if !has_speed {
+                // 64ths of the clock's cycles per 16th of a bit.
+                let divisor = (clock.unwrap_or(USUAL_CLOCK) * 4 + BAUD / 2) / BAUD;
+                registers.write(IBRD, (divisor >> 6) as u32);
+                registers.write(FBRD, divisor as u32 & 0x3f);
+            }
+            // LCR_H must be written with the UART off, and after the divisors, which it latches (DDI 0183, 3.3.6).
             registers.write(LCR_H, LCR_H_8_BITS_FIFO);
             registers.write(CR, CR_ENABLE_TX_RX);
         }
-        uart
+        Self(registers)
     }
 
-    /// Waits for room, then sends `byte`.
+    /// Waits for room, then sends `byte`; drops it if there is none for so long that the UART must be dead.
     pub fn send(self, byte: u8) {
-        while self.0.read(FR) & FR_TXFF != 0 {
-            core::hint::spin_loop();
+        let tries = if STUCK.load(Ordering::Relaxed) {
+            1
+        } else {
+            TRIES
+        };
+        let has_room = (0..tries).any(|_| self.0.read(FR) & FR_TXFF == 0);
+        STUCK.store(!has_room, Ordering::Relaxed);
+        if has_room {
+            self.0.write(DR, byte.into());
         }
-        self.0.write(DR, byte.into());
     }
 
     /// A byte that has come in.

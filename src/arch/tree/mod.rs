@@ -123,6 +123,16 @@ impl<'t> Tree<'t> {
         self.find(|node| is_compatible(node, model) && is_in_use(node))
     }
 
+    /// The rate in Hz of the device's first clock, if that is a fixed one.
+    pub fn fixed_clock(&self, device: &Device) -> Option<u64> {
+        let phandle = property(&device.node, "clocks")?.get(..4)?;
+        let is_it = |node: &TreeNode| {
+            property(node, "phandle") == Some(phandle) && is_compatible(node, "fixed-clock")
+        };
+        let clock = first(&self.root()?, &is_it)?;
+        property(&clock, "clock-frequency").map(number)
+    }
+
     /// The first node with a usable address for which `test` holds.
     fn find(&self, test: impl Fn(&TreeNode<'t>) -> bool) -> Option<Device<'t>> {
         let root = self.root()?;
@@ -191,6 +201,16 @@ impl<'t> Tree<'t> {
             each_reg(&node, cells(&reserved), &mut |region| f(region, no_map));
         }
     }
+}
+
+/// The first node below `node` for which `test` holds.
+fn first<'t>(node: &TreeNode<'t>, test: &impl Fn(&TreeNode<'t>) -> bool) -> Option<TreeNode<'t>> {
+    children(node).find_map(|child| {
+        if test(&child) {
+            return Some(child);
+        }
+        first(&child, test)
+    })
 }
 
 fn search<'t>(

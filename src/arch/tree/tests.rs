@@ -98,7 +98,23 @@ fn write_soc(tree: &mut FdtWriter) -> FdtWriterResult<()> {
             tree.property_array_u32("reg", &[base, 0x200])?;
         }
         tree.property_string("status", status)?;
+        // The console's clock is fixed, the other UART's is not.
+        match base {
+            0x7e20_1000 => tree.property_array_u32("clocks", &[7, 7])?,
+            0x7e21_5040 => tree.property_array_u32("clocks", &[8, 19])?,
+            _ => {}
+        }
         tree.end_node(device)?;
+    }
+    for (name, model, phandle) in [
+        ("osc", "fixed-clock", 7),
+        ("cprman", "brcm,bcm2711-cprman", 8),
+    ] {
+        let clock = tree.begin_node(name)?;
+        tree.property_string("compatible", model)?;
+        tree.property_phandle(phandle)?;
+        tree.property_u32("clock-frequency", 54_000_000)?;
+        tree.end_node(clock)?;
     }
     tree.end_node(soc)
 }
@@ -138,6 +154,19 @@ fn devices_are_found_at_their_physical_addresses() {
     assert_eq!(at(tree.compatible("lost")), None, "no range leads there");
     assert_eq!(at(tree.named("/aliases", "serial2")), None);
     assert_eq!(at(tree.device("/soc/nobody@0")), None);
+}
+
+#[test]
+fn only_a_fixed_clock_has_a_rate_that_the_tree_knows() {
+    let bytes = board();
+    let tree = Tree::new(&bytes).unwrap();
+    for (model, rate) in [
+        ("arm,pl011", Some(54_000_000)),
+        ("brcm,bcm2835-aux-uart", None),
+        ("arm,gic-400", None),
+    ] {
+        assert_eq!(tree.fixed_clock(&tree.compatible(model).unwrap()), rate);
+    }
 }
 
 #[test]
