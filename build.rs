@@ -11,6 +11,7 @@ mod plan;
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// What runs when nobody says otherwise.
@@ -24,8 +25,10 @@ fn main() {
     }
     link();
     if let Err(message) = check_flags().and_then(|()| write_plan()) {
-        // This line makes the build fail. Exiting with a failing code would bury it under all that was printed before.
-        println!("cargo::error={message}");
+        // These lines make the build fail. Exiting with a failing code would bury them under all that was printed before.
+        for line in message.lines() {
+            println!("cargo::error={line}");
+        }
     }
 }
 
@@ -33,12 +36,31 @@ fn main() {
 fn write_plan() -> Result<(), String> {
     let file = input("AVISOR_CONFIG").unwrap_or_else(|| DEFAULT_CONFIG.into());
     println!("cargo:rerun-if-changed={file}");
-    let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let text = fs::read_to_string(&file).map_err(|error| no_config(&file, &error))?;
     let config = config::parse(&text).map_err(|error| format!("{file}: {error}"))?;
     let images = guests::images(&file, &config, input("AVISOR_GUEST").as_deref())?;
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
     fs::write(out.join("plan.rs"), plan::source(&config, &images))
         .map_err(|error| format!("plan.rs: {error}"))
+}
+
+/// What to say of a configuration that cannot be read. Where it is not a file, the system's own words may be odd ones.
+fn no_config(file: &str, error: &io::Error) -> String {
+    let why = match fs::metadata(file) {
+        Ok(data) if data.is_dir() => "is a directory".into(),
+        Err(_) => "is not there".into(),
+        Ok(_) => error.to_string(),
+    };
+    let files = fs::read_dir("configs").into_iter().flatten().flatten();
+    let mut names: Vec<_> = files
+        .map(|file| file.path().display().to_string())
+        .filter(|path| path.ends_with(".toml"))
+        .collect();
+    names.sort();
+    format!(
+        "CONFIG: {file:?} {why}; allowed: {}, or a file of your own",
+        names.join(", ")
+    )
 }
 
 /// Links a position-independent image with no ELF around it: what the boot loader loads is what cargo leaves.

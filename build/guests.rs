@@ -13,10 +13,18 @@ pub fn images(
     config: &Config,
     replacement: Option<&str>,
 ) -> Result<Vec<PathBuf>, String> {
-    let image = |(index, vm): (usize, &Vm)| match (index, replacement, &vm.guest) {
-        (0, Some(path), _) => file("GUEST", path),
-        (_, _, Guest::Image(path)) => file(&format!("{source}: vm[{index}].image"), path),
-        (_, _, Guest::Program(name)) => program(&format!("{source}: vm[{index}].guest"), name),
+    let image = |(index, vm): (usize, &Vm)| {
+        let key = |name| format!("{source}: vm[{index}].{name}");
+        match (index, replacement, &vm.guest) {
+            (0, Some(path), _) => file("GUEST", path),
+            (_, _, Guest::Image(path)) => file(&key("image"), path),
+            // Never without effect: programs are ELF files, which say themselves where they go.
+            (_, _, Guest::Program(name)) if vm.load_address.is_some() => Err(format!(
+                "{}: a raw binary has one, but `guest = \"{name}\"` names a program; allowed: with `image`, or with GUEST",
+                key("load_address")
+            )),
+            (_, _, Guest::Program(name)) => program(&key("guest"), name),
+        }
     };
     config.vms.iter().enumerate().map(image).collect()
 }
@@ -24,12 +32,16 @@ pub fn images(
 /// A file that is there already. `include_bytes!` wants an absolute path.
 fn file(key: &str, path: &str) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-changed={path}");
-    match (Path::new(path).canonicalize(), fs::metadata(path)) {
-        (Ok(absolute), Ok(data)) if data.is_file() && data.len() > 0 => Ok(absolute),
-        _ => Err(format!(
-            "{key}: no such file, or an empty one: \"{path}\"; allowed: an arm64 Image, an ELF64, a raw binary"
-        )),
-    }
+    let why = match (Path::new(path).canonicalize(), fs::metadata(path)) {
+        (Ok(_), Ok(data)) if data.is_dir() => "is a directory",
+        (Ok(_), Ok(data)) if !data.is_file() => "is no regular file",
+        (Ok(_), Ok(data)) if data.len() == 0 => "is empty",
+        (Ok(absolute), Ok(_)) => return Ok(absolute),
+        _ => "is not there",
+    };
+    Err(format!(
+        "{key}: {path:?} {why}; allowed: an arm64 Image, an ELF64, a raw binary"
+    ))
 }
 
 /// Builds a program of `guest/`: always in release mode, as what it does is what is tested, not itself.
@@ -66,8 +78,10 @@ fn program(key: &str, name: &str) -> Result<PathBuf, String> {
         .output()
         .map_err(|error| format!("{key}: cannot start cargo: {error}"))?;
     if !built.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&built.stderr));
-        return Err(format!("{key}: \"{name}\" does not build; see above"));
+        return Err(format!(
+            "{key}: \"{name}\" does not build:\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        ));
     }
     Ok(folder.join(target).join("release").join(name))
 }

@@ -45,15 +45,20 @@ pub fn with_guest(guest: &Path) -> PathBuf {
     built("configs/default.toml", guest)
 }
 
-/// What the build of an image that must not build says.
-pub fn refused(config: &str, guest: &Path) -> String {
+/// An image does not build, and one line says why: this, behind what cargo puts before it.
+#[track_caller]
+pub fn build_says(config: &str, guest: &Path, why: &str) {
     let output = cargo_build(config, guest);
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    let message = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success(),
         "this should not have built:\n{message}"
     );
-    message
+    let said = |line: &str| line.starts_with("error: ") && line.ends_with(why);
+    assert!(
+        message.lines().any(said),
+        "it should say {why:?}:\n{message}"
+    );
 }
 
 /// A program of `guest/` as an ELF file.

@@ -78,13 +78,37 @@ fn guest_too_large(board: Board) {
 /// `build/config.rs`.
 #[test]
 fn bad_configuration() {
-    let message = image::refused("tests/configs/bad.toml", Path::new(""));
-    let line = "tests/configs/bad.toml: vm[0].memory: \"131M\" is not allowed; \
-                allowed: a multiple of 2M from 2M to 64G, for example \"128M\"";
-    assert!(
-        message
-            .lines()
-            .any(|l| l.starts_with("error: ") && l.ends_with(line)),
-        "{message}"
+    image::build_says(
+        "tests/configs/bad.toml",
+        Path::new(""),
+        "tests/configs/bad.toml: vm[0].memory: \"131M\" is not allowed; \
+         allowed: a multiple of 2M from 2M to 64G, for example \"128M\"",
     );
+}
+
+/// A key that would do nothing is refused.
+#[test]
+fn load_address_of_a_program() {
+    let file = "tests/configs/load-address.toml";
+    let why = "a raw binary has one, but `guest = \"snapshots\"` names a program; allowed: with `image`, or with GUEST";
+    let line = format!("{file}: vm[0].load_address: {why}");
+    image::build_says(file, Path::new(""), &line);
+}
+
+#[test]
+fn configuration_that_is_no_file() {
+    let configs = fs::read_dir(Path::new(image::ROOT).join("configs")).expect("it is there");
+    let mut names: Vec<_> = configs
+        .map(|file| file.expect("readable").file_name())
+        .map(|name| format!("configs/{}", name.display()))
+        .collect();
+    names.sort();
+    let allowed = format!("allowed: {}, or a file of your own", names.join(", "));
+    for (config, why) in [
+        ("no/such.toml", "is not there"),
+        ("configs", "is a directory"),
+    ] {
+        let line = format!("CONFIG: {config:?} {why}; {allowed}");
+        image::build_says(config, Path::new(""), &line);
+    }
 }
