@@ -3,7 +3,8 @@
 # What a machine lacks, tools/setup installs first (Debian; it says what, and does nothing the second time).
 
 BOARD  ?= virt
-MEM    ?= 1G
+# Empty: 1G on virt; the Raspberry Pi's is fixed.
+MEM    ?=
 CONFIG ?= configs/default.toml
 GUEST  ?=
 
@@ -15,33 +16,29 @@ SD_CARD    := $(TARGET_DIR)/rpi4
 # What tools/setup sees to. A target that needs more than a build says so.
 NEEDS      := cc rust
 
-# Mistakes in the variables, before anything is built.
-ifeq ($(filter $(BOARD),virt rpi4),)
-$(error BOARD=$(BOARD) is unknown; allowed: virt, rpi4)
-endif
-ifeq ($(wildcard $(CONFIG)),)
-$(error CONFIG=$(CONFIG) is not there; allowed: $(wildcard configs/*.toml), or a file of your own)
-endif
-ifneq ($(GUEST),)
-ifeq ($(wildcard $(GUEST)),)
-$(error GUEST=$(GUEST) is not there; allowed: an arm64 Image, an ELF64 or a raw binary)
-endif
-endif
+# Through the environment, so that a path may have spaces in it. Whether the files are good ones, build.rs says.
+run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
+run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
+run: export BOARD := $(BOARD)
+run: export MEM := $(MEM)
 
 help: ## This text
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  (configs/default.toml explains the last two)"
+	@echo "A few tests: cargo ht NAME"
 
-run: NEEDS += qemu $(if $(filter rpi4,$(BOARD)),dtb)
+run: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu)
+run: CHECK := tools/qemu --check
 run: build ## Boot the hypervisor in QEMU, with the guest of CONFIG, or GUEST
-	@BOARD=$(BOARD) MEM=$(MEM) tools/qemu $(IMAGE)
+	@tools/qemu "$(IMAGE)"
 
 build: ## The image for all boards: target/kernel8.img
+	@$(CHECK)
 	@tools/setup $(NEEDS)
-	@AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release
-	@cp $(TARGET_DIR)/$(BUILT) $(IMAGE)
+	@tools/cargo build --release
+	@cp "$(TARGET_DIR)/$(BUILT)" "$(IMAGE)"
 
-test: NEEDS += qemu dtb arm64-cc
+test: NEEDS += qemu-rpi4 dtb arm64-cc
 test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
@@ -52,14 +49,14 @@ bench: ## What snapshots cost, in instructions and in time; fails if anything is
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
 rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
-	@mkdir -p $(SD_CARD)
-	@cp $(IMAGE) tools/rpi4/config.txt tools/rpi4/README.txt $(SD_CARD)
+	@mkdir -p "$(SD_CARD)"
+	@cp "$(IMAGE)" tools/rpi4/config.txt tools/rpi4/README.txt "$(SD_CARD)"
 	@echo "$(SD_CARD) has all but the firmware: its README.txt says what to add, and how to connect the serial port"
 
 elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
 	@tools/setup $(NEEDS)
-	@AVISOR_ELF=1 AVISOR_CONFIG="$(CONFIG)" AVISOR_GUEST="$(GUEST)" tools/cargo build --release --target-dir $(TARGET_DIR)/elf
-	@echo $(TARGET_DIR)/elf/$(BUILT)
+	@AVISOR_ELF=1 tools/cargo build --release --target-dir "$(TARGET_DIR)/elf"
+	@echo "$(TARGET_DIR)/elf/$(BUILT)"
 
 ci: ## What a change must pass: the tests, the formatting, the lints
 	@.ci/run
