@@ -105,10 +105,10 @@ fn vm(section: &Section) -> Result<Vm, String> {
     let memory = section
         .read(
             "memory",
-            "a multiple of 2M from 2M to 64G, for example \"128M\"",
+            "a multiple of 2M from 2M to 15G, for example \"128M\"",
             |value| {
                 size(value.as_str()?)
-                    .filter(|bytes| bytes % (2 * MIB) == 0 && (2 * MIB..=64 * GIB).contains(bytes))
+                    .filter(|bytes| bytes % (2 * MIB) == 0 && (2 * MIB..=15 * GIB).contains(bytes))
             },
         )?
         .unwrap_or(128 * MIB);

@@ -26,8 +26,8 @@ use crate::trap::syndrome::{Esr, Exit, SysRegAccess};
 use crate::trap::sysreg::{self, Answer};
 use machine::GuestMachine;
 
-/// Pages of the largest RAM: 64 GiB.
-const RAM_PAGES_MAX: u32 = 1 << 24;
+/// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.
+const RAM_PAGES_MAX: u32 = 15 << 18;
 
 /// What comes after a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
