@@ -272,7 +272,6 @@ fn memory_in_pieces_is_as_good_as_in_one() {
 }
 
 #[test]
-#[ignore = "frame 1 as a leaf's first entry is taken for a run (map::RUN): pages come back from the wrong frames"]
 fn memory_from_address_0_on_is_as_good_as_any() {
     // Each time another page gets the first of the frames.
     for first in 0..8 {

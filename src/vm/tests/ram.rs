@@ -95,7 +95,6 @@ fn a_page_that_nobody_else_holds_any_more_becomes_writable_as_it_is() {
 }
 
 #[test]
-#[ignore = "widen_block() is given the block's first page: where the TLB has the block in pieces, the store traps twice"]
 fn so_does_a_whole_block() {
     let mut guest = Guest::new();
     guest.store(UNTOUCHED, 1);
