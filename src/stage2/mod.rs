@@ -193,6 +193,26 @@ impl Stage2 {
             .then(|| Pa(descriptor.address().0 + ipa.0 % size))
     }
 
+    /// Calls `f` with where each present block and page is, and its bytes.
+    pub fn each_present(&self, mut f: impl FnMut(Pa, u64)) {
+        let mut visit = |entry: Descriptor, bytes| {
+            if entry.is_valid() {
+                f(entry.address(), bytes);
+            }
+        };
+        for block in (0..self.pages).step_by(BLOCK_PAGES as usize) {
+            match read(self.block_entry(block)) {
+                table if table.is_table() => {
+                    let entries = &self.level3[(block / BLOCK_PAGES) as usize].0;
+                    entries
+                        .iter()
+                        .for_each(|entry| visit(read(entry), PAGE_SIZE));
+                }
+                entry => visit(entry, BLOCK_SIZE),
+            }
+        }
+    }
+
     /// Maps `page`, which is not writable, writable to `frame`. Its contents must be complete for every observer.
     #[inline]
     pub fn give_page(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {

@@ -79,6 +79,53 @@ impl fmt::Debug for SysReg {
 /// ACTLR_EL1, trapped by HCR_EL2.TACR.
 pub const ACTLR_EL1: SysReg = SysReg::new(3, 0, 1, 0, 1);
 
+/// A register that says how EL1 sees memory, or why it did not. HCR_EL2.TVM traps writes to them while the guest's caches are off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the registers' names, `_EL1` left out")]
+pub enum VmRegister {
+    Sctlr,
+    Ttbr0,
+    Ttbr1,
+    Tcr,
+    Afsr0,
+    Afsr1,
+    Esr,
+    Far,
+    Mair,
+    Amair,
+    Contextidr,
+}
+
+impl VmRegister {
+    /// Which one it is, if any.
+    pub const fn of(reg: SysReg) -> Option<Self> {
+        let (3, 0) = (reg.op0(), reg.op1()) else {
+            return None;
+        };
+        Some(match (reg.crn(), reg.crm(), reg.op2()) {
+            (1, 0, 0) => Self::Sctlr,
+            (2, 0, 0) => Self::Ttbr0,
+            (2, 0, 1) => Self::Ttbr1,
+            (2, 0, 2) => Self::Tcr,
+            (5, 1, 0) => Self::Afsr0,
+            (5, 1, 1) => Self::Afsr1,
+            (5, 2, 0) => Self::Esr,
+            (6, 0, 0) => Self::Far,
+            (10, 2, 0) => Self::Mair,
+            (10, 3, 0) => Self::Amair,
+            (13, 0, 1) => Self::Contextidr,
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the guest's SCTLR_EL1 has its MMU (M) and its data cache (C) on: without either it goes around the caches.
+#[inline]
+pub const fn caches_are_on(sctlr: u64) -> bool {
+    const M_AND_C: u64 = 1 << 0 | 1 << 2;
+    sctlr & M_AND_C == M_AND_C
+}
+
 /// What the guest gets for a trapped access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -86,6 +133,8 @@ pub enum Answer {
     Value(u64),
     /// Its write is dropped, and it continues behind the instruction.
     Ignored,
+    /// Its write is done for it.
+    Write(VmRegister),
     /// An undefined-instruction exception.
     Undefined,
 }
@@ -96,6 +145,7 @@ pub enum Answer {
 /// | --- | --- | --- |
 /// | identification | the hardware's, as [`id_registers::sanitize`] shows it | undefined |
 /// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
+/// | [`VmRegister`] | not trapped | as the guest says |
 /// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
 ///
 /// The last row is what the identification registers promise. What the VM does have is not trapped.
@@ -111,7 +161,10 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
             Answer::Value(0)
         };
     }
-    Answer::Undefined
+    match VmRegister::of(reg) {
+        Some(register) if access.write => Answer::Write(register),
+        _ => Answer::Undefined,
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +208,38 @@ mod tests {
             answer(read(SysReg::id(4, 4)), |_| panic!()),
             Answer::Value(0)
         );
+    }
+
+    #[test]
+    fn what_tvm_traps() {
+        // Arm ARM, HCR_EL2.TVM, of the registers that Armv8.0 has.
+        let registers = [
+            (1, 0, 0),
+            (2, 0, 0),
+            (2, 0, 1),
+            (2, 0, 2),
+            (5, 1, 0),
+            (5, 1, 1),
+            (5, 2, 0),
+            (6, 0, 0),
+            (10, 2, 0),
+            (10, 3, 0),
+            (13, 0, 1),
+        ];
+        let mut seen = std::vec::Vec::new();
+        for bits in 0..1 << 14 {
+            let (op1, crn) = (bits >> 11, bits >> 7 & 15);
+            let (crm, op2) = (bits >> 3 & 15, bits & 7);
+            let reg = SysReg::new(3, op1 as u8, crn as u8, crm as u8, op2 as u8);
+            let expected = op1 == 0 && registers.contains(&(crn, crm, op2));
+            if let Answer::Write(register) = answer(write(reg), |_| 0) {
+                assert!(expected && !seen.contains(&register), "{reg:?}");
+                seen.push(register);
+                assert_eq!(answer(read(reg), |_| 0), Answer::Undefined);
+            }
+        }
+        assert_eq!(seen.len(), registers.len());
+        assert!(!caches_are_on(1) && !caches_are_on(4) && caches_are_on(5));
     }
 
     #[test]

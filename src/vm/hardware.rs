@@ -6,7 +6,7 @@ use crate::device::Console;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
-use crate::trap::sysreg::SysReg;
+use crate::trap::sysreg::{SysReg, VmRegister};
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// The core, its memory, and the board's console.
@@ -19,7 +19,8 @@ pub trait Hardware: Maintenance + Console {
     /// Runs the vCPU until it traps.
     fn run(&mut self, registers: &mut Registers) -> Trap;
 
-    /// Gives the vCPU the state after a reset.
+    /// Gives the vCPU the state after a reset. Here and in [`load_system`](Self::load_system) it is decided anew whether its writes to
+    /// [`VmRegister`]s trap: unless its caches are on.
     fn reset_system(&mut self);
     /// Copies the vCPU's state out of the core.
     fn save_system(to: &mut Self::System);
@@ -39,6 +40,11 @@ pub trait Hardware: Maintenance + Console {
     /// An SError becomes pending for the vCPU.
     fn pend_serror(&mut self);
 
+    /// Writes one of the registers that the guest's writes to may trap.
+    fn write_vm_register(&mut self, register: VmRegister, value: u64);
+    /// The guest writes them itself from here on.
+    fn release_vm_registers(&mut self);
+
     /// Where the guest's stage 1 maps `va` for a read at EL1, if it does.
     fn translate(&mut self, va: Va) -> Option<Ipa>;
     /// The hardware's identification register.
@@ -56,6 +62,8 @@ pub trait Hardware: Maintenance + Console {
     fn copy_page(&mut self, from: Pa, to: Pa);
     /// Fills whole pages of guest memory with zeros, completely.
     fn zero(&mut self, at: Pa, bytes: u64);
+    /// Makes caches and memory agree on whole pages of guest memory.
+    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
 }

@@ -6,6 +6,7 @@ use crate::arch::vcpu::Registers;
 use crate::device::Devices;
 use crate::snapshot::{Bookkeeping, Frame, Machine, Mapping, Node, Page};
 use crate::stage2::Stage2;
+use crate::trap::sysreg::{VmRegister, caches_are_on};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Where RAM starts, as on QEMU's `virt`.
@@ -85,6 +86,18 @@ impl<H: Hardware> GuestMachine<H> {
         self.devices = Devices::default();
         self.hardware.set_virtual_count(0);
         self.hardware.reset_system();
+    }
+
+    /// Writes a register for the guest. When that switches its caches on, nothing that EL2's map of the guest's memory brought into them
+    /// while it wrote around them may be there any more: the guest would read what was there before.
+    pub fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        let hardware = &mut self.hardware;
+        hardware.write_vm_register(register, value);
+        if register == VmRegister::Sctlr && caches_are_on(value) {
+            self.stage2
+                .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+            hardware.release_vm_registers();
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::addr::PAGE_SIZE;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::config::VmPlan;
 use crate::snapshot::Snapshots;
-use crate::trap::access::{step_over, write_register};
+use crate::trap::access::{read_register, step_over, write_register};
 use crate::trap::inject::{ExceptionState, GuestException, PstateFeatures};
 use crate::trap::syndrome::{Esr, Exit, SysRegAccess};
 use crate::trap::sysreg::{self, Answer};
@@ -101,6 +101,11 @@ impl<H: Hardware> Vm<H> {
                 self.step_over(esr);
             }
             Answer::Ignored => self.step_over(esr),
+            Answer::Write(register) => {
+                let value = read_register(&self.machine.registers.x, access.rt);
+                self.machine.write_vm_register(register, value);
+                self.step_over(esr);
+            }
             Answer::Undefined => self.inject(GuestException::Undefined),
         }
     }

@@ -13,7 +13,7 @@ use crate::driver::console;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
-use crate::trap::sysreg::SysReg;
+use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::Hardware;
 
 /// This core. There is one for each VM, and each VM has memory of its own.
@@ -154,6 +154,14 @@ impl Hardware for Core {
         HCR_EL2.modify(HCR_EL2::VSE::SET);
     }
 
+    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        el1::write_vm_register(register, value);
+    }
+
+    fn release_vm_registers(&mut self) {
+        HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
+    }
+
     fn translate(&mut self, va: Va) -> Option<Ipa> {
         el1::translate(va)
     }
@@ -202,6 +210,11 @@ impl Hardware for Core {
         debug_assert!(self.owns(at, bytes));
         // SAFETY: frames of this VM's share, free until now and not mapped for the guest yet.
         unsafe { page::zero(at, bytes) };
+    }
+
+    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
+        debug_assert!(self.owns(at, bytes));
+        page::clean_and_invalidate(at.0..at.0 + bytes);
     }
 
     fn write(&mut self, at: Pa, bytes: &[u8]) {

@@ -9,6 +9,7 @@ use aarch64_cpu::registers::{
 
 use crate::addr::{Ipa, Va};
 use crate::trap::inject::ExceptionState;
+use crate::trap::sysreg::VmRegister;
 
 /// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
 pub fn exception_state() -> ExceptionState {
@@ -26,6 +27,23 @@ pub fn set_exception_state(state: &ExceptionState) {
     SPSR_EL1.set(state.spsr);
     ESR_EL1.set(state.esr);
     FAR_EL1.set(state.far);
+}
+
+/// Writes a register as the guest would. The ERET to the guest synchronizes it.
+pub fn write_vm_register(register: VmRegister, value: u64) {
+    match register {
+        VmRegister::Sctlr => SCTLR_EL1.set(value),
+        VmRegister::Ttbr0 => write_register!("ttbr0_el1", value),
+        VmRegister::Ttbr1 => write_register!("ttbr1_el1", value),
+        VmRegister::Tcr => write_register!("tcr_el1", value),
+        VmRegister::Afsr0 => write_register!("afsr0_el1", value),
+        VmRegister::Afsr1 => write_register!("afsr1_el1", value),
+        VmRegister::Esr => ESR_EL1.set(value),
+        VmRegister::Far => FAR_EL1.set(value),
+        VmRegister::Mair => write_register!("mair_el1", value),
+        VmRegister::Amair => write_register!("amair_el1", value),
+        VmRegister::Contextidr => write_register!("contextidr_el1", value),
+    }
 }
 
 /// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults,

@@ -11,6 +11,7 @@ use super::cpu::features;
 use super::debug::DebugState;
 use super::fp::FpState;
 use crate::arch::vcpu::Registers;
+use crate::trap::sysreg::caches_are_on;
 
 /// Registers that are saved and loaded in the order of this list, straight through.
 macro_rules! register_block {
@@ -122,6 +123,7 @@ const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900)
 const SCTLR_RESET: u64 = 0x30d5_0838;
 const SCTLR_M: u64 = 1 << 0;
 const HCR_VSE: u64 = 1 << 8;
+const HCR_TVM: u64 = 1 << 26;
 /// TCR_EL1: no walks from TTBR0, TTBR1.
 const TCR_EPD: u64 = 1 << 7 | 1 << 23;
 
@@ -175,7 +177,13 @@ impl SystemState {
         if features.ras {
             write_register!(vdisr_el2!(), self.vdisr);
         }
-        HCR_EL2.set(HCR_EL2.get() & !HCR_VSE | self.serror & HCR_VSE);
+        // With its caches on the guest is not watched any more: see `GuestMachine::write_vm_register`.
+        let watch = if caches_are_on(self.sctlr) {
+            0
+        } else {
+            HCR_TVM
+        };
+        HCR_EL2.set(HCR_EL2.get() & !(HCR_VSE | HCR_TVM) | self.serror & HCR_VSE | watch);
         self.debug.load();
         self.fp.load();
         barrier::isb(barrier::SY);

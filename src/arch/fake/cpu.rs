@@ -10,7 +10,7 @@ use crate::device::Console;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
-use crate::trap::sysreg::SysReg;
+use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::Hardware;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -264,6 +264,21 @@ impl Hardware for FakeCore {
         });
     }
 
+    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        let mut system = self.system();
+        match register {
+            VmRegister::Sctlr => system.sctlr = value,
+            VmRegister::Esr => system.esr = value,
+            VmRegister::Far => system.far = value,
+            _ => {}
+        }
+        self.set_system(system);
+    }
+
+    fn release_vm_registers(&mut self) {
+        self.recorder.note(Asked::ReleaseVmRegisters);
+    }
+
     fn translate(&mut self, va: Va) -> Option<Ipa> {
         (self.stage1)(va)
     }
@@ -296,6 +311,10 @@ impl Hardware for FakeCore {
     fn zero(&mut self, at: Pa, bytes: u64) {
         self.recorder.note(Asked::Zero(at, bytes));
         self.memory.zero(at, bytes);
+    }
+
+    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
+        self.recorder.note(Asked::CleanAndInvalidate(at, bytes));
     }
 
     fn write(&mut self, at: Pa, bytes: &[u8]) {

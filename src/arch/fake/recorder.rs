@@ -32,6 +32,10 @@ pub enum Asked {
     Zero(Pa, u64),
     /// So many bytes were written here.
     Write(Pa, u64),
+    /// Caches and memory were made to agree on so many bytes from here on.
+    CleanAndInvalidate(Pa, u64),
+    /// The guest writes its VM-control registers itself.
+    ReleaseVmRegisters,
     /// The guest's counter goes on from here. Nothing but a reset or a restore does that, before they give it the rest of its state.
     SetVirtualCount(u64),
 }

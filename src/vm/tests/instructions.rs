@@ -2,9 +2,13 @@
 
 use super::guest::*;
 use super::logged::logged;
+use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
+use crate::arch::fake::Asked;
+use crate::arch::fake::mmu::Access;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::trap::sysreg::SysReg;
 use crate::vm::Next;
+use std::vec::Vec;
 
 const WFX: u64 = 0x01;
 const ILLEGAL_STATE: u64 = 0x0e;
@@ -79,6 +83,57 @@ fn actlr_reads_as_zero_and_ignores_writes() {
     done(SYSREG, iss(actlr, 0, false), Some((0, 0)));
     done(SYSREG, iss(actlr, 0, true), None);
     done(SYSREG, iss(actlr, 31, false), None);
+}
+
+#[test]
+fn caches_are_switched_on_over_memory_that_they_agree_with() {
+    let sctlr = SysReg::new(3, 0, 1, 0, 0);
+    let mut guest = Guest::new();
+    guest.store(UNTOUCHED, 1);
+    guest.checkpoint();
+    // This page and the rest of its block, in pieces.
+    guest.store(UNTOUCHED, 2);
+    for (value, on) in [(0x1001, false), (4, false), (5, true)] {
+        guest.registers().x[7] = value;
+        let mut expected = guest.state();
+        let asked = guest.watched(UNTOUCHED, |guest| {
+            assert_eq!(guest.exception(SYSREG, iss(sctlr, 7, true)), Next::Resume);
+        });
+        expected.system.sctlr = value;
+        expected.registers.pc += 4;
+        assert_eq!(guest.state(), expected);
+        let asked: Vec<_> = asked.into_iter().map(|(asked, _)| asked).collect();
+        let Some((last, cleaned)) = asked.split_last() else {
+            assert!(!on);
+            continue;
+        };
+        assert!(on && *last == Asked::ReleaseVmRegisters);
+        let mut bytes = 0;
+        let mut pages = 0;
+        for asked in cleaned {
+            let Asked::CleanAndInvalidate(_, size) = asked else {
+                panic!("{asked:?}");
+            };
+            bytes += size;
+            pages += u64::from(*size == PAGE_SIZE);
+        }
+        // Image, tree and this one: three blocks of the four are present, and this one is divided.
+        assert_eq!((bytes, pages), (3 * BLOCK_SIZE, BLOCK_SIZE / PAGE_SIZE));
+        let pa = guest.core().access(Ipa(UNTOUCHED), Access::Load).unwrap();
+        assert!(cleaned.contains(&Asked::CleanAndInvalidate(pa, PAGE_SIZE)));
+    }
+}
+
+#[test]
+fn other_registers_of_the_vm_are_written_for_the_guest() {
+    let far = SysReg::new(3, 0, 6, 0, 0);
+    let mut guest = Guest::new();
+    guest.scramble(1);
+    let mut expected = guest.state();
+    assert_eq!(guest.exception(SYSREG, iss(far, 9, true)), Next::Resume);
+    expected.registers.pc += 4;
+    expected.system.far = expected.registers.x[9];
+    assert_eq!(guest.state(), expected);
 }
 
 #[test]
