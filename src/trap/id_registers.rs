@@ -190,12 +190,11 @@ const ID_AA64ISAR2: &[Field] = &[
     (52, Raw), // CSSC
 ];
 
-/// Not shown: SNSMem (12), the stage 2 granules (32, 36, 40), FGT (56), ECV (60: more counters to emulate).
+/// Not shown: BigEnd (8) and BigEndEL0 (16), as devices are little-endian whatever the guest's accesses are; SNSMem (12), the
+/// stage 2 granules (32, 36, 40), FGT (56), ECV (60: more counters to emulate).
 const ID_AA64MMFR0: &[Field] = &[
     (0, AtMost(2)),  // PARange: 40 bits, the same on every board
     (4, Raw),        // ASIDBits
-    (8, Raw),        // BigEnd
-    (16, Raw),       // BigEndEL0
     (20, AtMost(1)), // TGran16; 2 is 52-bit addresses, which PARange does not have
     (24, Raw),       // TGran64, 0xf: none
     (28, Basic),     // TGran4, 0xf: none, 1: 52-bit addresses
@@ -255,7 +254,7 @@ mod tests {
             (SysReg::id(4, 0), 0x2222, 0x12), // ID_AA64PFR0: no EL2, EL3, AArch32 EL1
             (SysReg::id(5, 0), 0x1030_5106, 0x1030_5006), // ID_AA64DFR0: no PMU
             (SysReg::id(6, 0), 0x1_1120, 0x1_1120), // ID_AA64ISAR0
-            (SysReg::id(7, 0), 0x1124, 0x0122), // ID_AA64MMFR0: 40 bits; SNSMem
+            (SysReg::id(7, 0), 0x1124, 0x0022), // ID_AA64MMFR0: 40 bits; BigEnd, SNSMem
             (SysReg::id(1, 0), 0x131, 0x131), // ID_PFR0
             (SysReg::id(1, 1), 0x1_1011, 0x1_0001), // ID_PFR1
             (SysReg::id(1, 2), 0x0301_0066, 0x06), // ID_DFR0
