@@ -3,7 +3,8 @@
 use super::cpu::features;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Breakpoints, watchpoints and what governs them.
+/// Breakpoints, watchpoints and what governs them. Not in it is what serves an external debugger and has no part in the guest's own
+/// debugging (OSECCR_EL1, DBGPRCR_EL1, the DTR registers): no snapshot takes that back.
 #[repr(C)]
 #[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct DebugState {
