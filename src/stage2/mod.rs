@@ -254,6 +254,12 @@ impl Stage2 {
         m.invalidate_ipa_here(self.ipa(page));
     }
 
+    /// Drops all that any core's TLB remembers of the VM.
+    pub fn forget(&self, m: &mut impl Maintenance) {
+        m.invalidate_vm();
+        m.invalidations_complete();
+    }
+
     /// A fetch from `page` was not permitted: permits it. `false` if the page is absent, so that it is something else that is missing.
     pub fn permit_fetch(&self, m: &mut impl Maintenance, page: Page) -> bool {
         let entry = self.leaf(page);

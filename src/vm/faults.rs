@@ -16,6 +16,9 @@ const UNKNOWN_WALK_LEVEL: u8 = 3;
 impl<H: Hardware> Vm<H> {
     #[inline]
     pub(super) fn memory_fault(&mut self, fault: &MemoryFault, esr: Esr) -> Next {
+        if fault.kind == FaultKind::TlbConflict {
+            return self.tlb_conflict();
+        }
         let Some(page_ipa) = fault.page_ipa.or_else(|| self.ask_stage1(fault)) else {
             return self.unplaced_fault(fault);
         };
@@ -30,6 +33,14 @@ impl<H: Hardware> Vm<H> {
     fn ask_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
         let ipa = self.machine.hardware.translate(fault.far?)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
+    }
+
+    /// Which stage has two entries for the address is not said. All entries go, and the guest tries again; if it was the guest that broke its
+    /// tables' rules, it will get here as often as it does that.
+    #[cold]
+    fn tlb_conflict(&mut self) -> Next {
+        self.machine.stage2.forget(&mut self.machine.hardware);
+        Next::Resume
     }
 
     /// Nobody knows where the access went.

@@ -317,7 +317,7 @@ fn a_load_of_a_clean_page_leaves_it_clean() {
 
 #[test]
 fn what_no_ram_takes_is_the_guests_abort() {
-    for status in [abort::EXTERNAL, abort::ALIGNMENT, abort::TLB_CONFLICT, 0x35] {
+    for status in [abort::EXTERNAL, abort::ALIGNMENT, 0x35] {
         let mut guest = with_snapshot();
         guest.scramble(1);
         let mut expected = guest.state();
@@ -334,6 +334,23 @@ fn what_no_ram_takes_is_the_guests_abort() {
         expected.registers.pstate |= 0x3c5;
         assert_eq!(guest.state(), expected, "{status:#x}");
     }
+}
+
+#[test]
+fn after_a_tlb_conflict_the_guest_tries_again_with_an_empty_tlb() {
+    use crate::arch::fake::Asked::*;
+    let mut guest = with_snapshot();
+    guest.scramble(1);
+    let before = guest.state();
+    let conflict = Abort {
+        status: abort::TLB_CONFLICT,
+        ..Abort::store(DATA)
+    };
+    let asked = guest.watched(DATA, |guest| {
+        assert_eq!(guest.trap(conflict.trap()), Next::Resume);
+    });
+    assert_eq!(names(&asked), [InvalidateVm, InvalidationsComplete]);
+    assert_eq!(guest.state(), before);
 }
 
 #[test]
