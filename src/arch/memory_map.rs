@@ -96,6 +96,7 @@ impl MemoryMap {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a map with one range")]
 mod tests {
     use super::*;
     use std::vec::Vec;

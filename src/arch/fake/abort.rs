@@ -98,7 +98,7 @@ impl Abort {
             kind: TrapKind::Sync,
             esr,
             far: self.far,
-            hpfar: self.ipa.0 / PAGE_SIZE << 4,
+            hpfar: (self.ipa.0 / PAGE_SIZE) << 4,
         }
     }
 }

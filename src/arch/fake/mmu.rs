@@ -105,7 +105,7 @@ impl Leaf {
 
 impl Mmu {
     /// Nothing is mapped.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             root: Pa(0),
             stage2: HashMap::new(),

@@ -132,7 +132,7 @@ impl Guest {
             kind: TrapKind::Sync,
             esr: class << 26 | 1 << 25 | iss,
             far: 0xdead_0000,
-            hpfar: 0xdead_0,
+            hpfar: 0xd_ead0,
         })
     }
 
