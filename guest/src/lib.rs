@@ -12,6 +12,7 @@
 //! | [`exception`] | vectors whose handler a program may replace |
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
+//! | [`memory`] | RAM behind the image |
 //!
 //! # The machine
 //!
@@ -28,6 +29,7 @@
 mod boot;
 pub mod console;
 pub mod exception;
+pub mod memory;
 pub mod mmio;
 pub mod psci;
 mod shared;

@@ -3,6 +3,7 @@
 use crate::board::Board;
 use crate::image;
 use crate::on_both_boards;
+use crate::transcript::Transcript;
 
 on_both_boards!(
     snapshots,
@@ -101,6 +102,24 @@ fn hostile(board: Board) {
         .boots(image::with_config("configs/hostile.toml"))
         .limit(300)
         .until_it_ends();
+    answers_all_tries(&run);
+}
+
+/// The same where memory is nearly always full, and nearly everything that takes some frees the oldest snapshots first.
+#[test]
+fn hostile_without_memory() {
+    let run = Board::Virt
+        .boots(image::with_config("tests/configs/hostile-on-demand.toml"))
+        .set("MEM", "64M")
+        .limit(300)
+        .until_it_ends();
+    answers_all_tries(&run);
+    let freed = run.count("AVISOR INFO: freed the oldest snapshot pool: ");
+    run.require(freed > 100, "memory should have run out often");
+}
+
+#[track_caller]
+fn answers_all_tries(run: &Transcript) {
     run.powers_off();
     // The tries store to the UART, too, so that anything may stand before or between these.
     let end = [
@@ -149,6 +168,23 @@ fn exhaust(board: Board, config: &str, [by_stores, by_checkpoints]: [&str; 2]) {
     run.require(
         run.guest_lines().eq(expected),
         "the guest should have printed something else",
+    );
+}
+
+/// Memory that is touched for the first time when half of RAM is there twice, and no more fits.
+#[test]
+fn absent_blocks_when_memory_is_full() {
+    let image = image::with_config("tests/configs/absent.toml");
+    let run = Board::Virt.boots(image).set("MEM", "1G").until_it_ends();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: absent: 720 MiB of RAM, Elf image, entered at 0x40080000
+         AVISOR INFO: new snapshot pool size: 2160MB
+         AVISOR INFO: freed the oldest snapshot pool: snapshots #0 to #0, {n} pages
+         absent: the snapshot was freed: true
+         absent: the last blocks came, all zero
+         absent: all as it was stored: true
+         AVISOR INFO: absent: off",
     );
 }
 

@@ -9,11 +9,11 @@
 // RAM behind the image is read and written directly.
 #![allow(unsafe_code)]
 
+use avisor_guest::memory::{self, PAGE, load};
 use avisor_guest::{
     Checkpoint, Id, checkpoint, entry, image_end, power_off, println, restore_with, snapshot,
 };
 
-const PAGE: usize = 4096;
 /// Pages behind the image: 24 MiB of the 32 that it has. The device tree, half-way into RAM, is jumped over.
 const PAGES: usize = 24 << 20 >> 12;
 const TREE: core::ops::Range<usize> = 0x4100_0000..0x4120_0000;
@@ -118,12 +118,7 @@ fn pages() -> impl Iterator<Item = (u64, usize)> {
         .filter(|(_, page)| !TREE.contains(page))
 }
 
-fn load(address: usize) -> u64 {
-    // SAFETY: RAM behind the image, 8-byte aligned; nothing else uses it.
-    unsafe { (address as *const u64).read_volatile() }
-}
-
 fn store(address: usize, value: u64) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u64).write_volatile(value) }
+    // SAFETY: RAM behind the image, 8-byte aligned; nothing else uses it.
+    unsafe { memory::store(address, value) }
 }

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use avisor_guest::exception::{self, Frame};
+use avisor_guest::memory::{self, PAGE, load};
 use avisor_guest::{
     Checkpoint, RAM_START, Shared, checkpoint, entry, image_end, mmio, power_off, println,
     restore_with,
 };
 
-const PAGE: usize = 4096;
 /// Pages to look at, and one more.
 const SAMPLES: usize = 64;
 
@@ -67,12 +67,7 @@ fn ram_end() -> usize {
     end
 }
 
-fn load(address: usize) -> u64 {
-    // SAFETY: RAM behind the image, 8-byte aligned; nothing else uses it.
-    unsafe { (address as *const u64).read_volatile() }
-}
-
 fn store(address: usize, value: u64) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u64).write_volatile(value) }
+    // SAFETY: RAM behind the image, 8-byte aligned; nothing else uses it.
+    unsafe { memory::store(address, value) }
 }

@@ -8,11 +8,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use avisor_guest::memory::{self, PAGE, load};
 use avisor_guest::psci::{self, SYSTEM_RESET};
 use avisor_guest::{Checkpoint, Id, checkpoint, entry, image_end, power_off, println};
 use avisor_guest::{restore_with, snapshot};
 
-const PAGE: usize = 4096;
 /// Pages behind the image that are marked: more than one block of 2 MiB.
 const PAGES: usize = 1024;
 
@@ -65,12 +65,7 @@ fn pages() -> impl Iterator<Item = usize> {
     (0..PAGES).map(|n| image_end() + n * PAGE + n % 512 * 8)
 }
 
-fn load(address: usize) -> u64 {
-    // SAFETY: RAM behind the image, far below the device tree, 8-byte aligned; nothing else uses it.
-    unsafe { (address as *const u64).read_volatile() }
-}
-
 fn store(address: usize, value: u64) {
-    // SAFETY: as above.
-    unsafe { (address as *mut u64).write_volatile(value) }
+    // SAFETY: RAM behind the image, far below the device tree, 8-byte aligned; nothing else uses it.
+    unsafe { memory::store(address, value) }
 }
