@@ -77,6 +77,15 @@ fn memory_for_ten_pools() {
     run.require(run.count("restore of #1 was refused") == 1, "it should end");
 }
 
+/// The hypervisor alone, without what its image carries for it.
+#[test]
+fn image_below_256_kib() {
+    let guest = image::guest_program("snapshots");
+    let size = |path| std::fs::metadata(path).expect("it was just built").len();
+    let own = size(image::with_guest(&guest)) - size(guest);
+    assert!(own < 256 << 10, "{own} bytes");
+}
+
 #[test]
 fn guest_of_1_gib() {
     large_guest("tests/configs/ram-1g.toml", "2G", 1024);

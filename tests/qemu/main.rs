@@ -5,13 +5,16 @@
 //! | [`guests`] | the programs of `guest/`: scenario, loops, self-test, hostile, memory that runs out, reset |
 //! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
+//! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`transcript`] compares, [`files`] makes guest
-//! images. A test that fails prints everything that was on the console. Several images of one run are built one after
+//! images, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
 //! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
 
 mod board;
+mod debugger;
+mod faults;
 mod files;
 mod formats;
 mod guests;
