@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_last_holder_frees() {
-        let mut frames = Frames::new(&[2..4]);
+        let mut frames = Frames::new(&[2..3, 3..4]);
         let frame = frames.alloc().unwrap();
         frames.hold(frame);
         frames.drop(frame);

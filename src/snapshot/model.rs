@@ -225,7 +225,7 @@ impl Machine for ModelMachine {
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
-        assert!(self.remapping && page % BLOCK_PAGES == 0);
+        assert!(self.remapping && page.is_multiple_of(BLOCK_PAGES));
         *self.block(page) = first.map_or(Block::Absent, |first| Block::Whole {
             first: first.0,
             write: false,

@@ -430,7 +430,7 @@ fn thousands_of_snapshots_fit_on_demand() {
 #[test]
 fn a_share_that_is_too_small_is_refused() {
     let plan = plan(Accounting::Reserved, 3);
-    let frames = Frames::new(&[2..least_share(PAGES, plan) + 1]);
+    let frames = Frames::new(&[2..3, 3..least_share(PAGES, plan) + 1]);
     assert!(Snapshots::new(PAGES, plan, 50, frames).is_none());
 }
 
