@@ -36,6 +36,8 @@ mod seam;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

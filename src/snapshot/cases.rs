@@ -1,0 +1,175 @@
+//! Single histories, each for one thing that the snapshot logic promises.
+
+use super::tests::{PAGES, Pair, least_share, plan};
+use super::*;
+use crate::addr::BLOCK_PAGES;
+use crate::config::Accounting;
+
+/// The known scenario: pools go {0 1 2}{3 4} -> {0 1 2}{3 4 5} -> {3 4 5}{6} -> {3 4 5}{6 7}.
+#[test]
+fn the_third_pool_frees_the_first() {
+    let plan = plan(Accounting::Reserved, 3);
+    // Room for two pools and some of a third.
+    let mut vm = Pair::new(plan, 5 * PAGES);
+    let run = |vm: &mut Pair, id: u64| {
+        vm.write(7, id + 100);
+        vm.checkpoint(id).unwrap();
+    };
+    for id in 0..5 {
+        run(&mut vm, id);
+    }
+    vm.restore(Which::Id(1));
+    assert_eq!(vm.m.load(7), Some(101));
+    run(&mut vm, 5);
+    assert_eq!(vm.ids(), [0, 1, 2, 3, 4, 5]);
+    run(&mut vm, 6);
+    assert_eq!(vm.ids(), [3, 4, 5, 6]);
+    run(&mut vm, 7);
+    assert_eq!(vm.ids(), [3, 4, 5, 6, 7]);
+    assert_eq!(vm.s.stats().pools, 2);
+    vm.restore(Which::Id(1));
+    vm.audit();
+}
+
+#[test]
+fn a_checkpoint_costs_what_changed() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 4 * PAGES);
+    vm.write(0, 1);
+    vm.checkpoint(0).unwrap();
+    let before = vm.s.memory.frames.free();
+    vm.write(1, 2);
+    vm.write(1, 3);
+    vm.checkpoint(1).unwrap();
+    vm.restore(Which::Id(0));
+    vm.restore(Which::Id(1));
+    assert_eq!(
+        vm.m.copies, 1,
+        "one page changed, once between two checkpoints"
+    );
+    assert!(before - vm.s.memory.frames.free() <= 2);
+    assert_eq!(vm.s.info(&mut vm.m, 1).unwrap().parent, Some(0));
+    assert_eq!(vm.s.info(&mut vm.m, 0).unwrap().pages, 1);
+}
+
+#[test]
+fn without_snapshots_no_page_is_copied() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 0);
+    vm.write(0, 1);
+    vm.checkpoint(0).unwrap();
+    vm.write(5, 1);
+    vm.delete(0);
+    let copies = vm.m.copies;
+    for page in 0..BLOCK_PAGES {
+        vm.write(page, 9);
+    }
+    assert_eq!(vm.m.copies, copies);
+    vm.audit();
+}
+
+#[test]
+fn what_only_a_snapshot_holds_is_what_its_deletion_frees() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 8), 4 * PAGES);
+    vm.write(0, 1);
+    vm.checkpoint(0).unwrap();
+    vm.write(0, 2);
+    vm.write(1, 2);
+    vm.checkpoint(1).unwrap();
+    vm.write(1, 3);
+    assert_eq!(
+        vm.s.info(&mut vm.m, 1).unwrap().pages,
+        1,
+        "page 1 as it was; page 0 is still the VM's"
+    );
+    vm.checkpoint(2).unwrap();
+    let used = |vm: &Pair| vm.s.stats().pages;
+    let before = used(&vm);
+    assert_eq!(vm.s.info(&mut vm.m, 1).unwrap().pages, 1);
+    vm.delete(1);
+    assert_eq!(before - used(&vm), 1);
+    vm.restore(Which::Id(0));
+    vm.audit();
+}
+
+#[test]
+fn thousands_of_snapshots_fit_on_demand() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 4000);
+    vm.write(0, 1);
+    for id in 0..3000 {
+        vm.write((id as u32 * 97) % PAGES, id);
+        vm.checkpoint(id * 5).unwrap();
+    }
+    assert!(vm.kept.len() > 1500, "only {} fit", vm.kept.len());
+    let oldest = *vm.kept.keys().next().unwrap();
+    vm.restore(Which::Id(oldest));
+    vm.audit();
+    assert_eq!(vm.s.next(&vm.m, oldest + 1), Ok(oldest + 5));
+}
+
+#[test]
+fn a_share_that_is_too_small_is_refused() {
+    let plan = plan(Accounting::Reserved, 3);
+    let frames = Frames::new(&[2..3, 3..least_share(PAGES, plan) + 1]);
+    assert!(Snapshots::new(PAGES, plan, 50, frames).is_none());
+}
+
+/// Pages that the base has nothing for yet come before those that it has, and memory is full: folding the first would need what
+/// folding the others frees.
+#[test]
+fn a_store_goes_on_when_only_the_running_vm_is_left() {
+    let blocks = 1200;
+    let mut vm = Pair::with_ram(
+        blocks * BLOCK_PAGES,
+        plan(Accounting::OnDemand, 3),
+        300 * BLOCK_PAGES,
+    );
+    let half = blocks / 2;
+    for block in 0..half {
+        vm.write(block * BLOCK_PAGES, 1);
+    }
+    vm.checkpoint(0).unwrap();
+    for block in half..blocks - 10 {
+        vm.write(block * BLOCK_PAGES, 2);
+    }
+    for page in 0..half * BLOCK_PAGES {
+        vm.write(page, 3);
+    }
+    for block in blocks - 10..blocks {
+        vm.write(block * BLOCK_PAGES, 4);
+    }
+    assert!(vm.kept.is_empty(), "the snapshot was in the way");
+    vm.audit();
+}
+
+/// The VM's nodes end up in as many slabs as there are, between those of snapshots that are gone.
+#[test]
+fn scattered_nodes_leave_room_for_ram() {
+    for extra in [0, 64, 200] {
+        let blocks = 16;
+        let mut vm = Pair::with_ram(
+            blocks * BLOCK_PAGES,
+            plan(Accounting::OnDemand, 1024),
+            extra,
+        );
+        for page in 0..blocks / 2 * BLOCK_PAGES {
+            vm.write(page, 1);
+        }
+        let mut id = 0;
+        for leaf in 0..blocks / 2 * BLOCK_PAGES / 8 {
+            for _ in 0..20 {
+                vm.write(leaf * 8, id);
+                vm.checkpoint(id).unwrap();
+                id += 1;
+            }
+            if vm.s.memory.frames.free() < 200 {
+                break;
+            }
+        }
+        for id in vm.ids() {
+            vm.delete(id);
+        }
+        for page in 0..blocks * BLOCK_PAGES {
+            vm.write(page, 5);
+        }
+        vm.audit();
+    }
+}
