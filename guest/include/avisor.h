@@ -8,8 +8,10 @@
  *                                                   taken or came back.
  *   avisor_checkpoint(), avisor_restore(), ...      SMCCC calls on hvc #0. They tell, and report errors.
  *
- * A restore brings back everything: registers, all memory, the UART, the virtual counter. What is not taken back is
- * avisor_generation(), the value given to avisor_restore(), and what has left the machine (printed characters).
+ * A restore brings back everything that is the machine's own: registers, all memory, the UART, the virtual counter and
+ * its timer. What is not taken back: avisor_generation(), the value given to avisor_restore(), the physical counter
+ * (CNTPCT_EL0, the board's) with the moment at which its timer is due, and what has left the machine (printed
+ * characters).
  *
  * Calls that return int64_t or take a structure return AVISOR_... error codes, which are below 0.
  */
@@ -45,8 +47,8 @@ struct avisor_result {
 
 /* What avisor_info() tells of a snapshot. */
 struct avisor_info {
-    int64_t parent;           /* what the machine ran on when it was taken, or -1 */
-    uint64_t own_pages;       /* pages that would be free without it */
+    int64_t parent;           /* the snapshot that the machine ran on when it was taken (may be gone by now), or -1 */
+    uint64_t own_pages;       /* pages that deleting it would free */
     uint64_t virtual_counter; /* CNTVCT_EL0 at its checkpoint */
 };
 
@@ -54,8 +56,8 @@ struct avisor_info {
 struct avisor_stats {
     uint64_t snapshots;
     uint64_t pools;
-    uint64_t pages_used;
-    uint64_t pages_free;
+    uint64_t pages_used; /* pages kept for snapshots alone */
+    uint64_t pages_free; /* pages left for more */
 };
 
 /* hvc #0. The "memory" clobber is for restores: behind a checkpoint, all memory may be other than before it. */

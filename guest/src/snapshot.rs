@@ -7,10 +7,14 @@
 //! - SMCCC calls on `hvc #0` tell: [`checkpoint`] returns the snapshot's [`Id`], and returns again,
 //!   like C's `setjmp`, whenever someone goes back to it.
 //!
-//! A restore brings back *everything*: registers, all memory, the UART, the virtual counter. So a
-//! program cannot note down in memory that it restored something; what it learns is the `value` that
-//! [`restore_with`] passes, and [`generation`], which no restore takes back. Nor do characters that
-//! were printed come back.
+//! A restore brings back *everything* that is the machine's own: registers, all memory, the UART, the
+//! virtual counter and its timer. So a program cannot note down in memory that it restored something.
+//! What no restore takes back:
+//!
+//! - the `value` that [`restore_with`] passes, and the count of [`generation`];
+//! - the physical counter (CNTPCT_EL0), which is the board's and goes on, and so the moment at which
+//!   the physical timer is due;
+//! - what has left the machine: characters that were printed.
 //!
 //! For the compiler a restore is nothing special. It returns the whole machine, the stack included,
 //! to a state in which it was before: no variable can be seen half changed.
@@ -20,13 +24,20 @@ use core::fmt;
 
 use crate::smccc::{self, hvc};
 
-const CHECKPOINT: u64 = 0xc600_0001;
-const RESTORE: u64 = 0xc600_0002;
-const DELETE: u64 = 0xc600_0003;
-const INFO: u64 = 0xc600_0004;
-const NEXT: u64 = 0xc600_0005;
-const STATS: u64 = 0xc600_0006;
-const GENERATION: u64 = 0xc600_0007;
+/// The function id of [`checkpoint()`].
+pub const CHECKPOINT: u64 = 0xc600_0001;
+/// The function id of [`restore_with`]: id, value.
+pub const RESTORE: u64 = 0xc600_0002;
+/// The function id of [`delete`]: id.
+pub const DELETE: u64 = 0xc600_0003;
+/// The function id of [`info`]: id.
+pub const INFO: u64 = 0xc600_0004;
+/// The function id of [`next`]: id.
+pub const NEXT: u64 = 0xc600_0005;
+/// The function id of [`stats`].
+pub const STATS: u64 = 0xc600_0006;
+/// The function id of [`generation`].
+pub const GENERATION: u64 = 0xc600_0007;
 
 /// A snapshot's number. They count from 0 and are never used twice, whatever is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,9 +102,10 @@ pub enum Checkpoint {
 /// What [`info`] tells of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// What the machine ran on when it was taken; `None` for a first one, or when that is gone.
+    /// The snapshot that the machine ran on when it was taken, which may be gone by now; `None` for a
+    /// first one.
     pub parent: Option<Id>,
-    /// Pages that would be free without it.
+    /// Pages that deleting it would free.
     pub own_pages: u64,
     /// The virtual counter at its checkpoint, from where it continues after a restore.
     pub virtual_counter: u64,
@@ -106,9 +118,9 @@ pub struct Stats {
     pub snapshots: u64,
     /// In how many pools.
     pub pools: u64,
-    /// Pages that they hold.
+    /// Pages kept for snapshots alone.
     pub pages_used: u64,
-    /// Pages that are free.
+    /// Pages left for more.
     pub pages_free: u64,
 }
 

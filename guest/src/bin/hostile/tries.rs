@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use avisor_guest::exception;
+use avisor_guest::snapshot::{CHECKPOINT, DELETE, RESTORE};
 use avisor_guest::{Id, console, psci, smccc};
 
 use crate::attempt::{Registers, restore_system, run};
@@ -133,10 +134,10 @@ fn smccc_call(budget: &mut Budget, x: &mut Registers, random: &mut Random) {
         x[0] = function ^ 1 << 31;
     }
     match function {
-        0xc600_0001 if budget.checkpoints == 0 => x[0] = smccc::VENDOR_UID,
-        0xc600_0001 => budget.checkpoints -= 1,
-        0xc600_0002 => x[1] = bad_id(random),
-        0xc600_0003 if x[1] == budget.ours.0 => x[1] = bad_id(random),
+        CHECKPOINT if budget.checkpoints == 0 => x[0] = smccc::VENDOR_UID,
+        CHECKPOINT => budget.checkpoints -= 1,
+        RESTORE => x[1] = bad_id(random),
+        DELETE if x[1] == budget.ours.0 => x[1] = bad_id(random),
         _ => {}
     }
     // The upper half of x0 is no part of a function id.

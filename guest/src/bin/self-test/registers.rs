@@ -1,7 +1,7 @@
 //! Every register of EL1, at a checkpoint and after a restore.
 
 use avisor_guest::Shared;
-use avisor_guest::snapshot;
+use avisor_guest::snapshot::{self, CHECKPOINT, RESTORE};
 
 use crate::check::{Failure, Outcome, equal, holds};
 use crate::context::{
@@ -10,8 +10,6 @@ use crate::context::{
 };
 use crate::system;
 
-const CHECKPOINT: u64 = 0xc600_0001;
-const RESTORE: u64 = 0xc600_0002;
 const LATEST: u64 = u64::MAX;
 const VALUE: u64 = 0x7a1e;
 
