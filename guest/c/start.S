@@ -1,8 +1,11 @@
-// A C guest's first instructions: a stack, an empty .bss, then main(device tree). The MMU stays off.
+// A guest's first instructions: a stack, an empty .bss, then main(device tree). The MMU stays off.
 
     .section .text.boot, "ax"
     .global _start
 _start:
+    msr     daifset, #0xf
+    msr     spsel, #1
+    // Relative addresses throughout: MMU off, nothing else to know.
     adrp    x1, __stack_top
     add     x1, x1, :lo12:__stack_top
     mov     sp, x1
@@ -14,9 +17,11 @@ _start:
     b.hs    1f
     stp     xzr, xzr, [x1], #16
     b       0b
-1:  bl      main
+    // A debugger's backtrace ends here. x0 is still the device tree.
+1:  mov     x29, xzr
+    bl      main
     // PSCI SYSTEM_OFF.
-    movz    w0, #0x0008
+2:  movz    w0, #0x0008
     movk    w0, #0x8400, lsl #16
     hvc     #0
-    b       1b
+    b       2b

@@ -74,7 +74,7 @@ pub fn reset_handler() {
     HANDLER.store(core::ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// Points VBAR_EL1 at this module's vectors, as the boot stub has done.
+/// Points VBAR_EL1 at this module's vectors; every program starts so.
 pub fn install_vectors() {
     let address = vectors();
     // SAFETY: the table is complete and at a fixed place; exceptions only ever came here.
@@ -121,20 +121,9 @@ avisor_guest_vectors:
 
     // sp: the frame, with x0 and x1 in it. x0: the vector's number.
 avisor_guest_exception:
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
+"#,
+    crate::x2_to_x29!("stp", "sp"),
+    r#"
     mrs     x1, elr_el1
     stp     x30, x1, [sp, #240]
     mrs     x1, spsr_el1
@@ -148,20 +137,9 @@ avisor_guest_exception:
     msr     elr_el1, x1
     ldr     x1, [sp, #256]
     msr     spsr_el1, x1
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
-    ldp     x18, x19, [sp, #144]
-    ldp     x20, x21, [sp, #160]
-    ldp     x22, x23, [sp, #176]
-    ldp     x24, x25, [sp, #192]
-    ldp     x26, x27, [sp, #208]
-    ldp     x28, x29, [sp, #224]
+"#,
+    crate::x2_to_x29!("ldp", "sp"),
+    r#"
     ldp     x0, x1, [sp, #0]
     add     sp, sp, #288
     eret

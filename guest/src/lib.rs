@@ -26,6 +26,7 @@
 // A guest is bare metal: registers, devices and hypercalls are reached by assembly only.
 #![allow(unsafe_code)]
 
+mod assembly;
 mod boot;
 pub mod console;
 pub mod exception;

@@ -54,59 +54,31 @@ global_asm!(
     // avisor_attempt(code, x): runs code with x0 to x29 from the array at x, and stores them there afterwards.
     .section .text.avisor_attempt, "ax"
 avisor_attempt:
-    stp     x19, x20, [sp, #-96]!
-    stp     x21, x22, [sp, #16]
-    stp     x23, x24, [sp, #32]
-    stp     x25, x26, [sp, #48]
-    stp     x27, x28, [sp, #64]
-    stp     x29, x30, [sp, #80]
+"#,
+    avisor_guest::save_callee_registers!(),
+    r#"
     mov     x2, sp
     str     x2, [x1, #248]
     mov     sp, x1
     mov     x30, x0
     ldp     x0, x1, [sp]
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
-    ldp     x18, x19, [sp, #144]
-    ldp     x20, x21, [sp, #160]
-    ldp     x22, x23, [sp, #176]
-    ldp     x24, x25, [sp, #192]
-    ldp     x26, x27, [sp, #208]
-    ldp     x28, x29, [sp, #224]
+"#,
+    avisor_guest::x2_to_x29!("ldp", "sp"),
+    r#"
     blr     x30
 avisor_attempt_back:
     // The attempt may have unmasked interrupts, or gone over to SP_EL0.
     msr     spsel, #1
     msr     daifset, #0xf
     stp     x0, x1, [sp]
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
+"#,
+    avisor_guest::x2_to_x29!("stp", "sp"),
+    r#"
     ldr     x0, [sp, #248]
     mov     sp, x0
-    ldp     x21, x22, [sp, #16]
-    ldp     x23, x24, [sp, #32]
-    ldp     x25, x26, [sp, #48]
-    ldp     x27, x28, [sp, #64]
-    ldp     x29, x30, [sp, #80]
-    ldp     x19, x20, [sp], #96
+"#,
+    avisor_guest::restore_callee_registers!(),
+    r#"
     ret
 "#
 );

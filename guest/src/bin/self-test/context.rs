@@ -156,20 +156,9 @@ global_asm!(
     \op     q26, q27, [\base, #{v} + 416]
     \op     q28, q29, [\base, #{v} + 448]
     \op     q30, q31, [\base, #{v} + 480]
-    \op     x2, x3, [\base, #16]
-    \op     x4, x5, [\base, #32]
-    \op     x6, x7, [\base, #48]
-    \op     x8, x9, [\base, #64]
-    \op     x10, x11, [\base, #80]
-    \op     x12, x13, [\base, #96]
-    \op     x14, x15, [\base, #112]
-    \op     x16, x17, [\base, #128]
-    \op     x18, x19, [\base, #144]
-    \op     x20, x21, [\base, #160]
-    \op     x22, x23, [\base, #176]
-    \op     x24, x25, [\base, #192]
-    \op     x26, x27, [\base, #208]
-    \op     x28, x29, [\base, #224]
+"#,
+    avisor_guest::x2_to_x29!("\\op", "\\base"),
+    r#"
     .endm
 
     // x0: a Context. What every exception level has; x0 and x1 last.
@@ -202,12 +191,9 @@ global_asm!(
 
     // Saves what the Rust caller needs, and loads the Context at x0, the EL1 part first.
     .macro avisor_enter
-    stp     x19, x20, [sp, #-96]!
-    stp     x21, x22, [sp, #16]
-    stp     x23, x24, [sp, #32]
-    stp     x25, x26, [sp, #48]
-    stp     x27, x28, [sp, #64]
-    stp     x29, x30, [sp, #80]
+"#,
+    avisor_guest::save_callee_registers!(),
+    r#"
     mov     x1, sp
     mrs     x2, daif
     adrp    x3, {caller}
@@ -249,12 +235,9 @@ avisor_leave:
     ldp     x1, x2, [x3]
     mov     sp, x1
     msr     daif, x2
-    ldp     x21, x22, [sp, #16]
-    ldp     x23, x24, [sp, #32]
-    ldp     x25, x26, [sp, #48]
-    ldp     x27, x28, [sp, #64]
-    ldp     x29, x30, [sp, #80]
-    ldp     x19, x20, [sp], #96
+"#,
+    avisor_guest::restore_callee_registers!(),
+    r#"
     ret
 
     // Behind these hypercalls nobody continues, unless they were refused.

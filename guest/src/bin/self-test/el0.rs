@@ -29,12 +29,9 @@ global_asm!(
     // avisor_enter_el0(pc, sp, x0): returns when the exception handler goes on at avisor_leave_el0.
     .section .text.avisor_enter_el0, "ax"
 avisor_enter_el0:
-    stp     x19, x20, [sp, #-96]!
-    stp     x21, x22, [sp, #16]
-    stp     x23, x24, [sp, #32]
-    stp     x25, x26, [sp, #48]
-    stp     x27, x28, [sp, #64]
-    stp     x29, x30, [sp, #80]
+"#,
+    avisor_guest::save_callee_registers!(),
+    r#"
     msr     elr_el1, x0
     msr     sp_el0, x1
     // EL0, interrupts masked.
@@ -43,12 +40,9 @@ avisor_enter_el0:
     mov     x0, x2
     eret
 avisor_leave_el0:
-    ldp     x21, x22, [sp, #16]
-    ldp     x23, x24, [sp, #32]
-    ldp     x25, x26, [sp, #48]
-    ldp     x27, x28, [sp, #64]
-    ldp     x29, x30, [sp, #80]
-    ldp     x19, x20, [sp], #96
+"#,
+    avisor_guest::restore_callee_registers!(),
+    r#"
     ret
 "#
 );
