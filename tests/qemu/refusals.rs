@@ -82,8 +82,32 @@ fn bad_configuration() {
         "tests/configs/bad.toml",
         Path::new(""),
         "tests/configs/bad.toml: vm[0].memory: \"131M\" is not allowed; \
-         allowed: a multiple of 2M from 2M to 64G, for example \"128M\"",
+         allowed: a multiple of 2M from 2M to 15G, for example \"128M\"",
     );
+}
+
+/// What `make run` asks before it builds.
+#[test]
+fn bad_machine() {
+    for (board, memory, why) in [
+        (
+            Board::Virt,
+            "banana",
+            "MEM=banana is not allowed; allowed: a number with M or G, for example 1G",
+        ),
+        (
+            Board::Rpi4,
+            "1G",
+            "MEM=1G is not allowed with BOARD=rpi4: QEMU's Raspberry Pi has 2G; leave MEM out",
+        ),
+    ] {
+        let run = board.boots("--check".into()).set("MEM", memory);
+        let run = run.until_it_ends();
+        run.stops_with_failure();
+        run.require(run.errors == format!("tools/qemu: {why}\n"), why);
+    }
+    let good = Board::Virt.boots("--check".into()).set("MEM", "544M");
+    good.until_it_ends().succeeds("");
 }
 
 /// A key that would do nothing is refused.
