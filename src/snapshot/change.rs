@@ -31,9 +31,10 @@ impl Memory {
         self.nodes.alloc(m, &mut self.frames, node)
     }
 
-    /// Gives pages of one leaf of the map `root`, that of `page`, new frames: `changes` are entries of the leaf and frames whose holds pass
-    /// to the map; they are asked for when nothing can fail any more. The caller's hold on the old root passes to the new one, to which `root` is updated in every case: on an error the map
-    /// says what it said, though perhaps with nodes of its own where it shared them.
+    /// Gives pages of one leaf of the map `root`, that of `page`, new frames: `changes` are entries of the leaf and frames whose holds
+    /// pass to the map; they are asked for when nothing can fail any more. The caller's hold on the old root passes to the new one, to
+    /// which `root` is updated in every case: on an error the map says what it said, though perhaps with nodes of its own where it
+    /// shared them.
     #[inline]
     pub fn set<M: Machine>(
         &mut self,
