@@ -38,9 +38,9 @@ fn write_plan() -> Result<(), String> {
     println!("cargo:rerun-if-changed={file}");
     let text = fs::read_to_string(&file).map_err(|error| no_config(&file, &error))?;
     let config = config::parse(&text).map_err(|error| format!("{file}: {error}"))?;
-    let images = guests::images(&file, &config, input("AVISOR_GUEST").as_deref())?;
+    let files = guests::files(&file, &config, input("AVISOR_GUEST").as_deref())?;
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::write(out.join("plan.rs"), plan::source(&config, &images))
+    fs::write(out.join("plan.rs"), plan::source(&config, &files))
         .map_err(|error| format!("plan.rs: {error}"))
 }
 

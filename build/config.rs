@@ -2,6 +2,12 @@
 //!
 //! Every error is one line that names the key and what is allowed; the caller puts the file's name before it.
 
+#[path = "section.rs"]
+mod section;
+
+use std::ops::RangeInclusive;
+
+use section::{Section, syntax_error};
 use toml::{Table, Value};
 
 const KIB: u64 = 1 << 10;
@@ -11,6 +17,11 @@ const GIB: u64 = 1 << 30;
 const RAM_BASE: u64 = 0x4000_0000;
 /// The longest name of a VM: it stands in front of each of its log lines.
 const NAME_MAX: usize = 15;
+/// The most VMs, and the most vCPUs of one: as many CPUs as a GICv2 serves.
+const VMS_MAX: usize = 8;
+const VCPUS_MAX: u32 = 8;
+/// Bytes of the longest command line: arm64 Linux takes 2048, with the NUL at its end.
+const CMDLINE_MAX: usize = 2047;
 
 /// A checked configuration.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,14 +39,35 @@ pub struct Vm {
     pub name: String,
     /// What it runs.
     pub guest: Guest,
+    /// The path of its initial RAM disk, relative to the repository's root.
+    pub initrd: Option<String>,
+    /// The kernel's command line.
+    pub cmdline: Option<String>,
+    /// Virtual CPUs.
+    pub vcpus: u32,
     /// Bytes of RAM.
     pub memory: u64,
     /// Where a raw binary goes.
     pub load_address: Option<u64>,
+    /// What becomes of it when it resets itself.
+    pub on_reset: OnReset,
+    /// Milliseconds between the snapshots that are taken without being asked for.
+    pub checkpoint_every: Option<u64>,
+    /// The variant of `avisor::config::Time`.
+    pub time: &'static str,
     /// Snapshots in a pool.
     pub pool_capacity: u32,
     /// The variant of `avisor::config::Accounting`.
     pub accounting: &'static str,
+}
+
+/// What becomes of a VM that resets itself.
+#[derive(Debug, PartialEq, Eq)]
+pub enum OnReset {
+    /// It starts from its image.
+    Restart,
+    /// It goes back to its latest snapshot, so many times in a row.
+    Restore { tries: u32 },
 }
 
 /// Where a VM's image comes from.
@@ -62,12 +94,28 @@ pub fn parse(text: &str) -> Result<Config, String> {
         .map(vm)
         .collect::<Result<Vec<_>, _>>()?;
     match vms.len() {
-        0 => Err("vm: there is none; allowed: one [[vm]] section".into()),
-        1 => Ok(Config { log, vms }),
+        0 => Err("vm: there is none; allowed: 1 to 8 [[vm]] sections".into()),
+        1..=VMS_MAX => {
+            distinct(&vms)?;
+            Ok(Config { log, vms })
+        }
         more => Err(format!(
-            "vm: there are {more}; allowed: one [[vm]] section, as one VM runs for now"
+            "vm: there are {more}; allowed: 1 to 8 [[vm]] sections"
         )),
     }
+}
+
+/// The console and the monitor know VMs by their names.
+fn distinct(vms: &[Vm]) -> Result<(), String> {
+    for (index, vm) in vms.iter().enumerate() {
+        if let Some(first) = vms[..index].iter().position(|other| other.name == vm.name) {
+            return Err(format!(
+                "vm[{index}].name: {:?} is the name of vm[{first}]; allowed: a name of its own",
+                vm.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 const LOG_LEVELS: [(&str, &str); 6] = [
@@ -79,6 +127,8 @@ const LOG_LEVELS: [(&str, &str); 6] = [
     ("trace", "Trace"),
 ];
 
+const TIMES: [(&str, &str); 2] = [("stops", "Stops"), ("passes", "Passes")];
+
 const ACCOUNTINGS: [(&str, &str); 2] = [("reserved", "Reserved"), ("on-demand", "OnDemand")];
 
 fn vm(section: &Section) -> Result<Vm, String> {
@@ -86,46 +136,93 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "name",
         "guest",
         "image",
+        "initrd",
+        "cmdline",
+        "vcpus",
         "memory",
         "load_address",
+        "on_reset",
+        "reset_tries",
+        "checkpoint_every",
+        "time",
         "snapshots",
     ])?;
-    let name = section
-        .read(
-            "name",
-            "1 to 15 characters out of a-z, 0-9 and -",
-            |value| word(value).filter(|w| w.len() <= NAME_MAX),
-        )?
-        .ok_or_else(|| {
-            format!(
-                "{}: missing; allowed: 1 to 15 characters out of a-z, 0-9 and -",
-                section.key("name")
-            )
-        })?;
-    let memory = section
-        .read(
-            "memory",
-            "a multiple of 2M from 2M to 15G, for example \"128M\"",
-            |value| {
-                size(value.as_str()?)
-                    .filter(|bytes| bytes % (2 * MIB) == 0 && (2 * MIB..=15 * GIB).contains(bytes))
-            },
-        )?
-        .unwrap_or(128 * MIB);
-    let last = RAM_BASE + memory - 4 * KIB;
-    let allowed = format!("a multiple of 4K in the VM's RAM, {RAM_BASE:#x} to {last:#x}");
-    let load_address = section.read("load_address", &allowed, |value| {
-        let address = u64::try_from(value.as_integer()?).ok()?;
-        (address % (4 * KIB) == 0 && (RAM_BASE..=last).contains(&address)).then_some(address)
-    })?;
+    let memory = memory(section)?;
     let (pool_capacity, accounting) = pools(&section.section("snapshots")?)?;
     Ok(Vm {
-        name,
+        name: name(section)?,
         guest: guest(section)?,
+        initrd: path(section, "initrd")?,
+        cmdline: cmdline(section)?,
+        vcpus: number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX)?.unwrap_or(1),
         memory,
-        load_address,
+        load_address: load_address(section, memory)?,
+        on_reset: on_reset(section)?,
+        checkpoint_every: checkpoint_every(section)?,
+        time: section.choice("time", &TIMES)?.unwrap_or("Stops"),
         pool_capacity,
         accounting,
+    })
+}
+
+fn name(section: &Section) -> Result<String, String> {
+    let allowed = "1 to 15 characters out of a-z, 0-9 and -";
+    section
+        .read("name", allowed, |value| {
+            word(value).filter(|w| w.len() <= NAME_MAX)
+        })?
+        .ok_or_else(|| format!("{}: missing; allowed: {allowed}", section.key("name")))
+}
+
+fn memory(section: &Section) -> Result<u64, String> {
+    let allowed = "a multiple of 2M from 2M to 15G, for example \"128M\"";
+    let memory = section.read("memory", allowed, |value| {
+        size(value.as_str()?)
+            .filter(|bytes| bytes % (2 * MIB) == 0 && (2 * MIB..=15 * GIB).contains(bytes))
+    })?;
+    Ok(memory.unwrap_or(128 * MIB))
+}
+
+fn load_address(section: &Section, memory: u64) -> Result<Option<u64>, String> {
+    let last = RAM_BASE + memory - 4 * KIB;
+    let allowed = format!("a multiple of 4K in the VM's RAM, {RAM_BASE:#x} to {last:#x}");
+    section.read("load_address", &allowed, |value| {
+        let address = u64::try_from(value.as_integer()?).ok()?;
+        (address % (4 * KIB) == 0 && (RAM_BASE..=last).contains(&address)).then_some(address)
+    })
+}
+
+/// The device tree has it as a string that ends in a NUL, and the log shows it on one line.
+fn cmdline(section: &Section) -> Result<Option<String>, String> {
+    let allowed = format!("up to {CMDLINE_MAX} printable ASCII characters");
+    section.read("cmdline", &allowed, |value| {
+        let text = value.as_str()?;
+        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        (printable && text.len() <= CMDLINE_MAX).then(|| text.to_owned())
+    })
+}
+
+fn on_reset(section: &Section) -> Result<OnReset, String> {
+    const CHOICES: [(&str, &str); 2] = [("restart", "Restart"), ("restore", "Restore")];
+    let choice = section.choice("on_reset", &CHOICES)?;
+    let tries = number(section, "reset_tries", "1 to 1000", 1..=1000)?;
+    match (choice, tries) {
+        (Some("Restore"), tries) => Ok(OnReset::Restore {
+            tries: tries.unwrap_or(3),
+        }),
+        (_, None) => Ok(OnReset::Restart),
+        (_, Some(_)) => Err(format!(
+            "{}: without effect; allowed: with `on_reset = \"restore\"`",
+            section.key("reset_tries")
+        )),
+    }
+}
+
+fn checkpoint_every(section: &Section) -> Result<Option<u64>, String> {
+    let allowed =
+        "a number with ms, s or m, from 10ms to 1440m, for example \"500ms\", \"10s\" or \"2m\"";
+    section.read("checkpoint_every", allowed, |value| {
+        milliseconds(value.as_str()?).filter(|time| (10..=24 * 60 * 60 * 1000).contains(time))
     })
 }
 
@@ -135,16 +232,7 @@ fn guest(section: &Section) -> Result<Guest, String> {
         "the name of a program in guest/src/bin, for example \"snapshots\"",
         word,
     )?;
-    let image = section.read(
-        "image",
-        "the path of a file, from the repository's root",
-        |value| {
-            value
-                .as_str()
-                .filter(|path| !path.is_empty())
-                .map(str::to_owned)
-        },
-    )?;
+    let image = path(section, "image")?;
     match (program, image) {
         (Some(program), None) => Ok(Guest::Program(program)),
         (None, Some(image)) => Ok(Guest::Image(image)),
@@ -158,13 +246,34 @@ fn guest(section: &Section) -> Result<Guest, String> {
 
 fn pools(section: &Section) -> Result<(u32, &'static str), String> {
     section.only(&["pool_capacity", "accounting"])?;
-    let capacity = section.read("pool_capacity", "1 to 1024", |value| {
-        u32::try_from(value.as_integer()?)
-            .ok()
-            .filter(|capacity| (1..=1024).contains(capacity))
-    })?;
+    let capacity = number(section, "pool_capacity", "1 to 1024", 1..=1024)?;
     let accounting = section.choice("accounting", &ACCOUNTINGS)?;
     Ok((capacity.unwrap_or(3), accounting.unwrap_or("Reserved")))
+}
+
+/// The path of a file.
+fn path(section: &Section, name: &str) -> Result<Option<String>, String> {
+    section.read(
+        name,
+        "the path of a file, from the repository's root",
+        |value| {
+            let path = value.as_str().filter(|path| !path.is_empty())?;
+            Some(path.to_owned())
+        },
+    )
+}
+
+/// A whole number out of `range`.
+fn number(
+    section: &Section,
+    name: &str,
+    allowed: &str,
+    range: RangeInclusive<u32>,
+) -> Result<Option<u32>, String> {
+    section.read(name, allowed, |value| {
+        let number = u32::try_from(value.as_integer()?).ok()?;
+        range.contains(&number).then_some(number)
+    })
 }
 
 /// A string of a-z, 0-9 and -.
@@ -188,119 +297,16 @@ fn size(text: &str) -> Option<u64> {
         .checked_mul(unit)
 }
 
-/// The TOML parser's own message, on one line.
-fn syntax_error(text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |span| span.start);
-    let line = text
-        .bytes()
-        .take(start)
-        .filter(|&byte| byte == b'\n')
-        .count()
-        + 1;
-    format!("line {line}: {}", error.message().replace('\n', " "))
-}
-
-/// A table, with the path that leads to it for error messages.
-struct Section<'a> {
-    path: String,
-    table: &'a Table,
-}
-
-impl<'a> Section<'a> {
-    /// The full name of a key in this section, such as `vm[0].memory`.
-    fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
-    }
-
-    /// Refuses keys that mean nothing here: most are misspelt.
-    fn only(&self, known: &[&str]) -> Result<(), String> {
-        match self
-            .table
-            .keys()
-            .find(|name| !known.contains(&name.as_str()))
-        {
-            Some(name) => Err(format!(
-                "{}: unknown key; allowed: {}",
-                self.key(name),
-                known.join(", ")
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// What `convert` makes of a value, if the key is there; `allowed` is for the reader of the error.
-    fn read<T>(
-        &self,
-        name: &str,
-        allowed: &str,
-        convert: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, String> {
-        let Some(value) = self.table.get(name) else {
-            return Ok(None);
-        };
-        match convert(value) {
-            Some(result) => Ok(Some(result)),
-            None => Err(format!(
-                "{}: {} is not allowed; allowed: {allowed}",
-                self.key(name),
-                one_line(value)
-            )),
-        }
-    }
-
-    /// One of the words in `choices`; what stands beside it is returned.
-    fn choice(
-        &self,
-        name: &str,
-        choices: &[(&str, &'static str)],
-    ) -> Result<Option<&'static str>, String> {
-        let allowed: Vec<_> = choices
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
-        self.read(name, &allowed.join(", "), |value| {
-            choices
-                .iter()
-                .find(|(word, _)| value.as_str() == Some(word))
-                .map(|(_, meaning)| *meaning)
-        })
-    }
-
-    /// The section `[name]` below this one; empty if it is not there.
-    fn section(&self, name: &str) -> Result<Section<'a>, String> {
-        static EMPTY: std::sync::LazyLock<Table> = std::sync::LazyLock::new(Table::new);
-        let table = self.read(name, "a section of its own", Value::as_table)?;
-        Ok(Section {
-            path: self.key(name),
-            table: table.unwrap_or(&EMPTY),
-        })
-    }
-
-    /// The sections `[[name]]` below this one.
-    fn sections(&self, name: &str) -> Result<Vec<Section<'a>>, String> {
-        let allowed = format!("[[{name}]] sections");
-        let tables = self.read(name, &allowed, |value| {
-            value.as_array()?.iter().map(Value::as_table).collect()
-        })?;
-        let tables: Vec<&Table> = tables.unwrap_or_default();
-        let named = |(index, table)| Section {
-            path: format!("{}[{index}]", self.key(name)),
-            table,
-        };
-        Ok(tables.into_iter().enumerate().map(named).collect())
-    }
-}
-
-/// A value as it stands in the file; just its type if that takes lines.
-fn one_line(value: &Value) -> String {
-    match value {
-        Value::Table(_) | Value::Array(_) => format!("this {}", value.type_str()),
-        _ => value.to_string().replace('\n', " "),
-    }
+/// The milliseconds that `"500ms"`, `"10s"` or `"2m"` means.
+fn milliseconds(text: &str) -> Option<u64> {
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let factor = match &text[unit..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        _ => return None,
+    };
+    text[..unit].parse::<u64>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]

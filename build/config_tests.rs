@@ -13,8 +13,14 @@ fn what_is_left_out_has_defaults() {
     let vm = Vm {
         name: "a".into(),
         guest: Guest::Program("snapshots".into()),
+        initrd: None,
+        cmdline: None,
+        vcpus: 1,
         memory: 128 << 20,
         load_address: None,
+        on_reset: OnReset::Restart,
+        checkpoint_every: None,
+        time: "Stops",
         pool_capacity: 3,
         accounting: "Reserved",
     };
@@ -30,12 +36,20 @@ fn what_is_left_out_has_defaults() {
 #[test]
 fn every_key_is_read() {
     let text = "log = \"off\"\n[[vm]]\nname = \"vm-1\"\nimage = \"a/b\"\nmemory = \"1G\"\nload_address = 0x4010_0000\n\
+                initrd = \"c d\"\ncmdline = 'console=ttyAMA0 \"x\"'\nvcpus = 8\n\
+                on_reset = \"restore\"\nreset_tries = 7\ncheckpoint_every = \"10s\"\ntime = \"passes\"\n\
                 [vm.snapshots]\npool_capacity = 1024\naccounting = \"on-demand\"\n";
     let vm = Vm {
         name: "vm-1".into(),
         guest: Guest::Image("a/b".into()),
+        initrd: Some("c d".into()),
+        cmdline: Some("console=ttyAMA0 \"x\"".into()),
+        vcpus: 8,
         memory: 1 << 30,
         load_address: Some(0x4010_0000),
+        on_reset: OnReset::Restore { tries: 7 },
+        checkpoint_every: Some(10_000),
+        time: "Passes",
         pool_capacity: 1024,
         accounting: "OnDemand",
     };
@@ -102,7 +116,8 @@ fn unknown_keys_are_refused_in_every_section() {
         parse("lgo = \"info\"\n").unwrap_err(),
         "lgo: unknown key; allowed: log, vm"
     );
-    let keys = "name, guest, image, memory, load_address, snapshots";
+    let keys = "name, guest, image, initrd, cmdline, vcpus, memory, load_address, on_reset, reset_tries, checkpoint_every, \
+                time, snapshots";
     assert_eq!(
         error_in_vm("mem = \"1G\""),
         format!("vm[0].mem: unknown key; allowed: {keys}")
@@ -169,15 +184,133 @@ fn a_vm_has_a_name_and_one_guest() {
 }
 
 #[test]
-fn one_vm_runs() {
+fn a_path_is_not_empty() {
+    let allowed = "is not allowed; allowed: the path of a file, from the repository's root";
+    assert_eq!(
+        error_in_vm("initrd = \"\""),
+        format!("vm[0].initrd: \"\" {allowed}")
+    );
+}
+
+#[test]
+fn a_command_line_is_one_line() {
+    let allowed = "is not allowed; allowed: up to 2047 printable ASCII characters";
+    for (bad, shown) in [
+        ("\"a\\u0000b\"", "\"a\\u0000b\""),
+        ("\"a\\nb\"", "\"\"\" a b\"\"\""),
+        ("\"é\"", "\"é\""),
+        ("1", "1"),
+    ] {
+        let error = error_in_vm(&format!("cmdline = {bad}"));
+        assert_eq!(error, format!("vm[0].cmdline: {shown} {allowed}"));
+    }
+    let good = |length| {
+        let line = "x".repeat(length);
+        parse(&format!(
+            "[[vm]]\nname = \"a\"\nimage = \"b\"\ncmdline = \"{line}\"\n"
+        ))
+        .is_ok()
+    };
+    assert!(good(0) && good(2047) && !good(2048));
+}
+
+#[test]
+fn vcpus_are_as_many_as_a_gicv2_serves() {
+    for bad in ["0", "9", "-1", "\"2\"", "1.5"] {
+        let error = error_in_vm(&format!("vcpus = {bad}"));
+        assert_eq!(
+            error,
+            format!("vm[0].vcpus: {bad} is not allowed; allowed: 1 to 8")
+        );
+    }
+}
+
+#[test]
+fn tries_are_for_restores() {
+    let vm = |lines: &str| {
+        let text = format!("[[vm]]\nname = \"a\"\nimage = \"b\"\n{lines}\n");
+        parse(&text).map(|mut config| config.vms.remove(0).on_reset)
+    };
+    assert_eq!(vm("on_reset = \"restart\""), Ok(OnReset::Restart));
+    assert_eq!(
+        vm("on_reset = \"restore\""),
+        Ok(OnReset::Restore { tries: 3 })
+    );
+    for lines in ["reset_tries = 3", "on_reset = \"restart\"\nreset_tries = 3"] {
+        assert_eq!(
+            vm(lines).unwrap_err(),
+            "vm[0].reset_tries: without effect; allowed: with `on_reset = \"restore\"`"
+        );
+    }
+    assert_eq!(
+        error_in_vm("on_reset = \"restore\"\nreset_tries = 0"),
+        "vm[0].reset_tries: 0 is not allowed; allowed: 1 to 1000"
+    );
+    assert_eq!(
+        error_in_vm("on_reset = \"stop\""),
+        "vm[0].on_reset: \"stop\" is not allowed; allowed: \"restart\", \"restore\""
+    );
+}
+
+#[test]
+fn periods_have_a_unit() {
+    let every = |text: &str| {
+        let text = format!("[[vm]]\nname = \"a\"\nimage = \"b\"\ncheckpoint_every = \"{text}\"\n");
+        parse(&text).map(|config| config.vms[0].checkpoint_every)
+    };
+    for (good, milliseconds) in [("10ms", 10), ("10s", 10_000), ("1440m", 86_400_000)] {
+        assert_eq!(every(good), Ok(Some(milliseconds)), "{good}");
+    }
+    let allowed =
+        "a number with ms, s or m, from 10ms to 1440m, for example \"500ms\", \"10s\" or \"2m\"";
+    for bad in [
+        "9ms",
+        "1441m",
+        "10",
+        "s",
+        "",
+        "-1s",
+        "1.5s",
+        "1h",
+        "99999999999999999999s",
+        "9999999999999999999m",
+        "é",
+    ] {
+        assert_eq!(
+            every(bad).unwrap_err(),
+            format!("vm[0].checkpoint_every: \"{bad}\" is not allowed; allowed: {allowed}")
+        );
+    }
+}
+
+#[test]
+fn time_stops_or_passes() {
+    assert_eq!(
+        error_in_vm("time = \"flies\""),
+        "vm[0].time: \"flies\" is not allowed; allowed: \"stops\", \"passes\""
+    );
+}
+
+#[test]
+fn one_to_eight_vms_with_names_of_their_own() {
     assert_eq!(
         parse("").unwrap_err(),
-        "vm: there is none; allowed: one [[vm]] section"
+        "vm: there is none; allowed: 1 to 8 [[vm]] sections"
     );
-    let two = "[[vm]]\nname = \"a\"\nimage = \"b\"\n[[vm]]\nname = \"c\"\nimage = \"d\"\n";
+    let vms = |names: &[&str]| {
+        let section = |name| format!("[[vm]]\nname = \"{name}\"\nimage = \"b\"\n");
+        parse(&names.iter().map(section).collect::<String>())
+    };
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    let eight = vms(&names[..8]).unwrap().vms;
+    assert!(eight.iter().map(|vm| &vm.name).eq(&names[..8]));
     assert_eq!(
-        parse(two).unwrap_err(),
-        "vm: there are 2; allowed: one [[vm]] section, as one VM runs for now"
+        vms(&names).unwrap_err(),
+        "vm: there are 9; allowed: 1 to 8 [[vm]] sections"
+    );
+    assert_eq!(
+        vms(&["a", "b", "a"]).unwrap_err(),
+        "vm[2].name: \"a\" is the name of vm[0]; allowed: a name of its own"
     );
     assert_eq!(
         parse("vm = [1]\n").unwrap_err(),

@@ -7,41 +7,69 @@ use std::process::Command;
 
 use crate::config::{Config, Guest, Vm};
 
-/// The image of each VM in the configuration at `source`; `replacement` takes the place of the first one's.
-pub fn images(
+/// What is loaded into a VM.
+pub struct Files {
+    pub image: PathBuf,
+    pub initrd: Option<PathBuf>,
+}
+
+/// Where `make linux` leaves what it makes.
+const MADE_BY_LINUX: &str = "target/linux/";
+
+/// The files of each VM in the configuration at `source`; `replacement` takes the place of the first one's image.
+pub fn files(
     source: &str,
     config: &Config,
     replacement: Option<&str>,
-) -> Result<Vec<PathBuf>, String> {
-    let image = |(index, vm): (usize, &Vm)| {
+) -> Result<Vec<Files>, String> {
+    let files = |(index, vm): (usize, &Vm)| {
+        let replacement = replacement.filter(|_| index == 0);
         let key = |name| format!("{source}: vm[{index}].{name}");
-        match (index, replacement, &vm.guest) {
-            (0, Some(path), _) => file("GUEST", path),
-            (_, _, Guest::Image(path)) => file(&key("image"), path),
-            // Never without effect: programs are ELF files, which say themselves where they go.
-            (_, _, Guest::Program(name)) if vm.load_address.is_some() => Err(format!(
-                "{}: a raw binary has one, but `guest = \"{name}\"` names a program; allowed: with `image`, or with GUEST",
-                key("load_address")
-            )),
-            (_, _, Guest::Program(name)) => program(&key("guest"), name),
-        }
+        Ok(Files {
+            image: image(key, vm, replacement)?,
+            initrd: match &vm.initrd {
+                Some(path) => Some(file(&key("initrd"), path, "a file")?),
+                None => None,
+            },
+        })
     };
-    config.vms.iter().enumerate().map(image).collect()
+    config.vms.iter().enumerate().map(files).collect()
+}
+
+fn image(
+    key: impl Fn(&'static str) -> String,
+    vm: &Vm,
+    replacement: Option<&str>,
+) -> Result<PathBuf, String> {
+    const ALLOWED: &str = "an arm64 Image, an ELF64, a raw binary";
+    match (replacement, &vm.guest) {
+        (Some(path), _) => file("GUEST", path, ALLOWED),
+        (_, Guest::Image(path)) => file(&key("image"), path, ALLOWED),
+        // Never without effect: programs are ELF files, which say themselves where they go.
+        (_, Guest::Program(name)) if vm.load_address.is_some() => Err(format!(
+            "{}: a raw binary has one, but `guest = \"{name}\"` names a program; allowed: with `image`, or with GUEST",
+            key("load_address")
+        )),
+        (_, Guest::Program(name)) => program(&key("guest"), name),
+    }
 }
 
 /// A file that is there already. `include_bytes!` wants an absolute path.
-fn file(key: &str, path: &str) -> Result<PathBuf, String> {
+fn file(key: &str, path: &str, allowed: &str) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-changed={path}");
     let why = match (Path::new(path).canonicalize(), fs::metadata(path)) {
         (Ok(_), Ok(data)) if data.is_dir() => "is a directory",
         (Ok(_), Ok(data)) if !data.is_file() => "is no regular file",
         (Ok(_), Ok(data)) if data.len() == 0 => "is empty",
         (Ok(absolute), Ok(_)) => return Ok(absolute),
+        _ if path.starts_with(MADE_BY_LINUX) => {
+            return Err(format!(
+                "{key}: {path:?} is not there: run `make linux`, which makes it"
+            ));
+        }
         _ => "is not there",
     };
-    Err(format!(
-        "{key}: {path:?} {why}; allowed: an arm64 Image, an ELF64, a raw binary"
-    ))
+    Err(format!("{key}: {path:?} {why}; allowed: {allowed}"))
 }
 
 /// Builds a program of `guest/`: always in release mode, as what it does is what is tested, not itself.

@@ -1,47 +1,68 @@
 //! Writes the configuration as Rust: the `PLAN` that `main.rs` includes.
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::config::{Config, Vm};
+use crate::config::{Config, OnReset, Vm};
+use crate::guests::Files;
 
 /// The source of `plan.rs`.
-pub fn source(config: &Config, images: &[PathBuf]) -> String {
+pub fn source(config: &Config, files: &[Files]) -> String {
     let mut source = format!(
         "/// What the configuration says.\n\
          pub static PLAN: avisor::config::Plan = avisor::config::Plan {{\n    \
              log: log::LevelFilter::{},\n    vms: &[\n",
         config.log
     );
-    for (vm, image) in config.vms.iter().zip(images) {
-        source += &vm_source(vm, image);
+    for (vm, files) in config.vms.iter().zip(files) {
+        source += &vm_source(vm, files);
     }
     source + "    ],\n};\n"
 }
 
-fn vm_source(vm: &Vm, image: &Path) -> String {
-    let mut source = String::new();
+fn vm_source(vm: &Vm, files: &Files) -> String {
     let Vm {
         name,
+        guest: _,
+        initrd: _,
+        cmdline,
+        vcpus,
         memory,
         load_address,
+        on_reset,
+        checkpoint_every,
+        time,
         pool_capacity,
         accounting,
-        ..
     } = vm;
-    write!(
-        source,
+    let image = included(&files.image);
+    let initrd = match &files.initrd {
+        Some(path) => format!("Some({})", included(path)),
+        None => "None".into(),
+    };
+    let on_reset = match on_reset {
+        OnReset::Restart => "Restart".into(),
+        OnReset::Restore { tries } => format!("Restore {{ tries: {tries} }}"),
+    };
+    format!(
         "        avisor::config::VmPlan {{
             name: {name:?},
-            image: include_bytes!({image:?}),
+            image: {image},
+            initrd: {initrd},
+            cmdline: {cmdline:?},
+            vcpus: {vcpus},
             memory: {memory:#x},
             load_address: {load_address:?},
+            on_reset: avisor::config::OnReset::{on_reset},
+            checkpoint_every: {checkpoint_every:?},
+            time: avisor::config::Time::{time},
             pools: avisor::config::PoolPlan {{
                 capacity: {pool_capacity},
                 accounting: avisor::config::Accounting::{accounting},
             }},
         }},\n"
     )
-    .expect("a String takes everything");
-    source
+}
+
+fn included(path: &PathBuf) -> String {
+    format!("include_bytes!({path:?})")
 }

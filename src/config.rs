@@ -16,10 +16,22 @@ pub struct VmPlan {
     pub name: &'static str,
     /// The guest: an arm64 `Image`, an ELF64 or a raw binary.
     pub image: &'static [u8],
+    /// Its initial RAM disk, if it has one.
+    pub initrd: Option<&'static [u8]>,
+    /// Its kernel's command line, if it has one: printable ASCII.
+    pub cmdline: Option<&'static str>,
+    /// Virtual CPUs, 1 to 8.
+    pub vcpus: u32,
     /// Bytes of RAM: a multiple of 2 MiB.
     pub memory: u64,
     /// Where a raw binary is loaded and entered (IPA); `None`: RAM base + 0x8_0000.
     pub load_address: Option<u64>,
+    /// What becomes of it when it resets itself.
+    pub on_reset: OnReset,
+    /// Milliseconds between the snapshots that are taken without being asked for; `None`: none are.
+    pub checkpoint_every: Option<u64>,
+    /// What a restore does to its clock.
+    pub time: Time,
     /// How its snapshots are kept.
     pub pools: PoolPlan,
 }
@@ -40,4 +52,25 @@ pub enum Accounting {
     Reserved,
     /// A pool uses what its snapshots really hold.
     OnDemand,
+}
+
+/// What becomes of a VM that resets itself (PSCI SYSTEM_RESET).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReset {
+    /// It starts from its image.
+    Restart,
+    /// It goes back to its latest snapshot.
+    Restore {
+        /// How often, 1 to 1000, before it starts from its image.
+        tries: u32,
+    },
+}
+
+/// What a restore does to a VM's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// It goes on from where it was at the checkpoint: the guest sees no time pass.
+    Stops,
+    /// It has gone on meanwhile: the guest sees how long it was gone.
+    Passes,
 }

@@ -5,7 +5,7 @@ use crate::arch::fake::abort::Abort;
 use crate::arch::fake::mmu::Access;
 use crate::arch::fake::{Asked, FakeCore, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
 use crate::device::{Devices, UART_BASE};
 use crate::trap;
 use crate::vm::{Next, StartError, Vm};
@@ -31,8 +31,14 @@ const BOARD: Pa = Pa(0x1_0000_0000);
 pub const PLAN: VmPlan = VmPlan {
     name: "test",
     image: IMAGE,
+    initrd: None,
+    cmdline: None,
+    vcpus: 1,
     memory: RAM_SIZE,
     load_address: None,
+    on_reset: OnReset::Restart,
+    checkpoint_every: None,
+    time: Time::Stops,
     pools: PoolPlan {
         capacity: 3,
         accounting: Accounting::OnDemand,
