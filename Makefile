@@ -15,6 +15,8 @@ SD_CARD    := $(TARGET_DIR)/rpi4
 
 # What tools/setup sees to. A target that needs more than a build says so.
 NEEDS      := cc rust
+# Whether the configuration has guests of target/linux.
+LINUX      := $(shell grep -lsF target/linux/ "$(CONFIG)")
 
 # Through the environment, so that a path may have spaces in it. Whether the files are good ones, build.rs says.
 run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
@@ -34,9 +36,14 @@ run: build ## Boot the hypervisor in QEMU, with the guest of CONFIG, or GUEST
 
 build: ## The image for all boards: target/kernel8.img
 	@$(CHECK)
-	@tools/setup $(NEEDS)
+	@tools/setup $(NEEDS) $(if $(LINUX),linux)
+	@$(if $(LINUX),tools/linux)
 	@tools/cargo build --release
 	@cp "$(TARGET_DIR)/$(BUILT)" "$(IMAGE)"
+
+linux: ## Debian's Linux as a guest, target/linux: for CONFIG=configs/linux.toml
+	@tools/setup linux
+	@tools/linux
 
 test: NEEDS += qemu-rpi4 dtb arm64-cc
 test: ## All tests, on the host and in QEMU, on both boards
@@ -54,7 +61,8 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 	@echo "$(SD_CARD) has all but the firmware: its README.txt says what to add, and how to connect the serial port"
 
 elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
-	@tools/setup $(NEEDS)
+	@tools/setup $(NEEDS) $(if $(LINUX),linux)
+	@$(if $(LINUX),tools/linux)
 	@AVISOR_ELF=1 tools/cargo build --release --target-dir "$(TARGET_DIR)/elf"
 	@echo "$(TARGET_DIR)/elf/$(BUILT)"
 
@@ -64,4 +72,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build test bench rpi4 elf ci clean
+.PHONY: help run build linux test bench rpi4 elf ci clean

@@ -119,6 +119,14 @@ fn load_address_of_a_program() {
     image::build_says(file, Path::new(""), &line);
 }
 
+/// A file that is not in the repository, as somebody else's, is made by a command.
+#[test]
+fn linux_that_is_not_made() {
+    let file = "tests/configs/no-linux.toml";
+    let why = "\"target/linux/no-such-file\" is not there: run `make linux`, which makes it";
+    image::build_says(file, Path::new(""), &format!("{file}: vm[0].initrd: {why}"));
+}
+
 #[test]
 fn configuration_that_is_no_file() {
     let configs = fs::read_dir(Path::new(image::ROOT).join("configs")).expect("it is there");
