@@ -8,8 +8,11 @@ use fdt::{Fdt, FdtError};
 
 use super::memory_map::Region;
 
+mod cores;
 #[cfg(test)]
 mod tests;
+
+pub use cores::{Core, Start};
 
 /// The first word of a tree.
 pub const MAGIC: u32 = 0xd00d_feed;
@@ -27,7 +30,7 @@ pub struct Tree<'t> {
     fdt: Fdt<'t, Parser<'t>>,
 }
 
-/// A node with its first `reg` entry, and the second if it has one, at physical addresses.
+/// A node with its first `reg` entries, at physical addresses.
 pub struct Device<'t> {
     /// The node.
     pub node: TreeNode<'t>,
@@ -35,11 +38,22 @@ pub struct Device<'t> {
     pub base: u64,
     /// Bytes.
     pub size: u64,
-    /// The second.
-    pub second: Option<Region>,
+    /// The second to the fourth.
+    others: [Option<Region>; 3],
 }
 
 impl Device<'_> {
+    /// Entry `index` of `reg`, of the first four.
+    pub fn registers(&self, index: usize) -> Option<Region> {
+        match index {
+            0 => Some(Region {
+                base: self.base,
+                size: self.size,
+            }),
+            _ => *self.others.get(index - 1)?,
+        }
+    }
+
     /// Whether `compatible` names `model`.
     pub fn is_compatible(&self, model: &str) -> bool {
         is_compatible(&self.node, model)
@@ -152,22 +166,12 @@ impl<'t> Tree<'t> {
         string(&psci, "method")
     }
 
-    /// Calls `f` with the `cpu-release-addr` of every core that waits in a spin table, its number first.
-    pub fn each_spin_table(&self, mut f: impl FnMut(u64, u64)) {
-        let Some(cpus) = self.node("/cpus") else {
-            return;
-        };
-        for cpu in children(&cpus) {
-            if string(&cpu, "enable-method") != Some("spin-table") {
-                continue;
-            }
-            let number = property(&cpu, "reg").map(number);
-            if let (Some(number), Some(address)) =
-                (number, property(&cpu, "cpu-release-addr").map(self::number))
-            {
-                f(number, address);
-            }
-        }
+    /// The number of the device's first interrupt, if it is a shared one of the board's GIC: 32 and above.
+    pub fn shared_interrupt(&self, device: &Device) -> Option<u32> {
+        // Kind, number within the kind, trigger (the GIC's binding).
+        let (kind, rest) = property(&device.node, "interrupts")?.split_at_checked(4)?;
+        let shared = number(rest.get(..4)?);
+        (number(kind) == 0 && rest.len() >= 8 && shared < 988).then_some(32 + shared as u32)
     }
 
     /// Calls `f` with each bank of RAM.
@@ -223,7 +227,7 @@ fn search<'t>(
             && let Some(Region { base, size }) = bus.physical_reg(&child, 0)
         {
             return Some(Device {
-                second: bus.physical_reg(&child, 1),
+                others: [1, 2, 3].map(|index| bus.physical_reg(&child, index)),
                 node: child,
                 base,
                 size,

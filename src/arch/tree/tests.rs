@@ -48,13 +48,27 @@ fn write_board() -> FdtWriterResult<Vec<u8>> {
     tree.end_node(memory)?;
     write_soc(&mut tree)?;
     let cpus = tree.begin_node("cpus")?;
-    for number in 0..2 {
-        let cpu = tree.begin_node(&std::format!("cpu@{number}"))?;
+    for (number, method, status) in [
+        (0, "spin-table", "okay"),
+        (1, "spin-table", "disabled"),
+        (0x100, "psci", "okay"),
+        (2, "spin-table", "fail-test"),
+        (3, "brcm,bcm2836-smp", "okay"),
+    ] {
+        let cpu = tree.begin_node(&std::format!("cpu@{number:x}"))?;
+        tree.property_string("device_type", "cpu")?;
         tree.property_u32("reg", number)?;
-        tree.property_string("enable-method", "spin-table")?;
-        tree.property_u64("cpu-release-addr", 0xd8 + 8 * u64::from(number))?;
+        tree.property_string("status", status)?;
+        tree.property_string("enable-method", method)?;
+        if method == "spin-table" {
+            tree.property_u64("cpu-release-addr", 0xd8 + 8 * u64::from(number))?;
+        }
         tree.end_node(cpu)?;
     }
+    let cache = tree.begin_node("l2-cache")?;
+    tree.property_string("device_type", "cache")?;
+    tree.property_u32("reg", 9)?;
+    tree.end_node(cache)?;
     tree.end_node(cpus)?;
     tree.end_node(root)?;
     tree.finish()
@@ -93,15 +107,24 @@ fn write_soc(tree: &mut FdtWriter) -> FdtWriterResult<()> {
             [model, "arm,primecell"].map(Into::into).to_vec(),
         )?;
         if model == "arm,gic-400" {
-            tree.property_array_u32("reg", &[base, 0x200, 0x4004_2000, 0x2000])?;
+            tree.property_array_u32(
+                "reg",
+                &[base, 0x1000, 0x4004_2000, 0x2000, 0x4004_4000, 0x2000],
+            )?;
         } else {
             tree.property_array_u32("reg", &[base, 0x200])?;
         }
         tree.property_string("status", status)?;
         // The console's clock is fixed, the other UART's is not.
         match base {
-            0x7e20_1000 => tree.property_array_u32("clocks", &[7, 7])?,
-            0x7e21_5040 => tree.property_array_u32("clocks", &[8, 19])?,
+            0x7e20_1000 => {
+                tree.property_array_u32("clocks", &[7, 7])?;
+                tree.property_array_u32("interrupts", &[0, 121, 4])?;
+            }
+            0x7e21_5040 => {
+                tree.property_array_u32("clocks", &[8, 19])?;
+                tree.property_array_u32("interrupts", &[1, 9, 4])?;
+            }
             _ => {}
         }
         tree.end_node(device)?;
@@ -139,13 +162,20 @@ fn devices_are_found_at_their_physical_addresses() {
         Some((0xfe21_5040, 0x200))
     );
     let gic = tree.compatible("arm,gic-400");
-    let second = gic.as_ref().and_then(|gic| gic.second.as_ref());
+    let regions = [0, 1, 2, 3, 4].map(|index| {
+        let region = gic.as_ref()?.registers(index)?;
+        Some((region.base, region.size))
+    });
     assert_eq!(
-        second.map(|region| (region.base, region.size)),
-        Some((0xff84_2000, 0x2000))
+        regions,
+        [
+            Some((0xff84_1000, 0x1000)),
+            Some((0xff84_2000, 0x2000)),
+            Some((0xff84_4000, 0x2000)),
+            None,
+            None
+        ]
     );
-    assert_eq!(at(gic), Some((0xff84_1000, 0x200)));
-    assert!(tree.compatible("arm,pl011").unwrap().second.is_none());
     assert_eq!(
         at(tree.device("/soc/serial")),
         Some((0xfe20_1400, 0x200)),
@@ -198,13 +228,40 @@ fn memory_and_what_is_reserved_of_it() {
 }
 
 #[test]
-fn cores_in_a_spin_table() {
+fn cores_and_how_they_are_started() {
     let bytes = board();
     let mut cores = Vec::new();
     Tree::new(&bytes)
         .unwrap()
-        .each_spin_table(|number, release| cores.push((number, release)));
-    assert_eq!(cores, [(0, 0xd8), (1, 0xe0)]);
+        .each_core(|core| cores.push((core.affinity, core.start)));
+    assert_eq!(
+        cores,
+        [
+            (0, Start::SpinTable(0xd8)),
+            (1, Start::SpinTable(0xe0)),
+            (0x100, Start::Psci),
+            (3, Start::Unknown),
+        ],
+        "the cache is no core, and one core is broken"
+    );
+}
+
+#[test]
+fn an_interrupt_counts_from_the_first_shared_one() {
+    let bytes = board();
+    let tree = Tree::new(&bytes).unwrap();
+    for (model, interrupt) in [
+        ("arm,pl011", Some(32 + 121)),
+        // A private one.
+        ("brcm,bcm2835-aux-uart", None),
+        // None.
+        ("arm,gic-400", None),
+    ] {
+        assert_eq!(
+            tree.shared_interrupt(&tree.compatible(model).unwrap()),
+            interrupt
+        );
+    }
 }
 
 #[test]
