@@ -4,11 +4,12 @@
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
     ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, ReadWriteable, Readable,
-    VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+    SCTLR_EL1, TCR_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
 };
 
 use super::boot::CPTR_RES1;
 use super::cpu::features;
+use super::state::{SCTLR_M, TCR_EPD};
 use crate::addr::Pa;
 
 /// Bits of an IPA: VTCR_EL2.T0SZ = 64 - 39, walks start at level 1 with one page of 512 entries.
@@ -25,8 +26,10 @@ pub fn set_up() {
     // EL1 may write no register that the implementation defines (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
     ACTLR_EL2.set(0);
     write_register!("hstr_el2", 0);
-    // EL2's own timer, until somebody wants it.
+    // Nobody's timers yet, whatever the firmware left in them.
     write_register!("cnthp_ctl_el2", 0);
+    write_register!("cntv_ctl_el0", 0);
+    write_register!("cntp_ctl_el0", 0);
     write_register!("vpidr_el2", MIDR_EL1.get());
     set_up_newer();
     barrier::isb(barrier::SY);
@@ -120,6 +123,23 @@ fn set_up_newer() {
     }
 }
 
+/// The guest's physical counter and timer (CNTPCT_EL0, CNTP_*_EL0) trap on this core from now on, as they are emulated in virtual time; and
+/// the timer that is in the hardware is off, or its interrupt would come to EL2.
+pub fn trap_physical_timer() {
+    write_register!("cntp_ctl_el0", 0);
+    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::CLEAR + CNTHCTL_EL2::EL1PCEN::CLEAR);
+    barrier::isb(barrier::SY);
+}
+
+/// Several vCPUs share this core: WFE traps, so that one that waits for another in a loop gives the core away.
+pub fn set_shared(shared: bool) {
+    if shared {
+        HCR_EL2.modify(HCR_EL2::TWE::SET);
+    } else {
+        HCR_EL2.modify(HCR_EL2::TWE::CLEAR);
+    }
+}
+
 /// The core shows itself to the guest as its vCPU `number`.
 pub fn set_vcpu_number(number: u32) {
     // Bit 31 is RES1; affinity level 0 counts the vCPUs.
@@ -133,5 +153,24 @@ pub fn set_stage2(root: Pa, vmid: u8) {
     barrier::isb(barrier::SY);
     // Only now: no walk, not even a speculative one, begins at what a reset left in VTTBR_EL2.
     HCR_EL2.modify(HCR_EL2::VM::SET);
+    barrier::isb(barrier::SY);
+}
+
+/// The same for a core on which a vCPU of another VM may have been loaded: between the saving of that one's state and the
+/// loading of this one's, which [`SystemState::load`](super::SystemState::load) ends by putting TCR_EL1 and SCTLR_EL1 right.
+#[inline]
+pub fn switch_stage2(root: Pa, vmid: u8) {
+    stop_walks();
+    set_stage2(root, vmid);
+}
+
+/// No walk of the EL1&0 regime starts from here on, until a vCPU's state is loaded. With the tables of stage 2 about to change or to go,
+/// Cortex-A72's erratum 1319367 (A57: 1319537) would let a speculative AT walk half in one state and half in the other, and keep what it
+/// found in the TLB. With stage 1 on and its walks disabled there is nothing to walk.
+#[inline]
+pub fn stop_walks() {
+    TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
+    barrier::isb(barrier::SY);
+    SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
     barrier::isb(barrier::SY);
 }

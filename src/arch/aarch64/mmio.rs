@@ -24,6 +24,7 @@ impl Registers {
         base.is_multiple_of(4).then_some(Self { base, size })
     }
 
+    #[inline]
     fn pointer(self, offset: u64) -> *mut u32 {
         assert!(
             offset.is_multiple_of(4) && offset + 4 <= self.size,
@@ -33,14 +34,50 @@ impl Registers {
     }
 
     /// Reads the 32-bit register at `offset`.
+    #[inline]
     pub fn read(self, offset: u64) -> u32 {
         // SAFETY: `pointer` checked that it lies inside a block that the constructor mapped as Device memory, aligned.
         unsafe { self.pointer(offset).read_volatile() }
     }
 
     /// Writes the 32-bit register at `offset`.
+    #[inline]
     pub fn write(self, offset: u64, value: u32) {
         // SAFETY: as in `read`; no device that is driven here does DMA, so a write changes no memory.
         unsafe { self.pointer(offset).write_volatile(value) }
+    }
+}
+
+/// A block of device registers of a size that is known when this is compiled: an access costs one instruction.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<const SIZE: u64>(u64);
+
+impl<const SIZE: u64> Block<SIZE> {
+    /// The block at `base`, of which the tree says that it has `size` bytes, mapped. `None` if it is smaller or cannot be mapped.
+    pub fn map(base: u64, size: u64) -> Option<Self> {
+        if size < SIZE {
+            return None;
+        }
+        Registers::map(base, SIZE).map(|registers| Self(registers.base))
+    }
+
+    #[inline]
+    fn registers(self) -> Registers {
+        Registers {
+            base: self.0,
+            size: SIZE,
+        }
+    }
+
+    /// Reads the 32-bit register at `offset`.
+    #[inline]
+    pub fn read(self, offset: u64) -> u32 {
+        self.registers().read(offset)
+    }
+
+    /// Writes the 32-bit register at `offset`.
+    #[inline]
+    pub fn write(self, offset: u64, value: u32) {
+        self.registers().write(offset, value);
     }
 }

@@ -121,11 +121,11 @@ const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900)
 /// SCTLR_EL1 at reset: MMU, caches and alignment checks off, RES1 bits of ARMv8.0, and what Cortex-A cores and QEMU
 /// have on besides: SA, SA0, CP15BEN, nTWI, nTWE.
 const SCTLR_RESET: u64 = 0x30d5_0838;
-const SCTLR_M: u64 = 1 << 0;
+pub(super) const SCTLR_M: u64 = 1 << 0;
 const HCR_VSE: u64 = 1 << 8;
 const HCR_TVM: u64 = 1 << 26;
 /// TCR_EL1: no walks from TTBR0, TTBR1.
-const TCR_EPD: u64 = 1 << 7 | 1 << 23;
+pub(super) const TCR_EPD: u64 = 1 << 7 | 1 << 23;
 
 impl SystemState {
     /// As after a reset. What the architecture leaves UNKNOWN is zero.

@@ -1,15 +1,69 @@
-//! The guest's virtual counter. It belongs to a VM, not to a vCPU: it is set once, before any vCPU of the VM is loaded.
+//! The core's timers (D12, "The Generic Timer in AArch64 state"): the counter, EL2's own timer, and the virtual one of the vCPU that
+//! is loaded. The virtual counter belongs to a VM, not to a vCPU.
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    CNTP_CTL_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTVOFF_EL2, Readable, Writeable,
+    CNTFRQ_EL0, CNTP_CTL_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTVOFF_EL2, Readable, Writeable,
 };
+
+/// CNT*_CTL: the timer is on and may interrupt.
+const ENABLE: u64 = 1 << 0;
+/// It does not interrupt.
+const IMASK: u64 = 1 << 1;
+/// Its condition is met.
+const ISTATUS: u64 = 1 << 2;
+
+/// The board's counter: ticks since it was started, the same on all cores.
+#[inline]
+pub fn count() -> u64 {
+    // The ISB keeps the counter from being read early (D12.1: reads may be speculated).
+    barrier::isb(barrier::SY);
+    CNTPCT_EL0.get()
+}
+
+/// Ticks in a second.
+#[inline]
+pub fn frequency() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
+/// This core is interrupted once [`count`] has come to `at`, or at once if that is past; with `None`, not at all.
+#[inline]
+pub fn set_alarm(at: Option<u64>) {
+    if let Some(at) = at {
+        write_register!("cnthp_cval_el2", at);
+        write_register!("cnthp_ctl_el2", ENABLE);
+    } else {
+        write_register!("cnthp_ctl_el2", 0);
+    }
+    // In effect now: the core may be about to sleep, or the interrupt about to be deactivated.
+    barrier::isb(barrier::SY);
+}
+
+/// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. For a core that has no vCPU of the VM loaded, or whose timer is off:
+/// what is set knows nothing of the new count, and could fire too early.
+#[inline]
+pub fn set_virtual_offset(offset: u64) {
+    CNTVOFF_EL2.set(offset);
+    barrier::isb(barrier::SY);
+}
+
+/// Whether the virtual timer of the vCPU that is loaded asserts its interrupt.
+#[inline]
+pub fn virtual_timer_line() -> bool {
+    CNTV_CTL_EL0.get() & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
+}
+
+/// Switches off the virtual timer of the vCPU that was loaded, whose state has been saved: its interrupt goes.
+#[inline]
+pub fn stop_virtual_timer() {
+    CNTV_CTL_EL0.set(0);
+    barrier::isb(barrier::SY);
+}
 
 /// What the guest's CNTVCT_EL0 shows now.
 pub fn virtual_count() -> u64 {
-    // The ISB keeps the counter from being read early (D11.1, "The Generic Timer": reads may be speculated).
-    barrier::isb(barrier::SY);
-    CNTPCT_EL0.get().wrapping_sub(CNTVOFF_EL2.get())
+    count().wrapping_sub(CNTVOFF_EL2.get())
 }
 
 /// The guest's CNTVCT_EL0 goes on from `count`. Its timers are off until [`SystemState::load`](super::SystemState::load) puts theirs in:
@@ -18,6 +72,5 @@ pub fn set_virtual_count(count: u64) {
     CNTV_CTL_EL0.set(0);
     CNTP_CTL_EL0.set(0);
     barrier::isb(barrier::SY);
-    CNTVOFF_EL2.set(CNTPCT_EL0.get().wrapping_sub(count));
-    barrier::isb(barrier::SY);
+    set_virtual_offset(CNTPCT_EL0.get().wrapping_sub(count));
 }

@@ -29,6 +29,24 @@ pub fn invalidate_stage1_local() {
     unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
 }
 
+/// Another vCPU of the VM whose stage 2 is in place ran on this core before the one that comes: what this core cached for that one
+/// must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
+/// that is its right), and both run under one VMID; the same goes for instructions fetched through it. The guest's own maintenance reaches
+/// all cores (HCR_EL2.FB), so that nothing is left behind on a core that a vCPU ran on earlier, if it comes back with no other in between.
+#[inline]
+pub fn forget_vcpu() {
+    // SAFETY: as above; instruction caches hold copies only.
+    unsafe {
+        asm!(
+            "tlbi vmalle1",
+            "ic iallu",
+            options(nostack, preserves_flags)
+        )
+    };
+    dsb_nsh();
+    isb();
+}
+
 /// Invalidates stage 2 entries for `ipa` of the VMID in VTTBR_EL2 on this core only; see [`invalidate_ipa`].
 #[inline]
 pub fn invalidate_ipa_local(ipa: Ipa) {
@@ -81,4 +99,10 @@ pub fn dsb_nsh() {
 #[inline]
 pub fn isb() {
     barrier::isb(barrier::SY);
+}
+
+/// Loads before it are done before what follows, as seen in the inner-shareable domain.
+#[inline]
+pub fn dmb_ishld() {
+    barrier::dmb(barrier::ISHLD);
 }
