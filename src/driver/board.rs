@@ -18,6 +18,8 @@ use crate::arch::tree::{Device, Tree};
 pub struct Board {
     /// Its device tree.
     pub tree: Tree<'static>,
+    /// The interrupt of the console's UART.
+    pub console_interrupt: Option<u32>,
 }
 
 impl Board {
@@ -27,13 +29,19 @@ impl Board {
         let Some(tree) = read(tree) else {
             firmware::halt()
         };
-        let Some(uart) = find_uart(&tree, Registers::map) else {
+        let Some(device) = find_uart(&tree) else {
+            firmware::halt()
+        };
+        let Some(uart) = open_uart(&tree, &device, Registers::map) else {
             firmware::halt()
         };
         console::open(uart);
         logger::init(level);
         Power::find(&tree, 2, Registers::map).install();
-        Self { tree }
+        Self {
+            console_interrupt: tree.shared_interrupt(&device),
+            tree,
+        }
     }
 
     /// Maps the board's RAM, and gives what nobody has of it to the heap.
@@ -103,15 +111,22 @@ fn read(tree: u64) -> Option<Tree<'static>> {
 
 /// The PL011 that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi `stdout-path`
 /// names the mini-UART, and the PL011 is serial0.
-fn find_uart(tree: &Tree, registers: impl Fn(u64, u64) -> Option<Registers>) -> Option<Pl011> {
+fn find_uart<'t>(tree: &Tree<'t>) -> Option<Device<'t>> {
     let is_pl011 = |device: &Device| device.is_compatible(Pl011::COMPATIBLE);
-    let device = tree
-        .named("/aliases", "serial0")
+    tree.named("/aliases", "serial0")
         .filter(is_pl011)
         .or_else(|| tree.named("/chosen", "stdout-path").filter(is_pl011))
-        .or_else(|| tree.compatible(Pl011::COMPATIBLE))?;
+        .or_else(|| tree.compatible(Pl011::COMPATIBLE))
+}
+
+/// Makes it work; `registers` makes a block accessible.
+fn open_uart(
+    tree: &Tree,
+    device: &Device,
+    registers: impl Fn(u64, u64) -> Option<Registers>,
+) -> Option<Pl011> {
     registers(device.base, device.size)
-        .map(|registers| Pl011::new(registers, tree.fixed_clock(&device)))
+        .map(|registers| Pl011::new(registers, tree.fixed_clock(device)))
 }
 
 /// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, and the end.
@@ -119,7 +134,8 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let Some(tree) = read(tree) else {
         firmware::halt()
     };
-    if let Some(uart) = find_uart(&tree, Registers::unmapped) {
+    let uart = find_uart(&tree).and_then(|device| open_uart(&tree, &device, Registers::unmapped));
+    if let Some(uart) = uart {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
         console::write_line(
             uart,

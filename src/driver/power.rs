@@ -5,7 +5,7 @@ use core::fmt;
 use log::Level;
 use spin::Once;
 
-use super::console;
+use super::{console, smp};
 use crate::arch::aarch64::firmware::{self, Conduit};
 use crate::arch::aarch64::mmio::Registers;
 use crate::arch::tree::Tree;
@@ -105,8 +105,9 @@ pub fn power_off() -> ! {
     }
 }
 
-/// The hypervisor cannot go on: says why and ends the run with a failing code.
+/// The hypervisor cannot go on: says why, has the other cores stop, and ends the run with a failing code.
 pub fn fail(why: fmt::Arguments) -> ! {
+    smp::stop_others();
     console::last_line(Level::Error, why);
     if POWER.get().is_none_or(|power| !power.semihosting) {
         console::last_line(Level::Error, format_args!("halted"));

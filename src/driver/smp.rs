@@ -1,15 +1,159 @@
-//! The board's other cores: asleep for now.
+//! The board's other cores: started in the order of the tree, behind PSCI or out of a spin table. Those that are not used sleep.
 
-use crate::arch::aarch64::{boot, cpu};
-use crate::arch::tree::Tree;
+use core::hint;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Brings the cores that the firmware left in a spin table, a busy loop in memory that is not ours, into a sleep in the
-/// image. Cores behind PSCI are off until CPU_ON.
+use spin::Once;
+
+use super::gic;
+use crate::arch::aarch64::boot::{self, Destination};
+use crate::arch::aarch64::cpu::{self, CORES};
+use crate::arch::aarch64::{firmware, timer};
+use crate::arch::tree::{Core, Start, Tree};
+
+/// A core that does not answer for so many seconds does not come. An emulator on a busy machine may need some of them.
+const PATIENCE: u64 = 5;
+
+/// Where the start of each core stands. Only the boot core calls and gives up, only the core itself comes; the core has its number,
+/// which is `FIRST` less, when the boot core has counted it.
+static STAGES: [AtomicUsize; CORES] = [const { AtomicUsize::new(ABSENT) }; CORES];
+const ABSENT: usize = 0;
+const CALLED: usize = 1;
+const HERE: usize = 2;
+const GIVEN_UP: usize = 3;
+const READY: usize = 4;
+const FIRST: usize = 5;
+
+static ENTRY: Once<fn(usize) -> !> = Once::new();
+
+/// Starts the other cores: each calls `entry` with its number, which counts the cores that came, in the order of the tree; the boot
+/// core is 0 and does not call it. What is beyond [`CORES`] is left asleep, with one line that says so; so is a core that does not come, or comes
+/// too late. Returns how many cores there are.
+///
+/// `entry` runs on a stack of its own, with MMU, caches, [`control::set_up`](crate::arch::aarch64::control::set_up) and the GIC, if it was
+/// opened before, as on the boot core. All cores that are counted can be called ([`Gic::kick`](gic::Gic::kick)) when this returns.
+pub fn start(tree: &Tree, entry: fn(core: usize) -> !) -> usize {
+    ENTRY.call_once(|| entry);
+    let this_core = cpu::affinity();
+    let (mut slot, mut count, mut beyond) = (1, 1, 0);
+    tree.each_core(|core| {
+        if core.affinity == this_core {
+            return;
+        }
+        if slot == CORES {
+            beyond += 1;
+            park(core);
+            return;
+        }
+        if call(tree, core, slot) && comes(slot) {
+            let stage = &STAGES[slot];
+            stage.store(FIRST + count, Ordering::Release);
+            // What is left is short: it can be called from here on.
+            while stage.load(Ordering::Acquire) != READY {
+                hint::spin_loop();
+            }
+            count += 1;
+        } else {
+            log::warn!("core {:#x} does not start: it is not used", core.affinity);
+        }
+        // Not used again even if nobody came: it may be late.
+        slot += 1;
+    });
+    if beyond > 0 {
+        log::warn!("{beyond} cores are not used: {CORES} is the most");
+    }
+    count
+}
+
+/// Sends for `core`. `false` if it cannot come.
+fn call(tree: &Tree, core: Core, slot: usize) -> bool {
+    cpu::prepare(slot, core.affinity);
+    STAGES[slot].store(CALLED, Ordering::Release);
+    match core.start {
+        Start::Psci => {
+            tree.psci_method() == Some("smc")
+                && firmware::psci_cpu_on(core.affinity, Destination::Work.entry())
+        }
+        Start::SpinTable(release) => boot::release_core(release, Destination::Work).is_ok(),
+        Start::Unknown => false,
+    }
+}
+
+/// Waits for the core of `slot`. `false` if it has not come in time and will not be let in.
+fn comes(slot: usize) -> bool {
+    let end = timer::count() + PATIENCE * timer::frequency();
+    while STAGES[slot].load(Ordering::Acquire) != HERE {
+        if timer::count() >= end {
+            let stage = &STAGES[slot];
+            return stage
+                .compare_exchange(CALLED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire)
+                .is_err();
+        }
+        hint::spin_loop();
+    }
+    true
+}
+
+/// A core has come in through the boot stub; it has the number of its slot so far.
+pub(crate) fn enter() -> ! {
+    let slot = cpu::number();
+    let stage = &STAGES[slot];
+    let came = stage.compare_exchange(CALLED, HERE, Ordering::AcqRel, Ordering::Acquire);
+    let Some(entry) = ENTRY.get().filter(|_| came.is_ok()) else {
+        firmware::halt();
+    };
+    loop {
+        let stage = stage.load(Ordering::Acquire);
+        if stage >= FIRST {
+            let number = stage - FIRST;
+            cpu::set_number(number);
+            gic::init_core(number);
+            STAGES[slot].store(READY, Ordering::Release);
+            entry(number);
+        }
+        hint::spin_loop();
+    }
+}
+
+/// A core that is not used sleeps in the image, and not in a busy loop of the firmware, in memory that is not ours. Behind PSCI it is off.
+fn park(core: Core) {
+    if let Start::SpinTable(release) = core.start
+        && boot::release_core(release, Destination::Park).is_err()
+    {
+        let number = core.affinity;
+        log::warn!("core {number:#x}: its release address {release:#x} cannot be reached");
+    }
+}
+
+/// Sends all other cores to sleep in the image.
 pub fn park_other_cores(tree: &Tree) {
     let this_core = cpu::affinity();
-    tree.each_spin_table(|number, release| {
-        if number != this_core && boot::release_core(release).is_err() {
-            log::warn!("core {number}: its release address {release:#x} cannot be reached");
+    tree.each_core(|core| {
+        if core.affinity != this_core {
+            park(core);
         }
     });
+}
+
+/// The core that ends the run, plus one.
+static STOPPED_BY: AtomicUsize = AtomicUsize::new(0);
+
+/// The run is about to end with a failure that this core will tell. The others stop when they next look for interrupts; one that fails
+/// meanwhile too stops here, so that one failure is told and not two at a time.
+pub(super) fn stop_others() {
+    let this = cpu::number();
+    let first = STOPPED_BY.compare_exchange(0, this + 1, Ordering::AcqRel, Ordering::Acquire);
+    match first {
+        Ok(_) => (0..CORES).filter(|core| *core != this).for_each(gic::kick),
+        Err(by) if by == this + 1 => {}
+        Err(_) => firmware::halt(),
+    }
+}
+
+/// Ends this core if another has ended the run.
+#[inline]
+pub(super) fn halt_if_stopped() {
+    if STOPPED_BY.load(Ordering::Relaxed) != 0 {
+        firmware::halt();
+    }
 }

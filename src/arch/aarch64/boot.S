@@ -22,6 +22,43 @@
     add     \register, \register, :lo12:\symbol
 .endm
 
+// EL2 of the core whose Cpu is at x20, apart from its translation. E2H off before anything else: with it on, CPTR_EL2, TCR_EL2 and
+// CNTHCTL_EL2 have another layout. Clobbers x0.
+.macro set_up_el2
+    mov     x0, #{HCR_RW}
+    msr     hcr_el2, x0
+    isb
+    msr     tpidr_el2, x20
+    address x0, {vectors}
+    msr     vbar_el2, x0
+    mov     x0, #{CPTR_RES1}            // no trap on FP/SIMD: copy_page and the vCPU state use it
+    msr     cptr_el2, x0
+    isb
+.endm
+
+// MMU and caches on, through the tables at x4. Clobbers x0 to x2.
+.macro switch_translation_on
+    ldr     x0, ={MAIR}
+    msr     mair_el2, x0
+    ldr     x0, ={TCR}
+    mrs     x1, id_aa64mmfr0_el1        // PARange, at most 48 bits, is TCR_EL2.PS
+    and     x1, x1, #0xf
+    mov     x2, #5
+    cmp     x1, x2
+    csel    x1, x1, x2, lo
+    bfi     x0, x1, #16, #3
+    msr     tcr_el2, x0
+    msr     ttbr0_el2, x4
+    tlbi    alle2                       // whatever the firmware left, of ours
+    tlbi    alle1                       // and of guests
+    ic      iallu
+    dsb     nsh
+    isb
+    ldr     x0, ={SCTLR}
+    msr     sctlr_el2, x0
+    isb
+.endm
+
 .section .head, "ax"
 .global image_header
 image_header:
@@ -81,16 +118,7 @@ start:
     lsr     x1, x1, #2
     bl      {wrong_level}
 
-5:  // E2H off before anything else: with it on, CPTR_EL2, TCR_EL2 and CNTHCTL_EL2 have another layout.
-    mov     x0, #{HCR_RW}
-    msr     hcr_el2, x0
-    isb
-    msr     tpidr_el2, x20
-    address x0, {vectors}
-    msr     vbar_el2, x0
-    mov     x0, #{CPTR_RES1}            // no trap on FP/SIMD: copy_page and the vCPU state use it
-    msr     cptr_el2, x0
-    isb
+5:  set_up_el2
 
     mov     x0, x19
     bl      {map_image}                 // x0: TTBR0_EL2
@@ -101,30 +129,43 @@ start:
     address x1, image_end
     invalidate_x0_to_x1
 
-    ldr     x0, ={MAIR}
-    msr     mair_el2, x0
-    ldr     x0, ={TCR}
-    mrs     x1, id_aa64mmfr0_el1        // PARange, at most 48 bits, is TCR_EL2.PS
-    and     x1, x1, #0xf
-    mov     x2, #5
-    cmp     x1, x2
-    csel    x1, x1, x2, lo
-    bfi     x0, x1, #16, #3
-    msr     tcr_el2, x0
-    msr     ttbr0_el2, x4
-    tlbi    alle2                       // whatever the firmware left
-    ic      iallu
-    dsb     nsh
-    isb
-    ldr     x0, ={SCTLR}
-    msr     sctlr_el2, x0
-    isb
+    switch_translation_on
 
     mov     x0, x19
     bl      {main}
+
+// Where the other cores come in, from PSCI CPU_ON or a spin table: position independent, MMU and caches off, which is why what they read
+// here must be clean to the point of coherency. Only the affinity says which core it is: a spin table passes nothing.
+.global secondary
+secondary:
+    msr     daifset, #0xf
+    msr     spsel, #1
+    mrs     x0, CurrentEL
+    cmp     x0, #(2 << 2)
+    b.ne    park
+    mrs     x0, mpidr_el1
+    ldr     x1, ={AFFINITY}
+    and     x0, x0, x1
+    address x20, {cpus}
+    mov     x1, #{CORES}
+7:  ldr     x2, [x20, #{CPU_AFFINITY}]
+    cmp     x2, x0
+    b.eq    8f
+    add     x20, x20, #{CPU_SIZE}
+    subs    x1, x1, #1
+    b.ne    7b
+    b       park                        // nobody called this one
+8:  set_up_el2
+    ldr     x0, [x20, #{CPU_STACK}]
+    mov     sp, x0
+    mov     x29, xzr
+    mov     x30, xzr
+    ldr     x4, [x20, #{CPU_TABLES}]
+    switch_translation_on
+    bl      {secondary_main}
     .ltorg
 
-// Where the other cores go: they sleep. Position independent, needs no stack, no MMU and no exception level.
+// Where cores go that are not used: they sleep. Position independent, needs no stack, no MMU and no exception level.
 .balign 64
 .global park
 park:

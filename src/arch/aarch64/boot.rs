@@ -6,7 +6,7 @@ use core::mem::offset_of;
 
 use aarch64_cpu::asm::barrier;
 
-use super::{cpu, mmu, page, switch};
+use super::{control, cpu, mmu, page, switch};
 use crate::driver;
 
 /// HCR_EL2.RW: EL1 is AArch64. All else, E2H and TGE among it, off until [`super::control`] sets it up.
@@ -26,25 +26,51 @@ global_asm!(
     MAIN_TOP = const offset_of!(cpu::Stacks, end),
     EMERGENCY_TOP = const offset_of!(cpu::Stacks, main_guard),
     CPU_EMERGENCY = const offset_of!(cpu::Cpu, emergency),
+    CPU_AFFINITY = const offset_of!(cpu::Cpu, affinity),
+    CPU_STACK = const offset_of!(cpu::Cpu, stack),
+    CPU_TABLES = const offset_of!(cpu::Cpu, tables),
+    CPU_SIZE = const size_of::<cpu::Cpu>(),
+    CORES = const cpu::CORES,
+    AFFINITY = const cpu::AFFINITY,
     cpus = sym cpu::CPUS,
     stacks = sym cpu::STACKS,
     vectors = sym switch::avisor_vectors,
     map_image = sym mmu::map_image,
     wrong_level = sym wrong_level,
     main = sym enter_main,
+    secondary_main = sym enter_secondary,
 );
 
 unsafe extern "C" {
     static park: u8;
+    static secondary: u8;
 }
 
-/// Sends a core that waits in a spin table (it polls `release`, MMU and caches off) into a sleep in the image.
-pub fn release_core(release: u64) -> Result<(), mmu::MapError> {
-    let entry = &raw const park as u64;
+/// Where a core goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To sleep in the image, for good.
+    Park,
+    /// Through the boot stub to `driver::smp::enter`, if [`cpu::prepare`] has something for it.
+    Work,
+}
+
+impl Destination {
+    /// The address at which a core is to begin, MMU and caches off.
+    pub fn entry(self) -> u64 {
+        match self {
+            Self::Park => &raw const park as u64,
+            Self::Work => &raw const secondary as u64,
+        }
+    }
+}
+
+/// Sends a core that waits in a spin table (it polls `release`, MMU and caches off) to `destination`.
+pub fn release_core(release: u64, destination: Destination) -> Result<(), mmu::MapError> {
     mmu::with_page(release, || {
         // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory that is
-        // mapped during this call; `park` needs nothing of what the core had.
-        unsafe { (release as *mut u64).write_volatile(entry) };
+        // mapped during this call; both destinations need nothing of what the core had.
+        unsafe { (release as *mut u64).write_volatile(destination.entry()) };
         // The core reads memory, not our cache.
         page::clean_and_invalidate(release..release + 8);
         barrier::dsb(barrier::SY);
@@ -76,6 +102,12 @@ macro_rules! entry {
 
 extern "C" fn enter_main(tree: u64) -> ! {
     avisor_main(tree)
+}
+
+/// Another core than the boot core, MMU and caches on.
+extern "C" fn enter_secondary() -> ! {
+    control::set_up();
+    driver::smp::enter()
 }
 
 /// At EL1 or EL3: says so on the UART that the tree names, and ends the run.

@@ -1,18 +1,21 @@
 //! What each physical core has for itself, reached through TPIDR_EL2; and what the CPU can do.
 
 use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::ptr;
 
+use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
     ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2,
+    TTBR0_EL2,
 };
 use spin::Once;
 
+use super::page;
 use crate::arch::vcpu::Registers;
 
-/// Cores that have stacks: both boards have four.
-pub const CORES: usize = 4;
+/// The most cores that are used: as many as a GICv2 has interfaces for. The others stay off.
+pub const CORES: usize = 8;
 const PAGE: usize = 4096;
 const MAIN_SIZE: usize = 64 << 10;
 const EMERGENCY_SIZE: usize = 8 << 10;
@@ -45,14 +48,14 @@ pub(super) fn guard_pages() -> impl Iterator<Item = u64> {
     (0..CORES).flat_map(move |core| {
         let base = stacks + (core * size_of::<Stacks>()) as u64;
         [
-            base + core::mem::offset_of!(Stacks, emergency_guard) as u64,
-            base + core::mem::offset_of!(Stacks, main_guard) as u64,
+            base + offset_of!(Stacks, emergency_guard) as u64,
+            base + offset_of!(Stacks, main_guard) as u64,
         ]
     })
 }
 
-/// One core's own data. `repr(C)`: the vectors use it.
-#[repr(C)]
+/// One core's own data, on lines of its own. `repr(C)`: the vectors and the boot stub use it.
+#[repr(C, align(64))]
 pub struct Cpu {
     /// Top of the stack on which EL2's own faults are reported.
     pub(super) emergency: u64,
@@ -62,6 +65,14 @@ pub struct Cpu {
     pub(super) vcpu: Option<(&'static str, u32)>,
     /// A fatal report is being made: a further fault on the way ends it.
     pub(super) failing: bool,
+    /// What the core is called by everybody here: 0 is the boot core.
+    number: usize,
+    /// For its start: which core this is for ([`affinity`]),
+    pub(super) affinity: u64,
+    /// the top of its stack,
+    pub(super) stack: u64,
+    /// and TTBR0_EL2.
+    pub(super) tables: u64,
 }
 
 #[repr(transparent)]
@@ -70,18 +81,20 @@ pub(super) struct Cpus(UnsafeCell<[Cpu; CORES]>);
 // SAFETY: a core touches only its own element, which `Cpu::this` gets from TPIDR_EL2.
 unsafe impl Sync for Cpus {}
 
-pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new(
-    [const {
-        Cpu {
-            emergency: 0,
-            registers: ptr::null_mut(),
-            vcpu: None,
-            failing: false,
-        }
-    }; CORES],
-));
+pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new([const { Cpu::NEW }; CORES]));
 
 impl Cpu {
+    const NEW: Self = Self {
+        emergency: 0,
+        registers: ptr::null_mut(),
+        vcpu: None,
+        failing: false,
+        number: 0,
+        affinity: u64::MAX,
+        stack: 0,
+        tables: 0,
+    };
+
     /// This core's element.
     pub(super) fn this() -> *mut Cpu {
         TPIDR_EL2.get() as *mut Cpu
@@ -95,9 +108,28 @@ pub fn runs(vm: &'static str, vcpu: u32) {
     unsafe { (*Cpu::this()).vcpu = Some((vm, vcpu)) };
 }
 
+/// This core's number: 0 is the boot core.
+#[inline]
+pub fn number() -> usize {
+    // SAFETY: as above.
+    unsafe { (*Cpu::this()).number }
+}
+
+/// This core sleeps until something wants it: an interrupt that [`Gic::acknowledge`](crate::driver::gic::Gic::acknowledge) will find, though
+/// none is taken, as EL2 has them masked. One that came before makes it return at once.
+#[inline]
+pub fn idle() {
+    // What was stored or sent to devices before is out before the core sleeps, perhaps for long.
+    barrier::dsb(barrier::SY);
+    aarch64_cpu::asm::wfi();
+}
+
+/// The affinity fields of MPIDR_EL1.
+pub(super) const AFFINITY: u64 = 0xff_00ff_ffff;
+
 /// This core's number as a device tree writes it: the affinity fields of MPIDR_EL1.
 pub fn affinity() -> u64 {
-    read_register!("mpidr_el1") & 0xff_00ff_ffff
+    read_register!("mpidr_el1") & AFFINITY
 }
 
 /// What optional parts of the architecture the CPU has, as far as the state of a vCPU depends on them.
@@ -142,4 +174,29 @@ pub fn features() -> &'static Features {
             watchpoints: field(dfr0, 20) as usize + 1,
         }
     })
+}
+
+/// Makes element `slot` ready for the core with affinity `affinity`, which reads it with its caches off when it comes in through
+/// the boot stub's `secondary`, with `slot` for a number. No core has come to that element yet.
+pub fn prepare(slot: usize, affinity: u64) {
+    assert!(slot < CORES);
+    let stacks = STACKS.0.get() as u64 + (slot * size_of::<Stacks>()) as u64;
+    let cpu = CPUS.0.get() as u64 + (slot * size_of::<Cpu>()) as u64;
+    let new = Cpu {
+        emergency: stacks + offset_of!(Stacks, main_guard) as u64,
+        stack: stacks + offset_of!(Stacks, end) as u64,
+        tables: TTBR0_EL2.get(),
+        affinity,
+        number: slot,
+        ..Cpu::NEW
+    };
+    // SAFETY: the element exists, and nobody uses it before its core has come.
+    unsafe { (cpu as *mut Cpu).write(new) };
+    page::clean_and_invalidate(cpu..cpu + size_of::<Cpu>() as u64);
+}
+
+/// This core is called `number` from here on.
+pub fn set_number(number: usize) {
+    // SAFETY: as above.
+    unsafe { (*Cpu::this()).number = number };
 }

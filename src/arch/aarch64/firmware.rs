@@ -23,6 +23,18 @@ pub fn psci_system_off(conduit: Conduit) {
     }
 }
 
+/// PSCI CPU_ON (DEN0022): the core with the given affinity begins at `entry`, at this exception level, MMU and caches off. `false` if the
+/// firmware refuses.
+pub fn psci_cpu_on(affinity: u64, entry: u64) -> bool {
+    let mut result: u64 = 0xc400_0003;
+    // SAFETY: SMCCC lets the callee change x0 to x17 only, all named as clobbered. What the other core does is the boot stub's.
+    unsafe {
+        asm!("smc #0", inout("x0") result, in("x1") affinity, in("x2") entry, in("x3") 0, clobber_abi("C"))
+    };
+    // SUCCESS is the one value that is not negative; SMC32 firmware may leave the upper half alone.
+    result as u32 == 0
+}
+
 /// Ends the run with `code` through semihosting, SYS_EXIT_EXTENDED. Only where a debugger or emulator is known to
 /// listen: elsewhere the instruction is UNDEFINED or halts the core.
 pub fn semihosting_exit(code: u64) -> ! {
