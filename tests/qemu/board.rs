@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::image::ROOT;
+use crate::session::Session;
 use crate::transcript::{End, Transcript};
 
 /// A run that prints more has gone wild.
@@ -98,6 +99,11 @@ impl Run {
         self
     }
 
+    /// Starts it with somebody at the keyboard, who may take as long as the run may.
+    pub fn session(self) -> Session {
+        Session::start(self.board, self.command, self.limit)
+    }
+
     /// Runs until QEMU ends.
     pub fn until_it_ends(self) -> Transcript {
         self.run(MOST_LINES)
@@ -174,7 +180,7 @@ fn read_lines(from: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 /// Everything, in a thread, so that whoever writes it never waits.
-fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+pub fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut all = Vec::new();
         // What came before an error is worth as much.

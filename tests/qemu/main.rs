@@ -4,12 +4,13 @@
 //! | --- | --- |
 //! | [`guests`] | the programs of `guest/`: scenario, loops, self-test, hostile, memory that runs out, reset |
 //! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
+//! | [`linux`] | Debian's Linux, at work while it is taken back and forth |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
-//! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`transcript`] compares, [`files`] makes guest
-//! images, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
+//! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
+//! guest images, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
 //! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
 
 mod board;
@@ -19,8 +20,10 @@ mod files;
 mod formats;
 mod guests;
 mod image;
+mod linux;
 mod machines;
 mod refusals;
+mod session;
 mod transcript;
 
 /// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.
