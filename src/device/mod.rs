@@ -4,6 +4,7 @@
 //! size without pointers, so that a snapshot copies it as it is. What a device does to the world outside goes
 //! through [`Console`], which a snapshot does not take back.
 
+pub mod gic;
 pub mod pl011;
 
 use crate::addr::Ipa;

@@ -1,0 +1,234 @@
+//! One interrupt between the model and a list register: [`Gic::place`] moves it there, [`Gic::fold`] back.
+
+use super::list_register::ListRegister;
+use super::lists::LISTS_MAX;
+use super::state::{TIMER, TIMER_LINKED};
+use super::{Gic, TIMER_PPI, VirtualInterface};
+
+/// How an interrupt goes into a list register.
+struct Entry {
+    register: ListRegister,
+    /// Whether the model wants to know when the guest is done.
+    special: bool,
+}
+
+impl Gic {
+    /// Moves `intid` into the first of the `free` list registers, as active if it is, and as pending if it is `pendable`.
+    #[inline]
+    pub(super) fn place(
+        &mut self,
+        vcpu: usize,
+        free: &mut u32,
+        intid: u32,
+        pendable: bool,
+        i: &mut impl VirtualInterface,
+    ) {
+        let n = free.trailing_zeros() as usize % LISTS_MAX;
+        *free &= free.wrapping_sub(1);
+        let entry = match intid {
+            0..16 => self.sgi(vcpu, intid, pendable),
+            TIMER_PPI => self.timer(vcpu, pendable),
+            16..32 => self.ppi(vcpu, intid, pendable),
+            _ => self.spi(vcpu, intid, pendable),
+        };
+        let private = &mut self.private[vcpu];
+        private.active &= !(1 << intid);
+        let lists = &mut self.lists[vcpu];
+        lists.take(n, intid);
+        lists.special |= u8::from(entry.special) << n;
+        lists.pended |= u8::from(entry.register.is_pending()) << n;
+        i.set_list_register(n, entry.register);
+    }
+
+    /// A list register's value for `intid` without its state.
+    #[inline]
+    pub(super) fn empty_register(&self, vcpu: usize, intid: u32) -> ListRegister {
+        ListRegister::new(
+            intid,
+            self.priority(vcpu, intid),
+            self.is_group1(vcpu, intid),
+        )
+    }
+
+    /// One sender after the other: an SGI is in one list register at a time.
+    #[inline]
+    fn sgi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+        let mut register = self.empty_register(vcpu, intid);
+        let private = &mut self.private[vcpu];
+        let mut senders = private.senders_of(intid);
+        let sender = if private.active >> intid & 1 != 0 {
+            register = register.active();
+            private.active_sender(intid)
+        } else {
+            senders.trailing_zeros() & 7
+        };
+        register = register.from(sender);
+        if pendable && senders >> sender & 1 != 0 {
+            register = register.pending();
+            private.unsend(intid, sender);
+            senders &= !(1 << sender);
+        }
+        if senders == 0 {
+            return Entry {
+                register,
+                special: false,
+            };
+        }
+        Entry {
+            register: register.watched(),
+            special: true,
+        }
+    }
+
+    /// Linked to the physical interrupt if that is behind it. [`Self::look_at_timer`] came before.
+    fn timer(&mut self, vcpu: usize, pendable: bool) -> Entry {
+        let mut register = self.empty_register(vcpu, TIMER_PPI);
+        let private = &mut self.private[vcpu];
+        let latched = private.latched & TIMER != 0;
+        if private.active >> TIMER_PPI & 1 != 0 {
+            register = register.active();
+            if private.lines & TIMER_LINKED != 0 {
+                private.lines &= !TIMER_LINKED;
+                return Entry {
+                    register: register.linked_to(TIMER_PPI),
+                    special: false,
+                };
+            }
+            // The physical interrupt waits until this is done: a linked one cannot be active and pending.
+            if pendable && latched {
+                register = register.pending();
+            }
+            return Entry {
+                register: register.watched(),
+                special: true,
+            };
+        }
+        register = register.pending();
+        if private.lines & TIMER != 0 {
+            private.lines &= !TIMER;
+            register = register.linked_to(TIMER_PPI);
+        }
+        Entry {
+            register,
+            special: latched,
+        }
+    }
+
+    fn ppi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+        let private = &self.private[vcpu];
+        let wanted = (private.lines | private.latched) >> ((intid - 16) & 15) & 1 != 0;
+        self.level(vcpu, intid, pendable, wanted)
+    }
+
+    fn spi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+        let bit = 1 << ((intid - 32) & 31);
+        let entry = if self.shared.edges & bit == 0 {
+            let wanted = (self.shared.lines | self.shared.latched) & bit != 0;
+            self.level(vcpu, intid, pendable, wanted)
+        } else {
+            let mut register = self.empty_register(vcpu, intid);
+            if self.private[vcpu].active >> intid & 1 != 0 {
+                register = register.active();
+            }
+            if pendable {
+                register = register.pending();
+                self.shared.latched &= !bit;
+            }
+            // Something waits for it to end: it goes elsewhere now, or is disabled.
+            if self.shared.latched & bit != 0 {
+                register = register.watched();
+            }
+            Entry {
+                register,
+                special: true,
+            }
+        };
+        self.shared.active &= !bit;
+        self.listed_spis |= bit;
+        entry
+    }
+
+    /// Its line and its latch stay in the model. If either is `wanted`, the line may still be up when the guest is done.
+    fn level(&mut self, vcpu: usize, intid: u32, pendable: bool, wanted: bool) -> Entry {
+        let mut register = self.empty_register(vcpu, intid);
+        if self.private[vcpu].active >> intid & 1 != 0 {
+            register = register.active();
+        }
+        if pendable {
+            register = register.pending();
+        }
+        if wanted {
+            register = register.watched();
+        }
+        Entry {
+            register,
+            special: true,
+        }
+    }
+
+    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. Returns the other vCPUs that
+    /// must look.
+    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) -> u8 {
+        let mask = 1u8 << n;
+        let lists = &mut self.lists[vcpu];
+        let intid = u32::from(lists.intids[n % LISTS_MAX]) & 63;
+        let acknowledged = lists.pended & mask != 0 && !register.is_pending();
+        lists.forget(mask);
+        let private = &mut self.private[vcpu];
+        private.active |= u64::from(register.is_active()) << intid;
+        match intid {
+            0..16 => {
+                if register.is_active() {
+                    private.set_active_sender(intid, register.sender());
+                }
+                if register.is_pending() {
+                    private.send(intid, register.sender());
+                }
+                0
+            }
+            16..32 => {
+                if acknowledged {
+                    private.latched &= !(1 << (intid - 16));
+                }
+                if register.is_linked() && register.is_active() {
+                    private.lines |= TIMER_LINKED;
+                } else if register.is_linked() && register.is_pending() {
+                    private.lines |= TIMER;
+                }
+                0
+            }
+            _ => self.fold_spi(vcpu, intid, register, acknowledged),
+        }
+    }
+
+    fn fold_spi(
+        &mut self,
+        vcpu: usize,
+        intid: u32,
+        register: ListRegister,
+        acknowledged: bool,
+    ) -> u8 {
+        let shared = &mut self.shared;
+        let bit = 1u32 << ((intid - 32) & 31);
+        self.listed_spis &= !bit;
+        if register.is_active() {
+            shared.active |= bit;
+        }
+        if shared.edges & bit == 0 {
+            if acknowledged {
+                shared.latched &= !bit;
+            }
+        } else if register.is_pending() {
+            shared.latched |= bit;
+        }
+        self.others_for(vcpu, intid)
+    }
+
+    /// Who must look because the SPI `intid` came back from `vcpu`.
+    pub(super) fn others_for(&self, vcpu: usize, intid: u32) -> u8 {
+        match self.shared.route((intid - 32) & 31) {
+            Some(other) if other != vcpu && self.waiting(other) >> intid & 1 != 0 => 1 << other,
+            _ => 0,
+        }
+    }
+}

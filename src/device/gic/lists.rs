@@ -1,0 +1,318 @@
+//! Which interrupts are in the list registers of a vCPU: settling and refilling them.
+
+use super::list_register::{ListRegister, control};
+use super::state::{TIMER, TIMER_LINKED};
+use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+
+/// List registers that are used, at most.
+pub const LISTS_MAX: usize = 4;
+/// Their bits in ELRSR0.
+const LISTS: u32 = (1 << LISTS_MAX) - 1;
+
+/// What was put into the list registers of a vCPU. Empty while it is not loaded. Masks have a bit for each list register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lists {
+    /// That an interrupt was put into; the guest may be done with it.
+    pub used: u8,
+    /// Of `used`: those that need [`Gic::fold`] when the guest is done. The others are then forgotten.
+    pub special: u8,
+    /// Of `used`: those that were pending.
+    pub pended: u8,
+    /// Bits of [`control::OWNED`] that are set in GICH_HCR.
+    control: u8,
+    pub intids: [u8; LISTS_MAX],
+    /// A line changed under an interrupt in a list register.
+    pub stale: bool,
+}
+
+impl Lists {
+    pub const EMPTY: Self = Self {
+        used: 0,
+        special: 0,
+        pended: 0,
+        control: 0,
+        intids: [0; LISTS_MAX],
+        stale: false,
+    };
+
+    /// Interrupts in list registers, by INTID. The guest may be done with some of them.
+    #[inline]
+    pub fn intids(&self) -> u64 {
+        let mut intids = 0;
+        let mut used = u32::from(self.used);
+        while used != 0 {
+            let n = used.trailing_zeros();
+            used &= used - 1;
+            intids |= 1 << (self.intids[n as usize % LISTS_MAX] & 63);
+        }
+        intids
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    #[inline]
+    pub fn take(&mut self, n: usize, intid: u32) {
+        self.used |= 1 << n;
+        self.intids[n % LISTS_MAX] = intid as u8;
+    }
+
+    #[inline]
+    pub fn forget(&mut self, mask: u8) {
+        self.used &= !mask;
+        self.special &= !mask;
+        self.pended &= !mask;
+    }
+}
+
+impl Gic {
+    /// Takes all that is in list registers back: they are empty afterwards, and so are the bits of GICH_HCR. Returns the
+    /// other vCPUs that must look ([`Self::refill`]), a bit each; nearly always 0.
+    pub fn settle(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        let others = self.take_back(vcpu, i);
+        self.look_at_timer(vcpu, i);
+        others
+    }
+
+    /// Puts what `vcpu` should see into empty list registers, the best first. To be called when the vCPU is loaded, after
+    /// each maintenance interrupt, after a settle, and when [`Self::write`] or [`Self::set_line`] say so. Returns the
+    /// other vCPUs that must look, a bit each; nearly always 0.
+    pub fn refill(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        let empty = i.empty() & LISTS;
+        let existing = empty | u32::from(self.lists[vcpu].used);
+        let mut others = self.forget_done(vcpu, empty, i);
+        if self.lists[vcpu].is_empty() && self.lists[vcpu].control == 0 {
+            self.fill(vcpu, existing, i);
+        } else if !self.add(vcpu, existing, i) {
+            others |= self.take_back(vcpu, i);
+            self.fill(vcpu, existing, i);
+        }
+        others
+    }
+
+    /// The physical [`TIMER_PPI`] was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
+    /// deactivates it.
+    #[inline]
+    pub fn timer_fired(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        let private = &mut self.private[vcpu];
+        let lists = &mut self.lists[vcpu];
+        let empty = i.empty() & LISTS;
+        if empty != 0
+            && lists.control == 0
+            && u32::from(lists.special) & empty == 0
+            && private.enabled & !private.latched & TIMER != 0
+            && private.active >> TIMER_PPI & 1 == 0
+            && self.shared.passing(private.groups) >> TIMER_PPI & 1 != 0
+        {
+            lists.forget(empty as u8);
+            if lists.intids() >> TIMER_PPI & 1 == 0 {
+                let n = empty.trailing_zeros() as usize;
+                lists.take(n, TIMER_PPI);
+                i.set_list_register(
+                    n,
+                    self.empty_register(vcpu, TIMER_PPI)
+                        .pending()
+                        .linked_to(TIMER_PPI),
+                );
+                return 0;
+            }
+        }
+        self.private[vcpu].lines |= TIMER;
+        self.refill(vcpu, i)
+    }
+
+    /// Forgets the interrupts that the guest is done with.
+    #[inline]
+    fn forget_done(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
+        let lists = &mut self.lists[vcpu];
+        let mut special = u32::from(lists.special);
+        lists.forget(empty as u8 & !lists.special);
+        let mut others = 0;
+        while special != 0 {
+            let n = special.trailing_zeros() as usize;
+            special &= special - 1;
+            // One that asks for a maintenance interrupt does not count as empty.
+            let register = i.list_register(n);
+            if register.is_done() {
+                i.set_list_register(n, ListRegister::EMPTY);
+                others |= self.fold(vcpu, n, register);
+            }
+        }
+        others
+    }
+
+    /// Refills while some list registers stay as they are. Returns whether that was possible.
+    fn add(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) -> bool {
+        self.look_at_timer(vcpu, i);
+        let lists = &self.lists[vcpu];
+        let listed = lists.intids();
+        let pendable = self.pendable(vcpu);
+        // An SGI and the timer leave the model when they go into a list register. If one is here again, it came again.
+        let again = pendable & listed & (0xffff | 1 << TIMER_PPI);
+        if again | self.private[vcpu].active != 0 || lists.stale || lists.control != 0 {
+            return false;
+        }
+        let mut waiting = pendable & !listed;
+        let mut free = existing & !u32::from(lists.used);
+        if !fits(waiting, free) {
+            return false;
+        }
+        while waiting != 0 {
+            let intid = waiting.trailing_zeros();
+            waiting &= waiting - 1;
+            self.place(vcpu, &mut free, intid, true, i);
+        }
+        true
+    }
+
+    /// Refills when all list registers (`existing`) are empty, and the model has everything.
+    #[inline]
+    fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) {
+        self.look_at_timer(vcpu, i);
+        self.lists[vcpu].stale = false;
+        let pendable = self.pendable(vcpu);
+        let mut rest = pendable | self.private[vcpu].active;
+        let mut free = existing;
+        if !fits(rest, free) {
+            return self.fill_best(vcpu, existing, pendable, i);
+        }
+        while rest != 0 {
+            let intid = rest.trailing_zeros();
+            rest &= rest - 1;
+            self.place(vcpu, &mut free, intid, pendable >> intid & 1 != 0, i);
+        }
+    }
+
+    /// [`Self::fill`] with more interrupts than list registers. The best of those that are only pending always gets one, or
+    /// it could not preempt the active ones; then the active ones do, so that the guest can end them; then the others.
+    fn fill_best(
+        &mut self,
+        vcpu: usize,
+        existing: u32,
+        pendable: u64,
+        i: &mut impl VirtualInterface,
+    ) {
+        let mut free = existing;
+        let mut active = self.private[vcpu].active;
+        let mut waiting = pendable & !active;
+        for turn in 0..3 {
+            let from = if turn == 1 { &mut active } else { &mut waiting };
+            while *from != 0 && free != 0 {
+                let intid = self.best(vcpu, *from);
+                *from &= !(1 << intid);
+                self.place(vcpu, &mut free, intid, pendable >> intid & 1 != 0, i);
+                if turn == 0 {
+                    break;
+                }
+            }
+        }
+        // Without list registers a maintenance interrupt would never end.
+        if existing != 0 {
+            let more = if waiting != 0 { control::NPIE } else { 0 };
+            let ends = if active != 0 { control::LRENPIE } else { 0 };
+            self.set_control(vcpu, more | ends, i);
+        }
+    }
+
+    /// The one of `intids`, which are not none, that goes first.
+    fn best(&self, vcpu: usize, mut intids: u64) -> u32 {
+        let mut best = (u32::MAX, 0);
+        while intids != 0 {
+            let intid = intids.trailing_zeros() & 63;
+            intids &= intids - 1;
+            let priority = self.priority(vcpu, intid);
+            if priority < best.0 {
+                best = (priority, intid);
+            }
+        }
+        best.1
+    }
+
+    /// Takes everything back and turns maintenance interrupts off.
+    fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
+        let mut others = 0;
+        if u32::from(self.lists[vcpu].control) & control::LRENPIE != 0 {
+            for _ in 0..i.control() >> control::EOI_COUNT_SHIFT {
+                others |= self.deactivate_best(vcpu);
+            }
+        }
+        self.set_control(vcpu, 0, i);
+        let mut used = u32::from(self.lists[vcpu].used);
+        while used != 0 {
+            let n = used.trailing_zeros() as usize % LISTS_MAX;
+            used &= used - 1;
+            let register = i.list_register(n);
+            i.set_list_register(n, ListRegister::EMPTY);
+            others |= self.fold(vcpu, n, register);
+        }
+        self.lists[vcpu].stale = false;
+        others
+    }
+
+    /// The guest deactivated an interrupt that is in no list register.
+    fn deactivate_best(&mut self, vcpu: usize) -> u8 {
+        let active = self.private[vcpu].active;
+        if active == 0 {
+            return 0;
+        }
+        let intid = self.best(vcpu, active);
+        self.private[vcpu].active &= !(1 << intid);
+        if intid < 32 {
+            return 0;
+        }
+        self.shared.active &= !(1 << (intid - 32));
+        self.others_for(vcpu, intid)
+    }
+
+    /// Brings the physical timer interrupt and the model together, for what is in no list register.
+    #[inline]
+    fn look_at_timer(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
+        if self.private[vcpu].lines & (TIMER | TIMER_LINKED) != 0 {
+            self.compare_timer(vcpu, i);
+        }
+    }
+
+    fn compare_timer(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
+        let private = &mut self.private[vcpu];
+        // It waited, and the guest turned it off meanwhile.
+        if private.lines & TIMER != 0 && !i.timer_line() {
+            private.lines &= !TIMER;
+            i.deactivate_timer();
+        }
+        // The guest deactivated it through the distributor; or made it pending while it is active, which a linked one
+        // cannot be.
+        let active = private.active >> TIMER_PPI & 1 != 0;
+        let latched = private.latched & TIMER != 0;
+        if private.lines & TIMER_LINKED != 0 && (!active || latched) {
+            private.lines &= !TIMER_LINKED;
+            i.deactivate_timer();
+        }
+    }
+
+    #[inline]
+    fn set_control(&mut self, vcpu: usize, bits: u32, i: &mut impl VirtualInterface) {
+        if u32::from(self.lists[vcpu].control) != bits {
+            let rest = i.control() & !control::OWNED;
+            i.set_control(rest | bits);
+            self.lists[vcpu].control = bits as u8;
+        }
+    }
+}
+
+/// Whether there are no more bits in `intids` than in `free`.
+#[inline]
+fn fits(mut intids: u64, mut free: u32) -> bool {
+    while intids != 0 {
+        if free == 0 {
+            return false;
+        }
+        intids &= intids - 1;
+        free &= free - 1;
+    }
+    true
+}

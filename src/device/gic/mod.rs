@@ -1,0 +1,247 @@
+//! The interrupt controller of a VM: a GICv2 (Arm IHI 0048B) without security extensions, registers as GIC-400 has them.
+//!
+//! The guest's CPU interface is hardware, the GICV; what it offers to the guest stands in the list registers of the core
+//! that the vCPU is loaded on, behind [`VirtualInterface`]. The distributor is emulated, here. An interrupt's state is in one
+//! of two places:
+//!
+//! | place | when | who changes it |
+//! | --- | --- | --- |
+//! | [`Shared`], [`Private`] | always but: | this module |
+//! | a list register | between [`Gic::refill`] and [`Gic::settle`] of a vCPU | the guest: acknowledge, end, deactivate |
+//!
+//! `refill` moves what a vCPU should see into empty list registers, the best first; `settle` takes all of it back, and
+//! then `Shared` and `Private` are the whole state, which is what a snapshot keeps. A register whose answer depends on what
+//! the guest did meanwhile needs a settle first; [`Gic::settle_before`] says so.
+//!
+//! # Lines
+//!
+//! A level-sensitive interrupt is pending while its line is up or its latch is set (ISPENDR), and an acknowledge clears the
+//! latch only. A list register that holds one whose line is up asks for a maintenance interrupt when the guest has
+//! deactivated it, and then `refill` looks at the line again. When a line changes under an interrupt in a list register,
+//! `set_line` marks the lists as stale, and the next `refill` builds them anew.
+//!
+//! # The timer
+//!
+//! PPI 27 is the physical timer interrupt. Its list register is linked to it, so that the guest's deactivation is the
+//! physical one: as long as it is pending or active for the guest, the physical interrupt is active, and cannot come again.
+//! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
+//! A guest that turns its timer off while the interrupt waits in a list register still gets it, as from a GIC that sends too
+//! late: the line falls unseen.
+//!
+//! # Where this differs from a GIC
+//!
+//! - An SPI with several targets goes to the lowest of them.
+//! - ISPENDR does not show an active timer's line.
+//! - With more active interrupts than list registers, deactivations are only counted (EOICount), and taken as those of the
+//!   best priority outside of the lists. That is exact when they are nested, as without EOImode they must be.
+
+mod entry;
+mod list_register;
+mod lists;
+mod register;
+mod registers;
+mod state;
+
+pub use list_register::{ListRegister, control};
+use lists::Lists;
+pub use registers::Settle;
+pub use state::{Private, Shared};
+use state::{TIMER, TIMER_LINKED, byte_of};
+
+/// vCPUs that a GICv2 can have.
+pub const VCPUS_MAX: usize = 8;
+/// Interrupts: 16 SGIs, 16 PPIs, 32 SPIs.
+pub const INTIDS: usize = 64;
+/// The virtual timer.
+pub const TIMER_PPI: u32 = 27;
+/// The physical timer, which is emulated.
+pub const PHYSICAL_TIMER_PPI: u32 = 30;
+/// The PL011.
+pub const UART_INTID: u32 = 33;
+
+/// The virtual CPU interface of the core that a vCPU is loaded on (GICH, IHI 0048B, 5.3), and its virtual timer.
+pub trait VirtualInterface {
+    /// GICH_ELRSR0: the list registers that are empty, only bits of existing ones. At most the first 4 are used. They must
+    /// all be [`ListRegister::EMPTY`] when a vCPU is loaded, and are again after [`Gic::settle`].
+    fn empty(&mut self) -> u32;
+    /// GICH_LRn.
+    fn list_register(&mut self, n: usize) -> ListRegister;
+    /// Writes GICH_LRn.
+    fn set_list_register(&mut self, n: usize, value: ListRegister);
+    /// GICH_HCR.
+    fn control(&mut self) -> u32;
+    /// Writes GICH_HCR. Only the bits of [`control::OWNED`] ever differ from what was read, and all of them are 0 again
+    /// after [`Gic::settle`].
+    fn set_control(&mut self, hcr: u32);
+    /// Whether the loaded vCPU's virtual timer asserts its interrupt now.
+    fn timer_line(&mut self) -> bool;
+    /// Makes the physical [`TIMER_PPI`] inactive. It may come at once, if the line is up.
+    fn deactivate_timer(&mut self);
+}
+
+/// The GIC of a VM. Make a copy of `shared` and `private` when all vCPUs are settled, and it can be put back so later.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gic {
+    /// What there is once.
+    pub shared: Shared,
+    /// What there is for each vCPU.
+    pub private: [Private; VCPUS_MAX],
+    lists: [Lists; VCPUS_MAX],
+    /// SPIs in the list registers of any vCPU.
+    listed_spis: u32,
+    vcpus: u32,
+}
+
+impl Gic {
+    /// As after a reset, for `vcpus` vCPUs: 1 to [`VCPUS_MAX`], others are taken as the nearest of these.
+    pub const fn new(vcpus: usize) -> Self {
+        let vcpus = match vcpus {
+            0 => 1,
+            1..=VCPUS_MAX => vcpus,
+            _ => VCPUS_MAX,
+        };
+        Self {
+            shared: Shared::new(vcpus),
+            private: [Private::new(); VCPUS_MAX],
+            lists: [Lists::EMPTY; VCPUS_MAX],
+            listed_spis: 0,
+            vcpus: vcpus as u32,
+        }
+    }
+
+    /// The input line of a PPI of `vcpu` or of an SPI (whose `vcpu` does not matter) is `up` or not. Not for [`TIMER_PPI`].
+    /// Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    pub fn set_line(&mut self, intid: u32, vcpu: usize, up: bool) -> u8 {
+        match intid {
+            16..32 if intid != TIMER_PPI => self.set_ppi_line(intid, vcpu, up),
+            32..64 => self.set_spi_line(intid, up),
+            _ => 0,
+        }
+    }
+
+    fn set_ppi_line(&mut self, intid: u32, vcpu: usize, up: bool) -> u8 {
+        let private = &mut self.private[vcpu % VCPUS_MAX];
+        let bit = 1 << (intid - 16);
+        if (private.lines & bit != 0) == up {
+            return 0;
+        }
+        private.lines ^= bit;
+        let listed = self.lists[vcpu % VCPUS_MAX].intids() >> intid & 1 != 0;
+        if listed {
+            self.lists[vcpu % VCPUS_MAX].stale = true;
+        }
+        if listed || up && self.waiting(vcpu) >> intid & 1 != 0 {
+            1 << (vcpu % VCPUS_MAX)
+        } else {
+            0
+        }
+    }
+
+    fn set_spi_line(&mut self, intid: u32, up: bool) -> u8 {
+        let bit = 1 << (intid - 32);
+        if (self.shared.lines & bit != 0) == up {
+            return 0;
+        }
+        self.shared.lines ^= bit;
+        if up {
+            self.shared.latched |= self.shared.edges & bit;
+        }
+        if self.listed_spis & bit != 0 {
+            for vcpu in 0..VCPUS_MAX {
+                if self.lists[vcpu].intids() >> intid & 1 != 0 {
+                    self.lists[vcpu].stale = true;
+                    return 1 << vcpu;
+                }
+            }
+        }
+        match self.shared.route(intid - 32) {
+            Some(vcpu) if up && self.waiting(vcpu) >> intid & 1 != 0 => 1 << vcpu,
+            _ => 0,
+        }
+    }
+
+    /// Whether an interrupt that is in no list register waits for `vcpu`: its WFI must not wait. Ask after a settle, which
+    /// takes what is in list registers back. What the guest's CPU interface lets through (PMR, groups) is not looked at.
+    #[inline]
+    pub fn deliverable(&self, vcpu: usize) -> bool {
+        self.waiting(vcpu) != 0
+    }
+
+    /// For a settled `vcpu`: whether the physical [`TIMER_PPI`] must be active on the core that it is loaded on. When it is
+    /// not loaded anywhere, the core's physical one must be as the next vCPU wants it.
+    #[inline]
+    pub fn timer_is_active(&self, vcpu: usize) -> bool {
+        let private = &self.private[vcpu % VCPUS_MAX];
+        private.lines & TIMER != 0
+            || private.lines & TIMER_LINKED != 0 && private.active >> TIMER_PPI & 1 != 0
+    }
+
+    /// What is pending, enabled, let through by CTLR and meant for `vcpu`, by INTID; active ones too, if they are active
+    /// on this vCPU, and PPIs and SGIs in list registers.
+    #[inline]
+    fn pendable(&self, vcpu: usize) -> u64 {
+        let private = &self.private[vcpu % VCPUS_MAX];
+        let shared = &self.shared;
+        let own = private.pending() & private.enabled() & shared.passing(private.groups);
+        let spis =
+            shared.pending() & shared.enabled & shared.passing(shared.groups) & !self.listed_spis;
+        if spis == 0 {
+            return u64::from(own);
+        }
+        u64::from(own) | u64::from(self.routed(vcpu, spis)) << 32
+    }
+
+    /// Those of the pending `spis` that are for `vcpu`. One that is active elsewhere has to wait.
+    fn routed(&self, vcpu: usize, spis: u32) -> u32 {
+        let active_here = (self.private[vcpu % VCPUS_MAX].active >> 32) as u32;
+        let mut routed = 0;
+        let mut rest = spis & (active_here | !self.shared.active);
+        while rest != 0 {
+            let n = rest.trailing_zeros();
+            rest &= rest - 1;
+            if self.shared.route(n) == Some(vcpu) {
+                routed |= 1 << n;
+            }
+        }
+        routed
+    }
+
+    /// What could go into a list register of `vcpu` as pending.
+    #[inline]
+    fn waiting(&self, vcpu: usize) -> u64 {
+        self.pendable(vcpu)
+            & !self.private[vcpu % VCPUS_MAX].active
+            & !self.lists[vcpu % VCPUS_MAX].intids()
+    }
+
+    /// Whether a refill of `vcpu` would change anything.
+    fn must_look(&self, vcpu: usize) -> bool {
+        let private = &self.private[vcpu % VCPUS_MAX];
+        self.waiting(vcpu) != 0
+            || private.active != 0
+            || private.lines & TIMER_LINKED != 0
+            || self.lists[vcpu % VCPUS_MAX].stale
+    }
+
+    /// Priority of `intid` for `vcpu`; a smaller number goes first.
+    #[inline]
+    fn priority(&self, vcpu: usize, intid: u32) -> u32 {
+        if intid < 32 {
+            byte_of(&self.private[vcpu % VCPUS_MAX].priorities, intid)
+        } else {
+            byte_of(&self.shared.priorities, intid - 32)
+        }
+    }
+
+    #[inline]
+    fn is_group1(&self, vcpu: usize, intid: u32) -> bool {
+        if intid < 32 {
+            self.private[vcpu % VCPUS_MAX].groups >> intid & 1 != 0
+        } else {
+            self.shared.groups >> ((intid - 32) & 31) & 1 != 0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! What a read and a write of the distributor's registers do (IHI 0048B, 4.3).
+//!
+//! A register is 32 bits wide. An access of 8 bytes is one of two registers, the lower first. One of 1 or 2 bytes reads its
+//! bytes of the register, and writes no others of it; SGIR takes writes of 4 bytes only. (GIC-400 promises bytes for
+//! priorities, targets and pending SGIs only, and QEMU has them everywhere.) What lies past the last interrupt, is reserved
+//! or of the other direction reads as zero and ignores writes.
+
+use super::register::{Bits, Register, SGIR};
+use super::{Gic, VCPUS_MAX};
+
+/// Whose list registers must be settled ([`Gic::settle`]) before an access, and refilled after it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Settle {
+    /// Nobody's.
+    Nothing,
+    /// Those of the vCPU that accesses.
+    Own,
+    /// Those of all vCPUs.
+    All,
+}
+
+/// GICD_IIDR: GIC-400, by Arm.
+const IMPLEMENTER: u32 = 0x0200_143b;
+/// ICPIDR4-7, ICPIDR0-3, ICCIDR0-3. ICPIDR2 says GICv2.
+const IDENTIFICATION: [u8; 12] = [
+    0x04, 0x00, 0x00, 0x00, 0x90, 0xb4, 0x2b, 0x00, 0x0d, 0xf0, 0x05, 0xb1,
+];
+/// ITLinesNumber: two words of bits.
+const LINES_NUMBER: u32 = 1;
+/// Bits of a priority that exist, in each byte.
+const PRIORITY_MASK: u32 = 0xf8f8_f8f8;
+
+impl Gic {
+    /// Whose list registers must be settled before `vcpu` accesses `size` bytes at `offset`, and refilled after it.
+    #[inline]
+    pub fn settle_before(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
+        if offset == SGIR {
+            return Settle::Nothing;
+        }
+        let mut intids = Register::at(offset).in_flight(write);
+        if size == 8 {
+            intids |= Register::at((offset & !3).wrapping_add(4)).in_flight(write);
+        }
+        if intids == 0 {
+            Settle::Nothing
+        } else {
+            self.holders(vcpu, intids)
+        }
+    }
+
+    /// Whose list registers have any of `intids`, as far as `vcpu` can see.
+    fn holders(&self, vcpu: usize, intids: u64) -> Settle {
+        let own = self.lists[vcpu % VCPUS_MAX].intids();
+        // What CTLR cuts off are also the private interrupts of others.
+        let others = if intids == u64::MAX {
+            (0..VCPUS_MAX).any(|n| n != vcpu && !self.lists[n].is_empty())
+        } else {
+            self.listed_spis & !((own >> 32) as u32) & (intids >> 32) as u32 != 0
+        };
+        if others {
+            Settle::All
+        } else if own & intids != 0 {
+            Settle::Own
+        } else {
+            Settle::Nothing
+        }
+    }
+
+    /// A load by `vcpu` of `size` bytes (1, 2, 4 or 8) at `offset` from the distributor's base, after what
+    /// [`Self::settle_before`] asks for. The answer has no bits above `size`.
+    #[inline]
+    pub fn read(&self, vcpu: usize, offset: u64, size: u8) -> u64 {
+        let vcpu = vcpu % VCPUS_MAX;
+        let low = u64::from(self.read_register(vcpu, Register::at(offset)));
+        if size == 4 {
+            return low;
+        }
+        let shifted = low >> (8 * (offset & 3));
+        match size {
+            1 => shifted & 0xff,
+            2 => shifted & 0xffff,
+            8 => {
+                let next = Register::at((offset & !3).wrapping_add(4));
+                low | u64::from(self.read_register(vcpu, next)) << 32
+            }
+            _ => low,
+        }
+    }
+
+    #[inline]
+    fn read_register(&self, vcpu: usize, register: Register) -> u32 {
+        match register {
+            Register::Control => self.shared.control,
+            Register::Type => LINES_NUMBER | (self.vcpus - 1) << 5,
+            Register::Implementer => IMPLEMENTER,
+            Register::Bits(bits, word) => self.read_bits(vcpu, bits, word),
+            Register::Priorities(word) => match word {
+                0..8 => self.private[vcpu].priorities[word as usize],
+                _ => self.shared.priorities[word as usize % 8],
+            },
+            // One vCPU: as if there were no such registers (4.3.12).
+            Register::Targets(_) if self.vcpus == 1 => 0,
+            Register::Targets(0..8) => 0x0101_0101 << vcpu,
+            Register::Targets(word) => self.shared.targets[word as usize % 8],
+            Register::Configuration(0) => 0xaaaa_aaaa,
+            Register::Configuration(1) => 0,
+            Register::Configuration(word) => {
+                spread(self.shared.edges >> (16 * (word & 1)) & 0xffff)
+            }
+            Register::ClearSgis(word) | Register::SetSgis(word) => {
+                let senders = |n| self.private[vcpu].senders_of(4 * word + n) << (8 * n);
+                senders(0) | senders(1) | senders(2) | senders(3)
+            }
+            Register::Identification(n) => {
+                IDENTIFICATION.get(n as usize).copied().map_or(0, u32::from)
+            }
+            Register::SoftwareInterrupt | Register::Absent => 0,
+        }
+    }
+
+    #[inline]
+    fn read_bits(&self, vcpu: usize, bits: Bits, word: u32) -> u32 {
+        let (private, shared) = (&self.private[vcpu], &self.shared);
+        match (bits, word) {
+            (Bits::Group, 0) => private.groups,
+            (Bits::Group, _) => shared.groups,
+            (Bits::SetEnable | Bits::ClearEnable, 0) => private.enabled(),
+            (Bits::SetEnable | Bits::ClearEnable, _) => shared.enabled,
+            (Bits::SetPending | Bits::ClearPending, 0) => private.pending(),
+            (Bits::SetPending | Bits::ClearPending, _) => shared.pending(),
+            (Bits::SetActive | Bits::ClearActive, 0) => private.active as u32,
+            (Bits::SetActive | Bits::ClearActive, _) => shared.active,
+        }
+    }
+
+    /// A store by `vcpu` of the low `size` bytes (1, 2, 4 or 8) of `value` at `offset` from the distributor's base, after
+    /// what [`Self::settle_before`] asks for. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    #[inline]
+    pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        if size == 4 && offset == SGIR {
+            return self.send(vcpu, value as u32);
+        }
+        let shift = 8 * (offset & 3) as u32;
+        let lanes = match size {
+            1 => 0xff << shift,
+            2 => 0xffff << shift,
+            _ => u32::MAX,
+        };
+        let placed = if size < 4 {
+            (value as u32) << shift
+        } else {
+            value as u32
+        };
+        self.write_register(vcpu, Register::at(offset), placed, lanes);
+        if size == 8 {
+            let next = Register::at((offset & !3).wrapping_add(4));
+            self.write_register(vcpu, next, (value >> 32) as u32, u32::MAX);
+        }
+        self.all_that_must_look()
+    }
+
+    fn all_that_must_look(&self) -> u8 {
+        let mut mask = 0;
+        for vcpu in 0..self.vcpus as usize {
+            mask |= u8::from(self.must_look(vcpu)) << vcpu;
+        }
+        mask
+    }
+
+    /// GICD_SGIR (4.3.15).
+    #[inline]
+    fn send(&mut self, vcpu: usize, value: u32) -> u8 {
+        let all = (1u32 << self.vcpus) - 1;
+        let targets = all
+            & match value >> 24 & 3 {
+                0 => value >> 16 & 0xff,
+                1 => !(1 << vcpu),
+                2 => 1 << vcpu,
+                _ => 0,
+            };
+        let mut rest = targets;
+        while rest != 0 {
+            let target = rest.trailing_zeros() as usize % VCPUS_MAX;
+            rest &= rest - 1;
+            self.private[target].send(value & 0xf, vcpu as u32);
+        }
+        targets as u8
+    }
+
+    /// `lanes` are the bits that are written.
+    fn write_register(&mut self, vcpu: usize, register: Register, value: u32, lanes: u32) {
+        let merge = |old: u32| old & !lanes | value & lanes;
+        match register {
+            Register::Control => self.shared.control = merge(self.shared.control) & 3,
+            Register::Bits(bits, 0) => self.write_private_bits(vcpu, bits, value, lanes),
+            Register::Bits(bits, _) => self.write_shared_bits(vcpu, bits, value, lanes),
+            Register::Priorities(word) => {
+                let all = match word {
+                    0..8 => &mut self.private[vcpu].priorities,
+                    _ => &mut self.shared.priorities,
+                };
+                let old = &mut all[word as usize % 8];
+                *old = merge(*old) & PRIORITY_MASK;
+            }
+            Register::Targets(word @ 8..) if self.vcpus > 1 => {
+                let exist = ((1 << self.vcpus) - 1) * 0x0101_0101;
+                let old = &mut self.shared.targets[word as usize % 8];
+                *old = merge(*old) & exist;
+            }
+            Register::Configuration(word @ 2..) => {
+                let shift = 16 * (word & 1);
+                let edges = gather(merge(spread(self.shared.edges >> shift & 0xffff)));
+                self.shared.edges = self.shared.edges & !(0xffff << shift) | edges << shift;
+            }
+            Register::ClearSgis(word) | Register::SetSgis(word) => {
+                let set = matches!(register, Register::SetSgis(_));
+                self.write_sgis(vcpu, 4 * word, value & lanes, set);
+            }
+            Register::SoftwareInterrupt if lanes == u32::MAX => {
+                self.send(vcpu, value);
+            }
+            _ => {}
+        }
+    }
+
+    /// GICD_SPENDSGIR, GICD_CPENDSGIR: four SGIs from `first` on, a byte of senders for each.
+    fn write_sgis(&mut self, vcpu: usize, first: u32, value: u32, set: bool) {
+        let mut rest = value;
+        while rest != 0 {
+            let bit = rest.trailing_zeros();
+            rest &= rest - 1;
+            let (intid, sender) = (first + bit / 8, bit % 8);
+            if sender >= self.vcpus {
+                continue;
+            }
+            if set {
+                self.private[vcpu].send(intid, sender);
+            } else {
+                self.private[vcpu].unsend(intid, sender);
+            }
+        }
+    }
+
+    /// SGIs are always enabled, and their pending bits are read-only here.
+    fn write_private_bits(&mut self, vcpu: usize, bits: Bits, value: u32, lanes: u32) {
+        let private = &mut self.private[vcpu];
+        let value = value & lanes;
+        let ppis = (value >> 16) as u16;
+        match bits {
+            Bits::Group => private.groups = private.groups & !lanes | value,
+            Bits::SetEnable => private.enabled |= ppis,
+            Bits::ClearEnable => private.enabled &= !ppis,
+            Bits::SetPending => private.latched |= ppis,
+            Bits::ClearPending => private.latched &= !ppis,
+            Bits::SetActive => private.active |= u64::from(value),
+            Bits::ClearActive => private.active &= !u64::from(value),
+        }
+    }
+
+    fn write_shared_bits(&mut self, vcpu: usize, bits: Bits, value: u32, lanes: u32) {
+        let shared = &mut self.shared;
+        let value = value & lanes;
+        match bits {
+            Bits::Group => shared.groups = shared.groups & !lanes | value,
+            Bits::SetEnable => shared.enabled |= value,
+            Bits::ClearEnable => shared.enabled &= !value,
+            Bits::SetPending => shared.latched |= value,
+            Bits::ClearPending => shared.latched &= !value,
+            Bits::SetActive => self.activate_spis(vcpu, value),
+            Bits::ClearActive => {
+                shared.active &= !value;
+                for private in &mut self.private {
+                    private.active &= !(u64::from(value) << 32);
+                }
+            }
+        }
+    }
+
+    /// Makes `spis` active, each on the vCPU that it goes to, or else on `vcpu`.
+    fn activate_spis(&mut self, vcpu: usize, spis: u32) {
+        let mut rest = spis & !self.shared.active;
+        self.shared.active |= spis;
+        while rest != 0 {
+            let n = rest.trailing_zeros();
+            rest &= rest - 1;
+            let owner = self.shared.route(n).unwrap_or(vcpu);
+            self.private[owner].active |= 1 << (32 + n);
+        }
+    }
+}
+
+/// Each of the low 16 bits at the odd place of a pair.
+#[inline]
+const fn spread(bits: u32) -> u32 {
+    let x = bits & 0xffff;
+    let x = (x | x << 8) & 0x00ff_00ff;
+    let x = (x | x << 4) & 0x0f0f_0f0f;
+    let x = (x | x << 2) & 0x3333_3333;
+    ((x | x << 1) & 0x5555_5555) << 1
+}
+
+/// Undoes [`spread`].
+#[inline]
+const fn gather(pairs: u32) -> u32 {
+    let x = pairs >> 1 & 0x5555_5555;
+    let x = (x | x >> 1) & 0x3333_3333;
+    let x = (x | x >> 2) & 0x0f0f_0f0f;
+    let x = (x | x >> 4) & 0x00ff_00ff;
+    (x | x >> 8) & 0xffff
+}

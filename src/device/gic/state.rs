@@ -1,0 +1,184 @@
+//! What a GIC knows, as plain data: [`Shared`] for all vCPUs, [`Private`] for each. A copy of both is a snapshot.
+//!
+//! It is all there is while every list register is empty. What is in a list register is not here, with one exception: a
+//! level-sensitive interrupt's line and latch stay, since the line is what it follows.
+
+use super::TIMER_PPI;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bit of the timer in the 16-bit fields, which begin with INTID 16.
+pub const TIMER: u16 = 1 << (TIMER_PPI - 16);
+/// In [`Private::lines`], where INTID 16 has no line: the timer's active state stands for that of the physical interrupt.
+pub const TIMER_LINKED: u16 = 1 << 0;
+
+/// CTLR, and the SPIs: bit n is INTID 32 + n.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Shared {
+    /// GICD_CTLR: bit 0 lets group 0 through, bit 1 group 1.
+    pub(super) control: u32,
+    pub(super) enabled: u32,
+    /// Pending by ISPENDR or by an edge, until acknowledged.
+    pub(super) latched: u32,
+    /// Input lines that are up.
+    pub(super) lines: u32,
+    /// Edge-triggered; the others are level-sensitive.
+    pub(super) edges: u32,
+    /// Of group 1.
+    pub(super) groups: u32,
+    /// Active on some vCPU: the union of the upper halves of [`Private::active`].
+    pub(super) active: u32,
+    pub(super) reserved: u32,
+    /// As IPRIORITYR has them, four in a word.
+    pub(super) priorities: [u32; 8],
+    /// As ITARGETSR has them, four in a word.
+    pub(super) targets: [u32; 8],
+}
+
+/// The SGIs and PPIs of one vCPU. In fields of 16 bits, bit n is INTID 16 + n.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Private {
+    /// Pending SGIs: that of vCPU s is bit 16 x (s % 4) + INTID of word s / 4.
+    pub(super) sent: [u64; 2],
+    /// Active on this vCPU: SGIs, PPIs and SPIs, by INTID.
+    pub(super) active: u64,
+    /// As IPRIORITYR has them, four in a word.
+    pub(super) priorities: [u32; 8],
+    /// Of group 1.
+    pub(super) groups: u32,
+    /// SGIs are always enabled.
+    pub(super) enabled: u16,
+    /// Pending by ISPENDR, until acknowledged.
+    pub(super) latched: u16,
+    /// Input lines that are up. The timer's: its physical interrupt was taken for the guest, and waits here.
+    pub(super) lines: u16,
+    /// Who sent each active SGI: the number's bits 0, 1, 2 in one word each.
+    pub(super) senders: [u16; 3],
+}
+
+const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 72);
+
+impl Shared {
+    /// As after a reset.
+    pub(super) const fn new(vcpus: usize) -> Self {
+        Self {
+            control: 0,
+            enabled: 0,
+            latched: 0,
+            lines: 0,
+            edges: 0,
+            groups: 0,
+            active: 0,
+            reserved: 0,
+            priorities: [0; 8],
+            // With one vCPU there is nothing to choose.
+            targets: [if vcpus == 1 { 0x0101_0101 } else { 0 }; 8],
+        }
+    }
+
+    #[inline]
+    pub(super) const fn pending(&self) -> u32 {
+        self.latched | self.lines & !self.edges
+    }
+
+    /// What may go to a CPU interface as far as CTLR is concerned, of interrupts whose groups are `groups`.
+    #[inline]
+    pub(super) const fn passing(&self, groups: u32) -> u32 {
+        let group0 = 0u32.wrapping_sub(self.control & 1);
+        let group1 = 0u32.wrapping_sub(self.control >> 1 & 1);
+        group0 & !groups | group1 & groups
+    }
+
+    /// The vCPU that the SPI 32 + `n` goes to: the lowest of its targets.
+    #[inline]
+    pub(super) fn route(&self, n: u32) -> Option<usize> {
+        let targets = byte_of(&self.targets, n);
+        (targets != 0).then(|| targets.trailing_zeros() as usize & 7)
+    }
+}
+
+impl Private {
+    /// As after a reset.
+    pub(super) const fn new() -> Self {
+        Self {
+            sent: [0; 2],
+            active: 0,
+            priorities: [0; 8],
+            groups: 0,
+            enabled: 0,
+            latched: 0,
+            lines: 0,
+            senders: [0; 3],
+        }
+    }
+
+    /// SGIs that are pending from any vCPU.
+    #[inline]
+    pub(super) const fn sgis(&self) -> u32 {
+        let any = self.sent[0] | self.sent[1];
+        let any = any | any >> 32;
+        (any | any >> 16) as u32 & 0xffff
+    }
+
+    /// Pending SGIs and PPIs.
+    #[inline]
+    pub(super) const fn pending(&self) -> u32 {
+        self.sgis() | ((self.latched | self.lines & !TIMER_LINKED) as u32) << 16
+    }
+
+    /// Enabled SGIs and PPIs.
+    #[inline]
+    pub(super) const fn enabled(&self) -> u32 {
+        (self.enabled as u32) << 16 | 0xffff
+    }
+
+    /// The vCPUs that the pending SGI `intid` came from, a bit each.
+    #[inline]
+    pub(super) const fn senders_of(&self, intid: u32) -> u32 {
+        const fn gather(word: u64) -> u32 {
+            ((word & 1) | word >> 15 & 2 | word >> 30 & 4 | word >> 45 & 8) as u32
+        }
+        let intid = intid & 15;
+        gather(self.sent[0] >> intid) | gather(self.sent[1] >> intid) << 4
+    }
+
+    #[inline]
+    pub(super) const fn send(&mut self, intid: u32, sender: u32) {
+        self.sent[sender as usize >> 2 & 1] |= sgi_bit(intid, sender);
+    }
+
+    #[inline]
+    pub(super) const fn unsend(&mut self, intid: u32, sender: u32) {
+        self.sent[sender as usize >> 2 & 1] &= !sgi_bit(intid, sender);
+    }
+
+    /// Who sent the active SGI `intid`.
+    pub(super) const fn active_sender(&self, intid: u32) -> u32 {
+        (self.senders[0] as u32 >> (intid & 15) & 1)
+            | (self.senders[1] as u32 >> (intid & 15) & 1) << 1
+            | (self.senders[2] as u32 >> (intid & 15) & 1) << 2
+    }
+
+    pub(super) fn set_active_sender(&mut self, intid: u32, sender: u32) {
+        let bit = 1u16 << (intid & 15);
+        for (n, word) in self.senders.iter_mut().enumerate() {
+            if sender >> n & 1 != 0 {
+                *word |= bit;
+            } else {
+                *word &= !bit;
+            }
+        }
+    }
+}
+
+#[inline]
+const fn sgi_bit(intid: u32, sender: u32) -> u64 {
+    1 << (16 * (sender & 3) + (intid & 15))
+}
+
+/// Byte `n` of 32 bytes, four in a word, as registers with a byte for each interrupt have them.
+#[inline]
+pub const fn byte_of(words: &[u32; 8], n: u32) -> u32 {
+    words[n as usize >> 2 & 7] >> (8 * (n & 3)) & 0xff
+}

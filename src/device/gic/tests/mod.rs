@@ -1,0 +1,26 @@
+//! Tests of the GIC: its registers one by one, its delivery in known situations, and both at random against a GIC that has
+//! no list registers.
+
+mod delivery;
+mod hardware;
+
+use super::*;
+use hardware::{Hardware, SPURIOUS};
+
+/// A GIC with everything on, as a kernel sets it up, all priorities 0xa0.
+fn ready(vcpus: usize) -> Gic {
+    let mut gic = Gic::new(vcpus);
+    for vcpu in 0..vcpus {
+        gic.write(vcpu, 0x100, 4, 0xffff_ffff);
+        for word in 0..8 {
+            gic.write(vcpu, 0x400 + 4 * word, 4, 0xa0a0_a0a0);
+        }
+    }
+    for word in 8..16 {
+        gic.write(0, 0x400 + 4 * word, 4, 0xa0a0_a0a0);
+        gic.write(0, 0x800 + 4 * word, 4, 0x0101_0101);
+    }
+    gic.write(0, 0x104, 4, 0xffff_ffff);
+    gic.write(0, 0, 4, 3);
+    gic
+}
