@@ -11,6 +11,8 @@ const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 /// MemAttr: Normal memory, Inner and Outer Write-Back Cacheable. What a guest asks for at its stage 1 may only weaken this.
 const NORMAL_WRITE_BACK: u64 = 0b1111 << 2;
+/// MemAttr: Device-nGnRE. What a guest asks for at its stage 1 may only make it stricter.
+const DEVICE_NGNRE: u64 = 0b0001 << 2;
 /// S2AP: what the guest may do.
 const READ: u64 = 1 << 6;
 const WRITE: u64 = 1 << 7;
@@ -41,6 +43,11 @@ impl Descriptor {
                 | TABLE_OR_PAGE
                 | VALID,
         )
+    }
+
+    /// Device registers that may be read and written: a page.
+    pub const fn device(at: Pa) -> Self {
+        Self(at.0 | EXECUTE_NEVER | ACCESSED | WRITE | READ | DEVICE_NGNRE | TABLE_OR_PAGE | VALID)
     }
 
     /// The same for a 2 MiB block.

@@ -1,4 +1,4 @@
-//! Stage 2: from the guest's IPAs to frames. It maps RAM and nothing else, so any other access traps.
+//! Stage 2: from the guest's IPAs to frames. It maps RAM, and device pages that a guest uses without help; any other access traps.
 //!
 //! Level 1 is one page that covers 39 bits of IPA; its entries for RAM lead to level 2 tables, one for each GiB, whose
 //! entries are 2 MiB blocks, or level 3 tables of 4 KiB pages. All tables are made with the VM: its size is known, so changing a mapping
@@ -24,6 +24,7 @@
 //! - Nothing here needs an ISB: the ERET into the guest is a context synchronization event.
 
 mod descriptor;
+mod devices;
 mod maintenance;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+use devices::Devices;
 
 /// Entries of a table.
 const ENTRIES: usize = 512;
@@ -72,6 +74,8 @@ pub struct Stage2 {
     level2: Vec<Table>,
     /// One for each block of RAM, in use or not.
     level3: Vec<Table>,
+    /// Below RAM, and not touched when the path to RAM is broken.
+    devices: Option<Devices>,
     /// Where RAM starts: a multiple of 1 GiB.
     ram: Ipa,
     pages: u32,
@@ -88,12 +92,21 @@ impl Stage2 {
             level1: Box::new(Table::new()),
             level2: tables(pages.div_ceil(PAGES_PER_GIB)),
             level3: tables(pages.div_ceil(BLOCK_PAGES)),
+            devices: None,
             ram,
             pages,
             frames,
         };
         stage2.link();
         stage2
+    }
+
+    /// Maps `pages` pages of device registers from `ipa` on, all in one block below RAM, to those from `pa` on. Once, and before the VM runs:
+    /// its activation is what makes the entries complete for table walks.
+    pub fn map_device(&mut self, ipa: Ipa, pa: Pa, pages: u64) {
+        assert!(self.devices.is_none() && ipa.0 >> 30 < self.ram.0 >> 30);
+        let devices = self.devices.insert(Devices::new(ipa, pa, pages));
+        write(&self.level1.0[(ipa.0 >> 30) as usize], devices.descriptor());
     }
 
     /// The level 1 table, for VTTBR_EL2.
