@@ -75,6 +75,7 @@ cfg_if! {
         pub mod driver;
         pub mod guest_image;
         pub mod hvc;
+        pub mod monitor;
         pub mod snapshot;
         pub mod stage2;
         pub mod trap;

@@ -1,0 +1,159 @@
+//! What the monitor asks of the VMs.
+
+use core::fmt;
+
+use crate::snapshot::{Stats, Which};
+
+/// The VMs, as somebody sees them who looks after them. They are numbered from 0, in the order of the configuration; the
+/// monitor passes no number that [`vms`](Self::vms) does not cover.
+///
+/// Each call is one whole step: when it returns, what it says has happened, and what it refused has changed nothing. Calls may
+/// stop a VM's vCPUs for that long. What happens between two calls is anybody's: a snapshot that [`next`](Self::next) named may be
+/// gone when [`info`](Self::info) asks for it.
+pub trait Operator {
+    /// How many VMs there are, 1 to 8.
+    fn vms(&self) -> usize;
+
+    /// A VM's name in the configuration. No two are the same.
+    fn name(&self, vm: usize) -> &'static str;
+
+    /// How it does.
+    fn status(&mut self, vm: usize) -> Status;
+
+    /// What vCPU `vcpu` of it does; `vcpu` is below [`Status::vcpus`].
+    fn vcpu(&mut self, vm: usize, vcpu: u32) -> Vcpu;
+
+    /// The VM that has the keyboard.
+    fn attached(&self) -> usize;
+
+    /// Gives the keyboard to a VM.
+    fn attach(&mut self, vm: usize);
+
+    /// Takes a snapshot of a VM, running or paused, and gives its id.
+    fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal>;
+
+    /// The smallest id that exists and is not below `from`.
+    fn next(&mut self, vm: usize, from: u64) -> Option<u64>;
+
+    /// What is known of a snapshot; `None` if it is not there.
+    fn info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo>;
+
+    /// Takes a VM back, and gives the id of the snapshot that it stands on now. A paused VM stays paused, one that is off runs again.
+    fn restore(&mut self, vm: usize, which: Which) -> Result<u64, Refusal>;
+
+    /// Forgets a snapshot.
+    fn delete(&mut self, vm: usize, id: u64) -> Result<(), Refusal>;
+
+    /// Stops all vCPUs of a VM, and its virtual time with them if the VM's time stops.
+    fn pause(&mut self, vm: usize) -> Result<(), Refusal>;
+
+    /// Lets a paused VM go on.
+    fn resume(&mut self, vm: usize) -> Result<(), Refusal>;
+
+    /// Starts a VM from its image, running, paused or off. Its snapshots stay.
+    fn reset(&mut self, vm: usize) -> Result<(), Refusal>;
+
+    /// What it amounts to.
+    fn stats(&mut self, vm: usize) -> VmStats;
+}
+
+/// How a VM does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it runs.
+    pub state: VmState,
+    /// Its vCPUs, 1 to 8.
+    pub vcpus: u32,
+    /// Bytes of its RAM.
+    pub memory: u64,
+    /// Snapshots that exist.
+    pub snapshots: u32,
+}
+
+/// Whether a VM runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmState {
+    /// It does, as far as its vCPUs have something to do.
+    Running,
+    /// It was told to wait.
+    Paused,
+    /// It switched itself off, or could not start.
+    Off,
+}
+
+/// What a vCPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vcpu {
+    /// Whether it is on.
+    pub state: VcpuState,
+    /// The board's core that it is pinned to.
+    pub core: usize,
+}
+
+/// Whether a vCPU is on (PSCI).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VcpuState {
+    /// On, with something to do.
+    On,
+    /// On, and waiting for an interrupt.
+    Waiting,
+    /// Off.
+    Off,
+}
+
+/// What is known of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// The snapshot that the VM stood on when this one was taken; it may be gone by now.
+    pub parent: Option<u64>,
+    /// Milliseconds since it was taken.
+    pub age: u64,
+    /// Pages that deleting it would free.
+    pub pages: u32,
+    /// The VM stands on it: it was last saved as this snapshot, or taken back to it.
+    pub is_base: bool,
+}
+
+/// What a VM amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmStats {
+    /// Its snapshots, and the pages for them.
+    pub snapshots: Stats,
+    /// How many times it was taken back.
+    pub generation: u64,
+    /// Times that its vCPUs came to EL2.
+    pub exits: u64,
+}
+
+/// Why something is not done. The monitor puts the VM's name in front, so each reads on from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No snapshot has this id.
+    NoSnapshot(u64),
+    /// There is no snapshot at all, so none is the latest.
+    NoSnapshots,
+    /// Memory does not suffice, even with all that may be freed freed.
+    NoMemory,
+    /// It is off.
+    Off,
+    /// It is paused already.
+    Paused,
+    /// It is not paused.
+    NotPaused,
+    /// Another reason: what is said of the VM.
+    Other(&'static str),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NoSnapshot(id) => write!(f, "has no snapshot #{id}"),
+            Self::NoSnapshots => f.write_str("has no snapshots"),
+            Self::NoMemory => f.write_str("has not enough memory left for a snapshot"),
+            Self::Off => f.write_str("is off"),
+            Self::Paused => f.write_str("is paused already"),
+            Self::NotPaused => f.write_str("is not paused"),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
