@@ -6,6 +6,7 @@
 
 pub mod gic;
 pub mod pl011;
+pub mod timer;
 
 use crate::addr::Ipa;
 use pl011::Pl011;

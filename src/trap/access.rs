@@ -67,12 +67,14 @@ impl Access {
     }
 }
 
+/// PSTATE.SS: the software-step state machine is active, not pending.
+const SS: u64 = 1 << 21;
+
 /// Moves `pc` past an emulated instruction of `length` bytes (see `Esr::instruction_length`) and gives `pstate` what
 /// executing it would have: BTYPE is cleared (no branch, FEAT_BTI), the software-step state machine advances to
 /// active-pending (PSTATE.SS), and in AArch32 the IT block goes on (`AArch32.ITAdvance`).
 #[inline]
 pub fn step_over(pc: &mut u64, pstate: &mut u64, length: u64) {
-    const SS: u64 = 1 << 21;
     const BTYPE: u64 = 3 << 10;
     const AARCH32: u64 = 1 << 4;
     *pc = pc.wrapping_add(length);
@@ -82,6 +84,18 @@ pub fn step_over(pc: &mut u64, pstate: &mut u64, length: u64) {
     } else {
         *pstate = advance_it(*pstate);
     }
+}
+
+/// Takes back that an HVC was executed, so that it is executed again. Its return address is behind it, and the software-step state machine
+/// had advanced (`SSAdvance`: PSTATE.SS is 0).
+///
+/// While a guest steps itself an instruction begins with PSTATE.SS = 1 only, or the step exception would have come instead of it. While it
+/// does not, returning to it clears the bit (`DebugExceptionReturnSS`). So 1 is right for both. BTYPE is 0 at any HVC that was executed in a
+/// guarded page, and means nothing elsewhere.
+#[inline]
+pub fn step_back(pc: &mut u64, pstate: &mut u64) {
+    *pc = pc.wrapping_sub(4);
+    *pstate |= SS;
 }
 
 /// ITSTATE is PSTATE bits 15:10 (IT[7:2]) and 26:25 (IT[1:0]). Its top three bits are the condition, the other five
@@ -163,6 +177,20 @@ mod tests {
         let (mut pc, mut pstate) = (0x1000, 0x8000_0005 | 1 << 21 | 3 << 10);
         step_over(&mut pc, &mut pstate, 4);
         assert_eq!((pc, pstate), (0x1004, 0x8000_0005));
+    }
+
+    #[test]
+    fn stepping_back_takes_back_what_an_hvc_did() {
+        const PSTATE: u64 = 0x8000_0005 | 1 << 21;
+        let (mut pc, mut pstate) = (0x1000, PSTATE);
+        // As HVC does: the return address, and SSAdvance.
+        step_over(&mut pc, &mut pstate, 4);
+        assert_eq!((pc, pstate), (0x1004, 0x8000_0005));
+        step_back(&mut pc, &mut pstate);
+        assert_eq!((pc, pstate), (0x1000, PSTATE));
+        let mut pc = 0;
+        step_back(&mut pc, &mut pstate);
+        assert_eq!(pc, u64::MAX - 3);
     }
 
     #[test]

@@ -126,6 +126,35 @@ pub const fn caches_are_on(sctlr: u64) -> bool {
     sctlr & M_AND_C == M_AND_C
 }
 
+/// A register of the EL1 physical timer, or its counter. CNTHCTL_EL2 traps all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerRegister {
+    /// CNTPCT_EL0.
+    Count,
+    /// CNTP_TVAL_EL0.
+    Value,
+    /// CNTP_CTL_EL0.
+    Control,
+    /// CNTP_CVAL_EL0.
+    Compare,
+}
+
+impl TimerRegister {
+    /// Which one it is, if any.
+    pub const fn of(reg: SysReg) -> Option<Self> {
+        let (3, 3, 14) = (reg.op0(), reg.op1(), reg.crn()) else {
+            return None;
+        };
+        Some(match (reg.crm(), reg.op2()) {
+            (0, 1) => Self::Count,
+            (2, 0) => Self::Value,
+            (2, 1) => Self::Control,
+            (2, 2) => Self::Compare,
+            _ => return None,
+        })
+    }
+}
+
 /// What the guest gets for a trapped access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -135,6 +164,8 @@ pub enum Answer {
     Ignored,
     /// Its write is done for it.
     Write(VmRegister),
+    /// The emulated timer is read or written.
+    Timer(TimerRegister),
     /// An undefined-instruction exception.
     Undefined,
 }
@@ -146,6 +177,7 @@ pub enum Answer {
 /// | identification | the hardware's, as [`id_registers::sanitize`] shows it | undefined |
 /// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
 /// | [`VmRegister`] | not trapped | as the guest says |
+/// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
 /// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
 ///
 /// The last row is what the identification registers promise. What the VM does have is not trapped.
@@ -161,8 +193,10 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
             Answer::Value(0)
         };
     }
-    match VmRegister::of(reg) {
-        Some(register) if access.write => Answer::Write(register),
+    match (VmRegister::of(reg), TimerRegister::of(reg)) {
+        (Some(register), _) if access.write => Answer::Write(register),
+        (_, Some(TimerRegister::Count)) if access.write => Answer::Undefined,
+        (_, Some(register)) => Answer::Timer(register),
         _ => Answer::Undefined,
     }
 }
@@ -250,6 +284,16 @@ mod tests {
         for reg in [ACTLR_EL1, l2ctlr, cpuectlr] {
             assert_eq!(answer(read(reg), no_id), Answer::Value(0));
             assert_eq!(answer(write(reg), no_id), Answer::Ignored);
+        }
+        let cntpct = SysReg::new(3, 3, 14, 0, 1);
+        assert_eq!(answer(write(cntpct), no_id), Answer::Undefined);
+        let timer = [(0, 1), (2, 0), (2, 1), (2, 2)];
+        for (crm, op2) in timer {
+            let reg = SysReg::new(3, 3, 14, crm, op2);
+            assert_eq!(
+                answer(read(reg), no_id),
+                Answer::Timer(TimerRegister::of(reg).unwrap())
+            );
         }
         let pmccntr = SysReg::new(3, 3, 9, 13, 0);
         let icc_sre = SysReg::new(3, 0, 12, 12, 5);
