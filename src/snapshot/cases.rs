@@ -1,6 +1,6 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
-use super::tests::{PAGES, Pair, least_share, plan};
+use super::tests::{PAGES, Pair, SMALL, least_share, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -109,7 +109,7 @@ fn thousands_of_snapshots_fit_on_demand() {
 fn a_share_that_is_too_small_is_refused() {
     let plan = plan(Accounting::Reserved, 3);
     let frames = Frames::new(&[2..3, 3..least_share(PAGES, plan) + 1]);
-    assert!(Snapshots::new(PAGES, plan, 50, frames).is_none());
+    assert!(Snapshots::new(PAGES, plan, SMALL, frames).is_none());
 }
 
 /// Pages that the base has nothing for yet come before those that it has, and memory is full: folding the first would need what

@@ -44,7 +44,7 @@ mod tests;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use nodes::Node;
-pub use seam::{Bookkeeping, Machine, Mapping, Page};
+pub use seam::{Bookkeeping, Machine, Mapping, Page, State, StateSize};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
@@ -76,6 +76,8 @@ pub struct Info {
     pub pages: u32,
     /// The guest's virtual counter at its checkpoint.
     pub counter: u64,
+    /// When that was, on [`State::now`]'s clock, to 2^20 counts.
+    pub taken: u64,
 }
 
 /// What a VM's snapshots amount to.
@@ -115,14 +117,14 @@ pub struct Snapshots {
 }
 
 /// Frames that a VM of `pages` pages needs to run, and to be promised what `plan` promises for one pool.
-pub fn least_share(pages: u32, plan: PoolPlan, state_nodes: usize) -> u64 {
-    Pools::new(pages, plan, state_nodes).least_share()
+pub fn least_share(pages: u32, plan: PoolPlan, state: StateSize) -> u64 {
+    Pools::new(pages, plan, state).least_share()
 }
 
 impl Snapshots {
     /// The history of a VM with `pages` pages of RAM, all of them absent; `None` if `frames` are fewer than [`least_share`].
-    pub fn new(pages: u32, plan: PoolPlan, state_nodes: usize, frames: Frames) -> Option<Self> {
-        let pools = Pools::new(pages, plan, state_nodes);
+    pub fn new(pages: u32, plan: PoolPlan, state: StateSize, frames: Frames) -> Option<Self> {
+        let pools = Pools::new(pages, plan, state);
         (pools.least_share() <= u64::from(frames.total())).then(|| Self {
             memory: Memory {
                 frames,
@@ -154,6 +156,11 @@ impl Snapshots {
         self.pages
     }
 
+    /// The snapshot that the VM stands on: the one that it was last saved as or restored to, if that still exists or not.
+    pub fn current(&self) -> Option<u64> {
+        self.current
+    }
+
     /// How many times the VM was restored. Never taken back.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -173,6 +180,7 @@ impl Snapshots {
             parent: record.parent,
             pages: self.pages_behind(m, record.root),
             counter: record.counter,
+            taken: record.taken,
         })
     }
 
@@ -196,7 +204,7 @@ impl Snapshots {
         id: u64,
     ) -> Result<(record::Place, record::Record), NotFound> {
         let place = record::Place::from_entry(self.index.get(m, id).ok_or(NotFound)?);
-        Ok((place, record::Record::read(m, place)))
+        Ok((place, record::Record::read(m, place, self.pools.state())))
     }
 
     /// Pages that deleting the snapshot with this map would free.

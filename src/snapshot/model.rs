@@ -1,8 +1,8 @@
-//! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules, a register.
+//! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules; and registers.
 
 use super::frames::Frame;
 use super::nodes::Node;
-use super::seam::{Bookkeeping, Machine, Mapping, Page};
+use super::seam::{Bookkeeping, Machine, Mapping, Page, State};
 use crate::addr::BLOCK_PAGES;
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -28,7 +28,6 @@ pub struct ModelMachine {
     remapping: bool,
     /// Pages were protected, and other cores may not know yet.
     unflushed: bool,
-    pub register: u32,
     pub copies: u32,
 }
 
@@ -41,7 +40,6 @@ impl ModelMachine {
             pages: vec![(0, false); pages as usize],
             remapping: false,
             unflushed: false,
-            register: 0,
             copies: 0,
         }
     }
@@ -236,17 +234,30 @@ impl Machine for ModelMachine {
         assert!(self.remapping);
         self.remapping = false;
     }
+}
 
-    fn state_nodes(&self) -> usize {
-        50
+/// Registers that count on from one.
+pub struct ModelState(pub u32);
+
+impl State for ModelState {
+    fn now(&mut self) -> u64 {
+        u64::from(self.0) << 20
     }
 
-    fn save_state(&mut self, frame: Frame, at: usize, _: u64) -> u64 {
-        self.bookkeeping_mut(frame)[at + 49].0[7] = self.register;
-        u64::from(self.register) << 32 | 7
+    fn counter(&mut self) -> u64 {
+        u64::from(self.0) << 32 | 7
     }
 
-    fn load_state(&mut self, frame: Frame, at: usize) {
-        self.register = self.bookkeeping(frame)[at + 49].0[7];
+    fn save(&mut self, _: u64, part: usize, to: &mut [Node]) {
+        // All of it is its own.
+        to.fill(Node([self.0 + part as u32; 8]));
+    }
+
+    fn load(&mut self, part: usize, from: &[Node]) {
+        if part == 0 {
+            self.0 = from[0].0[0];
+        }
+        let expected = Node([self.0 + part as u32; 8]);
+        assert!(from.iter().all(|node| node.0 == expected.0));
     }
 }

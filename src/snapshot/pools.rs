@@ -4,21 +4,20 @@ use super::map::{self, Memory};
 use super::nodes::{self, NODES_PER_SLAB, NodeId};
 use super::record::{Place, Pool, Record};
 use super::running::FOLD_RESERVE;
-use super::seam::Machine;
+use super::seam::{Machine, State, StateSize};
 use super::{NoMemory, NotFound, Snapshots, index};
 use crate::addr::PAGE_SIZE;
 use crate::config::{Accounting, PoolPlan};
-
-/// Frames that must be free for the second half of a checkpoint, which takes one for saved state and one for nodes.
-const COMMIT_FRAMES: u32 = FOLD_RESERVE + 2;
 
 /// The pools of a VM, a list from the oldest to the newest, and the sums over them.
 pub struct Pools {
     plan: PoolPlan,
     /// Pages of the VM.
     pages: u32,
+    /// What a snapshot keeps besides RAM.
+    state: StateSize,
     /// Snapshots whose saved states share a frame.
-    parts: u32,
+    sharing: u32,
     oldest: NodeId,
     newest: NodeId,
     count: u32,
@@ -28,11 +27,12 @@ pub struct Pools {
 
 impl Pools {
     /// No pools yet.
-    pub(super) fn new(pages: u32, plan: PoolPlan, state_nodes: usize) -> Self {
+    pub(super) fn new(pages: u32, plan: PoolPlan, state: StateSize) -> Self {
         Self {
             plan,
             pages,
-            parts: Place::parts(state_nodes),
+            state,
+            sharing: Place::sharing(state),
             oldest: NodeId::NONE,
             newest: NodeId::NONE,
             count: 0,
@@ -53,6 +53,16 @@ impl Pools {
         self.state_frames
     }
 
+    /// What a snapshot keeps besides RAM.
+    pub(super) fn state(&self) -> StateSize {
+        self.state
+    }
+
+    /// Frames that must be free for the second half of a checkpoint, which takes those for saved state and one for nodes.
+    fn commit_frames(&self) -> u32 {
+        FOLD_RESERVE + self.state.parts as u32 + 1
+    }
+
     /// Frames for the nodes of the running VM and `snapshots` snapshots that share nothing.
     fn node_frames(&self, snapshots: u64) -> u64 {
         let each = u64::from(map::most_nodes(self.pages) + index::MOST_NEW_NODES + 1);
@@ -65,8 +75,11 @@ impl Pools {
     /// never become more than the nodes of the worst case need, or than they are now.
     fn worst_case(&self, snapshots: u64, slabs: u32) -> u64 {
         let nodes = self.node_frames(snapshots).max(u64::from(slabs));
-        let states = snapshots.div_ceil(u64::from(self.parts)) + u64::from(self.count) + 1;
-        u64::from(self.pages) * (snapshots + 1) + nodes + states + u64::from(COMMIT_FRAMES)
+        let states = match self.state.parts {
+            1 => snapshots.div_ceil(u64::from(self.sharing)) + u64::from(self.count) + 1,
+            parts => snapshots * parts as u64,
+        };
+        u64::from(self.pages) * (snapshots + 1) + nodes + states + u64::from(self.commit_frames())
     }
 
     /// See [`least_share`](super::least_share).
@@ -175,7 +188,7 @@ impl Pools {
             part: place.part + 1,
             ..place
         };
-        pool.next_place = if next.part < self.parts {
+        pool.next_place = if next.part < self.sharing {
             next.to_entry()
         } else {
             0
@@ -183,7 +196,35 @@ impl Pools {
         Ok(place)
     }
 
-    fn leave_place(&mut self, memory: &mut Memory, pool: &mut Pool, place: Place) {
+    /// Frames for the parts of a state that are not at its place.
+    fn take_more<M: Machine>(
+        &mut self,
+        m: &mut M,
+        memory: &mut Memory,
+        place: Place,
+    ) -> Result<(), NoMemory> {
+        if self.state.parts > 1 {
+            let mut more = [0; 8];
+            for frame in &mut more[..self.state.parts - 1] {
+                *frame = memory.frames.alloc()?.0;
+                self.state_frames += 1;
+            }
+            place.set_more(m, more);
+        }
+        Ok(())
+    }
+
+    fn leave_place<M: Machine>(
+        &mut self,
+        m: &M,
+        memory: &mut Memory,
+        pool: &mut Pool,
+        place: Place,
+    ) {
+        for frame in place.more(m, self.state) {
+            self.state_frames -= 1;
+            memory.frames.release(frame);
+        }
         if memory.frames.holders(place.frame) == 1 {
             self.state_frames -= 1;
             if Place::from_entry(pool.next_place).frame == place.frame {
@@ -202,6 +243,7 @@ impl Snapshots {
     pub fn checkpoint<M: Machine>(
         &mut self,
         m: &mut M,
+        state: &mut impl State,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
         self.make_room(m)?;
@@ -212,7 +254,7 @@ impl Snapshots {
         }
         // The fold took nodes.
         self.make_room(m)?;
-        let id = self.commit(m, next_id)?;
+        let id = self.commit(m, state, next_id)?;
         self.protect(m);
         Ok(id)
     }
@@ -222,7 +264,7 @@ impl Snapshots {
         loop {
             let pools = self.pools.count + u32::from(self.pools.with_room(m).is_none());
             let slabs = self.memory.nodes.slabs();
-            if self.memory.frames.free() >= COMMIT_FRAMES
+            if self.memory.frames.free() >= self.pools.commit_frames()
                 && self.pools.fit(pools, slabs, &self.memory)
             {
                 return Ok(());
@@ -234,10 +276,11 @@ impl Snapshots {
         }
     }
 
-    /// The part of a checkpoint that cannot fail, [`COMMIT_FRAMES`] being free.
+    /// The part of a checkpoint that cannot fail, [`Pools::commit_frames`] being free.
     fn commit<M: Machine>(
         &mut self,
         m: &mut M,
+        state: &mut impl State,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
         let (pool_id, mut pool) = match self.pools.with_room(m) {
@@ -245,6 +288,7 @@ impl Snapshots {
             None => self.pools.push(m, &mut self.memory)?,
         };
         let place = self.pools.take_place(&mut self.memory, &mut pool)?;
+        self.pools.take_more(m, &mut self.memory, place)?;
         let id = next_id();
         self.index
             .insert(m, &mut self.memory, id, place.to_entry())?;
@@ -255,15 +299,22 @@ impl Snapshots {
         if !self.base.is_none() {
             nodes::hold(m, self.base);
         }
-        let counter = m.save_state(place.frame, place.state_at(m.state_nodes()), id);
+        let size = self.pools.state;
         let record = Record {
             parent: self.current,
-            counter,
+            counter: state.counter(),
             root: self.base,
             pool: pool_id,
             present: self.present,
+            taken: state.now(),
         };
-        record.write(m, place);
+        record.write(m, place, size);
+        let nodes = &mut m.bookkeeping_mut(place.frame)[place.state_at(size)];
+        state.save(id, 0, nodes);
+        for part in 1..size.parts {
+            let frame = place.more(m, size).nth(part - 1).expect("commit has them");
+            state.save(id, part, &mut m.bookkeeping_mut(frame)[..size.nodes]);
+        }
         self.current = Some(id);
         self.newest = Some(id);
         Ok(id)
@@ -279,12 +330,13 @@ impl Snapshots {
     fn remove<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
         let entry = self.index.take(m, &mut self.memory, id).ok_or(NotFound)?;
         let place = Place::from_entry(entry);
-        let record = Record::read(m, place);
+        let record = Record::read(m, place, self.pools.state);
         if self.newest == Some(id) {
             self.newest = self.index.last(m);
         }
         let mut pool = Pool::read(m, record.pool);
-        self.pools.leave_place(&mut self.memory, &mut pool, place);
+        self.pools
+            .leave_place(m, &mut self.memory, &mut pool, place);
         pool.live -= 1;
         self.pools.snapshots -= 1;
         *nodes::write(m, record.pool) = pool.to_node();

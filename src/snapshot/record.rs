@@ -2,10 +2,14 @@
 
 use super::frames::Frame;
 use super::nodes::{self, Node, NodeId};
-use super::seam::Machine;
+use super::seam::{Machine, StateSize};
+use core::ops::Range;
 
 /// Nodes of a frame that a snapshot's record takes, in front of the machine's saved state.
 const RECORD_NODES: usize = 1;
+/// The node of a frame that says where the other parts of the saved state are, if there are any: a word for each.
+const MORE: usize = 127;
+const _: () = assert!(RECORD_NODES + StateSize::NODES_MAX <= MORE);
 
 /// Where a snapshot's record and saved state lie: a frame, and which of the equal parts of it. As a number: frame times 128 plus part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +21,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Snapshots that share a frame when the machine's state takes `state_nodes`.
-    pub fn parts(state_nodes: usize) -> u32 {
-        (128 / (RECORD_NODES + state_nodes)) as u32
+    /// Snapshots that share a frame.
+    pub fn sharing(state: StateSize) -> u32 {
+        match state.parts {
+            1 => (128 / (RECORD_NODES + state.nodes)) as u32,
+            _ => 1,
+        }
     }
 
     /// As a number that is never 0.
@@ -35,13 +42,28 @@ impl Place {
         }
     }
 
-    fn record_at(self, state_nodes: usize) -> usize {
-        self.part as usize * (RECORD_NODES + state_nodes)
+    fn record_at(self, state: StateSize) -> usize {
+        self.part as usize * (RECORD_NODES + state.nodes)
     }
 
-    /// First node of the machine's saved state.
-    pub fn state_at(self, state_nodes: usize) -> usize {
-        self.record_at(state_nodes) + RECORD_NODES
+    /// The nodes of the first part of the saved state.
+    pub fn state_at(self, state: StateSize) -> Range<usize> {
+        let start = self.record_at(state) + RECORD_NODES;
+        start..start + state.nodes
+    }
+
+    /// The frames of the other parts.
+    pub fn more<M: Machine>(self, m: &M, state: StateSize) -> impl Iterator<Item = Frame> {
+        let words = match state.parts {
+            1 => [0; 8],
+            _ => m.bookkeeping(self.frame)[MORE].0,
+        };
+        words.into_iter().take(state.parts - 1).map(Frame)
+    }
+
+    /// Notes the frames of the other parts.
+    pub fn set_more<M: Machine>(self, m: &mut M, more: [u32; 8]) {
+        m.bookkeeping_mut(self.frame)[MORE] = Node(more);
     }
 }
 
@@ -58,7 +80,12 @@ pub struct Record {
     pub pool: NodeId,
     /// Pages of the VM that were present.
     pub present: u32,
+    /// When it was taken, by the clock that no restore takes back. Of its counts, the low [`TAKEN_SHIFT`] bits are not kept.
+    pub taken: u64,
 }
+
+/// The clocks of the boards count this far in less than 20 ms.
+const TAKEN_SHIFT: u32 = 20;
 
 fn split(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
@@ -73,8 +100,8 @@ const NO_ID: u64 = u64::MAX;
 
 impl Record {
     /// Reads the record at `place`.
-    pub fn read<M: Machine>(m: &M, place: Place) -> Self {
-        let at = place.record_at(m.state_nodes());
+    pub fn read<M: Machine>(m: &M, place: Place, state: StateSize) -> Self {
+        let at = place.record_at(state);
         let w = &m.bookkeeping(place.frame)[at].0;
         let parent = join(w[0], w[1]);
         Self {
@@ -83,12 +110,13 @@ impl Record {
             root: NodeId(w[4]),
             pool: NodeId(w[5]),
             present: w[6],
+            taken: u64::from(w[7]) << TAKEN_SHIFT,
         }
     }
 
     /// Writes the record at `place`.
-    pub fn write<M: Machine>(&self, m: &mut M, place: Place) {
-        let at = place.record_at(m.state_nodes());
+    pub fn write<M: Machine>(&self, m: &mut M, place: Place, state: StateSize) {
+        let at = place.record_at(state);
         let [parent_low, parent_high] = split(self.parent.unwrap_or(NO_ID));
         let [counter_low, counter_high] = split(self.counter);
         let node = Node([
@@ -99,7 +127,7 @@ impl Record {
             self.root.0,
             self.pool.0,
             self.present,
-            0,
+            (self.taken >> TAKEN_SHIFT) as u32,
         ]);
         m.bookkeeping_mut(place.frame)[at] = node;
     }

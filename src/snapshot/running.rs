@@ -3,7 +3,7 @@
 use super::change::{Cursor, LEAF_PAGES};
 use super::frames::{Frame, NoMemory};
 use super::nodes;
-use super::seam::{Machine, Mapping, Page};
+use super::seam::{Machine, Mapping, Page, State};
 use super::{NodeId, NotFound, Snapshots, Which};
 use crate::addr::BLOCK_PAGES;
 
@@ -268,7 +268,12 @@ impl Snapshots {
     }
 
     /// Takes the VM back to a snapshot; returns its id. Needs no memory. A refused id changes nothing.
-    pub fn restore<M: Machine>(&mut self, m: &mut M, which: Which) -> Result<u64, NotFound> {
+    pub fn restore<M: Machine>(
+        &mut self,
+        m: &mut M,
+        state: &mut impl State,
+        which: Which,
+    ) -> Result<u64, NotFound> {
         let id = match which {
             Which::Id(id) => id,
             Which::Latest => self.newest.ok_or(NotFound)?,
@@ -276,7 +281,11 @@ impl Snapshots {
         let (place, record) = self.find(m, id)?;
         m.begin_remap();
         self.rebase(m, record.root);
-        m.load_state(place.frame, place.state_at(m.state_nodes()));
+        let size = self.pools.state();
+        state.load(0, &m.bookkeeping(place.frame)[place.state_at(size)]);
+        for (i, frame) in place.more(m, size).enumerate() {
+            state.load(i + 1, &m.bookkeeping(frame)[..size.nodes]);
+        }
         m.end_remap();
         self.present = record.present;
         self.current = Some(id);

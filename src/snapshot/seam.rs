@@ -1,6 +1,8 @@
-//! The seam between the snapshot logic and the machine: everything that the logic asks of the hardware.
+//! The seams between the snapshot logic and the machine: everything that the logic asks of it.
 //!
-//! On the board this is memory, stage 2 and the vCPU; on the host it is a model that the tests can look into.
+//! [`Machine`] is memory and stage 2, [`State`] the rest of what the guest can notice.
+//!
+//! On the host both are a model that the tests can look into.
 
 use super::frames::Frame;
 use super::nodes::Node;
@@ -82,11 +84,32 @@ pub trait Machine {
     fn set_block(&mut self, page: Page, first: Option<Frame>);
     /// Puts the translations back.
     fn end_remap(&mut self);
+}
 
-    /// Nodes of 32 bytes that the saved state of the VM takes, at most 126.
-    fn state_nodes(&self) -> usize;
-    /// Saves registers and devices into `frame` from node `at` on, for the snapshot `id`. Returns the guest's virtual counter.
-    fn save_state(&mut self, frame: Frame, at: usize, id: u64) -> u64;
-    /// Loads registers and devices back.
-    fn load_state(&mut self, frame: Frame, at: usize);
+/// How much a snapshot keeps besides RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSize {
+    /// Nodes of 32 bytes of each part, 1 to [`StateSize::NODES_MAX`].
+    pub nodes: usize,
+    /// Parts, 1 to [`StateSize::PARTS_MAX`]. Of a state in one part, as many share a frame as fit; the parts of others have frames of their own.
+    pub parts: usize,
+}
+
+impl StateSize {
+    /// Nodes of a part at the most: a frame, less the record of the snapshot and the way to the other parts.
+    pub const NODES_MAX: usize = 126;
+    /// Parts at the most.
+    pub const PARTS_MAX: usize = 4;
+}
+
+/// What a snapshot keeps besides RAM: registers and devices, of a VM that does not run meanwhile.
+pub trait State {
+    /// The time now: counts of a clock that no restore takes back.
+    fn now(&mut self) -> u64;
+    /// The guest's virtual counter.
+    fn counter(&mut self) -> u64;
+    /// Saves a part, for the snapshot `id`; they are asked for in order.
+    fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
+    /// Loads a part back; in order, too.
+    fn load(&mut self, part: usize, from: &[Node]);
 }

@@ -1,7 +1,7 @@
 //! The snapshot logic against a naive one that copies all memory, and an audit of every frame after every step.
 
 use super::frames::Frame;
-use super::model::ModelMachine;
+use super::model::{ModelMachine, ModelState};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -15,6 +15,7 @@ pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
 /// A VM, and beside it what a full copy at each checkpoint would know.
 pub(super) struct Pair {
     pub(super) m: ModelMachine,
+    state: ModelState,
     pub(super) s: Snapshots,
     pub(super) ram: Vec<u64>,
     pub(super) kept: BTreeMap<u64, (Vec<u64>, u32)>,
@@ -30,9 +31,25 @@ pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
     }
 }
 
+/// A state of which two share a frame.
+pub(super) const SMALL: StateSize = StateSize {
+    nodes: 50,
+    parts: 1,
+};
+/// A state that takes four frames.
+const LARGE: StateSize = StateSize {
+    nodes: StateSize::NODES_MAX,
+    parts: StateSize::PARTS_MAX,
+};
+
 /// The smallest share that such a VM runs in.
+fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
+    Pools::new(pages, plan, size).least_share() as u32
+}
+
+/// The same, with a state of the usual size.
 pub(super) fn least_share(pages: u32, plan: PoolPlan) -> u32 {
-    Pools::new(pages, plan, 50).least_share() as u32
+    least(pages, plan, SMALL)
 }
 
 impl Pair {
@@ -42,13 +59,18 @@ impl Pair {
 
     /// A VM whose share is that many frames more than it must be.
     pub(super) fn with_ram(pages: u32, plan: PoolPlan, extra: u32) -> Self {
-        let share = least_share(pages, plan) + extra;
+        Self::with_state(pages, plan, SMALL, extra)
+    }
+
+    fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
+        let share = least(pages, plan, size) + extra;
         // Two ranges, neither of them aligned.
         let frames = Frames::new(&[3..100, 1000..1000 + share - 97]);
         let m = ModelMachine::new(pages, 1000 + share);
-        let s = Snapshots::new(pages, plan, m.state_nodes(), frames).expect("the share suffices");
+        let s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
         Self {
             m,
+            state: ModelState(0),
             s,
             ram: vec![0; pages as usize],
             kept: BTreeMap::new(),
@@ -106,9 +128,10 @@ impl Pair {
     }
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
-        let done = self.s.checkpoint(&mut self.m, || id).map(|_| ());
+        let (m, state) = (&mut self.m, &mut self.state);
+        let done = self.s.checkpoint(m, state, || id).map(|_| ());
         if done.is_ok() {
-            self.kept.insert(id, (self.ram.clone(), self.m.register));
+            self.kept.insert(id, (self.ram.clone(), self.state.0));
         }
         self.forget_the_freed();
         done
@@ -119,11 +142,12 @@ impl Pair {
             Which::Id(id) => self.kept.contains_key(&id).then_some(id),
             Which::Latest => self.kept.keys().next_back().copied(),
         };
-        assert_eq!(self.s.restore(&mut self.m, which), wanted.ok_or(NotFound));
+        let (m, state) = (&mut self.m, &mut self.state);
+        assert_eq!(self.s.restore(m, state, which), wanted.ok_or(NotFound));
         if let Some(id) = wanted {
             let (ram, register) = self.kept[&id].clone();
             self.ram = ram;
-            assert_eq!(self.m.register, register);
+            assert_eq!(self.state.0, register);
             self.generation += 1;
         }
         assert_eq!(self.s.generation(), self.generation);
@@ -203,14 +227,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn any_plan() -> impl Strategy<Value = PoolPlan> {
-    (any::<bool>(), 1..4_u32).prop_map(|(reserved, capacity)| PoolPlan {
-        capacity,
-        accounting: if reserved {
-            Accounting::Reserved
-        } else {
-            Accounting::OnDemand
-        },
+fn any_plan() -> impl Strategy<Value = (PoolPlan, StateSize)> {
+    (any::<bool>(), 1..4_u32, any::<bool>()).prop_map(|(reserved, capacity, small)| {
+        let accounting = match reserved {
+            true => Accounting::Reserved,
+            false => Accounting::OnDemand,
+        };
+        let size = if small { SMALL } else { LARGE };
+        (plan(accounting, capacity), size)
     })
 }
 
@@ -227,7 +251,7 @@ fn step(pair: &mut Pair, op: &Op, next_id: &mut u64, stamp: u64) {
             }
         }
         Op::Read { page } => pair.read(page),
-        Op::Register(value) => pair.m.register = value,
+        Op::Register(value) => pair.state.0 = value >> 4,
         Op::Checkpoint => {
             if pair.checkpoint(*next_id).is_ok() {
                 *next_id += 1;
@@ -248,7 +272,10 @@ proptest! {
         plans in prop::collection::vec((any_plan(), 0..2 * PAGES), 1..4),
         ops in prop::collection::vec((0..3_usize, op()), 1..80),
     ) {
-        let mut vms: Vec<Pair> = plans.into_iter().map(|(plan, extra)| Pair::new(plan, extra)).collect();
+        let mut vms: Vec<Pair> = plans
+            .into_iter()
+            .map(|((plan, size), extra)| Pair::with_state(PAGES, plan, size, extra))
+            .collect();
         let mut next_id = 0;
         for (stamp, (vm, op)) in ops.iter().enumerate() {
             let vm = vm % vms.len();
@@ -260,11 +287,11 @@ proptest! {
 
     #[test]
     fn memory_runs_out_anywhere(
-        plan in any_plan(),
+        (plan, size) in any_plan(),
         extra in 0..PAGES,
         ops in prop::collection::vec((op(), prop::option::of(0..12_u32)), 1..50),
     ) {
-        let mut vm = Pair::new(plan, extra);
+        let mut vm = Pair::with_state(PAGES, plan, size, extra);
         let mut next_id = 0;
         for (stamp, (op, left)) in ops.iter().enumerate() {
             if let Some(left) = left {
@@ -311,7 +338,8 @@ fn every_allocation_fails_once() {
     for accounting in [Accounting::Reserved, Accounting::OnDemand] {
         for (short, left) in (0..ops.len()).flat_map(|short| (0..40).map(move |left| (short, left)))
         {
-            let mut vm = Pair::new(plan(accounting, 2), PAGES);
+            let size = if left % 2 == 0 { SMALL } else { LARGE };
+            let mut vm = Pair::with_state(PAGES, plan(accounting, 2), size, PAGES);
             let mut next_id = 0;
             for (stamp, op) in ops.iter().enumerate() {
                 if stamp == short {
