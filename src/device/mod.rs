@@ -26,6 +26,10 @@ pub trait Console {
 pub enum Device {
     /// The PL011 UART.
     Uart,
+    /// The GIC's distributor. Its state is not in [`Devices`] but in [`gic`], as it takes list registers to know it.
+    Distributor,
+    /// Where `virt` has the configuration space of its PCIe bus: one without a device, so all that is read is ones.
+    EmptyBus,
 }
 
 /// First address of the UART.
@@ -40,12 +44,38 @@ impl Device {
     pub const fn at(ipa: Ipa) -> Option<(Self, u64)> {
         let offset = ipa.0.wrapping_sub(UART_BASE.0);
         if offset < UART_SIZE {
-            Some((Self::Uart, offset))
-        } else {
-            None
+            return Some((Self::Uart, offset));
         }
+        let offset = ipa.0.wrapping_sub(DISTRIBUTOR_BASE.0);
+        if offset < DISTRIBUTOR_SIZE {
+            return Some((Self::Distributor, offset));
+        }
+        Self::empty_bus(ipa)
+    }
+
+    #[inline(never)]
+    const fn empty_bus(ipa: Ipa) -> Option<(Self, u64)> {
+        let mut i = 0;
+        while i < CONFIGURATION_SPACES.len() {
+            let (base, size) = CONFIGURATION_SPACES[i];
+            let offset = ipa.0.wrapping_sub(base);
+            if offset < size {
+                return Some((Self::EmptyBus, offset));
+            }
+            i += 1;
+        }
+        None
     }
 }
+
+/// First address of the GIC's distributor.
+pub const DISTRIBUTOR_BASE: Ipa = Ipa(0x0800_0000);
+/// Bytes of its region, all but the first 4 KiB of it reserved.
+pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
+
+/// First address and bytes of the PCIe configuration space, below 4 GiB and, for machines with much memory, above.
+const CONFIGURATION_SPACES: [(u64, u64); 2] =
+    [(0x3f00_0000, 16 << 20), (0x40_1000_0000, 256 << 20)];
 
 /// The state of all devices of one VM.
 #[derive(
@@ -112,6 +142,8 @@ impl Devices {
     fn read_register(&mut self, device: Device, offset: u64, console: &mut impl Console) -> u32 {
         match device {
             Device::Uart => self.uart.read(offset, console),
+            Device::EmptyBus => u32::MAX,
+            Device::Distributor => 0,
         }
     }
 
@@ -125,6 +157,7 @@ impl Devices {
     ) {
         match device {
             Device::Uart => self.uart.write(offset, value, console),
+            Device::Distributor | Device::EmptyBus => {}
         }
     }
 }
@@ -138,7 +171,24 @@ mod tests {
     fn addresses() {
         assert_eq!(Device::at(Ipa(0x0900_0000)), Some((Device::Uart, 0)));
         assert_eq!(Device::at(Ipa(0x0900_0fff)), Some((Device::Uart, 0xfff)));
-        for elsewhere in [0, 0x08ff_ffff, 0x0900_1000, 0x4000_0000, u64::MAX] {
+        assert_eq!(
+            Device::at(Ipa(0x0800_ffff)),
+            Some((Device::Distributor, 0xffff))
+        );
+        for bus in [0x3f00_0000, 0x3fff_ffff, 0x40_1000_0000, 0x40_1fff_ffff] {
+            assert!(matches!(Device::at(Ipa(bus)), Some((Device::EmptyBus, _))));
+        }
+        for elsewhere in [
+            0,
+            0x07ff_ffff,
+            0x0801_0000,
+            0x08ff_ffff,
+            0x0900_1000,
+            0x3eff_ffff,
+            0x4000_0000,
+            0x40_2000_0000,
+            u64::MAX,
+        ] {
             assert_eq!(Device::at(Ipa(elsewhere)), None);
         }
     }
