@@ -6,13 +6,21 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod image {
-    use avisor::arch::aarch64::{self, Core};
+    extern crate alloc;
+
+    use alloc::vec::Vec;
+
+    use avisor::arch::aarch64::{self, Core, VmMemory, heap};
     use avisor::driver::{self, Board, gic, smp};
-    use avisor::vm::{self, Vm};
+    use avisor::vm::{self, Desk, Input, Vm, World};
+    use spin::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
     avisor::entry!(main);
+
+    /// What the cores run, once the boot core has made it.
+    static WORLD: Once<World<VmMemory>> = Once::new();
 
     /// Runs on the boot core, MMU and caches on; what ran before is in `arch/aarch64/boot.S`.
     fn main(tree: u64) -> ! {
@@ -23,21 +31,63 @@ mod image {
             board.tree.model()
         );
         board.claim_memory();
-        smp::park_other_cores(&board.tree);
-        gic::silence(&board.tree);
+        let gic = gic::open(&board.tree, board.console_interrupt)
+            .unwrap_or_else(|missing| driver::fail(format_args!("{missing}: no interrupts")));
         aarch64::control::set_up();
-        for plan in PLAN.vms {
-            let (core, memory) =
-                Core::with_memory(1, vm::bookkeeping(plan, aarch64::heap::free_bytes()));
-            aarch64::cpu::runs(plan.name, 0);
-            aarch64::control::set_vcpu_number(0);
-            let ended = Vm::new(plan, core, &memory).and_then(|mut vm| vm.run());
-            if let Err(error) = ended {
-                driver::fail(format_args!("{}: {error}", plan.name));
-            }
-            log::info!("{}: off", plan.name);
+        let cores = smp::start(&board.tree, other_core);
+        // What an earlier life of the board left, on any of them.
+        aarch64::tlb::invalidate_all_vms();
+        WORLD.call_once(|| world(gic, cores));
+        run(Core::new(0, gic))
+    }
+
+    /// Runs on each of the other cores.
+    fn other_core(number: usize) -> ! {
+        run(Core::new(number, gic::get()))
+    }
+
+    fn run(mut core: Core) -> ! {
+        vm::run(&mut core, WORLD.wait(), &Operator)
+    }
+
+    /// All VMs of the plan. Their vCPUs go to the cores in turn.
+    fn world(gic: &gic::Gic, cores: usize) -> World<VmMemory> {
+        let free = heap::free_bytes();
+        let keep = PLAN
+            .vms
+            .iter()
+            .map(|plan| vm::bookkeeping(plan, free))
+            .sum();
+        let shares = vm::shares::<Core>(PLAN.vms, &heap::take_blocks(keep));
+        let mut first = 0;
+        let vms = PLAN.vms.iter().zip(shares).enumerate();
+        let vms = vms.map(|(number, (plan, share))| {
+            let memory = VmMemory::new(share.clone(), gic);
+            let vm = Vm::new(plan, number, memory, &share, |vcpu| (first + vcpu) % cores);
+            first += plan.vcpus as usize;
+            vm.unwrap_or_else(|error| driver::fail(format_args!("{}: {error}", plan.name)))
+        });
+        World {
+            vms: vms.collect::<Vec<_>>(),
         }
-        driver::power_off()
+    }
+
+    /// The operator, at the board's console.
+    struct Operator;
+
+    impl Desk<VmMemory> for Operator {
+        fn input(&self) -> Input {
+            Input {
+                vm: Some(0),
+                command: false,
+            }
+        }
+
+        fn command(&self, _world: &World<VmMemory>, _core: &mut Core) {}
+
+        fn power_off(&self) -> ! {
+            driver::power_off()
+        }
     }
 
     #[panic_handler]

@@ -20,6 +20,7 @@ use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::aarch64::mmio::Block;
 use crate::arch::aarch64::{cpu::CORES, timer, tlb};
 use crate::arch::tree::Tree;
+use crate::vm::Interrupt;
 
 /// What trees call it.
 const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
@@ -76,25 +77,6 @@ const GICH_ENABLE: u32 = 1 << 0;
 
 /// List registers that are used, of those that there are.
 const LIST_REGISTERS_MOST: usize = 4;
-
-/// What came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interrupt {
-    /// [`Gic::kick`]: another core wants this one to look.
-    Kick,
-    /// The virtual timer of the vCPU that is loaded: it stays active until the guest deactivates it, or [`Gic::set_timer_active`].
-    VirtualTimer,
-    /// EL2's timer, which is off now: see [`timer::set_alarm`].
-    Alarm,
-    /// The virtual interface (5.2.2, maintenance interrupts). It comes again until its cause is gone.
-    Maintenance,
-    /// The board's UART. It comes again until its cause is gone.
-    Console,
-    /// Nobody's. It has been logged and disabled.
-    Other(u32),
-    /// There was none, or no more.
-    None,
-}
 
 /// Why there are no interrupts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,7 +260,7 @@ impl Gic {
         let register = GICD_ICENABLER + u64::from(id / 32) * 4;
         self.distributor.write(register, 1 << (id % 32));
         log::warn!("interrupt {id} has no taker: it is off now");
-        Interrupt::Other(id)
+        Interrupt::None
     }
 
     /// Sends [`Interrupt::Kick`] to core `core`, which sees all that this core stored before. Nothing happens if that core is not on.

@@ -1,19 +1,21 @@
 //! A guest's access that stage 2 refused: RAM is made accessible, a device is emulated, and where there is neither, the guest gets
 //! what hardware without anything there would give it.
 
-use super::{Next, Vm};
+use super::running::{Next, Turn};
+use super::{Core, Hardware, Shared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::device::Device;
+use crate::device::gic::Settle;
 use crate::snapshot::Page;
+use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
 use crate::trap::syndrome::Esr;
-use crate::vm::hardware::Hardware;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
 
-impl<H: Hardware> Vm<H> {
+impl<H: Hardware> Turn<'_, H> {
     #[inline]
     pub(super) fn memory_fault(&mut self, fault: &MemoryFault, esr: Esr) -> Next {
         if fault.kind == FaultKind::TlbConflict {
@@ -22,7 +24,7 @@ impl<H: Hardware> Vm<H> {
         let Some(page_ipa) = fault.page_ipa.or_else(|| self.ask_stage1(fault)) else {
             return self.unplaced_fault(fault);
         };
-        match self.machine.stage2.page_at(page_ipa) {
+        match self.shared.machine.stage2.page_at(page_ipa) {
             Some(page) => self.ram_fault(fault, page),
             None => self.device_fault(fault, page_ipa, esr),
         }
@@ -31,7 +33,7 @@ impl<H: Hardware> Vm<H> {
 
     /// The page that the access goes to, where the syndrome does not say: it does not for permission faults.
     fn ask_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self.machine.hardware.translate(fault.far?)?;
+        let ipa = self.core.translate(fault.far?)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
@@ -39,7 +41,8 @@ impl<H: Hardware> Vm<H> {
     /// tables' rules, it will get here as often as it does that.
     #[cold]
     fn tlb_conflict(&mut self) -> Next {
-        self.machine.stage2.forget(&mut self.machine.hardware);
+        let machine = &mut self.shared.machine;
+        machine.stage2.forget(&mut machine.hardware);
         Next::Resume
     }
 
@@ -58,25 +61,15 @@ impl<H: Hardware> Vm<H> {
         match fault.kind {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch && !fault.s1ptw => {
-                self.machine
-                    .stage2
-                    .permit_fetch(&mut self.machine.hardware, page);
+                let machine = &mut self.shared.machine;
+                machine.stage2.permit_fetch(&mut machine.hardware, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.touch(page, fault.write);
+                self.shared.touch(page, fault.write);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.abort(fault),
         }
-    }
-
-    /// Makes a page of RAM accessible.
-    #[inline]
-    pub(super) fn touch(&mut self, page: Page, write: bool) {
-        // A VM is started only with a share of memory that suffices whatever it does.
-        self.snapshots
-            .touch(&mut self.machine, page, write)
-            .expect("a VM's share of memory holds all of its RAM");
     }
 
     fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
@@ -90,20 +83,83 @@ impl<H: Hardware> Vm<H> {
         let (Some((device, offset)), Some(access)) = (device, fault.access) else {
             return self.abort(fault);
         };
-        let machine = &mut self.machine;
-        let (devices, hardware) = (&mut machine.devices, &mut machine.hardware);
-        if fault.write {
-            let value = access.stored(&machine.registers.x);
-            devices.write(device, offset, access.size, value, hardware);
-        } else {
-            let value = devices.read(device, offset, access.size, hardware);
-            access.load(&mut machine.registers.x, value);
+        match device {
+            Device::Distributor => self.distributor(offset, access, fault.write),
+            device => {
+                let shared = &mut *self.shared;
+                let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
+                if fault.write {
+                    let value = access.stored(&self.vcpu.registers.x);
+                    devices.write(device, offset, access.size, value, hardware);
+                } else {
+                    let value = devices.read(device, offset, access.size, hardware);
+                    access.load(&mut self.vcpu.registers.x, value);
+                }
+                self.update_uart();
+            }
         }
         self.step_over(esr);
+    }
+
+    /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.
+    #[inline]
+    fn distributor(&mut self, offset: u64, access: Access, write: bool) {
+        let gic = &mut self.shared.gic;
+        match gic.settle_before(self.index, offset, access.size, write) {
+            Settle::Nothing => self.access_distributor(offset, access, write),
+            Settle::Own => {
+                self.settle();
+                self.access_distributor(offset, access, write);
+                self.refill();
+            }
+            Settle::All => self.access_settled_distributor(offset, access, write),
+        }
+    }
+
+    #[cold]
+    fn access_settled_distributor(&mut self, offset: u64, access: Access, write: bool) {
+        let vm = self.vm;
+        let mut others = vm.stop(self.core, Some(self.index));
+        let mut called = 0;
+        for i in 0..vm.vcpus.len() {
+            if let Some(vcpu) = others.get(i) {
+                called |= self.shared.gic.settle(i, &mut vcpu.lists);
+            }
+        }
+        self.settle();
+        self.access_distributor(offset, access, write);
+        self.refill();
+        // The others fill theirs when they are loaded again.
+        vm.release(self.core, others);
+        vm.call(self.core, called);
+    }
+
+    #[inline]
+    fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
+        let gic = &mut self.shared.gic;
+        if write {
+            let value = access.stored(&self.vcpu.registers.x);
+            let mask = gic.write(self.index, offset, access.size, value);
+            self.deliver(mask);
+        } else {
+            let value = gic.read(self.index, offset, access.size);
+            access.load(&mut self.vcpu.registers.x, value);
+        }
     }
 
     /// A synchronous external abort, as from a bus where nobody answers.
     fn abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
+    }
+}
+
+impl<H: Hardware> Shared<H> {
+    /// Makes a page of RAM accessible.
+    #[inline]
+    pub(super) fn touch(&mut self, page: Page, write: bool) {
+        // A VM is started only with a share of memory that suffices whatever it does.
+        self.snapshots
+            .touch(&mut self.machine, page, write)
+            .expect("a VM's share of memory holds all of its RAM");
     }
 }

@@ -1,17 +1,22 @@
 //! From a plan to a VM that is ready to run: its share of memory, its image and device tree in RAM, its first registers.
 
-use super::hardware::Hardware;
 use super::machine::{GuestMachine, RAM_BASE};
-use super::{RAM_PAGES_MAX, Vm};
+use super::saved::state_size;
+use super::stop::{Gate, OFF};
+use super::vcpu::{NEVER, Phase, Slot, Vcpu};
+use super::{Core, Hardware, RAM_PAGES_MAX, Shared, System, Vm};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
-use crate::arch::vcpu::Registers;
 use crate::config::VmPlan;
+use crate::device::Devices;
+use crate::device::gic::Gic;
 use crate::guest_image::device_tree::{self, TreeParams};
 use crate::guest_image::{self, ImageError, LoadPlan};
 use crate::snapshot::{Frames, MAX_FRAMES, Machine, Mapping, Snapshots, least_share};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+use spin::Mutex;
 
 /// Why a VM cannot be started.
 #[derive(Debug)]
@@ -70,64 +75,155 @@ pub fn bookkeeping(plan: &VmPlan, memory: u64) -> u64 {
     parts.into_iter().map(u64::next_power_of_two).sum()
 }
 
+/// Divides memory among VMs: each gets what it needs, and of the rest as much as its RAM is of all RAM. `memory` are ranges of whole
+/// 2 MiB blocks. When there is not enough each gets less than it needs, and [`Vm::new`] says so.
+pub fn shares<C: Core>(plans: &[VmPlan], memory: &[Range<Pa>]) -> Vec<Vec<Range<Pa>>> {
+    let blocks = |range: &Range<Pa>| (range.end.0 - range.start.0) / BLOCK_SIZE;
+    let total: u64 = memory.iter().map(blocks).sum();
+    let least = |plan: &VmPlan| (needed::<C>(plan)).div_ceil(BLOCK_SIZE);
+    let all_needed: u64 = plans.iter().map(least).sum();
+    let all_ram: u64 = plans.iter().map(|plan| plan.memory).sum();
+    let spare = total.saturating_sub(all_needed);
+    let mut rest = memory.to_vec();
+    let mut left = total;
+    let mut shares = Vec::new();
+    for (i, plan) in plans.iter().enumerate() {
+        let part = (u128::from(spare) * u128::from(plan.memory) / u128::from(all_ram)) as u64;
+        // What rounding left is the last one's.
+        let take = match i + 1 == plans.len() {
+            true => left,
+            false => (least(plan) + part).min(left),
+        };
+        left -= take;
+        shares.push(split_off(&mut rest, take));
+    }
+    shares
+}
+
+/// Takes so many blocks from the front of `ranges`.
+fn split_off(ranges: &mut Vec<Range<Pa>>, mut blocks: u64) -> Vec<Range<Pa>> {
+    let mut taken = Vec::new();
+    while blocks > 0
+        && let Some(first) = ranges.first_mut()
+    {
+        let size = (first.end.0 - first.start.0).min(blocks * BLOCK_SIZE);
+        taken.push(first.start..Pa(first.start.0 + size));
+        first.start = Pa(first.start.0 + size);
+        blocks -= size / BLOCK_SIZE;
+        if first.is_empty() {
+            ranges.remove(0);
+        }
+    }
+    taken
+}
+
+/// Bytes of frames that a VM needs to run, and to be promised what its plan promises for one pool.
+fn needed<C: Core>(plan: &VmPlan) -> u64 {
+    let pages = (plan.memory / PAGE_SIZE) as u32;
+    least_share(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
+}
+
 impl<H: Hardware> Vm<H> {
-    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that nobody else uses, and loads its image.
+    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that nobody else uses, and loads its image. Its vCPUs are pinned to the cores
+    /// that `core_of` names.
     pub fn new(
         plan: &'static VmPlan,
-        mut hardware: H,
+        number: usize,
+        hardware: H,
         share: &[Range<Pa>],
+        core_of: impl Fn(usize) -> usize,
     ) -> Result<Self, StartError> {
         let pages = (plan.memory / PAGE_SIZE) as u32;
         assert!(pages <= RAM_PAGES_MAX, "build.rs bounds `memory`");
-        let state_nodes = GuestMachine::<H>::STATE_NODES;
-        let needed = least_share(pages, plan.pools, state_nodes) * PAGE_SIZE;
         let (base, frames) = frames_of(share);
-        let available = u64::from(frames.total()) * PAGE_SIZE;
-        let snapshots = Snapshots::new(pages, plan.pools, state_nodes, frames)
-            .ok_or(StartError::Memory { needed, available })?;
-        let pstate_features = hardware.pstate_features();
-        let machine = GuestMachine::new(hardware, pages, base);
-        let mut vm = Self {
-            plan,
-            machine,
-            snapshots,
-            pstate_features,
-            stray_interrupt: false,
+        let memory = StartError::Memory {
+            needed: needed::<H::Core>(plan),
+            available: u64::from(frames.total()) * PAGE_SIZE,
         };
-        vm.machine.hardware.activate(vm.machine.stage2.root());
-        vm.machine.reset();
-        vm.load()?;
+        let state = state_size::<System<H>>(plan.vcpus);
+        let snapshots = Snapshots::new(pages, plan.pools, state, frames).ok_or(memory)?;
+        let vcpus = plan.vcpus as usize;
+        let slot = |i| Slot::new(Vcpu::reset(H::Core::RESET, 0, 0), core_of(i));
+        let vm = Self {
+            plan,
+            number,
+            vcpus: (0..vcpus).map(slot).collect(),
+            gate: Gate::default(),
+            offset: AtomicU64::new(0),
+            frozen: AtomicU64::new(NEVER),
+            next_checkpoint: AtomicU64::new(NEVER),
+            input: AtomicBool::new(false),
+            shared: Mutex::new(Shared {
+                machine: GuestMachine::new(hardware, pages, base),
+                snapshots,
+                devices: Devices::default(),
+                gic: Gic::new(vcpus),
+                tries: 0,
+            }),
+        };
+        let start = vm.shared.lock().load(plan)?;
+        // Other cores' table walks find all of it.
+        vm.shared.lock().machine.hardware.stores_complete();
+        vm.begin(&start, &mut vm.vcpus[0].lock());
+        vm.plan_checkpoint(H::Core::count());
         Ok(vm)
     }
 
-    /// Loads the image and the device tree into RAM, which is all absent, and points the vCPU at them.
-    pub(super) fn load(&mut self) -> Result<(), StartError> {
+    /// Its time begins, with vCPU 0 about to run; the others are off.
+    pub(super) fn begin(&self, start: &Start, vcpu: &mut Vcpu<System<H>>) {
+        self.set_virtual_count(0);
+        for slot in &self.vcpus {
+            slot.set_phase(Phase::Off);
+        }
+        *vcpu = Vcpu::reset(H::Core::RESET, start.entry.0, start.tree.0);
+        self.vcpus[0].set_phase(Phase::Ready);
+        self.gate.open(OFF);
+    }
+}
+
+/// Where a VM starts.
+pub(super) struct Start {
+    entry: Ipa,
+    /// The device tree, for x0.
+    tree: Ipa,
+}
+
+impl<H: Hardware> Shared<H> {
+    /// Loads image, initial RAM disk and device tree into RAM, which is all absent.
+    pub(super) fn load(&mut self, plan: &VmPlan) -> Result<Start, StartError> {
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
-        let image = guest_image::plan(self.plan.image, ram.clone(), self.plan.load_address)?;
+        let image = guest_image::plan(plan.image, ram.clone(), plan.load_address)?;
+        let initrd = plan.initrd.map(|disk| image.initrd(disk.len() as u64));
+        let initrd = initrd.transpose()?;
         let tree = device_tree::generate(&TreeParams {
             ram,
-            vcpus: 1,
-            gic: false,
-            cmdline: None,
-            initrd: None,
+            vcpus: plan.vcpus,
+            gic: true,
+            cmdline: plan.cmdline,
+            initrd: initrd.clone(),
         })?;
-        let places = image.device_tree(tree.len() as u64, None)?;
+        let places = image.device_tree(tree.len() as u64, initrd.as_ref())?;
         // What follows a segment's bytes is zero already.
         for segment in image.segments() {
             self.write(segment.ipa, segment.bytes);
         }
+        if let (Some(disk), Some(at)) = (plan.initrd, initrd) {
+            self.write(at.start, disk);
+        }
         for at in places.at_start.into_iter().chain([places.passed]) {
             self.write(at, &tree);
         }
-        self.machine.registers = Registers::reset(image.entry.0, places.passed.0);
-        self.announce(&image);
-        Ok(())
+        self.announce(plan, &image);
+        Ok(Start {
+            entry: image.entry,
+            tree: places.passed,
+        })
     }
 
-    fn announce(&self, image: &LoadPlan<'_>) {
+    fn announce(&self, plan: &VmPlan, image: &LoadPlan<'_>) {
         log::info!(
             "{}: {} MiB of RAM, {:?} image, entered at {:#x}",
-            self.plan.name,
+            plan.name,
             self.memory_bytes() >> 20,
             image.format,
             image.entry
@@ -140,22 +236,16 @@ impl<H: Hardware> Vm<H> {
         while !bytes.is_empty() {
             let room = (PAGE_SIZE - at.page_offset()) as usize;
             let (chunk, rest) = bytes.split_at(room.min(bytes.len()));
-            let page = self
-                .machine
-                .stage2
-                .page_at(at)
-                .expect("the plan keeps to RAM");
+            let stage2 = &self.machine.stage2;
+            let page = stage2.page_at(at).expect("the plan keeps to RAM");
             if !matches!(
                 self.machine.mapping(page),
                 Mapping::Write | Mapping::WriteBlock
             ) {
                 self.touch(page, true);
             }
-            let pa = self
-                .machine
-                .stage2
-                .translate(at)
-                .expect("it was just made present");
+            let stage2 = &self.machine.stage2;
+            let pa = stage2.translate(at).expect("it was just made present");
             self.machine.hardware.write(pa, chunk);
             at = Ipa(at.0 + chunk.len() as u64);
             bytes = rest;

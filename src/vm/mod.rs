@@ -1,158 +1,193 @@
-//! A VM: its machine, its snapshots, and the loop that runs it.
+//! A VM: its machine, its vCPUs, and what becomes of their traps.
 //!
-//! The path of a trap: vectors -> [`Hardware::run`] returns a trap -> [`Exit::decode`] -> the match in [`Vm::handle`] -> a handler ->
-//! [`Next`]. A handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
+//! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`] -> the match in `Turn::handle` -> a handler -> [`Next`]. A
+//! handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
+//!
+//! # Who may touch what
+//!
+//! | what | who |
+//! | --- | --- |
+//! | a vCPU ([`vcpu::Vcpu`]) | the core that has it loaded, which holds its lock; nobody else, but whoever stopped the VM |
+//! | what the vCPUs share ([`Shared`]) | who holds its lock: a core while it handles a trap, the operator |
+//! | a slot's phase and calls, the gate, the offset | anybody: they are atomic, and say no more than what to do next |
+//!
+//! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. So that nobody waits
+//! for ever, a core that waits for the shared part looks at the gate, and gives its vCPU up when that is closed (see [`stop`]).
 
 mod calls;
 mod faults;
 mod hardware;
+mod interrupts;
 mod load;
 mod machine;
+mod operator;
+mod power;
+mod registers;
+mod running;
+mod saved;
+mod schedule;
+mod stop;
+mod vcpu;
 
 #[cfg(test)]
 mod tests;
 
-pub use hardware::Hardware;
-pub use load::{StartError, bookkeeping};
+pub use hardware::{Core, Hardware, Identity, Interrupt};
+pub use load::{StartError, bookkeeping, shares};
 pub use machine::RAM_BASE;
+pub use running::{Next, Running};
+pub use schedule::{Desk, Input, World, run};
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use spin::{Mutex, MutexGuard};
 
 use crate::addr::PAGE_SIZE;
-use crate::arch::vcpu::{Trap, TrapKind};
 use crate::config::VmPlan;
+use crate::device::Devices;
+use crate::device::gic::Gic;
 use crate::snapshot::Snapshots;
-use crate::trap::access::{read_register, step_over, write_register};
-use crate::trap::inject::{ExceptionState, GuestException, PstateFeatures};
-use crate::trap::syndrome::{Esr, Exit, SysRegAccess};
-use crate::trap::sysreg::{self, Answer};
 use machine::GuestMachine;
+use stop::Gate;
+use vcpu::{NEVER, Phase, Slot};
 
 /// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.
 const RAM_PAGES_MAX: u32 = 15 << 18;
 
-/// What comes after a trap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The vCPU goes on.
-    Resume,
-    /// The VM starts again from its image.
-    Reset,
-    /// The VM is off.
-    Stop,
-}
+/// What a core of this hardware holds of a vCPU.
+type System<H> = <<H as Hardware>::Core as Core>::System;
 
 /// A VM.
 pub struct Vm<H: Hardware> {
     plan: &'static VmPlan,
+    /// From 0, in the order of the plan.
+    number: usize,
+    vcpus: Box<[Slot<System<H>>]>,
+    gate: Gate,
+    /// How far the guest's counter is behind the physical count: one for the whole VM, so that its vCPUs agree on the time.
+    offset: AtomicU64,
+    /// The guest's counter while it stands still, as the operator paused the VM; or [`NEVER`].
+    frozen: AtomicU64,
+    /// See [`Vm::next_checkpoint`].
+    next_checkpoint: AtomicU64,
+    /// The console has characters for the UART.
+    input: AtomicBool,
+    shared: Mutex<Shared<H>>,
+}
+
+/// What the vCPUs of a VM share.
+struct Shared<H: Hardware> {
     machine: GuestMachine<H>,
     snapshots: Snapshots,
-    pstate_features: PstateFeatures,
-    /// An interrupt of the board came, and that was said.
-    stray_interrupt: bool,
+    devices: Devices,
+    gic: Gic,
+    /// Resets that ended in the newest snapshot since that was taken.
+    tries: u32,
 }
 
 impl<H: Hardware> Vm<H> {
-    /// Runs it until it is off.
-    pub fn run(&mut self) -> Result<(), StartError> {
-        loop {
-            match self.step() {
-                Next::Resume => {}
-                Next::Reset => self.reset()?,
-                Next::Stop => return Ok(()),
-            }
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.plan.name
+    }
+
+    fn offset(&self) -> u64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// The guest's counter.
+    fn virtual_count(&self) -> u64 {
+        match self.frozen.load(Ordering::Relaxed) {
+            NEVER => H::Core::count().wrapping_sub(self.offset()),
+            frozen => frozen,
         }
     }
 
+    /// The guest's counter goes on from `count`. The vCPUs are stopped, and find it out when they are loaded.
+    fn set_virtual_count(&self, count: u64) {
+        if self.frozen.load(Ordering::Relaxed) != NEVER {
+            self.frozen.store(count, Ordering::Relaxed);
+        }
+        let offset = H::Core::count().wrapping_sub(count);
+        self.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// The shared part, for a core that holds a vCPU of this VM: nothing if it must give that up first.
     #[inline]
-    fn step(&mut self) -> Next {
-        let trap = self.machine.hardware.run(&mut self.machine.registers);
-        self.handle(trap)
+    fn share(&self) -> Option<MutexGuard<'_, Shared<H>>> {
+        self.shared.try_lock().or_else(|| self.wait_for_share())
     }
 
-    /// Everything that a guest can make happen at EL2.
+    #[cold]
+    fn wait_for_share(&self) -> Option<MutexGuard<'_, Shared<H>>> {
+        while !self.gate.is_closed() {
+            if let Some(shared) = self.shared.try_lock() {
+                return Some(shared);
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Its vCPUs that are pinned to `core`.
+    fn pinned_to(&self, core: usize) -> impl Iterator<Item = usize> {
+        (0..self.vcpus.len()).filter(move |&i| self.vcpus[i].core() == core)
+    }
+
+    /// Whether a core that has nothing else to do should load that vCPU.
+    fn is_runnable(&self, vcpu: usize) -> bool {
+        !self.gate.is_closed() && self.vcpus[vcpu].is_runnable(H::Core::count())
+    }
+
+    /// When a vCPU that waits is to be loaded at the latest: a physical count.
+    fn deadline_of(&self, vcpu: usize) -> u64 {
+        let slot = &self.vcpus[vcpu];
+        match slot.phase() {
+            Phase::Waiting if !self.gate.is_closed() => slot.deadline(),
+            _ => NEVER,
+        }
+    }
+
+    /// Tells the vCPUs in `mask` that something became pending for them.
     #[inline]
-    fn handle(&mut self, trap: Trap) -> Next {
-        let esr = Esr(trap.esr);
-        match trap.kind {
-            TrapKind::Sync => match Exit::decode(esr, trap.far, trap.hpfar) {
-                Exit::Hvc { imm } => return self.call(imm),
-                Exit::MemoryFault(fault) => return self.memory_fault(&fault, esr),
-                Exit::Smc { imm } => {
-                    self.step_over(esr);
-                    return self.secure_call(imm);
-                }
-                // No interrupt reaches a guest yet, so none is worth waiting for: a wait is over at once, as it may always be.
-                Exit::Wfx(_) => self.step_over(esr),
-                Exit::SysReg(access) => self.system_register(access, esr),
-                Exit::IllegalState => self.inject(GuestException::IllegalState),
-                Exit::Unsupported { .. } => self.inject(GuestException::Undefined),
-                Exit::SError { .. } => self.machine.hardware.pend_serror(),
-            },
-            TrapKind::SError => self.machine.hardware.pend_serror(),
-            TrapKind::Irq | TrapKind::Fiq => self.stray_interrupt(),
+    fn call(&self, core: &mut H::Core, mask: u8) {
+        if mask != 0 {
+            self.call_some(core, mask);
         }
-        Next::Resume
     }
 
-    fn system_register(&mut self, access: SysRegAccess, esr: Esr) {
-        let hardware = &mut self.machine.hardware;
-        match sysreg::answer(access, |reg| hardware.id_register(reg)) {
-            Answer::Value(value) => {
-                write_register(&mut self.machine.registers.x, access.rt, value);
-                self.step_over(esr);
+    fn call_some(&self, core: &mut H::Core, mask: u8) {
+        for (i, slot) in self.vcpus.iter().enumerate() {
+            if mask & 1 << i != 0 {
+                slot.call();
+                self.tell(core, slot);
             }
-            Answer::Ignored => self.step_over(esr),
-            Answer::Write(register) => {
-                let value = read_register(&self.machine.registers.x, access.rt);
-                self.machine.write_vm_register(register, value);
-                self.step_over(esr);
-            }
-            // CNTHCTL_EL2 traps no timer yet.
-            Answer::Timer(_) | Answer::Undefined => self.inject(GuestException::Undefined),
         }
     }
 
-    fn step_over(&mut self, esr: Esr) {
-        let registers = &mut self.machine.registers;
-        step_over(
-            &mut registers.pc,
-            &mut registers.pstate,
-            esr.instruction_length(),
-        );
-    }
-
-    /// The vCPU takes an exception to its EL1.
-    fn inject(&mut self, exception: GuestException) {
-        let registers = &mut self.machine.registers;
-        let before = ExceptionState {
-            pc: registers.pc,
-            pstate: registers.pstate,
-            ..self.machine.hardware.exception_state()
-        };
-        let after = before.take(exception, self.pstate_features);
-        [registers.pc, registers.pstate] = [after.pc, after.pstate];
-        self.machine.hardware.set_exception_state(&after);
-    }
-
-    /// No interrupt of the board is enabled. One that comes all the same has nobody to go to; if it stays, the guest makes no progress,
-    /// and this line says why.
-    fn stray_interrupt(&mut self) {
-        if !self.stray_interrupt {
-            self.stray_interrupt = true;
-            log::warn!(
-                "{}: an interrupt of the board, which nobody takes",
-                self.plan.name
-            );
+    /// Makes the core of a vCPU look at what was written for it.
+    fn tell(&self, core: &mut H::Core, slot: &Slot<System<H>>) {
+        if slot.core() == core.number() {
+            // The vCPU waits until the one that is on here has had its time.
+            core.alarm_by(H::Core::count() + schedule::SLICE);
+        } else {
+            core.kick(slot.core());
         }
     }
 
-    /// The VM starts again from its image. Its snapshots stay.
-    fn reset(&mut self) -> Result<(), StartError> {
-        log::info!("{}: reset", self.plan.name);
-        self.snapshots.reset(&mut self.machine);
-        self.machine.reset();
-        self.load()
+    /// The console has characters for the UART. One of the vCPUs is going to take them.
+    pub fn give_input(&self, core: &mut H::Core) {
+        self.input.store(true, Ordering::Release);
+        let on = |slot: &&Slot<System<H>>| slot.phase() != Phase::Off;
+        if let Some(slot) = self.vcpus.iter().find(on) {
+            slot.call();
+            self.tell(core, slot);
+        }
     }
+}
 
+impl<H: Hardware> Shared<H> {
     fn memory_bytes(&self) -> u64 {
         u64::from(self.snapshots.pages()) * PAGE_SIZE
     }

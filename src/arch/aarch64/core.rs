@@ -1,113 +1,105 @@
-//! The core that a VM runs on, as [`vm`](crate::vm) asks for it.
-
-use alloc::vec::Vec;
-use core::ops::Range;
+//! The physical core that vCPUs run on, as [`vm`](crate::vm) asks for it.
 
 use aarch64_cpu::registers::{HCR_EL2, ReadWriteable};
 
-use super::{SystemState, control, el1, heap, id, page, switch, timer, tlb};
-use crate::addr::{Ipa, Pa, Va};
+use super::{SystemState, control, cpu, el1, id, switch, timer, tlb};
+use crate::addr::{Ipa, Va};
 use crate::arch::vcpu::{Registers, Trap};
-use crate::device::Console;
-use crate::driver::console;
-use crate::snapshot::Bookkeeping;
-use crate::stage2::Maintenance;
+use crate::device::gic::{ListRegister, VirtualInterface};
+use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::Hardware;
+use crate::vm::{self, Identity, Interrupt};
 
-/// This core. There is one for each VM, and each VM has memory of its own.
+/// VMs that there may be: a core remembers for each which of its vCPUs it had last.
+pub const VMS_MAX: usize = 8;
+
+/// This core.
 pub struct Core {
-    vmid: u8,
-    /// What [`Hardware::bookkeeping`] and the calls that change memory are good for.
-    memory: Vec<Range<Pa>>,
+    number: usize,
+    gic: &'static Gic,
+    /// The physical count at which the alarm goes off, or `u64::MAX`.
+    alarm: u64,
+    /// For each VM the vCPU that ran here last.
+    last: [Option<u8>; VMS_MAX],
 }
 
 impl Core {
-    /// The core, for a VM with the given VMID, which has the memory that is returned beside it: all whole blocks of
-    /// the heap, but for `keep` bytes.
-    pub fn with_memory(vmid: u8, keep: u64) -> (Self, Vec<Range<Pa>>) {
-        let memory = heap::take_blocks(keep);
-        (
-            Self {
-                vmid,
-                memory: memory.clone(),
-            },
-            memory,
-        )
+    /// Core `number`, on which this runs: [`control::set_up`] and [`Gic::init_core`] were here before.
+    pub fn new(number: usize, gic: &'static Gic) -> Self {
+        control::trap_physical_timer();
+        Self {
+            number,
+            gic,
+            alarm: u64::MAX,
+            last: [None; VMS_MAX],
+        }
     }
 }
 
-impl Maintenance for Core {
+impl VirtualInterface for Core {
     #[inline]
-    fn stores_complete(&mut self) {
-        tlb::dsb_ishst();
+    fn empty(&mut self) -> u32 {
+        self.gic.empty()
     }
 
     #[inline]
-    fn invalidations_complete(&mut self) {
-        tlb::dsb_ish();
+    fn list_register(&mut self, n: usize) -> ListRegister {
+        ListRegister(self.gic.list_register(n))
     }
 
     #[inline]
-    fn invalidate_ipa(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa(ipa);
+    fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.gic.set_list_register(n, value.0);
     }
 
     #[inline]
-    fn invalidate_stage1(&mut self) {
-        tlb::invalidate_stage1();
+    fn control(&mut self) -> u32 {
+        self.gic.control()
     }
 
     #[inline]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa_local(ipa);
-        // Stage 2 must be forgotten before the combined entries go, or they could come back from it.
-        tlb::dsb_nsh();
-        tlb::invalidate_stage1_local();
-        tlb::dsb_nsh();
+    fn set_control(&mut self, hcr: u32) {
+        self.gic.set_control(hcr);
     }
 
     #[inline]
-    fn invalidate_vm(&mut self) {
-        tlb::invalidate_vm();
+    fn timer_line(&mut self) -> bool {
+        timer::virtual_timer_line()
     }
 
-    fn invalidate_instructions(&mut self) {
-        page::invalidate_instruction_caches();
+    fn deactivate_timer(&mut self) {
+        self.gic.set_timer_active(false);
     }
 }
 
-impl Console for Core {
-    fn put(&mut self, byte: u8) {
-        console::put(byte);
-    }
-
-    fn get(&mut self) -> Option<u8> {
-        console::get()
-    }
-}
-
-impl Core {
-    /// Whether `bytes` from `at` on are the VM's memory.
-    fn owns(&self, at: Pa, bytes: u64) -> bool {
-        self.memory
-            .iter()
-            .any(|range| range.start <= at && at.0 + bytes <= range.end.0)
-    }
-}
-
-impl Hardware for Core {
+impl vm::Core for Core {
     type System = SystemState;
+    const RESET: SystemState = SystemState::reset();
 
-    fn activate(&mut self, root: Pa) {
-        // The tables are there for the first walk.
-        tlb::dsb_ishst();
-        control::set_stage2(root, self.vmid);
-        // A VMID that served before a reset of the board's firmware or another VM may still be in the TLBs.
-        tlb::invalidate_vm();
-        tlb::dsb_ish();
-        tlb::isb();
+    #[inline]
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    #[inline]
+    fn count() -> u64 {
+        timer::count()
+    }
+
+    fn frequency() -> u64 {
+        timer::frequency()
+    }
+
+    fn adopt(&mut self, vcpu: &Identity) {
+        cpu::runs(vcpu.name, vcpu.vcpu as u32);
+        control::set_vcpu_number(vcpu.vcpu as u32);
+        // VMID 0 is nobody's.
+        control::switch_stage2(vcpu.root, vcpu.vm as u8 + 1);
+        let last = self.last[vcpu.vm].replace(vcpu.vcpu as u8);
+        if last.is_some_and(|last| last != vcpu.vcpu as u8) {
+            tlb::forget_vcpu();
+        }
     }
 
     #[inline]
@@ -115,24 +107,29 @@ impl Hardware for Core {
         switch::run(registers)
     }
 
-    fn reset_system(&mut self) {
-        SystemState::reset().load();
-    }
-
-    fn save_system(to: &mut SystemState) {
+    #[inline]
+    fn save_system(&mut self, to: &mut SystemState) {
         to.save();
     }
 
-    fn load_system(from: &SystemState) {
+    fn abandon(&mut self) {
+        timer::stop_virtual_timer();
+        self.gic.set_timer_active(false);
+    }
+
+    #[inline]
+    fn load_system(&mut self, from: &SystemState) {
         from.load();
     }
 
-    fn virtual_count(&mut self) -> u64 {
-        timer::virtual_count()
+    #[inline]
+    fn set_virtual_offset(&mut self, offset: u64) {
+        timer::stop_virtual_timer();
+        timer::set_virtual_offset(offset);
     }
 
-    fn set_virtual_count(&mut self, count: u64) {
-        timer::set_virtual_count(count);
+    fn virtual_deadline(system: &SystemState) -> Option<u64> {
+        system.virtual_deadline()
     }
 
     fn exception_state(&mut self) -> ExceptionState {
@@ -171,58 +168,46 @@ impl Hardware for Core {
     }
 
     #[inline]
-    fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
-        debug_assert!(self.owns(at, 4096));
-        // SAFETY: `at` is the address of a frame out of this VM's share, which is RAM in EL2's map that nobody else has. Bookkeeping frames
-        // are not mapped for the guest, and the only references to them come from here and `bookkeeping_mut`, bound to the borrow of `self`.
-        unsafe { &*(at.0 as *const Bookkeeping) }
+    fn interface(&mut self) -> [u32; 2] {
+        [self.gic.interface_state(), self.gic.active_priorities()]
     }
 
     #[inline]
-    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping {
-        debug_assert!(self.owns(at, 4096));
-        // SAFETY: as above; the borrow of `self` is exclusive. Any bits make valid nodes.
-        unsafe { &mut *(at.0 as *mut Bookkeeping) }
+    fn set_interface(&mut self, [vmcr, apr]: [u32; 2]) {
+        self.gic.set_interface_state(vmcr);
+        self.gic.set_active_priorities(apr);
+    }
+
+    fn set_timer_active(&mut self, active: bool) {
+        self.gic.set_timer_active(active);
     }
 
     #[inline]
-    fn word(&self, at: Pa) -> u32 {
-        debug_assert!(self.owns(at, 4));
-        // SAFETY: as above; callers number whole words.
-        unsafe { *(at.0 as *const u32) }
+    fn acknowledge(&mut self) -> Interrupt {
+        let interrupt = self.gic.acknowledge();
+        if interrupt == Interrupt::Alarm {
+            self.alarm = u64::MAX;
+        }
+        interrupt
     }
 
     #[inline]
-    fn word_mut(&mut self, at: Pa) -> &mut u32 {
-        debug_assert!(self.owns(at, 4));
-        // SAFETY: as above; the borrow of `self` is exclusive.
-        unsafe { &mut *(at.0 as *mut u32) }
+    fn kick(&mut self, core: usize) {
+        self.gic.kick(core);
     }
 
-    #[inline]
-    fn copy_page(&mut self, from: Pa, to: Pa) {
-        debug_assert!(self.owns(from, 4096) && self.owns(to, 4096));
-        // SAFETY: both are frames of this VM's share; `to` was free until now and is not mapped for the guest yet.
-        unsafe { page::copy_page(from, to) };
+    fn alarm_by(&mut self, at: u64) {
+        if at < self.alarm {
+            self.alarm = at;
+            timer::set_alarm(Some(at));
+        }
     }
 
-    fn zero(&mut self, at: Pa, bytes: u64) {
-        debug_assert!(self.owns(at, bytes));
-        // SAFETY: frames of this VM's share, free until now and not mapped for the guest yet.
-        unsafe { page::zero(at, bytes) };
+    fn idle(&mut self) {
+        cpu::idle();
     }
 
-    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
-        debug_assert!(self.owns(at, bytes));
-        page::clean_and_invalidate(at.0..at.0 + bytes);
-    }
-
-    fn write(&mut self, at: Pa, bytes: &[u8]) {
-        let length = bytes.len() as u64;
-        assert!(self.owns(at, length));
-        // SAFETY: the assertion; the VM has one vCPU, which does not run now, and no Rust reference points into guest memory.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
-        // The guest starts with its caches off and reads memory directly.
-        page::clean_and_invalidate(at.0..at.0 + length);
+    fn set_shared(&mut self, shared: bool) {
+        control::set_shared(shared);
     }
 }

@@ -11,6 +11,7 @@
 //! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones |
 //! | [`el1`], [`id`] | single registers of a guest, address translation, ID registers |
 //! | [`page`], [`tlb`] | page contents, caches, TLBs, barriers |
+//! | [`core`](mod@self::core), [`memory`] | what a VM runs on: the two seams of [`vm`](crate::vm) |
 //! | [`heap`], [`mmio`], [`firmware`] | global allocator, device registers, SMC and semihosting |
 
 #[macro_use]
@@ -27,6 +28,7 @@ pub mod firmware;
 pub mod fp;
 pub mod heap;
 pub mod id;
+pub mod memory;
 pub mod mmio;
 pub mod mmu;
 pub mod page;
@@ -36,6 +38,7 @@ pub mod timer;
 pub mod tlb;
 
 pub use self::core::Core;
+pub use self::memory::VmMemory;
 pub use fault::panicked;
 pub use state::SystemState;
 pub use switch::run;

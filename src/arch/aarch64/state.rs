@@ -11,6 +11,7 @@ use super::cpu::features;
 use super::debug::DebugState;
 use super::fp::FpState;
 use crate::arch::vcpu::Registers;
+use crate::device::timer::virtual_deadline;
 use crate::trap::sysreg::caches_are_on;
 
 /// Registers that are saved and loaded in the order of this list, straight through.
@@ -64,8 +65,6 @@ register_block! {
         // A timer is on only once it knows when it fires.
         cntv_cval: "cntv_cval_el0",
         cntv_ctl: "cntv_ctl_el0",
-        cntp_cval: "cntp_cval_el0",
-        cntp_ctl: "cntp_ctl_el0",
     }
 }
 
@@ -140,6 +139,11 @@ impl SystemState {
             debug: DebugState::reset(),
             fp: FpState::reset(),
         }
+    }
+
+    /// Where the virtual counter must be for the virtual timer to interrupt, if it is on.
+    pub fn virtual_deadline(&self) -> Option<u64> {
+        virtual_deadline(self.el1.cntv_ctl, self.el1.cntv_cval)
     }
 
     /// Takes over what is in the CPU.

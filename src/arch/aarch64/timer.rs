@@ -3,7 +3,7 @@
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    CNTFRQ_EL0, CNTP_CTL_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTVOFF_EL2, Readable, Writeable,
+    CNTFRQ_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTVOFF_EL2, Readable, Writeable,
 };
 
 /// CNT*_CTL: the timer is on and may interrupt.
@@ -59,18 +59,4 @@ pub fn virtual_timer_line() -> bool {
 pub fn stop_virtual_timer() {
     CNTV_CTL_EL0.set(0);
     barrier::isb(barrier::SY);
-}
-
-/// What the guest's CNTVCT_EL0 shows now.
-pub fn virtual_count() -> u64 {
-    count().wrapping_sub(CNTVOFF_EL2.get())
-}
-
-/// The guest's CNTVCT_EL0 goes on from `count`. Its timers are off until [`SystemState::load`](super::SystemState::load) puts theirs in:
-/// what is set now knows nothing of the new count, and would fire too early.
-pub fn set_virtual_count(count: u64) {
-    CNTV_CTL_EL0.set(0);
-    CNTP_CTL_EL0.set(0);
-    barrier::isb(barrier::SY);
-    set_virtual_offset(CNTPCT_EL0.get().wrapping_sub(count));
 }

@@ -1,21 +1,14 @@
 //! A core, with a vCPU that does what the test wrote down.
 
-use super::abort::{Abort, PERMISSION, TRANSLATION};
-use super::memory::Memory;
-use super::mmu::{self, Access, Mmu};
-use super::recorder::{Asked, Recorder};
-use crate::addr::{Ipa, Pa, Va};
+use crate::addr::{Ipa, Va};
 use crate::arch::vcpu::{Registers, Trap};
-use crate::device::Console;
-use crate::snapshot::Bookkeeping;
-use crate::stage2::Maintenance;
+use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::Hardware;
+use crate::vm::{Core, Identity, Interrupt};
 use std::boxed::Box;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -36,6 +29,10 @@ pub struct System {
     pub vectors: [u64; 4],
     /// An SError is pending.
     pub serror: u64,
+    /// The virtual timer's output.
+    pub timer_line: u64,
+    /// When it fires, if not 0.
+    pub timer_deadline: u64,
 }
 
 impl System {
@@ -52,205 +49,176 @@ impl System {
         tpidr_el1: 0,
         vectors: [0; 4],
         serror: 0,
+        timer_line: 0,
+        timer_deadline: 0,
     };
 }
 
 std::thread_local! {
-    /// The system registers of each core that was made, and the core that this thread plays: saving and loading them
-    /// name no core, as on the board, where they are simply there.
-    static SYSTEMS: RefCell<Vec<System>> = const { RefCell::new(Vec::new()) };
-    static ON: Cell<usize> = const { Cell::new(0) };
+    /// The physical count: it stands still until a test moves it.
+    static COUNT: Cell<u64> = const { Cell::new(1 << 40) };
+}
+
+/// Moves the physical count.
+pub fn set_count(count: u64) {
+    COUNT.set(count);
 }
 
 /// What the vCPU does until its next trap.
 pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap>;
 
-/// A core, its memory and its console.
+/// A core.
 pub struct FakeCore {
     number: usize,
-    /// Its memory.
-    pub memory: Memory,
-    /// The guest's way there.
-    pub mmu: Mmu,
-    /// What was asked of it, in order; watches the stage 2 entry that [`watch`](Self::watch) names.
-    pub recorder: Recorder<Box<dyn Fn() -> u64>>,
+    /// Who is loaded.
+    pub vcpu: Option<Identity>,
+    /// Its registers.
+    pub system: System,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
-    /// What the guest's counter shows.
-    pub virtual_count: u64,
+    /// Interrupts of the board.
+    pub interrupts: VecDeque<Interrupt>,
+    /// Cores that were kicked.
+    pub kicked: Vec<usize>,
+    /// How far the guest's counter is behind, each time that it was set.
+    pub offsets: Vec<u64>,
+    /// When the alarm goes off.
+    pub alarm: u64,
+    /// The list registers.
+    pub lists: [ListRegister; 4],
+    /// GICH_HCR.
+    pub control: u32,
+    /// GICH_VMCR and GICH_APR.
+    pub interface: [u32; 2],
+    /// The physical interrupt of the virtual timer is active.
+    pub timer_active: bool,
+    /// How often the guest's writes to registers that may trap were released.
+    pub released: usize,
     /// What the guest's stage 1 says.
     pub stage1: fn(Va) -> Option<Ipa>,
     /// The hardware's identification registers.
     pub id_register: fn(SysReg) -> u64,
-    /// What the guest printed.
-    pub printed: Vec<u8>,
-    /// What is there to be read by it.
-    pub typed: VecDeque<u8>,
 }
 
 impl FakeCore {
-    /// A core with this memory.
-    pub fn new(share: &[Range<Pa>]) -> Self {
-        let number = SYSTEMS.with_borrow_mut(|systems| {
-            systems.push(System::RESET);
-            systems.len() - 1
-        });
+    /// The core with this number.
+    pub fn new(number: usize) -> Self {
         Self {
             number,
-            memory: Memory::new(share),
-            mmu: Mmu::new(),
-            recorder: Recorder {
-                asked: Vec::new(),
-                watch: None,
-            },
+            vcpu: None,
+            system: System::RESET,
             script: VecDeque::new(),
-            virtual_count: 0,
+            interrupts: VecDeque::new(),
+            kicked: Vec::new(),
+            offsets: Vec::new(),
+            alarm: u64::MAX,
+            lists: [ListRegister::EMPTY; 4],
+            control: 0,
+            interface: [0; 2],
+            timer_active: false,
+            released: 0,
             stage1: |va| Some(Ipa(va.0)),
             id_register: |_| 0,
-            printed: Vec::new(),
-            typed: VecDeque::new(),
         }
     }
+}
 
-    /// The system registers.
-    pub fn system(&self) -> System {
-        SYSTEMS.with_borrow(|systems| systems[self.number])
+impl VirtualInterface for FakeCore {
+    fn empty(&mut self) -> u32 {
+        let empty = |n: &usize| self.lists[*n].is_done();
+        (0..4).filter(empty).fold(0, |bits, n| bits | 1 << n)
     }
 
-    /// Writes the system registers.
-    pub fn set_system(&mut self, system: System) {
-        SYSTEMS.with_borrow_mut(|systems| systems[self.number] = system);
+    fn list_register(&mut self, n: usize) -> ListRegister {
+        self.lists[n]
     }
 
-    /// From here on, notes say what the stage 2 entry for `ipa` held then. Those so far are gone.
-    pub fn watch(&mut self, ipa: Ipa) {
-        let root = self.mmu.root();
-        self.recorder = Recorder {
-            asked: Vec::new(),
-            watch: Some(Box::new(move || mmu::leaf_entry(root, ipa))),
-        };
+    fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.lists[n] = value;
     }
 
-    /// An access of the guest with its MMU off: where it goes, or the trap instead. After a permission fault HPFAR_EL2 is UNKNOWN.
-    pub fn access(&mut self, ipa: Ipa, access: Access) -> Result<Pa, Trap> {
-        self.mmu.access(ipa, access).map_err(|fault| {
-            let abort = match access {
-                Access::Load => Abort::load(ipa.0),
-                Access::Store => Abort::store(ipa.0),
-                Access::Fetch => Abort::fetch(ipa.0),
-            };
-            let (status, reported) = match fault.permission {
-                true => (PERMISSION, Ipa(0xdead_b000)),
-                false => (TRANSLATION, ipa),
-            };
-            Abort {
-                status: status & !3 | fault.level,
-                ipa: reported,
-                ..abort
-            }
-            .trap()
-        })
+    fn control(&mut self) -> u32 {
+        self.control
+    }
+
+    fn set_control(&mut self, hcr: u32) {
+        self.control = hcr;
+    }
+
+    fn timer_line(&mut self) -> bool {
+        self.system.timer_line != 0
+    }
+
+    fn deactivate_timer(&mut self) {
+        self.timer_active = false;
     }
 }
 
-impl Maintenance for FakeCore {
-    fn stores_complete(&mut self) {
-        self.recorder.stores_complete();
-    }
-
-    fn invalidations_complete(&mut self) {
-        self.recorder.invalidations_complete();
-    }
-
-    fn invalidate_ipa(&mut self, ipa: Ipa) {
-        self.recorder.invalidate_ipa(ipa);
-        self.mmu.forget_stage2(ipa);
-    }
-
-    fn invalidate_stage1(&mut self) {
-        self.recorder.invalidate_stage1();
-        self.mmu.forget_combined();
-    }
-
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        self.recorder.invalidate_ipa_here(ipa);
-        self.mmu.forget_stage2(ipa);
-        self.mmu.forget_combined();
-    }
-
-    fn invalidate_vm(&mut self) {
-        self.recorder.invalidate_vm();
-        self.mmu.forget_all();
-    }
-
-    fn invalidate_instructions(&mut self) {
-        self.recorder.invalidate_instructions();
-    }
-}
-
-impl Console for FakeCore {
-    fn put(&mut self, byte: u8) {
-        self.printed.push(byte);
-    }
-
-    fn get(&mut self) -> Option<u8> {
-        self.typed.pop_front()
-    }
-}
-
-impl Hardware for FakeCore {
+impl Core for FakeCore {
     type System = System;
+    const RESET: System = System::RESET;
 
-    fn activate(&mut self, root: Pa) {
-        ON.set(self.number);
-        self.mmu.activate(root);
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    fn count() -> u64 {
+        COUNT.get()
+    }
+
+    fn frequency() -> u64 {
+        1_000_000
+    }
+
+    fn adopt(&mut self, vcpu: &Identity) {
+        self.vcpu = Some(*vcpu);
     }
 
     fn run(&mut self, registers: &mut Registers) -> Trap {
-        ON.set(self.number);
+        assert!(self.vcpu.is_some(), "no vCPU is loaded");
         let step = self.script.pop_front();
         step.expect("the guest has something to do")(registers)
     }
 
-    fn reset_system(&mut self) {
-        self.set_system(System::RESET);
+    fn save_system(&mut self, to: &mut System) {
+        *to = self.system;
     }
 
-    fn save_system(to: &mut System) {
-        *to = SYSTEMS.with_borrow(|systems| systems[ON.get()]);
+    fn abandon(&mut self) {
+        self.vcpu = None;
+        self.timer_active = false;
+        self.system.timer_line = 0;
     }
 
-    fn load_system(from: &System) {
-        SYSTEMS.with_borrow_mut(|systems| systems[ON.get()] = *from);
+    fn load_system(&mut self, from: &System) {
+        self.system = *from;
     }
 
-    fn virtual_count(&mut self) -> u64 {
-        self.virtual_count
+    fn set_virtual_offset(&mut self, offset: u64) {
+        self.offsets.push(offset);
     }
 
-    fn set_virtual_count(&mut self, count: u64) {
-        self.recorder.note(Asked::SetVirtualCount(count));
-        self.virtual_count = count;
+    fn virtual_deadline(system: &System) -> Option<u64> {
+        (system.timer_deadline != 0).then_some(system.timer_deadline)
     }
 
     fn exception_state(&mut self) -> ExceptionState {
-        let system = self.system();
         ExceptionState {
-            vbar: system.vbar,
-            sctlr: system.sctlr,
-            far: system.far,
+            vbar: self.system.vbar,
+            sctlr: self.system.sctlr,
+            far: self.system.far,
             ..ExceptionState::default()
         }
     }
 
     fn set_exception_state(&mut self, state: &ExceptionState) {
-        self.set_system(System {
+        self.system = System {
             elr: state.elr,
             spsr: state.spsr,
             esr: state.esr,
             far: state.far,
-            ..self.system()
-        });
+            ..self.system
+        };
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {
@@ -258,25 +226,20 @@ impl Hardware for FakeCore {
     }
 
     fn pend_serror(&mut self) {
-        self.set_system(System {
-            serror: 1,
-            ..self.system()
-        });
+        self.system.serror = 1;
     }
 
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
-        let mut system = self.system();
         match register {
-            VmRegister::Sctlr => system.sctlr = value,
-            VmRegister::Esr => system.esr = value,
-            VmRegister::Far => system.far = value,
+            VmRegister::Sctlr => self.system.sctlr = value,
+            VmRegister::Esr => self.system.esr = value,
+            VmRegister::Far => self.system.far = value,
             _ => {}
         }
-        self.set_system(system);
     }
 
     fn release_vm_registers(&mut self) {
-        self.recorder.note(Asked::ReleaseVmRegisters);
+        self.released += 1;
     }
 
     fn translate(&mut self, va: Va) -> Option<Ipa> {
@@ -287,38 +250,37 @@ impl Hardware for FakeCore {
         (self.id_register)(reg)
     }
 
-    fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
-        self.memory.bookkeeping(at)
+    fn interface(&mut self) -> [u32; 2] {
+        self.interface
     }
 
-    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping {
-        self.memory.bookkeeping_mut(at)
+    fn set_interface(&mut self, state: [u32; 2]) {
+        self.interface = state;
     }
 
-    fn word(&self, at: Pa) -> u32 {
-        *self.memory.word(at)
+    fn set_timer_active(&mut self, active: bool) {
+        self.timer_active = active;
     }
 
-    fn word_mut(&mut self, at: Pa) -> &mut u32 {
-        self.memory.word_mut(at)
+    fn acknowledge(&mut self) -> Interrupt {
+        let interrupt = self.interrupts.pop_front().unwrap_or(Interrupt::None);
+        match interrupt {
+            Interrupt::VirtualTimer => self.timer_active = true,
+            Interrupt::Alarm => self.alarm = u64::MAX,
+            _ => {}
+        }
+        interrupt
     }
 
-    fn copy_page(&mut self, from: Pa, to: Pa) {
-        self.recorder.note(Asked::Copy { from, to });
-        self.memory.copy(from, to);
+    fn kick(&mut self, core: usize) {
+        self.kicked.push(core);
     }
 
-    fn zero(&mut self, at: Pa, bytes: u64) {
-        self.recorder.note(Asked::Zero(at, bytes));
-        self.memory.zero(at, bytes);
+    fn alarm_by(&mut self, at: u64) {
+        self.alarm = self.alarm.min(at);
     }
 
-    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
-        self.recorder.note(Asked::CleanAndInvalidate(at, bytes));
-    }
+    fn idle(&mut self) {}
 
-    fn write(&mut self, at: Pa, bytes: &[u8]) {
-        self.recorder.note(Asked::Write(at, bytes.len() as u64));
-        self.memory.write(at, bytes);
-    }
+    fn set_shared(&mut self, _shared: bool) {}
 }

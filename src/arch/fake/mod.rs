@@ -4,13 +4,16 @@
 //! - [`memory`]: frames, whose contents are really kept;
 //! - [`mmu`]: stage 2 as a CPU walks it, and a TLB that forgets nothing unless told to;
 //! - [`abort`]: the syndrome of an access that stage 2 refused;
-//! - [`FakeCore`]: all of them, and a vCPU that does what the test wrote down.
+//! - [`FakeBoard`]: all of them, and a console;
+//! - [`FakeCore`]: a vCPU that does what the test wrote down.
 
 pub mod abort;
+mod board;
 mod cpu;
 pub mod memory;
 pub mod mmu;
 mod recorder;
 
-pub use cpu::{FakeCore, System};
+pub use board::FakeBoard;
+pub use cpu::{FakeCore, System, set_count};
 pub use recorder::{Asked, Recorder};

@@ -59,7 +59,7 @@ fn what_is_stored_is_printed() {
         guest.registers().x[usize::from(reg)] = 0xffff_ffff_0000_0041 + u64::from(size);
         done(&mut guest, store(0, Access { size, reg, ..WORD }), None);
     }
-    assert_eq!(guest.core().printed, b"BCEI");
+    assert_eq!(guest.board().printed, b"BCEI");
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn xzr_stores_zero_and_takes_nothing() {
     guest.scramble(1);
     let xzr = Access { reg: 31, ..WORD };
     done(&mut guest, store(0, xzr), None);
-    assert_eq!(guest.core().printed, [0]);
-    guest.core().typed.push_back(b'a');
+    assert_eq!(guest.board().printed, [0]);
+    guest.board().typed.push_back(b'a');
     done(&mut guest, load(0, xzr), None);
-    assert!(guest.core().typed.is_empty(), "but the character is read");
+    assert!(guest.board().typed.is_empty(), "but the character is read");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_is_typed_is_loaded() {
     let mut guest = Guest::new();
     guest.scramble(1);
     assert_eq!(done(&mut guest, load(FR, WORD), Some(5)), 0x90);
-    guest.core().typed.extend(*b"ab");
+    guest.board().typed.extend(*b"ab");
     assert_eq!(done(&mut guest, load(FR, WORD), Some(5)), 0xc0);
     assert_eq!(done(&mut guest, load(0, WORD), Some(5)), b'a'.into());
     assert_eq!(done(&mut guest, load(0, WORD), Some(5)), b'b'.into());
@@ -149,7 +149,7 @@ fn stepping_over_clears_btype_and_single_step() {
 fn a_restore_brings_the_uarts_registers_back_but_not_what_was_typed() {
     let mut guest = Guest::new();
     guest.uart_store(IBRD, 1);
-    guest.core().typed.extend(*b"xy");
+    guest.board().typed.extend(*b"xy");
     done(&mut guest, load(FR, WORD), Some(5));
     guest.checkpoint();
     assert_eq!(done(&mut guest, load(0, WORD), Some(5)), b'x'.into());

@@ -3,12 +3,14 @@
 use crate::addr::{BLOCK_SIZE, Ipa, Pa};
 use crate::arch::fake::abort::Abort;
 use crate::arch::fake::mmu::Access;
-use crate::arch::fake::{Asked, FakeCore, System};
+use crate::arch::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
 use crate::device::{Devices, UART_BASE};
+use crate::snapshot::Snapshots;
 use crate::trap;
-use crate::vm::{Next, StartError, Vm};
+use crate::vm::saved::Asker;
+use crate::vm::{Next, Running, StartError, Vm};
 use std::boxed::Box;
 use std::ops::Range;
 use std::vec::Vec;
@@ -60,9 +62,10 @@ pub struct State {
     pub virtual_count: u64,
 }
 
-/// A VM with a guest.
+/// A VM with a guest, whose vCPU 0 is on core 0.
 pub struct Guest {
-    pub vm: Vm<FakeCore>,
+    pub vm: Vm<FakeBoard>,
+    pub core: FakeCore,
 }
 
 impl Guest {
@@ -78,26 +81,70 @@ impl Guest {
 
     /// A guest with a share of memory, if it can be started.
     pub fn start(plan: VmPlan, share: Range<Pa>) -> Result<Self, StartError> {
-        let share = [share];
-        let vm = Vm::new(Box::leak(Box::new(plan)), FakeCore::new(&share), &share)?;
-        Ok(Self { vm })
+        Self::start_in(plan, &[share])
+    }
+
+    /// The same, with memory in pieces.
+    pub fn start_in(plan: VmPlan, share: &[Range<Pa>]) -> Result<Self, StartError> {
+        let plan = Box::leak(Box::new(plan));
+        let mut vm = Vm::new(plan, 0, FakeBoard::new(share), share, |vcpu| vcpu)?;
+        let machine = &mut vm.shared.get_mut().machine;
+        machine.hardware.mmu.activate(machine.stage2.root());
+        let mut guest = Self {
+            vm,
+            core: FakeCore::new(0),
+        };
+        guest.on_core(|_, _| ());
+        Ok(guest)
+    }
+
+    /// Does something with vCPU 0, loaded on the core; it stays there afterwards.
+    pub fn on_core<R>(
+        &mut self,
+        action: impl FnOnce(&mut Running<'_, FakeBoard>, &mut FakeCore) -> R,
+    ) -> R {
+        let mut running = match self.core.vcpu {
+            Some(_) => self.vm.loaded(0),
+            None => self.vm.load_vcpu(&mut self.core, 0).expect("it may run"),
+        };
+        action(&mut running, &mut self.core)
     }
 
     pub fn core(&mut self) -> &mut FakeCore {
-        &mut self.vm.machine.hardware
+        &mut self.core
+    }
+
+    pub fn board(&mut self) -> &mut FakeBoard {
+        &mut self.vm.shared.get_mut().machine.hardware
+    }
+
+    pub fn snapshots(&mut self) -> &mut Snapshots {
+        &mut self.vm.shared.get_mut().snapshots
     }
 
     pub fn registers(&mut self) -> &mut Registers {
-        &mut self.vm.machine.registers
+        &mut self.vm.vcpus[0].get_mut().registers
     }
 
     pub fn state(&mut self) -> State {
         State {
             registers: *self.registers(),
-            system: self.core().system(),
-            devices: self.vm.machine.devices,
-            virtual_count: self.core().virtual_count,
+            system: self.core.system,
+            devices: self.vm.shared.get_mut().devices,
+            virtual_count: self.vm.virtual_count(),
         }
+    }
+
+    /// The VM starts again from its image.
+    pub fn reset(&mut self) {
+        let (vm, core) = (&self.vm, &mut self.core);
+        let mut shared = vm.shared.lock();
+        let mut vcpu = vm.vcpus[0].lock();
+        let asker = Asker {
+            core,
+            vcpu: Some((0, &mut vcpu)),
+        };
+        vm.reset(&mut shared, asker);
     }
 
     /// Puts different values everywhere, which `seed` decides; pc and PSTATE stay sensible.
@@ -108,7 +155,7 @@ impl Guest {
             pc: RAM + 0x8_0000 + (value(31) & 0xffc),
             pstate: 0x3c5 | value(32) & 0xf000_0000,
         };
-        self.core().set_system(System {
+        self.core.system = System {
             vbar: RAM + (value(40) & 0xff) * 0x800,
             sctlr: value(41),
             elr: value(42),
@@ -120,8 +167,10 @@ impl Guest {
             tpidr_el1: value(48),
             vectors: std::array::from_fn(|i| value(50 + i as u64)),
             serror: 0,
-        });
-        self.core().virtual_count = value(49);
+            timer_line: 0,
+            timer_deadline: 0,
+        };
+        self.vm.set_virtual_count(value(49));
         // IBRD.
         self.uart_store(0x24, value(33) & 0xffff);
     }
@@ -129,7 +178,7 @@ impl Guest {
     /// The trap, and what the VM makes of it.
     pub fn trap(&mut self, trap: Trap) -> Next {
         self.core().script.push_back(Box::new(move |_| trap));
-        self.vm.step()
+        self.on_core(|running, core| running.step(core))
     }
 
     /// An exception of `class` with this syndrome, from an instruction of 32 bits.
@@ -166,7 +215,7 @@ impl Guest {
         // whole may meet what the TLB has of its page.
         let traps = if access == Access::Load { 1 } else { 2 };
         for _ in 0..=traps {
-            match self.core().access(Ipa(ipa), access) {
+            match self.board().access(Ipa(ipa), access) {
                 Ok(pa) => return pa,
                 Err(trap) => {
                     let before = self.state();
@@ -180,12 +229,12 @@ impl Guest {
 
     pub fn store(&mut self, ipa: u64, byte: u8) {
         let pa = self.access(ipa, Access::Store);
-        self.core().memory.write(pa, &[byte]);
+        self.board().memory.write(pa, &[byte]);
     }
 
     pub fn load(&mut self, ipa: u64) -> u8 {
         let pa = self.access(ipa, Access::Load);
-        self.core().memory.read(pa)
+        self.board().memory.read(pa)
     }
 
     pub fn bytes(&mut self, ipa: u64, count: usize) -> Vec<u8> {
@@ -194,7 +243,7 @@ impl Guest {
 
     pub fn fetch(&mut self, ipa: u64) -> u8 {
         let pa = self.access(ipa, Access::Fetch);
-        self.core().memory.read(pa)
+        self.board().memory.read(pa)
     }
 
     /// A store of 32 bits to the UART, through x9, which keeps its value; so does the pc.
@@ -217,10 +266,10 @@ impl Guest {
 
     /// What is asked of the core while the guest does something, each with what the stage 2 entry of `ipa` held then.
     pub fn watched(&mut self, ipa: u64, action: impl FnOnce(&mut Self)) -> Vec<(Asked, u64)> {
-        self.core().watch(Ipa(ipa));
+        self.board().watch(Ipa(ipa));
         action(self);
-        self.core().recorder.watch = None;
-        std::mem::take(&mut self.core().recorder.asked)
+        self.board().recorder.watch = None;
+        std::mem::take(&mut self.board().recorder.asked)
     }
 
     /// Takes a snapshot by SMCCC and returns its id.
@@ -232,14 +281,10 @@ impl Guest {
 
     /// RESTORE, by SMCCC; the registers are those of the checkpoint afterwards.
     pub fn restore(&mut self, id: u64, value: u64) {
-        let restores = self.vm.snapshots.generation();
+        let restores = self.snapshots().generation();
         self.registers().x[..3].copy_from_slice(&[RESTORE, id, value]);
         assert_eq!(self.hvc(0), Next::Resume);
-        assert_eq!(
-            self.vm.snapshots.generation(),
-            restores + 1,
-            "{id} is there"
-        );
+        assert_eq!(self.snapshots().generation(), restores + 1, "{id} is there");
     }
 }
 

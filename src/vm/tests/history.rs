@@ -177,7 +177,7 @@ impl History {
     }
 
     fn reset(&mut self) {
-        self.guest.vm.reset().unwrap();
+        self.guest.reset();
         self.memory.clear();
         self.check_all_pages();
         assert_eq!(self.guest.bytes(RAM + 0x8_0000, IMAGE.len()), IMAGE);

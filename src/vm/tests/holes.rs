@@ -50,7 +50,7 @@ fn taken(abort: Abort, esr: u64, far: Option<u64>) {
 
 #[test]
 fn loads_and_stores() {
-    for at in [HOLE, 0, RAM - 4, RAM + RAM_SIZE, 0x1234_5678_9abc] {
+    for at in [HOLE, 0, 0x3eff_fffc, RAM + RAM_SIZE, 0x1234_5678_9abc] {
         for access in [None, Some(WORD)] {
             let load = Abort {
                 access,
@@ -150,7 +150,7 @@ fn cache_maintenance_is_stepped_over() {
         assert_eq!(guest.trap(maintenance.trap()), Next::Resume);
         expected.registers.pc += 4;
         assert_eq!(guest.state(), expected);
-        assert!(guest.core().printed.is_empty());
+        assert!(guest.board().printed.is_empty());
     }
 }
 

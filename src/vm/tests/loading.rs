@@ -257,11 +257,7 @@ fn memory_in_pieces_is_as_good_as_in_one() {
         block(0)..block(1),
         block(40)..block(42),
     ];
-    let core = crate::arch::fake::FakeCore::new(&share);
-    let vm = crate::vm::Vm::new(Box::leak(Box::new(PLAN)), core, &share);
-    let mut guest = Guest {
-        vm: vm.unwrap_or_else(|error| panic!("{error}")),
-    };
+    let mut guest = Guest::start_in(PLAN, &share).unwrap();
     for page in 0..RAM_SIZE / PAGE_SIZE {
         guest.store(RAM + page * PAGE_SIZE + 0xfff, page as u8);
     }
@@ -283,7 +279,7 @@ fn memory_from_address_0_on_is_as_good_as_any() {
             guest.store(page, (page >> 12) as u8);
         }
         let id = guest.checkpoint();
-        guest.vm.reset().unwrap();
+        guest.reset();
         guest.restore(id, 1);
         for page in pages() {
             assert_eq!(guest.load(page), (page >> 12) as u8, "{page:#x}, {first}");

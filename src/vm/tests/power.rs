@@ -23,16 +23,29 @@ fn call(guest: &mut Guest, function: u64) -> Next {
 
 #[test]
 fn what_comes_after_each_call() {
-    let mut guest = Guest::new();
-    for (function, next) in [
-        (SYSTEM_OFF, Next::Stop),
-        (CPU_OFF, Next::Stop),
-        (SYSTEM_RESET, Next::Reset),
-        (SYSTEM_RESET2, Next::Reset),
-        (0xffff_0000_0000_0000 | SYSTEM_OFF, Next::Stop),
+    for (function, off) in [
+        (SYSTEM_OFF, true),
+        (CPU_OFF, true),
+        (SYSTEM_RESET, false),
+        (SYSTEM_RESET2, false),
+        (0xffff_0000_0000_0000 | SYSTEM_OFF, true),
     ] {
+        let mut guest = Guest::new();
+        let next = if off { Next::Leave } else { Next::Resume };
         assert_eq!(call(&mut guest, function), next, "{function:#x}");
+        assert_eq!(guest.vm.is_off(), off);
     }
+}
+
+#[test]
+fn a_suspended_cpu_waits_and_has_success() {
+    let mut guest = Guest::new();
+    guest.scramble(1);
+    let mut expected = guest.state();
+    assert_eq!(call(&mut guest, CPU_SUSPEND), Next::Wait);
+    expected.registers.pc += 4;
+    expected.registers.x[..3].copy_from_slice(&[0, 0, 0]);
+    assert_eq!(guest.state(), expected);
 }
 
 #[test]
@@ -48,35 +61,32 @@ fn there_is_one_cpu_and_it_is_on() {
     }
     assert_eq!(guest.smccc(AFFINITY_INFO, &[0, 0])[0], 0, "on");
     assert_eq!(guest.smccc(AFFINITY_INFO, &[1, 0])[0], -2i64 as u64);
-    assert_eq!(guest.smccc(CPU_SUSPEND, &[0])[0], 0, "it woke at once");
     assert_eq!(guest.smccc(CPU_SUSPEND, &[1 << 31])[0], -2i64 as u64);
     assert_eq!(guest.smccc(SYSTEM_RESET2, &[1 << 31])[0], -2i64 as u64);
 }
 
-/// Lets the guest call `functions` one after the other, and the VM run until it is off.
-fn run(guest: &mut Guest, functions: &[u64]) {
-    for &function in functions {
-        let step = move |registers: &mut Registers| {
-            registers.x[..3].copy_from_slice(&[function, 0, 0]);
-            registers.pc += 4;
-            Trap {
-                kind: TrapKind::Sync,
-                esr: 0x16 << 26 | 1 << 25,
-                far: 0,
-                hpfar: 0,
-            }
-        };
-        guest.core().script.push_back(Box::new(step));
-    }
-    guest.vm.run().unwrap();
-    assert!(guest.core().script.is_empty(), "it stopped too early");
-}
-
 #[test]
 fn a_vm_runs_until_it_is_off() {
-    let mut guest = Guest::new();
-    run(&mut guest, &[CHECKPOINT, STATS, SYSTEM_OFF]);
-    run(&mut guest, &[CPU_OFF]);
+    for last in [SYSTEM_OFF, CPU_OFF] {
+        let mut guest = Guest::new();
+        for function in [CHECKPOINT, STATS, last] {
+            let step = move |registers: &mut Registers| {
+                registers.x[..3].copy_from_slice(&[function, 0, 0]);
+                registers.pc += 4;
+                Trap {
+                    kind: TrapKind::Sync,
+                    esr: 0x16 << 26 | 1 << 25,
+                    far: 0,
+                    hpfar: 0,
+                }
+            };
+            guest.core().script.push_back(Box::new(step));
+        }
+        let next = guest.on_core(|running, core| running.run(core));
+        assert_eq!(next, Next::Leave);
+        assert!(guest.core().script.is_empty(), "it stopped too early");
+        assert!(guest.vm.is_off());
+    }
 }
 
 #[test]
@@ -85,22 +95,20 @@ fn a_reset_vm_is_as_it_was_in_the_beginning() {
     let beginning = guest.state();
     let tree = guest.bytes(RAM, 0x400);
     guest.scramble(1);
-    let system = guest.core().system();
-    guest.core().set_system(System {
+    let system = guest.core().system;
+    guest.core().system = System {
         serror: 1,
         ..system
-    });
-    guest.core().typed.extend(*b"kept");
+    };
+    guest.board().typed.extend(*b"kept");
     for at in [RAM, RAM + 0x8_0000, DATA, UNTOUCHED, RAM + RAM_SIZE - 1] {
         guest.store(at, 0xee);
     }
-    let lines = logged(|| run(&mut guest, &[SYSTEM_RESET, SYSTEM_OFF]));
+    let lines = logged(|| {
+        call(&mut guest, SYSTEM_RESET);
+    });
     assert!(lines.iter().any(|line| line == "INFO: test: reset"));
-    let mut expected = beginning;
-    // By its last call.
-    expected.registers.pc += 4;
-    expected.registers.x[..3].copy_from_slice(&[SYSTEM_OFF, 0, 0]);
-    assert_eq!(guest.state(), expected);
+    assert_eq!(guest.state(), beginning);
     assert_eq!(guest.state().devices, Devices::default());
     assert_eq!(guest.bytes(RAM + 0x8_0000, IMAGE.len()), IMAGE);
     assert_eq!(guest.bytes(RAM, 0x400), tree);
@@ -119,7 +127,7 @@ fn snapshots_outlive_a_reset() {
     let state = guest.state();
     guest.scramble(2);
     guest.store(DATA, 20);
-    run(&mut guest, &[SYSTEM_RESET, SYSTEM_OFF]);
+    call(&mut guest, SYSTEM_RESET);
     assert_eq!(guest.load(DATA), 0);
     guest.store(DATA, 30);
     let after = guest.checkpoint();
@@ -148,7 +156,7 @@ fn a_reset_gives_back_what_no_snapshot_holds() {
         for at in [DATA, UNTOUCHED, RAM + RAM_SIZE - 1] {
             guest.store(at, 0xee);
         }
-        run(&mut guest, &[SYSTEM_RESET, SYSTEM_OFF]);
+        call(&mut guest, SYSTEM_RESET);
     }
     assert_eq!(guest.smccc(STATS, &[]), [0, 0, 0, free]);
 }

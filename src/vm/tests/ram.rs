@@ -24,7 +24,7 @@ fn with_snapshot() -> Guest {
 
 fn permission_fault(guest: &mut Guest, ipa: u64) -> Abort {
     guest.load(ipa);
-    let refused = guest.core().access(Ipa(ipa), Access::Store);
+    let refused = guest.board().access(Ipa(ipa), Access::Store);
     let trap = refused.expect_err("the page is clean");
     assert_eq!(trap.esr & 0x3c, 0x0c, "a permission fault");
     Abort {
@@ -36,9 +36,9 @@ fn permission_fault(guest: &mut Guest, ipa: u64) -> Abort {
 
 /// A store of the guest that traps once.
 fn traps_once(guest: &mut Guest, ipa: u64) {
-    let trap = guest.core().access(Ipa(ipa), Access::Store).unwrap_err();
+    let trap = guest.board().access(Ipa(ipa), Access::Store).unwrap_err();
     assert_eq!(guest.trap(trap), Next::Resume);
-    assert!(guest.core().access(Ipa(ipa), Access::Store).is_ok());
+    assert!(guest.board().access(Ipa(ipa), Access::Store).is_ok());
 }
 
 fn names(asked: &[(Asked, u64)]) -> Vec<Asked> {
@@ -72,7 +72,7 @@ fn a_first_store_copies_then_breaks_then_makes() {
     assert_eq!(made & 0xffff_ffff_f000, to.0);
     assert_eq!(before & 0xffff_ffff_f000, from.0);
     assert_eq!((clean, guest.load(DATA)), (10, 20));
-    assert_eq!(guest.core().memory.read(from), 10, "what the snapshot has");
+    assert_eq!(guest.board().memory.read(from), 10, "what the snapshot has");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn so_does_a_whole_block() {
 fn the_second_store_does_not_trap() {
     let mut guest = with_snapshot();
     guest.store(DATA, 20);
-    assert!(guest.core().access(Ipa(DATA), Access::Store).is_ok());
+    assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
     assert_eq!(guest.watched(DATA, |guest| guest.store(DATA + 5, 21)), []);
 }
 
@@ -200,7 +200,7 @@ fn a_permission_faults_page_is_what_stage_1_says() {
         ..abort
     };
     assert_eq!(guest.trap(aliased.trap()), Next::Resume);
-    assert!(guest.core().access(Ipa(DATA), Access::Store).is_ok());
+    assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
     assert_eq!(guest.state(), before);
 }
 
@@ -242,7 +242,7 @@ fn a_permission_fault_on_a_table_walk_is_a_store_to_the_table() {
     let before = guest.state();
     assert_eq!(guest.trap(walk.trap()), Next::Resume);
     assert_eq!(guest.state(), before);
-    assert!(guest.core().access(Ipa(DATA), Access::Store).is_ok());
+    assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn so_it_is_when_the_walk_was_a_fetchs() {
         ..fault
     };
     assert_eq!(guest.trap(walk.trap()), Next::Resume);
-    assert!(guest.core().access(Ipa(DATA), Access::Store).is_ok());
+    assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn a_load_of_a_clean_page_leaves_it_clean() {
     guest.trap(Abort::load(DATA).trap());
     guest.load(DATA);
     assert_eq!(guest.smccc(STATS, &[])[2], pages, "no copy");
-    assert!(guest.core().access(Ipa(DATA), Access::Store).is_err());
+    assert!(guest.board().access(Ipa(DATA), Access::Store).is_err());
 }
 
 #[test]
@@ -365,8 +365,8 @@ fn every_byte_of_ram_is_the_guests_and_none_beside_it() {
         assert_eq!(guest.load(at), at as u8);
     }
     for outside in [RAM - 1, RAM + RAM_SIZE] {
-        let refused = guest.core().access(Ipa(outside), Access::Load);
+        let refused = guest.board().access(Ipa(outside), Access::Load);
         guest.trap(refused.unwrap_err());
-        assert_eq!(guest.core().system().far, outside);
+        assert_eq!(guest.core().system.far, outside);
     }
 }

@@ -96,12 +96,12 @@ fn play(seed: u64, blocks: u64) {
         }
         guest.registers().pstate = random.of(&[0x3c5, 0x3c4, 0, 0x10, 0x30, 0x3c5 | 3 << 10]);
         let trap = trap(&mut random);
-        match guest.trap(trap) {
-            Next::Resume | Next::Stop => {}
-            Next::Reset => {
-                guest.vm.reset().unwrap();
-                guest.store(untouched.0, untouched.1);
-            }
+        if guest.trap(trap) == Next::Leave {
+            guest.reset();
+        }
+        // It was reset, by itself or by us.
+        if guest.snapshots().current().is_none() {
+            guest.store(untouched.0, untouched.1);
         }
         if step % 50 == 0 {
             check(&mut guest);

@@ -119,10 +119,10 @@ fn deleting_what_the_vm_runs_on_changes_nothing_for_it() {
 fn info_says_parent_pages_and_counter() {
     let mut guest = Guest::new();
     guest.store(DATA, 1);
-    guest.core().virtual_count = 111;
+    guest.vm.set_virtual_count(111);
     let first = guest.checkpoint();
     assert_eq!(guest.smccc(INFO, &[first]), [0, LATEST, 0, 111]);
-    guest.core().virtual_count = 222;
+    guest.vm.set_virtual_count(222);
     guest.store(DATA, 2);
     guest.store(DATA + 0x3000, 2);
     assert_eq!(

@@ -1,0 +1,168 @@
+//! A vCPU's interrupts: what is pending gets into its list registers, and a wait ends.
+
+use super::running::{Next, Running, Turn};
+use super::vcpu::Phase;
+use super::{Core, Hardware, Interrupt};
+use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID, VirtualInterface};
+use core::sync::atomic::Ordering;
+
+impl<H: Hardware> Running<'_, H> {
+    /// An interrupt of the board came while this vCPU was on, or waited.
+    #[inline]
+    pub(super) fn interrupt(&mut self, core: &mut H::Core) -> Next {
+        match core.acknowledge() {
+            Interrupt::VirtualTimer => self.timer_fired(core),
+            Interrupt::Kick => self.kicked(core),
+            Interrupt::Maintenance => self.maintain(core),
+            Interrupt::Alarm => self.alarm(core),
+            Interrupt::None => Next::Resume,
+            other => Next::Interrupt(other),
+        }
+    }
+
+    #[inline]
+    fn timer_fired(&mut self, core: &mut H::Core) -> Next {
+        let Some(mut shared) = self.vm.share() else {
+            // It comes again when the vCPU is loaded again: its line is up.
+            core.set_timer_active(false);
+            return Next::Leave;
+        };
+        let called = shared.gic.timer_fired(self.index, core);
+        self.vm.call(core, called);
+        Next::Resume
+    }
+
+    fn kicked(&mut self, core: &mut H::Core) -> Next {
+        match self.answer_calls(core) {
+            // It may have been for another vCPU of this core.
+            Next::Resume => Next::Interrupt(Interrupt::Kick),
+            other => other,
+        }
+    }
+
+    /// Looks around, if somebody called.
+    pub(super) fn answer_calls(&mut self, core: &mut H::Core) -> Next {
+        if self.vm.gate.is_closed() {
+            return Next::Leave;
+        }
+        let slot = &self.vm.vcpus[self.index];
+        if slot.is_called() {
+            let Some(mut shared) = self.vm.share() else {
+                slot.call();
+                return Next::Leave;
+            };
+            self.turn(&mut shared, core).look();
+        }
+        Next::Resume
+    }
+
+    fn maintain(&mut self, core: &mut H::Core) -> Next {
+        let Some(mut shared) = self.vm.share() else {
+            return Next::Leave;
+        };
+        let mut turn = self.turn(&mut shared, core);
+        turn.settle();
+        turn.refill();
+        Next::Resume
+    }
+
+    fn alarm(&mut self, core: &mut H::Core) -> Next {
+        let Some(mut shared) = self.vm.share() else {
+            return Next::Leave;
+        };
+        self.turn(&mut shared, core).update_timer();
+        Next::Interrupt(Interrupt::Alarm)
+    }
+
+    /// Whether the wait of this vCPU is over.
+    pub(super) fn wake(&mut self, core: &mut H::Core) -> Next {
+        let Some(mut shared) = self.vm.share() else {
+            return Next::Leave;
+        };
+        let mut turn = self.turn(&mut shared, core);
+        if !turn.something_is_pending() {
+            return Next::Wait;
+        }
+        turn.vcpu.waiting = false;
+        turn.vm.vcpus[turn.index].set_phase(Phase::Ready);
+        Next::Resume
+    }
+}
+
+impl<H: Hardware> Turn<'_, H> {
+    /// WFI: the vCPU waits, unless there is something already.
+    pub(super) fn wait(&mut self) -> Next {
+        if self.something_is_pending() {
+            return Next::Resume;
+        }
+        self.vcpu.waiting = true;
+        self.vm.vcpus[self.index].set_phase(Phase::Waiting);
+        Next::Wait
+    }
+
+    /// An interrupt for this vCPU that its CPU interface may not let through: a WFI may end for any reason.
+    fn something_is_pending(&mut self) -> bool {
+        let used = !self.core.empty() & 0xf;
+        let in_list = |n: &usize| used & 1 << n != 0;
+        let mut lists = (0..4).filter(in_list);
+        lists.any(|n| self.core.list_register(n).is_pending())
+            || self.shared.gic.deliverable(self.index)
+    }
+
+    /// Looks around: at the VM's input, the timer, and what others made pending.
+    pub(super) fn look(&mut self) {
+        if self.vm.input.swap(false, Ordering::AcqRel) {
+            let shared = &mut *self.shared;
+            shared.devices.uart.poll(&mut shared.machine.hardware);
+            self.update_uart();
+        }
+        self.update_timer();
+        self.refill();
+    }
+
+    /// Takes back what is in list registers.
+    pub(super) fn settle(&mut self) {
+        let called = self.shared.gic.settle(self.index, self.core);
+        self.vm.call(self.core, called);
+    }
+
+    /// Fills list registers with what is pending.
+    pub(super) fn refill(&mut self) {
+        let called = self.shared.gic.refill(self.index, self.core);
+        self.vm.call(self.core, called);
+    }
+
+    /// The UART may have changed its interrupt line.
+    #[inline]
+    pub(super) fn update_uart(&mut self) {
+        let up = self.shared.devices.uart.irq_line();
+        let mask = self.shared.gic.set_line(UART_INTID, self.index, up);
+        self.deliver(mask);
+    }
+
+    /// The emulated timer may have changed its interrupt line, or when it is going to.
+    pub(super) fn update_timer(&mut self) {
+        let now = self.vm.virtual_count();
+        let timer = &self.vcpu.timer;
+        let up = timer.line(now);
+        if let (false, Some(at)) = (up, timer.deadline()) {
+            let offset = self.vm.offset();
+            self.core.alarm_by(at.saturating_add(offset));
+        }
+        let mask = self.shared.gic.set_line(PHYSICAL_TIMER_PPI, self.index, up);
+        self.deliver(mask);
+    }
+
+    /// Something became pending for the vCPUs in `mask`.
+    #[inline]
+    pub(super) fn deliver(&mut self, mask: u8) {
+        if mask == 0 {
+            return;
+        }
+        let own = 1 << self.index;
+        if mask & own != 0 {
+            self.refill();
+        }
+        self.vm.call(self.core, mask & !own);
+    }
+}

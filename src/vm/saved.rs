@@ -1,0 +1,325 @@
+//! What a snapshot keeps of a VM besides its RAM.
+//!
+//! | part of the state | nodes hold |
+//! | --- | --- |
+//! | 0 | [`Common`], vCPU 0, vCPU 1 |
+//! | n | vCPU 2n, vCPU 2n + 1 |
+//!
+//! List registers are not in it: what they hold goes back to the model of the interrupt controller first.
+
+use super::machine::GuestMachine;
+use super::stop::{OFF, Others};
+use super::vcpu::{Lists, Phase, Vcpu};
+use super::{Core, Hardware, Shared, System, Vm};
+use crate::arch::vcpu::Registers;
+use crate::config::Time;
+use crate::device::Devices;
+use crate::device::gic::{self, Gic};
+use crate::device::timer::PhysicalTimer;
+use crate::snapshot::{Node, NotFound, Snapshots, State, StateSize, Which};
+use core::sync::atomic::{AtomicU64, Ordering};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The next snapshot's id: counted for all VMs together, so that no id ever names two snapshots.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// vCPUs in a part.
+const PER_PART: usize = 2;
+
+/// What the vCPUs share.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Common {
+    devices: Devices,
+    gic: gic::Shared,
+    virtual_count: u64,
+    /// The vCPU that asked by SMCCC, so that x0 and x1 are its results, plus 1; or 0.
+    asked: u64,
+}
+
+/// A vCPU, but for what the core has of it.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Rest {
+    registers: Registers,
+    gic: gic::Private,
+    interface: [u32; 2],
+    timer: PhysicalTimer,
+    /// [`Phase`].
+    phase: u64,
+}
+
+/// Bytes of a saved vCPU.
+const fn vcpu_bytes<S>() -> usize {
+    (size_of::<S>() + size_of::<Rest>()).next_multiple_of(16)
+}
+
+/// Bytes of [`Common`].
+const COMMON: usize = size_of::<Common>().next_multiple_of(16);
+
+const ALIGNED: &str = "`state_size` counts these bytes, and nodes are aligned to 16";
+
+/// What a snapshot of a VM with so many vCPUs takes besides RAM.
+pub(super) const fn state_size<S>(vcpus: u32) -> StateSize {
+    let vcpus = vcpus as usize;
+    let in_first = if vcpus < PER_PART { vcpus } else { PER_PART };
+    let bytes = COMMON + in_first * vcpu_bytes::<S>();
+    StateSize {
+        nodes: bytes.div_ceil(size_of::<Node>()),
+        parts: vcpus.div_ceil(PER_PART),
+    }
+}
+
+/// The vCPU that asks for something that the whole VM must stop for, on its core; or just the core, when the operator asks.
+pub(super) struct Asker<'a, H: Hardware> {
+    pub core: &'a mut H::Core,
+    pub vcpu: Option<(usize, &'a mut Vcpu<System<H>>)>,
+}
+
+impl<H: Hardware> Asker<'_, H> {
+    /// The same, to be given away once more.
+    pub fn again(&mut self) -> Asker<'_, H> {
+        Asker {
+            core: self.core,
+            vcpu: self
+                .vcpu
+                .as_mut()
+                .map(|(index, vcpu)| (*index, &mut **vcpu)),
+        }
+    }
+
+    fn index(&self) -> Option<usize> {
+        self.vcpu.as_ref().map(|(index, _)| *index)
+    }
+}
+
+/// A stopped VM, to be saved or loaded.
+struct Stopped<'a, H: Hardware> {
+    vm: &'a Vm<H>,
+    asker: Asker<'a, H>,
+    others: Others<'a, System<H>>,
+    devices: &'a mut Devices,
+    gic: &'a mut Gic,
+    /// A checkpoint: the one that asks has results in x0 and x1. A restore: what the x1 of one that did becomes.
+    result: Option<u64>,
+    /// [`Common::asked`] of what was loaded.
+    asked: u64,
+}
+
+impl<H: Hardware> Stopped<'_, H> {
+    /// The vCPUs of a part.
+    fn vcpus(&self, part: usize) -> core::ops::Range<usize> {
+        let first = part * PER_PART;
+        first..(first + PER_PART).min(self.vm.vcpus.len())
+    }
+
+    #[inline]
+    fn save_vcpu(&mut self, index: usize, id: u64, to: &mut [u8]) {
+        let (system, to) = System::<H>::mut_from_prefix(to).expect(ALIGNED);
+        let (rest, _) = Rest::mut_from_prefix(to).expect(ALIGNED);
+        let phase = self.vm.vcpus[index].phase();
+        rest.phase = phase as u64;
+        rest.gic = self.gic.private[index];
+        let vcpu = match &mut self.asker.vcpu {
+            Some((own, vcpu)) if *own == index => {
+                if self.result.is_some() {
+                    [vcpu.registers.x[0], vcpu.registers.x[1]] = [id, 0];
+                }
+                rest.interface = self.asker.core.interface();
+                // The core's state goes straight to its place, without a copy on the stack.
+                self.asker.core.save_system(system);
+                vcpu
+            }
+            _ => match self.others.get(index) {
+                Some(vcpu) if phase != Phase::Off => {
+                    rest.interface = vcpu.interface;
+                    copy(&vcpu.system, system);
+                    vcpu
+                }
+                _ => return,
+            },
+        };
+        rest.registers = vcpu.registers;
+        rest.timer = vcpu.timer;
+    }
+
+    #[inline]
+    fn load_vcpu(&mut self, index: usize, from: &[u8]) {
+        let (system, from) = System::<H>::ref_from_prefix(from).expect(ALIGNED);
+        let (rest, _) = Rest::ref_from_prefix(from).expect(ALIGNED);
+        self.gic.private[index] = rest.gic;
+        let phase = Phase::from_number(rest.phase);
+        let slot = &self.vm.vcpus[index];
+        slot.set_phase(phase);
+        if phase == Phase::Off {
+            return;
+        }
+        let vcpu = match &mut self.asker.vcpu {
+            Some((own, vcpu)) if *own == index => {
+                let core = &mut *self.asker.core;
+                core.load_system(system);
+                core.set_interface(rest.interface);
+                core.set_timer_active(self.gic.timer_is_active(index));
+                vcpu
+            }
+            _ => {
+                let Some(vcpu) = self.others.get(index) else {
+                    return;
+                };
+                copy(system, &mut vcpu.system);
+                vcpu.interface = rest.interface;
+                vcpu.lists = Lists::default();
+                vcpu
+            }
+        };
+        vcpu.registers = rest.registers;
+        if self.asked == index as u64 + 1 {
+            vcpu.registers.x[1] = self.result.unwrap_or(1);
+        }
+        vcpu.timer = rest.timer;
+        vcpu.waiting = phase == Phase::Waiting;
+        slot.set_deadline(self.vm.deadline(vcpu));
+    }
+}
+
+fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S) {
+    to.as_mut_bytes().copy_from_slice(from.as_bytes());
+}
+
+impl<H: Hardware> State for Stopped<'_, H> {
+    fn now(&mut self) -> u64 {
+        H::Core::count()
+    }
+
+    fn counter(&mut self) -> u64 {
+        self.vm.virtual_count()
+    }
+
+    fn save(&mut self, id: u64, part: usize, to: &mut [Node]) {
+        let mut bytes = to.as_mut_bytes();
+        if part == 0 {
+            let (common, rest) = bytes.split_at_mut(COMMON);
+            let (common, _) = Common::mut_from_prefix(common).expect(ALIGNED);
+            common.devices = *self.devices;
+            common.gic = self.gic.shared;
+            common.virtual_count = self.vm.virtual_count();
+            common.asked = match (self.asker.index(), self.result) {
+                (Some(index), Some(_)) => index as u64 + 1,
+                _ => 0,
+            };
+            bytes = rest;
+        }
+        for index in self.vcpus(part) {
+            let (vcpu, rest) = bytes.split_at_mut(vcpu_bytes::<System<H>>());
+            self.save_vcpu(index, id, vcpu);
+            bytes = rest;
+        }
+    }
+
+    fn load(&mut self, part: usize, from: &[Node]) {
+        let mut bytes = from.as_bytes();
+        if part == 0 {
+            let (common, rest) = bytes.split_at(COMMON);
+            let (common, _) = Common::ref_from_prefix(common).expect(ALIGNED);
+            *self.devices = common.devices;
+            self.gic.shared = common.gic;
+            self.asked = common.asked;
+            // The time is set once, before any vCPU is loaded whose timers are compared with it.
+            if self.vm.plan.time == Time::Stops {
+                self.vm.set_virtual_count(common.virtual_count);
+            }
+            if self.asker.vcpu.is_some() {
+                self.asker.core.set_virtual_offset(self.vm.offset());
+            }
+            bytes = rest;
+        }
+        for index in self.vcpus(part) {
+            let (vcpu, rest) = bytes.split_at(vcpu_bytes::<System<H>>());
+            self.load_vcpu(index, vcpu);
+            bytes = rest;
+        }
+    }
+}
+
+impl<H: Hardware> Vm<H> {
+    /// Takes a snapshot of the whole VM, and returns its id; `result` if the one that asks takes that in x0. The caller holds the shared part.
+    pub(super) fn checkpoint(
+        &self,
+        shared: &mut Shared<H>,
+        asker: Asker<'_, H>,
+        result: bool,
+    ) -> Option<u64> {
+        let taken = self.stopped(shared, asker, result.then_some(0), |shared, state| {
+            let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
+            let (snapshots, machine) = shared;
+            snapshots.checkpoint(machine, state, next_id).ok()
+        });
+        match taken {
+            Some(_) => shared.tries = 0,
+            None => log::error!("no memory for a snapshot of {}", self.plan.name),
+        }
+        taken
+    }
+
+    /// Goes back to a snapshot, and returns its id. A vCPU that took it by SMCCC has `value` in x1 then. The caller holds the shared part.
+    pub(super) fn restore(
+        &self,
+        shared: &mut Shared<H>,
+        asker: Asker<'_, H>,
+        which: Which,
+        value: u64,
+    ) -> Result<u64, NotFound> {
+        let restored =
+            self.stopped(shared, asker, Some(value), |(snapshots, machine), state| {
+                snapshots.restore(machine, state, which)
+            })?;
+        self.gate.open(OFF);
+        Ok(restored)
+    }
+
+    /// Does something with a stopped VM none of whose interrupts are in list registers.
+    fn stopped<R>(
+        &self,
+        shared: &mut Shared<H>,
+        asker: Asker<'_, H>,
+        result: Option<u64>,
+        action: impl FnOnce((&mut Snapshots, &mut GuestMachine<H>), &mut Stopped<'_, H>) -> R,
+    ) -> R {
+        let own = asker.index();
+        let mut others = self.stop(asker.core, own);
+        let Shared {
+            machine,
+            snapshots,
+            devices,
+            gic,
+            ..
+        } = shared;
+        let mut called = 0;
+        for i in 0..self.vcpus.len() {
+            if Some(i) == own {
+                called |= gic.settle(i, asker.core);
+            } else if let Some(vcpu) = others.get(i) {
+                called |= gic.settle(i, &mut vcpu.lists);
+            }
+        }
+        let mut state = Stopped {
+            vm: self,
+            asker,
+            others,
+            devices,
+            gic,
+            result,
+            asked: 0,
+        };
+        let done = action((snapshots, machine), &mut state);
+        let Stopped {
+            asker, others, gic, ..
+        } = state;
+        if let Some(own) = own {
+            called |= gic.refill(own, asker.core);
+        }
+        self.release(asker.core, others);
+        self.call(asker.core, called);
+        done
+    }
+}

@@ -1,0 +1,208 @@
+//! What a physical core does all day: it runs the vCPUs that are pinned to it, in turn, and sleeps when none of them would run.
+//!
+//! A vCPU that waits for an interrupt stays loaded as long as no other wants the core: then its timer's interrupt finds it there. With others
+//! about, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
+
+use super::hardware::Interrupt;
+use super::running::{Next, Running};
+use super::vcpu::NEVER;
+use super::{Core, Hardware, Vm};
+use alloc::vec::Vec;
+
+/// How long a vCPU has the core if another wants it: counts of the physical counter, about 5 ms on both boards.
+pub(super) const SLICE: u64 = 1 << 18;
+
+/// All VMs.
+pub struct World<H: Hardware> {
+    /// By number.
+    pub vms: Vec<Vm<H>>,
+}
+
+/// What the console's input amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// The VM that has characters to read.
+    pub vm: Option<usize>,
+    /// The operator entered a command.
+    pub command: bool,
+}
+
+/// The operator's desk, and the power switch.
+pub trait Desk<H: Hardware> {
+    /// Takes the console's input.
+    fn input(&self) -> Input;
+    /// Does what the operator entered.
+    fn command(&self, world: &World<H>, core: &mut H::Core);
+    /// All VMs are off.
+    fn power_off(&self) -> !;
+}
+
+/// Runs the vCPUs that are pinned to `core`, for ever.
+pub fn run<H: Hardware>(core: &mut H::Core, world: &World<H>, desk: &impl Desk<H>) -> ! {
+    let mut scheduler = Scheduler::new(core, world, desk);
+    loop {
+        if world.vms.iter().all(Vm::is_off) {
+            desk.power_off();
+        }
+        scheduler.round();
+    }
+}
+
+struct Scheduler<'a, H: Hardware, D> {
+    core: &'a mut H::Core,
+    world: &'a World<H>,
+    desk: &'a D,
+    /// The vCPUs of this core: VM and number.
+    own: Vec<(&'a Vm<H>, usize)>,
+    /// Which of them is next.
+    turn: usize,
+    /// The operator waits.
+    command: bool,
+}
+
+impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
+    fn new(core: &'a mut H::Core, world: &'a World<H>, desk: &'a D) -> Self {
+        let number = core.number();
+        let own: Vec<_> = world
+            .vms
+            .iter()
+            .flat_map(|vm| vm.pinned_to(number).map(move |vcpu| (vm, vcpu)))
+            .collect();
+        core.set_shared(own.len() > 1);
+        Self {
+            core,
+            world,
+            desk,
+            own,
+            turn: 0,
+            command: false,
+        }
+    }
+
+    /// One vCPU's visit to the core; or a sleep, if there is none.
+    fn round(&mut self) {
+        self.chores();
+        let count = self.own.len();
+        let runnable = |&i: &usize| self.is_runnable(i % count);
+        match (self.turn..self.turn + count).find(runnable) {
+            Some(i) => {
+                self.turn = (i + 1) % count;
+                self.visit(i % count);
+            }
+            None => self.sleep(),
+        }
+    }
+
+    fn is_runnable(&self, i: usize) -> bool {
+        let (vm, vcpu) = self.own[i];
+        vm.is_runnable(vcpu)
+    }
+
+    /// Whether a vCPU beside the `i`th wants the core.
+    fn is_wanted(&self, i: usize) -> bool {
+        (0..self.own.len()).any(|other| other != i && self.is_runnable(other))
+    }
+
+    /// What must be done while no vCPU is loaded.
+    fn chores(&mut self) {
+        if self.core.number() != 0 {
+            return;
+        }
+        if core::mem::take(&mut self.command) {
+            self.desk.command(self.world, self.core);
+        }
+        for vm in &self.world.vms {
+            vm.checkpoint_when_due(self.core);
+        }
+    }
+
+    fn has_chores(&self) -> bool {
+        let now = H::Core::count();
+        let due = |vm: &Vm<H>| vm.next_checkpoint() <= now;
+        self.core.number() == 0 && (self.command || self.world.vms.iter().any(due))
+    }
+
+    /// Sets the alarm to when something is to be done here beside the `i`th vCPU, which may have the core until `until`.
+    fn set_alarm(&mut self, i: Option<usize>, until: u64) {
+        let others = (0..self.own.len()).filter(|&other| Some(other) != i);
+        let mut at = NEVER;
+        for other in others {
+            let (vm, vcpu) = self.own[other];
+            at = at.min(match self.is_runnable(other) {
+                true => until,
+                false => vm.deadline_of(vcpu),
+            });
+        }
+        if self.core.number() == 0 {
+            let next = self.world.vms.iter().map(Vm::next_checkpoint).min();
+            at = at.min(next.unwrap_or(NEVER));
+        }
+        if at != NEVER {
+            self.core.alarm_by(at);
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.set_alarm(None, NEVER);
+        self.core.idle();
+        if self.core.acknowledge() == Interrupt::Console {
+            self.console_input();
+        }
+    }
+
+    fn console_input(&mut self) {
+        let input = self.desk.input();
+        self.command |= input.command;
+        if let Some(vm) = input.vm.and_then(|vm| self.world.vms.get(vm)) {
+            vm.give_input(self.core);
+        }
+    }
+
+    fn visit(&mut self, i: usize) {
+        let (vm, vcpu) = self.own[i];
+        let Some(mut running) = vm.load_vcpu(self.core, vcpu) else {
+            return;
+        };
+        let until = H::Core::count() + SLICE;
+        self.set_alarm(Some(i), until);
+        loop {
+            let mut next = running.run(self.core);
+            if next == Next::Wait && !self.is_wanted(i) && !self.has_chores() {
+                self.set_alarm(Some(i), until);
+                self.core.idle();
+                next = running.interrupt(self.core);
+            }
+            if !self.goes_on(&mut running, i, next, until) {
+                break;
+            }
+        }
+        running.save(self.core);
+    }
+
+    /// Whether the `i`th vCPU keeps the core.
+    fn goes_on(&mut self, running: &mut Running<'_, H>, i: usize, next: Next, until: u64) -> bool {
+        match next {
+            Next::Resume => true,
+            Next::Leave => false,
+            // It would have slept, had nobody else wanted the core.
+            Next::Wait => false,
+            Next::Yield => !self.is_wanted(i),
+            Next::Interrupt(Interrupt::Console) => {
+                self.console_input();
+                running.answer_calls(self.core) != Next::Leave && !self.has_chores()
+            }
+            Next::Interrupt(_) if self.has_chores() => false,
+            Next::Interrupt(_) if self.own.len() == 1 => {
+                self.set_alarm(Some(i), until);
+                true
+            }
+            Next::Interrupt(_) => {
+                let over = H::Core::count() >= until && self.is_wanted(i);
+                if !over {
+                    self.set_alarm(Some(i), until);
+                }
+                !over
+            }
+        }
+    }
+}

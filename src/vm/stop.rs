@@ -1,0 +1,104 @@
+//! Stopping a VM: one point in time at which none of its vCPUs runs.
+//!
+//! Who stops it holds the shared part. It closes the gate, and kicks the cores that have vCPUs loaded. These see the closed gate when they
+//! take the kick, or while they wait for the shared part; they put their vCPU's state into memory and unlock it. So to stop a
+//! VM is to lock all of its vCPUs. A trap that has not got the shared part by then has not happened: its instruction runs again.
+
+use core::sync::atomic::{AtomicU8, Ordering, fence};
+
+use spin::MutexGuard;
+
+use super::vcpu::{Phase, Slot, Vcpu};
+use super::{Core, Hardware, System, Vm};
+use crate::device::gic::VCPUS_MAX;
+
+/// Why a VM's vCPUs may not run: one bit for each reason.
+#[derive(Default)]
+pub struct Gate(AtomicU8);
+
+/// Somebody stopped it for a moment.
+pub const STOPPED: u8 = 1;
+/// The operator paused it.
+pub const PAUSED: u8 = 2;
+/// It is off.
+pub const OFF: u8 = 4;
+
+impl Gate {
+    /// Whether there is any reason.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether this one is among the reasons.
+    pub fn is(&self, reason: u8) -> bool {
+        self.0.load(Ordering::Acquire) & reason != 0
+    }
+
+    /// One more reason.
+    pub fn close(&self, reason: u8) {
+        self.0.fetch_or(reason, Ordering::SeqCst);
+        // A core locks its vCPU, then looks here; the caller locks the vCPUs after this. One of the two sees the other.
+        fence(Ordering::SeqCst);
+    }
+
+    /// One reason less.
+    pub fn open(&self, reason: u8) {
+        self.0.fetch_and(!reason, Ordering::SeqCst);
+    }
+}
+
+/// The vCPUs of a stopped VM, all but the stopper's own.
+pub struct Others<'a, S>([Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]);
+
+impl<S> Others<'_, S> {
+    /// A vCPU that is not the stopper's own.
+    pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
+        self.0.get_mut(index)?.as_deref_mut()
+    }
+}
+
+impl<H: Hardware> Vm<H> {
+    /// Stops it. The caller holds the shared part and, if it runs a vCPU of this VM, that one.
+    pub(super) fn stop(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
+        self.gate.close(STOPPED);
+        let mut others = Others([const { None }; VCPUS_MAX]);
+        for (i, slot) in self.vcpus.iter().enumerate() {
+            if Some(i) != own {
+                others.0[i] = Some(self.take(core, slot));
+            }
+        }
+        others
+    }
+
+    fn take<'a>(
+        &self,
+        core: &mut H::Core,
+        slot: &'a Slot<System<H>>,
+    ) -> MutexGuard<'a, Vcpu<System<H>>> {
+        slot.try_lock().unwrap_or_else(|| {
+            if slot.core() != core.number() {
+                core.kick(slot.core());
+            }
+            slot.lock()
+        })
+    }
+
+    /// Lets it go on.
+    pub(super) fn release(&self, core: &mut H::Core, others: Others<'_, System<H>>) {
+        drop(others);
+        self.gate.open(STOPPED);
+        self.wake_cores(core);
+    }
+
+    /// Cores that found the gate closed may be asleep.
+    pub(super) fn wake_cores(&self, core: &mut H::Core) {
+        let mut told = 1u64 << core.number();
+        for slot in &self.vcpus {
+            if slot.phase() != Phase::Off && told & 1 << slot.core() == 0 {
+                told |= 1 << slot.core();
+                core.kick(slot.core());
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A vCPU while no core has it, and what others may know of it while one does.
+
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use spin::{Mutex, MutexGuard};
+
+use crate::arch::vcpu::Registers;
+use crate::device::gic::{ListRegister, VirtualInterface};
+use crate::device::timer::PhysicalTimer;
+use crate::hvc::psci::PowerState;
+
+/// A vCPU. Whoever holds its lock may change it: the core that it is loaded on, or one that stopped the VM.
+pub struct Vcpu<S> {
+    /// Its general registers.
+    pub registers: Registers,
+    /// The others. While it is loaded they are in the core, and this is old.
+    pub system: S,
+    /// GICH_VMCR and GICH_APR; likewise.
+    pub interface: [u32; 2],
+    /// Its list registers; likewise. Whoever stopped the VM, or loads it, takes back what they hold.
+    pub lists: Lists,
+    /// Its emulated timer.
+    pub timer: PhysicalTimer,
+    /// It waits for an interrupt, in WFI or CPU_SUSPEND; its pc is behind that.
+    pub waiting: bool,
+}
+
+impl<S> Vcpu<S> {
+    /// As after a reset, about to run at `pc` with `x0`.
+    pub fn reset(system: S, pc: u64, x0: u64) -> Self {
+        Self {
+            registers: Registers::reset(pc, x0),
+            system,
+            interface: [0; 2],
+            lists: Lists::default(),
+            timer: PhysicalTimer::default(),
+            waiting: false,
+        }
+    }
+}
+
+/// What a vCPU would do if it had a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing: it is off.
+    Off,
+    /// It would run.
+    Ready,
+    /// It would wait for an interrupt.
+    Waiting,
+}
+
+impl Phase {
+    /// Out of a number that [`Phase`] was made.
+    pub fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Off,
+            1 => Self::Ready,
+            _ => Self::Waiting,
+        }
+    }
+}
+
+/// List registers that are used at the most.
+const LISTS: usize = 4;
+
+/// The list registers of a vCPU that is not loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    registers: [ListRegister; LISTS],
+    /// Which of them hold something.
+    used: u32,
+    /// GICH_HCR.
+    control: u32,
+}
+
+impl Lists {
+    /// Takes them out of a core.
+    pub fn take(core: &mut impl VirtualInterface) -> Self {
+        let mut lists = Self {
+            control: core.control(),
+            ..Self::default()
+        };
+        let mut used = !core.empty() & ((1 << LISTS) - 1);
+        while used != 0 {
+            let n = used.trailing_zeros() as usize;
+            lists.set_list_register(n, core.list_register(n));
+            core.set_list_register(n, ListRegister::EMPTY);
+            used &= used - 1;
+        }
+        lists
+    }
+}
+
+impl VirtualInterface for Lists {
+    fn empty(&mut self) -> u32 {
+        !self.used & ((1 << LISTS) - 1)
+    }
+
+    fn list_register(&mut self, n: usize) -> ListRegister {
+        self.registers[n]
+    }
+
+    fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.registers[n] = value;
+        self.used = self.used & !(1 << n) | u32::from(value != ListRegister::EMPTY) << n;
+    }
+
+    fn control(&mut self) -> u32 {
+        self.control
+    }
+
+    fn set_control(&mut self, hcr: u32) {
+        self.control = hcr;
+    }
+
+    // The timer of a vCPU that is not loaded is off, and its interrupt is not active: neither is asked for before it is loaded.
+    fn timer_line(&mut self) -> bool {
+        true
+    }
+
+    fn deactivate_timer(&mut self) {}
+}
+
+/// A vCPU's place in its VM.
+pub struct Slot<S> {
+    vcpu: Mutex<Vcpu<S>>,
+    /// The core that it is pinned to.
+    core: usize,
+    phase: AtomicU8,
+    /// Something became pending for it, or its VM has input.
+    look: AtomicBool,
+    /// The physical count at which a timer of it fires, while it is not loaded.
+    deadline: AtomicU64,
+}
+
+/// No deadline.
+pub const NEVER: u64 = u64::MAX;
+
+impl<S> Slot<S> {
+    /// A vCPU that is off, pinned to `core`.
+    pub fn new(vcpu: Vcpu<S>, core: usize) -> Self {
+        Self {
+            vcpu: Mutex::new(vcpu),
+            core,
+            phase: AtomicU8::new(Phase::Off as u8),
+            look: AtomicBool::new(false),
+            deadline: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// Waits for its turn.
+    pub fn lock(&self) -> MutexGuard<'_, Vcpu<S>> {
+        self.vcpu.lock()
+    }
+
+    /// Its turn, if nobody has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Vcpu<S>>> {
+        self.vcpu.try_lock()
+    }
+
+    /// The vCPU, for who has the VM to itself.
+    #[cfg(test)]
+    pub fn get_mut(&mut self) -> &mut Vcpu<S> {
+        self.vcpu.get_mut()
+    }
+
+    /// The core that it is pinned to.
+    pub fn core(&self) -> usize {
+        self.core
+    }
+
+    /// What it would do.
+    pub fn phase(&self) -> Phase {
+        Phase::from_number(self.phase.load(Ordering::Acquire).into())
+    }
+
+    /// What it would do, from here on.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// AFFINITY_INFO's answer.
+    pub fn power(&self) -> PowerState {
+        match self.phase() {
+            Phase::Off => PowerState::Off,
+            Phase::Ready | Phase::Waiting => PowerState::On,
+        }
+    }
+
+    /// It must look around. Its core must be told.
+    pub fn call(&self) {
+        self.look.store(true, Ordering::Release);
+    }
+
+    /// Whether it must look around; not any more.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        // The plain load first: it is nearly always false.
+        self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::AcqRel)
+    }
+
+    /// Remembers when a timer of it fires.
+    pub fn set_deadline(&self, at: u64) {
+        self.deadline.store(at, Ordering::Release);
+    }
+
+    /// When a timer of it fires, while it is not loaded.
+    pub fn deadline(&self) -> u64 {
+        self.deadline.load(Ordering::Acquire)
+    }
+
+    /// Whether a core that has nothing else to do should load it at the physical count `now`.
+    pub fn is_runnable(&self, now: u64) -> bool {
+        match self.phase() {
+            Phase::Off => false,
+            Phase::Ready => true,
+            Phase::Waiting => self.look.load(Ordering::Acquire) || self.deadline() <= now,
+        }
+    }
+}
