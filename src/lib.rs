@@ -34,7 +34,7 @@
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
 //! | [`vm`] | a VM: its machine, its snapshots, the loop that runs it | through a seam |
 //! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; a fake of it for tests | all |
-//! | `driver` | the board's UART, power switch and other cores, found through its device tree | all |
+//! | `driver` | the board's UART, interrupt controller, power switch and other cores, found through its device tree | all |
 //!
 //! # The path of a trap
 //!

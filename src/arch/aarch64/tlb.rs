@@ -31,8 +31,9 @@ pub fn invalidate_stage1_local() {
 
 /// Another vCPU of the VM whose stage 2 is in place ran on this core before the one that comes: what this core cached for that one
 /// must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
-/// that is its right), and both run under one VMID; the same goes for instructions fetched through it. The guest's own maintenance reaches
-/// all cores (HCR_EL2.FB), so that nothing is left behind on a core that a vCPU ran on earlier, if it comes back with no other in between.
+/// that is its right), and both run under one VMID; and one that has its MMU off fetches instructions
+/// from memory, past what another has only in its data cache, and leaves them in the instruction cache. The guest's own maintenance reaches
+/// all cores (HCR_EL2.FB): a vCPU that comes back with no other of its VM in between finds nothing stale.
 #[inline]
 pub fn forget_vcpu() {
     // SAFETY: as above; instruction caches hold copies only.
