@@ -1,8 +1,8 @@
 //! The devices of a VM: a closed set, each with its place in the guest's address space.
 //!
-//! [`Device`] says which device an address belongs to, [`Devices`] holds their state. The state is plain data of fixed
-//! size without pointers, so that a snapshot copies it as it is. What a device does to the world outside goes
-//! through [`Console`], which a snapshot does not take back.
+//! [`Device`] says which device an address belongs to, [`Devices`] holds their state, but for those of interrupts ([`gic`]) and of a
+//! vCPU ([`timer`]). The state is plain data of fixed size without pointers, so that a snapshot copies it as it is. What a
+//! device does to the world outside goes through [`Console`], which a snapshot does not take back.
 
 pub mod gic;
 pub mod pl011;
@@ -21,25 +21,65 @@ pub trait Console {
     fn get(&mut self) -> Option<u8>;
 }
 
-/// A device, by name.
+/// What answers at an address, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Device {
     /// The PL011 UART.
     Uart,
-    /// The GIC's distributor. Its state is not in [`Devices`] but in [`gic`], as it takes list registers to know it.
+    /// The GIC's distributor. Its state is in [`gic`], not in [`Devices`].
     Distributor,
-    /// Where `virt` has the configuration space of its PCIe bus: one without a device, so all that is read is ones.
+    /// A device of `virt` that this machine does not have, whose driver looks before it believes: reads as zero, ignores
+    /// writes.
+    Silent,
+    /// A PCIe bus without a device on it: reads as all ones, ignores writes.
     EmptyBus,
+    /// A slot for a virtio device with none in it.
+    EmptySlot,
 }
 
+/// First address of the GIC's distributor.
+pub const DISTRIBUTOR_BASE: Ipa = Ipa(0x0800_0000);
+/// Bytes of its region. The registers are in the first 4 KiB, the rest reads as zero.
+pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
+/// First address of the GIC's CPU interface, which stage 2 maps to hardware: nothing of it is emulated.
+pub const CPU_INTERFACE_BASE: Ipa = Ipa(0x0801_0000);
+/// Bytes of its registers, GICC_DIR being in the second page; nothing in the rest of its 64 KiB, as in `virt`.
+pub const CPU_INTERFACE_SIZE: u64 = 0x2000;
 /// First address of the UART.
 pub const UART_BASE: Ipa = Ipa(0x0900_0000);
 /// Bytes of its registers: one page.
 pub const UART_SIZE: u64 = 0x1000;
 
+/// What `virt` has elsewhere and this machine has not: first address, bytes, what answers.
+///
+/// None of it is in the device tree, and drivers that go by that never come here. Kernels with built-in addresses do, and find what
+/// an empty `virt` would show them as far as that can be known without the device.
+const ABSENT: [(u64, u64, Device); 9] = [
+    // Two banks of flash without a drive behind them. U-Boot looks for its environment there.
+    (0x0000_0000, 0x0800_0000, Device::Silent),
+    // GICv2m: a frame without interrupts to give to MSIs.
+    (0x0802_0000, 0x1000, Device::Silent),
+    // PL031: 1970. Its identification registers are zero too.
+    (0x0901_0000, 0x1000, Device::Silent),
+    // fw_cfg: no signature.
+    (0x0902_0000, 0x18, Device::Silent),
+    // PL061, GPIO with the power button on it.
+    (0x0903_0000, 0x1000, Device::Silent),
+    // 32 slots.
+    (0x0a00_0000, 32 * SLOT_SIZE, Device::EmptySlot),
+    // PCIe: memory, ports, and the configuration space of a `virt` with highmem=off.
+    (0x1000_0000, 0x3000_0000, Device::EmptyBus),
+    // The configuration space otherwise. `virt` has its host bridge there as device 0; here there is not even that.
+    (0x40_1000_0000, 0x1000_0000, Device::EmptyBus),
+    // PCIe memory above RAM: 512 GiB, beyond what stage 2 translates and up to what a VM can address.
+    (0x80_0000_0000, 0x80_0000_0000, Device::EmptyBus),
+];
+
+/// Bytes of a virtio-mmio slot.
+const SLOT_SIZE: u64 = 0x200;
+
 impl Device {
-    /// The device at `ipa` and the offset within it; `None` where the machine has nothing, which gives an access an
-    /// external abort.
+    /// What answers at `ipa`, and the offset within it; `None` where nothing does, which gives an access an external abort.
     #[inline]
     pub const fn at(ipa: Ipa) -> Option<(Self, u64)> {
         let offset = ipa.0.wrapping_sub(UART_BASE.0);
@@ -50,32 +90,23 @@ impl Device {
         if offset < DISTRIBUTOR_SIZE {
             return Some((Self::Distributor, offset));
         }
-        Self::empty_bus(ipa)
+        Self::absent(ipa)
     }
 
-    #[inline(never)]
-    const fn empty_bus(ipa: Ipa) -> Option<(Self, u64)> {
+    #[cold]
+    const fn absent(ipa: Ipa) -> Option<(Self, u64)> {
         let mut i = 0;
-        while i < CONFIGURATION_SPACES.len() {
-            let (base, size) = CONFIGURATION_SPACES[i];
+        while i < ABSENT.len() {
+            let (base, size, device) = ABSENT[i];
             let offset = ipa.0.wrapping_sub(base);
             if offset < size {
-                return Some((Self::EmptyBus, offset));
+                return Some((device, offset));
             }
             i += 1;
         }
         None
     }
 }
-
-/// First address of the GIC's distributor.
-pub const DISTRIBUTOR_BASE: Ipa = Ipa(0x0800_0000);
-/// Bytes of its region, all but the first 4 KiB of it reserved.
-pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
-
-/// First address and bytes of the PCIe configuration space, below 4 GiB and, for machines with much memory, above.
-const CONFIGURATION_SPACES: [(u64, u64); 2] =
-    [(0x3f00_0000, 16 << 20), (0x40_1000_0000, 256 << 20)];
 
 /// The state of all devices of one VM.
 #[derive(
@@ -91,7 +122,7 @@ impl Devices {
     /// A load of `size` bytes (1, 2, 4 or 8) at `offset`, from [`Device::at`]. The answer has no bits above `size`.
     ///
     /// The registers of every device here are 32 bits wide: a narrower access reads its bytes of one, an access of 8
-    /// bytes reads two, the lower first. Offsets without a register read as zero.
+    /// bytes reads two, the lower first. Offsets without a register read as zero. The distributor is not read here.
     #[inline]
     pub fn read(
         &mut self,
@@ -143,7 +174,8 @@ impl Devices {
         match device {
             Device::Uart => self.uart.read(offset, console),
             Device::EmptyBus => u32::MAX,
-            Device::Distributor => 0,
+            Device::EmptySlot => empty_slot(offset),
+            Device::Silent | Device::Distributor => 0,
         }
     }
 
@@ -157,8 +189,19 @@ impl Devices {
     ) {
         match device {
             Device::Uart => self.uart.write(offset, value, console),
-            Device::Distributor | Device::EmptyBus => {}
+            Device::EmptyBus | Device::EmptySlot | Device::Silent | Device::Distributor => {}
         }
+    }
+}
+
+/// MagicValue, Version (the legacy interface), DeviceID (none) and VendorID of a virtio-mmio slot (virtio 1.2, 4.2.2), as `virt` has them
+/// where no device was plugged in. The rest is zero there.
+const fn empty_slot(offset: u64) -> u32 {
+    match offset % SLOT_SIZE {
+        0x000 => u32::from_le_bytes(*b"virt"),
+        0x004 => 1,
+        0x00c => u32::from_le_bytes(*b"QEMU"),
+        _ => 0,
     }
 }
 
@@ -166,31 +209,84 @@ impl Devices {
 mod tests {
     use super::*;
     use pl011::tests::Terminal;
+    use std::vec::Vec;
 
     #[test]
     fn addresses() {
         assert_eq!(Device::at(Ipa(0x0900_0000)), Some((Device::Uart, 0)));
         assert_eq!(Device::at(Ipa(0x0900_0fff)), Some((Device::Uart, 0xfff)));
-        assert_eq!(
-            Device::at(Ipa(0x0800_ffff)),
-            Some((Device::Distributor, 0xffff))
-        );
-        for bus in [0x3f00_0000, 0x3fff_ffff, 0x40_1000_0000, 0x40_1fff_ffff] {
-            assert!(matches!(Device::at(Ipa(bus)), Some((Device::EmptyBus, _))));
-        }
-        for elsewhere in [
-            0,
-            0x07ff_ffff,
-            0x0801_0000,
+        assert_eq!(Device::at(Ipa(0x0800_0000)), Some((Device::Distributor, 0)));
+        let last = Some((Device::Distributor, 0xffff));
+        assert_eq!(Device::at(Ipa(0x0800_ffff)), last);
+        for nothing in [
+            CPU_INTERFACE_BASE.0,
+            CPU_INTERFACE_BASE.0 + CPU_INTERFACE_SIZE,
+            0x0801_ffff,
+            0x080a_0000,
             0x08ff_ffff,
             0x0900_1000,
-            0x3eff_ffff,
+            0x0902_0018,
+            0x0904_0000,
+            0x0a00_4000,
+            0x0c00_0000,
+            0x0fff_ffff,
             0x4000_0000,
-            0x40_2000_0000,
+            0x40_0000_0000,
+            0x100_0000_0000,
             u64::MAX,
         ] {
-            assert_eq!(Device::at(Ipa(elsewhere)), None);
+            assert_eq!(Device::at(Ipa(nothing)), None, "{nothing:#x}");
         }
+    }
+
+    #[test]
+    fn ranges_are_disjoint() {
+        let ours = [
+            (DISTRIBUTOR_BASE.0, DISTRIBUTOR_SIZE),
+            (CPU_INTERFACE_BASE.0, CPU_INTERFACE_SIZE),
+            (UART_BASE.0, UART_SIZE),
+            (0x4000_0000, 15 << 30),
+        ];
+        let absent = ABSENT.map(|(base, size, _)| (base, size));
+        let mut all: Vec<_> = ours.into_iter().chain(absent).collect();
+        all.sort();
+        for pair in all.windows(2) {
+            assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{pair:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_answers_as_in_an_empty_virt() {
+        let mut devices = Devices::default();
+        let mut terminal = Terminal::default();
+        // Address, and what a load of 4 and of 8 bytes gives: xp/1xw of QEMU on such a machine, but for the clock, the GPIO's
+        // identification and the GICv2m frame.
+        for (address, word, long) in [
+            (0x0000_0000, 0, 0),
+            (0x07ff_fff8, 0, 0),
+            (0x0802_0008, 0, 0),
+            (0x0901_0000, 0, 0),
+            (0x0902_0000, 0, 0),
+            (0x0903_0fe0, 0, 0),
+            (0x0a00_0000, 0x7472_6976, 0x1_7472_6976),
+            (0x0a00_3e08, 0, 0x554d_4551_0000_0000),
+            (0x0a00_0100, 0, 0),
+            (0x1000_0000, 0xffff_ffff, u64::MAX),
+            (0x3eff_0000, 0xffff_ffff, u64::MAX),
+            (0x3fff_fff8, 0xffff_ffff, u64::MAX),
+            (0x40_1000_8000, 0xffff_ffff, u64::MAX),
+            (0xff_ffff_fff8, 0xffff_ffff, u64::MAX),
+        ] {
+            let (device, offset) = Device::at(Ipa(address)).unwrap();
+            devices.write(device, offset, 8, 0x1234_5678_9abc_def0, &mut terminal);
+            let mut read = |size| devices.read(device, offset, size, &mut terminal);
+            assert_eq!(read(4), word, "{address:#x}");
+            assert_eq!(read(8), long, "{address:#x}");
+            assert_eq!(read(2), word & 0xffff, "{address:#x}");
+            assert_eq!(read(1), word & 0xff, "{address:#x}");
+        }
+        assert_eq!(devices, Devices::default());
+        assert!(terminal.printed.is_empty());
     }
 
     #[test]
@@ -227,10 +323,18 @@ mod tests {
     fn no_access_panics() {
         let mut devices = Devices::default();
         let mut terminal = Terminal::default();
-        for offset in 0..UART_SIZE {
-            for size in [1, 2, 4, 8] {
-                devices.write(Device::Uart, offset, size, u64::MAX, &mut terminal);
-                devices.read(Device::Uart, offset, size, &mut terminal);
+        for device in [
+            Device::Uart,
+            Device::Distributor,
+            Device::Silent,
+            Device::EmptyBus,
+            Device::EmptySlot,
+        ] {
+            for offset in 0..UART_SIZE {
+                for size in [1, 2, 4, 8] {
+                    devices.write(device, offset, size, u64::MAX, &mut terminal);
+                    devices.read(device, offset, size, &mut terminal);
+                }
             }
         }
     }

@@ -2,15 +2,12 @@
 
 use super::hardware::Hardware;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
 use crate::snapshot::{Bookkeeping, Frame, Machine, Mapping, Page};
 use crate::stage2::Stage2;
 
 /// Where RAM starts, as on QEMU's `virt`.
 pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
-/// Where the virtual CPU interface is, as on QEMU's `virt`.
-const CPU_INTERFACE: Ipa = Ipa(0x0801_0000);
-/// Pages of its registers: GICC_DIR is in the second.
-const CPU_INTERFACE_PAGES: u64 = 2;
 
 /// The memory of one VM.
 pub struct GuestMachine<H> {
@@ -25,9 +22,9 @@ impl<H: Hardware> GuestMachine<H> {
     pub fn new(hardware: H, pages: u32, frames: Pa) -> Self {
         let mut stage2 = Stage2::new(RAM_BASE, pages, frames);
         stage2.map_device(
-            CPU_INTERFACE,
+            CPU_INTERFACE_BASE,
             hardware.virtual_interface(),
-            CPU_INTERFACE_PAGES,
+            CPU_INTERFACE_SIZE / PAGE_SIZE,
         );
         Self { hardware, stage2 }
     }

@@ -50,7 +50,8 @@ fn taken(abort: Abort, esr: u64, far: Option<u64>) {
 
 #[test]
 fn loads_and_stores() {
-    for at in [HOLE, 0, 0x3eff_fffc, RAM + RAM_SIZE, 0x1234_5678_9abc] {
+    let last_before_pcie = 0x0fff_fffc;
+    for at in [HOLE, last_before_pcie, RAM + RAM_SIZE, 0x1234_5678_9abc] {
         for access in [None, Some(WORD)] {
             let load = Abort {
                 access,
@@ -63,6 +64,41 @@ fn loads_and_stores() {
             };
             taken(store, 0x9600_0050, Some(at));
         }
+    }
+}
+
+/// What `virt` has and this machine has not answers loads and stores, and nothing else.
+#[test]
+fn absent_devices() {
+    for (at, value) in [
+        (0, 0),
+        (RAM - 4, 0xffff_ffff),
+        (0x40_1000_0000, 0xffff_ffff),
+    ] {
+        let mut guest = Guest::new();
+        let pc = guest.registers().pc;
+        let access = Some(WORD);
+        let store = Abort {
+            access,
+            ..Abort::store(at)
+        };
+        assert_eq!(guest.trap(store.trap()), Next::Resume);
+        let load = Abort {
+            access,
+            ..Abort::load(at)
+        };
+        assert_eq!(guest.trap(load.trap()), Next::Resume);
+        assert_eq!(
+            (guest.registers().x[5], guest.registers().pc),
+            (value, pc + 8)
+        );
+
+        let pair = Abort {
+            access: None,
+            ..load
+        };
+        taken(pair, 0x9600_0010, Some(at));
+        taken(Abort::fetch(at), 0x8600_0010, Some(at));
     }
 }
 
