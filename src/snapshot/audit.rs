@@ -18,11 +18,11 @@ impl Pair {
         for id in self.ids() {
             let place = Place::from_entry(self.s.index.get(&self.m, id).unwrap());
             *audit.frames.entry(place.frame.0).or_default() += 1;
-            let size = self.s.pools.state();
-            for frame in place.more(&self.m, size) {
+            let record = Record::read(&self.m, place);
+            for frame in &record.more[..self.s.pools.state().parts - 1] {
                 assert!(audit.frames.insert(frame.0, 1).is_none());
             }
-            audit.map(self, Record::read(&self.m, place, size).root, self.s.level);
+            audit.map(self, record.root, self.s.level);
         }
         audit.map(self, self.s.base, self.s.level);
         audit.dirty(self);

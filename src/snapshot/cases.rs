@@ -1,6 +1,6 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
-use super::tests::{PAGES, Pair, SMALL, least_share, plan};
+use super::tests::{PAGES, Pair, SIZES, SMALL, least_share, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -110,6 +110,25 @@ fn a_share_that_is_too_small_is_refused() {
     let plan = plan(Accounting::Reserved, 3);
     let frames = Frames::new(&[2..3, 3..least_share(PAGES, plan) + 1]);
     assert!(Snapshots::new(PAGES, plan, SMALL, frames).is_none());
+}
+
+/// With the least share and all of RAM in use there is a checkpoint; with reserved accounting as many as a pool takes, all of whose pages are
+/// the snapshots' own.
+#[test]
+fn the_least_share_keeps_what_is_promised() {
+    let plans = [(Accounting::OnDemand, 1), (Accounting::Reserved, 3)];
+    for (size, (accounting, capacity)) in SIZES.into_iter().flat_map(|s| plans.map(|p| (s, p))) {
+        let mut vm = Pair::with_state(PAGES, plan(accounting, capacity), size, 0);
+        for id in 0..u64::from(capacity) {
+            for page in 0..PAGES {
+                vm.write(page, id + 1);
+            }
+            assert_eq!(vm.checkpoint(id), Ok(()), "#{id}, {accounting:?}, {size:?}");
+            assert_eq!(vm.ids().len() as u64, id + 1);
+            vm.audit();
+        }
+        vm.restore(Which::Id(0));
+    }
 }
 
 /// Pages that the base has nothing for yet come before those that it has, and memory is full: folding the first would need what

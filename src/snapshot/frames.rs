@@ -11,10 +11,25 @@ use crate::addr::BLOCK_PAGES;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Number of a 4 KiB frame within the span of memory that a VM's share lies in. Frames 0 and 1 are never used: in a node,
 /// 0 says "none" and 1 "a run".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(transparent)]
 pub struct Frame(pub u32);
 
 /// Frame numbers are below this (16 GiB), so that each word in each frame has a number of 32 bits.

@@ -76,7 +76,7 @@ pub struct Info {
     pub pages: u32,
     /// The guest's virtual counter at its checkpoint.
     pub counter: u64,
-    /// When that was, on [`State::now`]'s clock, to 2^20 counts.
+    /// When that was, by [`State::now`].
     pub taken: u64,
 }
 
@@ -156,7 +156,7 @@ impl Snapshots {
         self.pages
     }
 
-    /// The snapshot that the VM stands on: the one that it was last saved as or restored to, if that still exists or not.
+    /// The snapshot that the VM stands on: the one that it was last saved as or restored to. It may be gone by now.
     pub fn current(&self) -> Option<u64> {
         self.current
     }
@@ -177,7 +177,7 @@ impl Snapshots {
         self.fold_if_alone(m);
         let (_, record) = self.find(m, id)?;
         Ok(Info {
-            parent: record.parent,
+            parent: record.parent.get(),
             pages: self.pages_behind(m, record.root),
             counter: record.counter,
             taken: record.taken,
@@ -204,7 +204,7 @@ impl Snapshots {
         id: u64,
     ) -> Result<(record::Place, record::Record), NotFound> {
         let place = record::Place::from_entry(self.index.get(m, id).ok_or(NotFound)?);
-        Ok((place, record::Record::read(m, place, self.pools.state())))
+        Ok((place, record::Record::read(m, place)))
     }
 
     /// Pages that deleting the snapshot with this map would free.

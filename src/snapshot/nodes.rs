@@ -61,7 +61,8 @@ impl Node {
 
 /// Names a node by the word that counts its holders, words of bookkeeping memory being numbered through all frames: frame times 1024
 /// plus slot. 0 says "none".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
 pub struct NodeId(pub u32);
 
 impl NodeId {

@@ -1,8 +1,9 @@
 //! Pools: how many snapshots there may be, and which go when memory is short.
 
+use super::frames::Frame;
 use super::map::{self, Memory};
 use super::nodes::{self, NODES_PER_SLAB, NodeId};
-use super::record::{Place, Pool, Record};
+use super::record::{MoreFrames, Place, Pool, Record};
 use super::running::FOLD_RESERVE;
 use super::seam::{Machine, State, StateSize};
 use super::{NoMemory, NotFound, Snapshots, index};
@@ -16,8 +17,6 @@ pub struct Pools {
     pages: u32,
     /// What a snapshot keeps besides RAM.
     state: StateSize,
-    /// Snapshots whose saved states share a frame.
-    sharing: u32,
     oldest: NodeId,
     newest: NodeId,
     count: u32,
@@ -32,7 +31,6 @@ impl Pools {
             plan,
             pages,
             state,
-            sharing: Place::sharing(state),
             oldest: NodeId::NONE,
             newest: NodeId::NONE,
             count: 0,
@@ -69,17 +67,24 @@ impl Pools {
         (each * (snapshots + 1)).div_ceil(u64::from(NODES_PER_SLAB))
     }
 
-    /// Frames that the running VM and `snapshots` snapshots take at the most, `slabs` being in use for nodes already.
+    /// Frames for the saved states of a pool's snapshots, which share none with another pool's.
+    fn states_of_pool(&self) -> u64 {
+        let capacity = u64::from(self.plan.capacity);
+        let more = self.state.parts as u64 - 1;
+        capacity.div_ceil(Place::sharing(self.state).into()) + capacity * more
+    }
+
+    /// Frames that the running VM and the snapshots of `pools` pools take at the most, `slabs` being in use for nodes already.
     ///
     /// Slabs that are in use stay so as long as any node in them is, but a new one is made only when all are full. So they
     /// never become more than the nodes of the worst case need, or than they are now.
-    fn worst_case(&self, snapshots: u64, slabs: u32) -> u64 {
+    fn worst_case(&self, pools: u32, slabs: u32) -> u64 {
+        let pools = u64::from(pools);
+        let snapshots = pools * u64::from(self.plan.capacity);
+        let pages = u64::from(self.pages) * (snapshots + 1);
         let nodes = self.node_frames(snapshots).max(u64::from(slabs));
-        let states = match self.state.parts {
-            1 => snapshots.div_ceil(u64::from(self.sharing)) + u64::from(self.count) + 1,
-            parts => snapshots * parts as u64,
-        };
-        u64::from(self.pages) * (snapshots + 1) + nodes + states + u64::from(self.commit_frames())
+        let states = self.states_of_pool() * pools;
+        pages + nodes + states + u64::from(self.commit_frames())
     }
 
     /// See [`least_share`](super::least_share).
@@ -89,16 +94,17 @@ impl Pools {
     /// its own at the worst.
     pub(super) fn least_share(&self) -> u64 {
         match self.plan.accounting {
-            Accounting::Reserved => self.worst_case(u64::from(self.plan.capacity), 0),
-            Accounting::OnDemand => self.worst_case(0, map::most_nodes(self.pages)) + 1,
+            Accounting::Reserved => self.worst_case(1, 0),
+            Accounting::OnDemand => {
+                self.worst_case(0, map::most_nodes(self.pages)) + self.state.parts as u64
+            }
         }
     }
 
     /// Whether the memory suffices for `pools` pools, `slabs` being in use for nodes. On demand, there is no saying beforehand.
     fn fit(&self, pools: u32, slabs: u32, memory: &Memory) -> bool {
-        let snapshots = u64::from(pools) * u64::from(self.plan.capacity);
         self.plan.accounting == Accounting::OnDemand
-            || self.worst_case(snapshots, slabs) <= u64::from(memory.frames.total())
+            || self.worst_case(pools, slabs) <= u64::from(memory.frames.total())
     }
 
     /// Pages that are promised to nobody; `present` of the VM's are in use.
@@ -106,8 +112,7 @@ impl Pools {
         match self.plan.accounting {
             Accounting::OnDemand => memory.frames.free().saturating_sub(self.pages - present),
             Accounting::Reserved => {
-                let snapshots = u64::from(self.count) * u64::from(self.plan.capacity);
-                let promised = self.worst_case(snapshots, memory.nodes.slabs());
+                let promised = self.worst_case(self.count, memory.nodes.slabs());
                 u64::from(memory.frames.total()).saturating_sub(promised) as u32
             }
         }
@@ -182,46 +187,30 @@ impl Pools {
         } else {
             let frame = memory.frames.alloc()?;
             self.state_frames += 1;
-            Place { frame, part: 0 }
+            Place { frame, node: 0 }
         };
-        let next = Place {
-            part: place.part + 1,
-            ..place
-        };
-        pool.next_place = if next.part < self.sharing {
-            next.to_entry()
-        } else {
-            0
-        };
+        pool.next_place = place.next(self.state).map_or(0, Place::to_entry);
         Ok(place)
     }
 
-    /// Frames for the parts of a state that are not at its place.
-    fn take_more<M: Machine>(
-        &mut self,
-        m: &mut M,
-        memory: &mut Memory,
-        place: Place,
-    ) -> Result<(), NoMemory> {
-        if self.state.parts > 1 {
-            let mut more = [0; 8];
-            for frame in &mut more[..self.state.parts - 1] {
-                *frame = memory.frames.alloc()?.0;
-                self.state_frames += 1;
-            }
-            place.set_more(m, more);
+    /// Frames for the other parts of the state.
+    fn take_more(&mut self, memory: &mut Memory) -> Result<MoreFrames, NoMemory> {
+        let mut more = [Frame(0); StateSize::PARTS_MAX - 1];
+        for frame in &mut more[..self.state.parts - 1] {
+            *frame = memory.frames.alloc()?;
+            self.state_frames += 1;
         }
-        Ok(())
+        Ok(more)
     }
 
-    fn leave_place<M: Machine>(
+    fn leave_place(
         &mut self,
-        m: &M,
         memory: &mut Memory,
         pool: &mut Pool,
         place: Place,
+        more: MoreFrames,
     ) {
-        for frame in place.more(m, self.state) {
+        for &frame in &more[..self.state.parts - 1] {
             self.state_frames -= 1;
             memory.frames.release(frame);
         }
@@ -288,7 +277,7 @@ impl Snapshots {
             None => self.pools.push(m, &mut self.memory)?,
         };
         let place = self.pools.take_place(&mut self.memory, &mut pool)?;
-        self.pools.take_more(m, &mut self.memory, place)?;
+        let more = self.pools.take_more(&mut self.memory)?;
         let id = next_id();
         self.index
             .insert(m, &mut self.memory, id, place.to_entry())?;
@@ -299,21 +288,22 @@ impl Snapshots {
         if !self.base.is_none() {
             nodes::hold(m, self.base);
         }
-        let size = self.pools.state;
         let record = Record {
-            parent: self.current,
+            parent: self.current.into(),
             counter: state.counter(),
+            taken: state.now(),
             root: self.base,
             pool: pool_id,
             present: self.present,
-            taken: state.now(),
+            more,
         };
-        record.write(m, place, size);
-        let nodes = &mut m.bookkeeping_mut(place.frame)[place.state_at(size)];
-        state.save(id, 0, nodes);
+        record.write(m, place);
+        let size = self.pools.state;
+        let first = &mut m.bookkeeping_mut(place.frame)[place.state(size)];
+        state.save(id, 0, first);
         for part in 1..size.parts {
-            let frame = place.more(m, size).nth(part - 1).expect("commit has them");
-            state.save(id, part, &mut m.bookkeeping_mut(frame)[..size.nodes]);
+            let nodes = &mut m.bookkeeping_mut(more[part - 1])[..size.nodes];
+            state.save(id, part, nodes);
         }
         self.current = Some(id);
         self.newest = Some(id);
@@ -330,13 +320,13 @@ impl Snapshots {
     fn remove<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
         let entry = self.index.take(m, &mut self.memory, id).ok_or(NotFound)?;
         let place = Place::from_entry(entry);
-        let record = Record::read(m, place, self.pools.state);
+        let record = Record::read(m, place);
         if self.newest == Some(id) {
             self.newest = self.index.last(m);
         }
         let mut pool = Pool::read(m, record.pool);
         self.pools
-            .leave_place(m, &mut self.memory, &mut pool, place);
+            .leave_place(&mut self.memory, &mut pool, place, record.more);
         pool.live -= 1;
         self.pools.snapshots -= 1;
         *nodes::write(m, record.pool) = pool.to_node();

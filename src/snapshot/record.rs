@@ -4,132 +4,114 @@ use super::frames::Frame;
 use super::nodes::{self, Node, NodeId};
 use super::seam::{Machine, StateSize};
 use core::ops::Range;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Nodes of a frame that a snapshot's record takes, in front of the machine's saved state.
-const RECORD_NODES: usize = 1;
-/// The node of a frame that says where the other parts of the saved state are, if there are any: a word for each.
-const MORE: usize = 127;
-const _: () = assert!(RECORD_NODES + StateSize::NODES_MAX <= MORE);
+/// Nodes of a frame that a snapshot's record takes, in front of the first part of its saved state.
+const RECORD_NODES: usize = size_of::<Record>().div_ceil(size_of::<Node>());
+const _: () = assert!(RECORD_NODES + StateSize::NODES_MAX <= NODES_PER_FRAME);
 
-/// Where a snapshot's record and saved state lie: a frame, and which of the equal parts of it. As a number: frame times 128 plus part.
+const NODES_PER_FRAME: usize = 128;
+const ALIGNED: &str = "nodes are aligned as records are, and a place has room for one";
+
+/// Where a snapshot's record lies, and behind it the first part of its saved state: a frame, and the first node there. As a number: frame
+/// times 128 plus node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The frame.
     pub frame: Frame,
-    /// The part.
-    pub part: u32,
+    /// The record's first node.
+    pub node: usize,
 }
 
 impl Place {
     /// Snapshots that share a frame.
     pub fn sharing(state: StateSize) -> u32 {
-        match state.parts {
-            1 => (128 / (RECORD_NODES + state.nodes)) as u32,
-            _ => 1,
-        }
+        (NODES_PER_FRAME / (RECORD_NODES + state.nodes)) as u32
+    }
+
+    /// The next place in the same frame.
+    pub fn next(self, state: StateSize) -> Option<Self> {
+        let node = self.node + RECORD_NODES + state.nodes;
+        let next = Self { node, ..self };
+        (next.state(state).end <= NODES_PER_FRAME).then_some(next)
     }
 
     /// As a number that is never 0.
     pub fn to_entry(self) -> u32 {
-        self.frame.0 << 7 | self.part
+        self.frame.0 << 7 | self.node as u32
     }
 
     /// Out of [`to_entry`](Self::to_entry).
     pub fn from_entry(entry: u32) -> Self {
         Self {
             frame: Frame(entry >> 7),
-            part: entry & 127,
+            node: (entry % NODES_PER_FRAME as u32) as usize,
         }
     }
 
-    fn record_at(self, state: StateSize) -> usize {
-        self.part as usize * (RECORD_NODES + state.nodes)
-    }
-
     /// The nodes of the first part of the saved state.
-    pub fn state_at(self, state: StateSize) -> Range<usize> {
-        let start = self.record_at(state) + RECORD_NODES;
+    pub fn state(self, state: StateSize) -> Range<usize> {
+        let start = self.node + RECORD_NODES;
         start..start + state.nodes
-    }
-
-    /// The frames of the other parts.
-    pub fn more<M: Machine>(self, m: &M, state: StateSize) -> impl Iterator<Item = Frame> {
-        let words = match state.parts {
-            1 => [0; 8],
-            _ => m.bookkeeping(self.frame)[MORE].0,
-        };
-        words.into_iter().take(state.parts - 1).map(Frame)
-    }
-
-    /// Notes the frames of the other parts.
-    pub fn set_more<M: Machine>(self, m: &mut M, more: [u32; 8]) {
-        m.bookkeeping_mut(self.frame)[MORE] = Node(more);
     }
 }
 
 /// What is known of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 pub struct Record {
     /// The snapshot that the VM ran on when this one was taken.
-    pub parent: Option<u64>,
+    pub parent: StoredId,
     /// The guest's virtual counter then.
     pub counter: u64,
+    /// The physical count then.
+    pub taken: u64,
     /// Its page map.
     pub root: NodeId,
     /// Its pool.
     pub pool: NodeId,
     /// Pages of the VM that were present.
     pub present: u32,
-    /// When it was taken, by the clock that no restore takes back. Of its counts, the low [`TAKEN_SHIFT`] bits are not kept.
-    pub taken: u64,
+    /// The frames of the other parts of its saved state, as many as there are.
+    pub more: MoreFrames,
 }
 
-/// The clocks of the boards count this far in less than 20 ms.
-const TAKEN_SHIFT: u32 = 20;
+/// A frame for each part of a saved state but the first.
+pub type MoreFrames = [Frame; StateSize::PARTS_MAX - 1];
 
-fn split(value: u64) -> [u32; 2] {
-    [value as u32, (value >> 32) as u32]
+/// An id or none, as 64 bits.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct StoredId(u64);
+
+impl StoredId {
+    const NONE: Self = Self(u64::MAX);
+
+    /// The id, if there is one.
+    pub fn get(self) -> Option<u64> {
+        (self.0 != Self::NONE.0).then_some(self.0)
+    }
 }
 
-fn join(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
+impl From<Option<u64>> for StoredId {
+    fn from(id: Option<u64>) -> Self {
+        id.map_or(Self::NONE, Self)
+    }
 }
-
-/// No id, where an id is stored.
-const NO_ID: u64 = u64::MAX;
 
 impl Record {
     /// Reads the record at `place`.
-    pub fn read<M: Machine>(m: &M, place: Place, state: StateSize) -> Self {
-        let at = place.record_at(state);
-        let w = &m.bookkeeping(place.frame)[at].0;
-        let parent = join(w[0], w[1]);
-        Self {
-            parent: (parent != NO_ID).then_some(parent),
-            counter: join(w[2], w[3]),
-            root: NodeId(w[4]),
-            pool: NodeId(w[5]),
-            present: w[6],
-            taken: u64::from(w[7]) << TAKEN_SHIFT,
-        }
+    pub fn read<M: Machine>(m: &M, place: Place) -> Self {
+        let nodes = &m.bookkeeping(place.frame)[place.node..];
+        let (record, _) = Self::ref_from_prefix(nodes.as_bytes()).expect(ALIGNED);
+        *record
     }
 
     /// Writes the record at `place`.
-    pub fn write<M: Machine>(&self, m: &mut M, place: Place, state: StateSize) {
-        let at = place.record_at(state);
-        let [parent_low, parent_high] = split(self.parent.unwrap_or(NO_ID));
-        let [counter_low, counter_high] = split(self.counter);
-        let node = Node([
-            parent_low,
-            parent_high,
-            counter_low,
-            counter_high,
-            self.root.0,
-            self.pool.0,
-            self.present,
-            (self.taken >> TAKEN_SHIFT) as u32,
-        ]);
-        m.bookkeeping_mut(place.frame)[at] = node;
+    pub fn write<M: Machine>(&self, m: &mut M, place: Place) {
+        let nodes = &mut m.bookkeeping_mut(place.frame)[place.node..];
+        let (record, _) = Self::mut_from_prefix(nodes.as_mut_bytes()).expect(ALIGNED);
+        *record = *self;
     }
 }
 

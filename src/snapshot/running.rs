@@ -282,9 +282,10 @@ impl Snapshots {
         m.begin_remap();
         self.rebase(m, record.root);
         let size = self.pools.state();
-        state.load(0, &m.bookkeeping(place.frame)[place.state_at(size)]);
-        for (i, frame) in place.more(m, size).enumerate() {
-            state.load(i + 1, &m.bookkeeping(frame)[..size.nodes]);
+        state.load(0, &m.bookkeeping(place.frame)[place.state(size)]);
+        for part in 1..size.parts {
+            let nodes = &m.bookkeeping(record.more[part - 1])[..size.nodes];
+            state.load(part, nodes);
         }
         m.end_remap();
         self.present = record.present;

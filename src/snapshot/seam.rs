@@ -89,27 +89,28 @@ pub trait Machine {
 /// How much a snapshot keeps besides RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateSize {
-    /// Nodes of 32 bytes of each part, 1 to [`StateSize::NODES_MAX`].
+    /// Nodes of 32 bytes of each part, at most [`StateSize::NODES_MAX`].
     pub nodes: usize,
-    /// Parts, 1 to [`StateSize::PARTS_MAX`]. Of a state in one part, as many share a frame as fit; the parts of others have frames of their own.
+    /// Parts, 1 to [`StateSize::PARTS_MAX`]. As many first parts share a frame as fit, with the records of their snapshots; each other part has a
+    /// frame of its own.
     pub parts: usize,
 }
 
 impl StateSize {
-    /// Nodes of a part at the most: a frame, less the record of the snapshot and the way to the other parts.
+    /// Nodes of a part at the most: a frame less a snapshot's record.
     pub const NODES_MAX: usize = 126;
     /// Parts at the most.
     pub const PARTS_MAX: usize = 4;
 }
 
-/// What a snapshot keeps besides RAM: registers and devices, of a VM that does not run meanwhile.
+/// What a snapshot keeps besides RAM: registers and devices of a VM whose vCPUs stand still meanwhile.
 pub trait State {
-    /// The time now: counts of a clock that no restore takes back.
+    /// The physical count: a clock that no restore takes back.
     fn now(&mut self) -> u64;
     /// The guest's virtual counter.
     fn counter(&mut self) -> u64;
-    /// Saves a part, for the snapshot `id`; they are asked for in order.
+    /// Saves a part, for the snapshot `id`, into exactly [`StateSize::nodes`] nodes; all of them, the first one first.
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
-    /// Loads a part back; in order, too.
+    /// Loads a part back; all of them, the first one first. All memory is as the snapshot has it, but no translation of it exists yet.
     fn load(&mut self, part: usize, from: &[Node]);
 }

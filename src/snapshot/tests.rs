@@ -32,15 +32,19 @@ pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
 }
 
 /// A state of which two share a frame.
-pub(super) const SMALL: StateSize = StateSize {
-    nodes: 50,
-    parts: 1,
-};
-/// A state that takes four frames.
-const LARGE: StateSize = StateSize {
-    nodes: StateSize::NODES_MAX,
-    parts: StateSize::PARTS_MAX,
-};
+pub(super) const SMALL: StateSize = size(50, 1);
+/// All kinds of states: first parts that share a frame and others, with as little room left as can be; none, some and all of the other parts.
+pub(super) const SIZES: [StateSize; 5] = [
+    SMALL,
+    size(62, 1),
+    size(StateSize::NODES_MAX, 1),
+    size(40, 2),
+    size(StateSize::NODES_MAX, StateSize::PARTS_MAX),
+];
+
+const fn size(nodes: usize, parts: usize) -> StateSize {
+    StateSize { nodes, parts }
+}
 
 /// The smallest share that such a VM runs in.
 fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
@@ -62,7 +66,7 @@ impl Pair {
         Self::with_state(pages, plan, SMALL, extra)
     }
 
-    fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
+    pub(super) fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
         let share = least(pages, plan, size) + extra;
         // Two ranges, neither of them aligned.
         let frames = Frames::new(&[3..100, 1000..1000 + share - 97]);
@@ -148,6 +152,10 @@ impl Pair {
             let (ram, register) = self.kept[&id].clone();
             self.ram = ram;
             assert_eq!(self.state.0, register);
+            assert_eq!(self.s.current(), Some(id));
+            let info = self.s.info(&mut self.m, id).expect("it is there");
+            let then = (self.state.now(), self.state.counter());
+            assert_eq!((info.taken, info.counter), then);
             self.generation += 1;
         }
         assert_eq!(self.s.generation(), self.generation);
@@ -228,12 +236,12 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn any_plan() -> impl Strategy<Value = (PoolPlan, StateSize)> {
-    (any::<bool>(), 1..4_u32, any::<bool>()).prop_map(|(reserved, capacity, small)| {
+    let size = prop::sample::select(SIZES.as_slice());
+    (any::<bool>(), 1..4_u32, size).prop_map(|(reserved, capacity, size)| {
         let accounting = match reserved {
             true => Accounting::Reserved,
             false => Accounting::OnDemand,
         };
-        let size = if small { SMALL } else { LARGE };
         (plan(accounting, capacity), size)
     })
 }
@@ -338,7 +346,7 @@ fn every_allocation_fails_once() {
     for accounting in [Accounting::Reserved, Accounting::OnDemand] {
         for (short, left) in (0..ops.len()).flat_map(|short| (0..40).map(move |left| (short, left)))
         {
-            let size = if left % 2 == 0 { SMALL } else { LARGE };
+            let size = SIZES[left as usize % SIZES.len()];
             let mut vm = Pair::with_state(PAGES, plan(accounting, 2), size, PAGES);
             let mut next_id = 0;
             for (stamp, op) in ops.iter().enumerate() {
