@@ -190,6 +190,9 @@ impl Gic {
 
     /// [`Self::fill`] with more interrupts than list registers. The best of those that are only pending always gets one, or
     /// it could not preempt the active ones; then the active ones do, so that the guest can end them; then the others.
+    ///
+    /// An active one that is pending again goes in as active only. It comes back here when it ends, where the others wait
+    /// that may be better.
     fn fill_best(
         &mut self,
         vcpu: usize,
@@ -200,22 +203,37 @@ impl Gic {
         let mut free = existing;
         let mut active = self.private[vcpu].active;
         let mut waiting = pendable & !active;
-        for turn in 0..3 {
-            let from = if turn == 1 { &mut active } else { &mut waiting };
-            while *from != 0 && free != 0 {
-                let intid = self.best(vcpu, *from);
-                *from &= !(1 << intid);
-                self.place(vcpu, &mut free, intid, pendable >> intid & 1 != 0, i);
-                if turn == 0 {
-                    break;
-                }
-            }
-        }
+        let first = if waiting != 0 {
+            self.best(vcpu, waiting)
+        } else {
+            0
+        };
+        let mut pending = waiting & 1 << first;
+        waiting &= !pending;
+        self.place_best(vcpu, &mut free, &mut pending, true, i);
+        self.place_best(vcpu, &mut free, &mut active, false, i);
+        self.place_best(vcpu, &mut free, &mut waiting, true, i);
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
             let more = if waiting != 0 { control::NPIE } else { 0 };
             let ends = if active != 0 { control::LRENPIE } else { 0 };
             self.set_control(vcpu, more | ends, i);
+        }
+    }
+
+    /// Moves `intids` into the `free` list registers, the best first, until either is used up.
+    fn place_best(
+        &mut self,
+        vcpu: usize,
+        free: &mut u32,
+        intids: &mut u64,
+        pendable: bool,
+        i: &mut impl VirtualInterface,
+    ) {
+        while *intids != 0 && *free != 0 {
+            let intid = self.best(vcpu, *intids);
+            *intids &= !(1 << intid);
+            self.place(vcpu, free, intid, pendable, i);
         }
     }
 

@@ -62,7 +62,7 @@ pub const UART_INTID: u32 = 33;
 /// The virtual CPU interface of the core that a vCPU is loaded on (GICH, IHI 0048B, 5.3), and its virtual timer.
 pub trait VirtualInterface {
     /// GICH_ELRSR0: the list registers that are empty, only bits of existing ones. At most the first 4 are used. They must
-    /// all be [`ListRegister::EMPTY`] when a vCPU is loaded, and are again after [`Gic::settle`].
+    /// all be empty when a vCPU is loaded, and are so again after [`Gic::settle`].
     fn empty(&mut self) -> u32;
     /// GICH_LRn.
     fn list_register(&mut self, n: usize) -> ListRegister;
@@ -70,8 +70,8 @@ pub trait VirtualInterface {
     fn set_list_register(&mut self, n: usize, value: ListRegister);
     /// GICH_HCR.
     fn control(&mut self) -> u32;
-    /// Writes GICH_HCR. Only the bits of [`control::OWNED`] ever differ from what was read, and all of them are 0 again
-    /// after [`Gic::settle`].
+    /// Writes GICH_HCR. Only the bits of [`control::OWNED`] ever differ from what was read, and no maintenance interrupt is
+    /// enabled any more after [`Gic::settle`].
     fn set_control(&mut self, hcr: u32);
     /// Whether the loaded vCPU's virtual timer asserts its interrupt now.
     fn timer_line(&mut self) -> bool;

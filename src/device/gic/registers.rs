@@ -6,6 +6,7 @@
 //! or of the other direction reads as zero and ignores writes.
 
 use super::register::{Bits, Register, SGIR};
+use super::state::TIMER;
 use super::{Gic, VCPUS_MAX};
 
 /// Whose list registers must be settled ([`Gic::settle`]) before an access, and refilled after it.
@@ -50,7 +51,9 @@ impl Gic {
 
     /// Whose list registers have any of `intids`, as far as `vcpu` can see.
     fn holders(&self, vcpu: usize, intids: u64) -> Settle {
-        let own = self.lists[vcpu % VCPUS_MAX].intids();
+        // The timer's interrupt can wait here while its line falls. A settle looks.
+        let timer = self.private[vcpu % VCPUS_MAX].lines & TIMER;
+        let own = self.lists[vcpu % VCPUS_MAX].intids() | u64::from(timer) << 16;
         // What CTLR cuts off are also the private interrupts of others.
         let others = if intids == u64::MAX {
             (0..VCPUS_MAX).any(|n| n != vcpu && !self.lists[n].is_empty())
@@ -253,7 +256,7 @@ impl Gic {
             Bits::ClearEnable => private.enabled &= !ppis,
             Bits::SetPending => private.latched |= ppis,
             Bits::ClearPending => private.latched &= !ppis,
-            Bits::SetActive => private.active |= u64::from(value),
+            Bits::SetActive => private.activate(value),
             Bits::ClearActive => private.active &= !u64::from(value),
         }
     }

@@ -160,6 +160,14 @@ impl Private {
             | (self.senders[2] as u32 >> (intid & 15) & 1) << 2
     }
 
+    /// Makes SGIs and PPIs active that the guest did not acknowledge; the SGIs as if from vCPU 0.
+    pub(super) fn activate(&mut self, intids: u32) {
+        for word in &mut self.senders {
+            *word &= !(intids & !self.active as u32) as u16;
+        }
+        self.active |= u64::from(intids);
+    }
+
     pub(super) fn set_active_sender(&mut self, intid: u32, sender: u32) {
         let bit = 1u16 << (intid & 15);
         for (n, word) in self.senders.iter_mut().enumerate() {

@@ -127,3 +127,199 @@ fn with_eoimode_the_guest_deactivates_later() {
     hardware.deactivate(3);
     assert_eq!(hardware.acknowledge(), 3);
 }
+
+#[test]
+fn five_nested_with_four_list_registers() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    let mut running = std::vec::Vec::new();
+    for intid in 40..48u32 {
+        gic.write(0, 0x400 + u64::from(intid), 1, u64::from(8 * (63 - intid)));
+        gic.write(0, 0x204, 4, 1 << (intid - 32));
+        gic.refill(0, &mut hardware);
+        assert_eq!(hardware.acknowledge(), intid, "it preempts {running:?}");
+        running.push(intid);
+    }
+    gic.settle(0, &mut hardware);
+    assert_eq!(gic.read(0, 0x304, 4), 0xff00);
+    gic.refill(0, &mut hardware);
+    while let Some(intid) = running.pop() {
+        hardware.end(intid);
+        for _ in 0..2 {
+            if hardware.maintenance() {
+                gic.refill(0, &mut hardware);
+            }
+        }
+        assert!(!hardware.maintenance(), "it would never end");
+    }
+    gic.settle(0, &mut hardware);
+    assert_eq!(gic.read(0, 0x304, 4), 0);
+}
+
+#[test]
+fn an_spi_goes_where_it_is_sent_when_it_has_ended() {
+    let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
+    gic.write(0, 0x821, 1, 0b11);
+    assert_eq!(
+        gic.set_line(UART_INTID, 0, true),
+        0b01,
+        "the lowest of its targets"
+    );
+    gic.refill(0, &mut first);
+    assert_eq!(first.acknowledge(), UART_INTID);
+
+    assert_eq!(gic.settle_before(1, 0x821, 1, true), Settle::All);
+    gic.settle(0, &mut first);
+    gic.settle(1, &mut second);
+    gic.write(1, 0x821, 1, 0b10);
+    assert_eq!(gic.refill(0, &mut first), 0);
+    gic.refill(1, &mut second);
+    assert_eq!(second.acknowledge(), SPURIOUS, "it is active on the first");
+
+    first.end(UART_INTID);
+    assert!(first.maintenance());
+    assert_eq!(gic.refill(0, &mut first), 0b10);
+    gic.refill(1, &mut second);
+    assert_eq!(first.acknowledge(), SPURIOUS);
+    assert_eq!(second.acknowledge(), UART_INTID);
+}
+
+#[test]
+fn an_edge_comes_once() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0xc08, 4, 8);
+    assert_eq!(gic.set_line(UART_INTID, 0, true), 1);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), UART_INTID);
+    gic.set_line(UART_INTID, 0, false);
+    assert_eq!(
+        gic.set_line(UART_INTID, 0, true),
+        1,
+        "again, while it is active"
+    );
+    gic.refill(0, &mut hardware);
+    hardware.end(UART_INTID);
+    assert_eq!(hardware.acknowledge(), UART_INTID);
+    hardware.end(UART_INTID);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+}
+
+#[test]
+fn a_disabled_timer_is_not_lost() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0x180, 4, 1 << TIMER_PPI);
+    fire(&mut gic, 0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+    assert!(hardware.timer_active, "or it would come for ever");
+    assert_eq!(gic.write(0, 0x100, 4, 1 << TIMER_PPI), 1);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), TIMER_PPI);
+    hardware.end(TIMER_PPI);
+
+    // Disabled while it is in a list register; then it is turned off, and enabled.
+    fire(&mut gic, 0, &mut hardware);
+    assert_eq!(gic.settle_before(0, 0x180, 4, true), Settle::Own);
+    gic.settle(0, &mut hardware);
+    gic.write(0, 0x180, 4, 1 << TIMER_PPI);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+    hardware.timer_line = false;
+    gic.write(0, 0x100, 4, 1 << TIMER_PPI);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+    assert!(!hardware.timer_active, "or it would never come again");
+}
+
+#[test]
+fn the_timer_deactivated_through_the_distributor() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    fire(&mut gic, 0, &mut hardware);
+    hardware.acknowledge();
+    gic.settle(0, &mut hardware);
+    assert_eq!(gic.write(0, 0x380, 4, 1 << TIMER_PPI), 1);
+    assert!(!gic.timer_is_active(0));
+    gic.refill(0, &mut hardware);
+    assert!(!hardware.timer_active);
+}
+
+#[test]
+fn a_timer_interrupt_that_the_guest_made_has_no_link() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    assert_eq!(gic.write(0, 0x200, 4, 1 << TIMER_PPI), 1);
+    gic.refill(0, &mut hardware);
+    assert!(!hardware.lists[0].is_linked());
+    // The real one joins it: one interrupt, and one more only if the line is still up at its end.
+    fire(&mut gic, 0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), TIMER_PPI);
+    hardware.timer_line = false;
+    hardware.end(TIMER_PPI);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+    assert!(!hardware.timer_active);
+}
+
+#[test]
+fn group_and_enables_of_the_distributor() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0x080, 4, 1 << 2);
+    for (control, expected) in [(0, &[][..]), (1, &[1]), (2, &[2]), (3, &[1, 2])] {
+        gic.write(0, 0, 4, control);
+        gic.write(0, 0xf20, 4, 0x0001_0100);
+        assert_eq!(gic.deliverable(0), control != 0);
+        gic.refill(0, &mut hardware);
+        for intid in expected {
+            assert_eq!(hardware.acknowledge(), *intid);
+            hardware.end(*intid);
+        }
+        assert_eq!(hardware.acknowledge(), SPURIOUS);
+        gic.settle(0, &mut hardware);
+        gic.write(0, 0xf10, 4, 0xffff_ffff);
+    }
+    gic.write(0, 0xf20, 4, 0x0001_0000);
+    gic.refill(0, &mut hardware);
+    assert!(hardware.lists.iter().any(|r| !r.is_done() && r.is_group1()));
+}
+
+#[test]
+fn an_sgi_costs_two_accesses() {
+    let (mut gic, mut hardware) = (ready(2), Hardware::default());
+    for _ in 0..3 {
+        gic.write(0, 0xf00, 4, 0x0002_0001);
+        hardware.accesses = 0;
+        gic.refill(1, &mut hardware);
+        assert_eq!(hardware.accesses, 2, "ELRSR0 and a list register");
+        assert_eq!(hardware.acknowledge(), 1);
+        hardware.end(1);
+    }
+}
+
+#[test]
+fn without_list_registers_nothing_storms() {
+    struct None(u32);
+    impl VirtualInterface for None {
+        fn empty(&mut self) -> u32 {
+            0
+        }
+        fn list_register(&mut self, _: usize) -> ListRegister {
+            ListRegister::EMPTY
+        }
+        fn set_list_register(&mut self, n: usize, _: ListRegister) {
+            panic!("there is no list register {n}");
+        }
+        fn control(&mut self) -> u32 {
+            self.0
+        }
+        fn set_control(&mut self, hcr: u32) {
+            self.0 = hcr;
+        }
+        fn timer_line(&mut self) -> bool {
+            true
+        }
+        fn deactivate_timer(&mut self) {}
+    }
+    let (mut gic, mut nothing) = (ready(1), None(1));
+    gic.write(0, 0xf00, 4, 0x0200_0001);
+    gic.timer_fired(0, &mut nothing);
+    gic.refill(0, &mut nothing);
+    assert_eq!(nothing.0, 1);
+}

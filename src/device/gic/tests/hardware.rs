@@ -125,9 +125,10 @@ impl Hardware {
             || self.lists.iter().any(|r| r.is_done() && r.is_watched())
     }
 
-    /// Whether any list register is used, or anything of the model's in GICH_HCR is set.
+    /// Whether no list register is used, and GICH_HCR enables no maintenance interrupt.
     pub fn is_settled(&self) -> bool {
-        self.lists == [ListRegister::EMPTY; 4] && self.hcr & control::OWNED == 0
+        self.lists.iter().all(|r| r.is_done() && !r.is_watched())
+            && self.hcr & (control::NPIE | control::LRENPIE) == 0
     }
 }
 

@@ -3,6 +3,10 @@
 
 mod delivery;
 mod hardware;
+mod random;
+mod reference;
+mod registers;
+mod world;
 
 use super::*;
 use hardware::{Hardware, SPURIOUS};
