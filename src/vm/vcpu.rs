@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use spin::{Mutex, MutexGuard};
 
 use crate::arch::vcpu::Registers;
-use crate::device::gic::{ListRegister, VirtualInterface};
+use crate::device::gic::{self, ListRegister, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
 
@@ -75,10 +75,14 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Takes them out of a core.
+    /// Takes them out of a core, which has none then, and enables no maintenance interrupt: that would be the next vCPU's.
     pub fn take(core: &mut impl VirtualInterface) -> Self {
+        let control = core.control();
+        if control & gic::control::OWNED != 0 {
+            core.set_control(control & !gic::control::OWNED);
+        }
         let mut lists = Self {
-            control: core.control(),
+            control,
             ..Self::default()
         };
         let mut used = !core.empty() & ((1 << LISTS) - 1);
@@ -217,5 +221,22 @@ impl<S> Slot<S> {
             Phase::Ready => true,
             Phase::Waiting => self.look.load(Ordering::Acquire) || self.deadline() <= now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gic::control::{EOI_COUNT_SHIFT, NPIE};
+
+    #[test]
+    fn nothing_of_a_vcpu_stays_in_the_core() {
+        let mut core = Lists::default();
+        core.set_control(3 << EOI_COUNT_SHIFT | NPIE | 1);
+        core.set_list_register(2, ListRegister(0x1000_0021));
+        let mut taken = Lists::take(&mut core);
+        assert_eq!((core.control(), core.empty()), (1, 0xf));
+        assert_eq!(taken.control() >> EOI_COUNT_SHIFT, 3);
+        assert_eq!(taken.list_register(2), ListRegister(0x1000_0021));
     }
 }
