@@ -372,20 +372,3 @@ fn set_field(gicd: Block<0x1000>, first: u64, id: u64, bits: u64, value: u32) {
     let mask = ((1 << bits) - 1) << shift;
     gicd.write(at, gicd.read(at) & !mask | value << shift);
 }
-
-/// Switches interrupts off for this core and at the source: one that the firmware left pending would make a guest trap for ever, as
-/// nobody would take it.
-pub fn silence(tree: &Tree) {
-    for device in COMPATIBLE.iter().filter_map(|model| tree.compatible(model)) {
-        let map = |index| {
-            let at = device.registers(index)?;
-            Block::<0x1000>::map(at.base, at.size)
-        };
-        if let Some(registers) = map(0) {
-            registers.write(GICD_CTLR, 0);
-        }
-        if let Some(registers) = map(1) {
-            registers.write(GICC_CTLR, GICC_NO_BYPASS);
-        }
-    }
-}

@@ -125,16 +125,6 @@ fn park(core: Core) {
     }
 }
 
-/// Sends all other cores to sleep in the image.
-pub fn park_other_cores(tree: &Tree) {
-    let this_core = cpu::affinity();
-    tree.each_core(|core| {
-        if core.affinity != this_core {
-            park(core);
-        }
-    });
-}
-
 /// The core that ends the run, plus one.
 static STOPPED_BY: AtomicUsize = AtomicUsize::new(0);
 
