@@ -1,0 +1,359 @@
+//! The PL011 UART (Arm DDI 0183, PrimeCell UART r1p5), as a VM sees it. Where the manual needs a clock or leaves a choice, it does
+//! what QEMU's does.
+//!
+//! Sending takes no time, so the transmit FIFO is always empty. Neither direction needs CR.UARTEN, TXE or RXE: early consoles print
+//! before they set them, and many kernels never do. Baud rate, parity, flow control and DMA are remembered and have no effect.
+//!
+//! Nothing that was typed is lost here: characters are taken from the console as the FIFO has room for them, and the rest waits there.
+//! They are taken when [`Pl011::poll`] is called, as the console has something; when a driver looks and finds nothing; and, for one that
+//! waits for an interrupt, when the FIFO has become empty.
+//!
+//! # Interrupts
+//!
+//! | RIS | rises | falls, besides by ICR |
+//! | --- | --- | --- |
+//! | RX, RT | with every character that is received | when the FIFO is empty |
+//! | TX | with every character that is sent: the FIFO filled above its level, and was empty again at once | |
+//! | OE | when loopback sends into a full FIFO | |
+//! | RI, CTS, DCD, DSR | when loopback changes that modem line | |
+//! | FE, PE, BE | never | |
+//!
+//! So a driver need not wait for the FIFO to reach the level in IFLS, nor for the line to be idle for 32 bit periods (RT), whichever
+//! of the two it has enabled. Drivers clear these interrupts by ICR at moments when more has come, or with more left than they took.
+//! On hardware the timeout comes later and tells them; here, when ICR clears RX or RT and characters wait,
+//!
+//! - RX and RT are up again if one was taken since the last time, as the driver believes that it took all;
+//! - RT is up again if one came since the last time: its 32 bit periods are not over.
+//!
+//! What a driver leaves alone altogether does not interrupt it again.
+
+use super::Console;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Characters that the receive FIFO holds, when LCR_H.FEN enables it; one otherwise.
+const FIFO_DEPTH: usize = 16;
+
+/// The registers, by offset (DDI 0183, table 3-1).
+mod offset {
+    pub const DR: u64 = 0x000;
+    /// RSR when read, ECR when written.
+    pub const RSR: u64 = 0x004;
+    pub const FR: u64 = 0x018;
+    pub const ILPR: u64 = 0x020;
+    pub const IBRD: u64 = 0x024;
+    pub const FBRD: u64 = 0x028;
+    pub const LCR_H: u64 = 0x02c;
+    pub const CR: u64 = 0x030;
+    pub const IFLS: u64 = 0x034;
+    pub const IMSC: u64 = 0x038;
+    pub const RIS: u64 = 0x03c;
+    pub const MIS: u64 = 0x040;
+    pub const ICR: u64 = 0x044;
+    pub const DMACR: u64 = 0x048;
+    /// PeriphID0-3 and PCellID0-3, a byte in each word.
+    pub const IDENTIFICATION: u64 = 0xfe0;
+}
+
+/// "A PL011, revision 1, by Arm, and a PrimeCell"; Linux binds its driver by it.
+const IDENTIFICATION: [u8; 8] = [0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
+
+/// FR bits.
+mod flag {
+    pub const CTS: u32 = 1 << 0;
+    pub const DSR: u32 = 1 << 1;
+    pub const DCD: u32 = 1 << 2;
+    pub const RXFE: u32 = 1 << 4;
+    pub const RXFF: u32 = 1 << 6;
+    pub const TXFE: u32 = 1 << 7;
+    pub const RI: u32 = 1 << 8;
+}
+
+/// Bits of RIS, MIS, IMSC and ICR.
+mod interrupt {
+    pub const RI: u32 = 1 << 0;
+    pub const CTS: u32 = 1 << 1;
+    pub const DCD: u32 = 1 << 2;
+    pub const DSR: u32 = 1 << 3;
+    pub const RX: u32 = 1 << 4;
+    pub const TX: u32 = 1 << 5;
+    pub const RT: u32 = 1 << 6;
+    pub const OE: u32 = 1 << 10;
+    pub const ALL: u32 = 0x7ff;
+    /// Characters wait.
+    pub const RECEIVE: u32 = RX | RT;
+}
+
+/// What loopback connects: a modem output in CR, the input in FR, and the interrupt when that changes.
+const MODEM_LINES: [(u32, u32, u32); 4] = [
+    (1 << 10, flag::DSR, interrupt::DSR), // DTR
+    (1 << 11, flag::CTS, interrupt::CTS), // RTS
+    (1 << 12, flag::DCD, interrupt::DCD), // OUT1
+    (1 << 13, flag::RI, interrupt::RI),   // OUT2
+];
+
+/// RSR.OE and DR.OE: the FIFO was full when something came.
+const RSR_OE: u32 = 1 << 3;
+const DR_OE: u32 = 1 << 11;
+
+/// What the UART keeps besides its registers.
+mod history {
+    /// A character came since ICR last cleared RX or RT.
+    pub const CAME: u32 = 1 << 0;
+    /// One was taken since then.
+    pub const TAKEN: u32 = 1 << 1;
+    /// RSR.OE, until ECR is written.
+    pub const OVERRUN: u32 = 1 << 2;
+    /// DR.OE, for the next character that is read.
+    pub const OVERRUN_NOW: u32 = 1 << 3;
+}
+
+/// LCR_H.FEN: the FIFOs are on.
+const LCR_H_FEN: u32 = 1 << 4;
+/// CR.LBE: what is sent is received, and goes nowhere else.
+const CR_LBE: u32 = 1 << 7;
+
+/// The state of a PL011: its registers and what it received. Plain data; a copy of it is a snapshot of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Pl011 {
+    /// Received characters; `received` of them from `first` on, round the end.
+    fifo: [u8; FIFO_DEPTH],
+    first: u32,
+    received: u32,
+    /// ILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, DMACR: as written.
+    low_power: u32,
+    baud_integer: u32,
+    baud_fraction: u32,
+    line_control: u32,
+    control: u32,
+    fifo_levels: u32,
+    mask: u32,
+    /// RIS: interrupts that stand, enabled or not.
+    raw: u32,
+    dma_control: u32,
+    /// Bits of [`history`].
+    history: u32,
+}
+
+impl Default for Pl011 {
+    /// As after reset.
+    fn default() -> Self {
+        Self {
+            fifo: [0; FIFO_DEPTH],
+            first: 0,
+            received: 0,
+            low_power: 0,
+            baud_integer: 0,
+            baud_fraction: 0,
+            line_control: 0,
+            control: 0x300,
+            fifo_levels: 0x12,
+            mask: 0,
+            raw: 0,
+            dma_control: 0,
+            history: 0,
+        }
+    }
+}
+
+impl Pl011 {
+    /// Reads the register at `offset`, a multiple of 4; 0 where there is none.
+    #[inline]
+    pub fn read(&mut self, offset: u64, console: &mut impl Console) -> u32 {
+        if offset == offset::FR {
+            self.flags(console)
+        } else {
+            self.read_other(offset, console)
+        }
+    }
+
+    fn read_other(&mut self, offset: u64, console: &mut impl Console) -> u32 {
+        match offset {
+            offset::DR => self.receive(console),
+            offset::ILPR => self.low_power,
+            offset::IBRD => self.baud_integer,
+            offset::FBRD => self.baud_fraction,
+            offset::LCR_H => self.line_control,
+            offset::CR => self.control,
+            offset::IFLS => self.fifo_levels,
+            offset::IMSC => self.mask,
+            offset::RIS => self.raw,
+            offset::MIS => self.raw & self.mask,
+            offset::DMACR => self.dma_control,
+            offset::IDENTIFICATION.. => {
+                let index = (offset - offset::IDENTIFICATION) / 4;
+                IDENTIFICATION
+                    .get(index as usize)
+                    .copied()
+                    .map_or(0, u32::from)
+            }
+            offset::RSR if self.history & history::OVERRUN != 0 => RSR_OE,
+            // ICR is write-only.
+            _ => 0,
+        }
+    }
+
+    /// Writes the register at `offset`, a multiple of 4; ignored where there is none.
+    #[inline]
+    pub fn write(&mut self, offset: u64, value: u32, console: &mut impl Console) {
+        if offset == offset::DR {
+            self.send(value as u8, console);
+        } else {
+            self.write_other(offset, value);
+            self.refill(console);
+        }
+    }
+
+    fn write_other(&mut self, offset: u64, value: u32) {
+        match offset {
+            // ECR, with whatever value.
+            offset::RSR => self.history &= !history::OVERRUN,
+            offset::ILPR => self.low_power = value & 0xff,
+            offset::IBRD => self.baud_integer = value & 0xffff,
+            offset::FBRD => self.baud_fraction = value & 0x3f,
+            offset::LCR_H => {
+                if (value ^ self.line_control) & LCR_H_FEN != 0 {
+                    self.received = 0;
+                    self.raw &= !interrupt::RECEIVE;
+                }
+                self.line_control = value & 0xff;
+            }
+            offset::CR => self.control(value & 0xff87),
+            offset::IFLS => self.fifo_levels = value & 0x3f,
+            offset::IMSC => self.mask = value & interrupt::ALL,
+            offset::ICR => self.clear(value),
+            offset::DMACR => self.dma_control = value & 7,
+            // FR, RIS, MIS and the identification are read-only.
+            _ => {}
+        }
+    }
+
+    /// CR: with loopback on, the modem's outputs are its inputs.
+    fn control(&mut self, value: u32) {
+        let before = self.modem_flags();
+        self.control = value;
+        let changed = before ^ self.modem_flags();
+        for (_, flag, interrupt) in MODEM_LINES {
+            if changed & flag != 0 {
+                self.raw |= interrupt;
+            }
+        }
+    }
+
+    /// ICR; see the module's documentation for what does not stay cleared.
+    fn clear(&mut self, value: u32) {
+        self.raw &= !value;
+        if value & interrupt::RECEIVE != 0 {
+            if self.received != 0 {
+                self.raw |= match self.history & (history::CAME | history::TAKEN) {
+                    0 => 0,
+                    history::CAME => interrupt::RT,
+                    _ => interrupt::RECEIVE,
+                };
+            }
+            self.history &= !(history::CAME | history::TAKEN);
+        }
+    }
+
+    /// Whether the interrupt line is up (UARTINTR, level-sensitive).
+    #[inline]
+    pub fn irq_line(&self) -> bool {
+        self.raw & self.mask != 0
+    }
+
+    /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
+    /// loopback, which cuts the line.
+    pub fn poll(&mut self, console: &mut impl Console) {
+        while self.control & CR_LBE == 0 && self.received < self.depth() {
+            match console.get() {
+                Some(byte) => self.push(byte),
+                None => break,
+            }
+        }
+    }
+
+    /// A driver that waits for an interrupt will not come and look whether more waits in the console.
+    fn refill(&mut self, console: &mut impl Console) {
+        if self.mask & interrupt::RECEIVE != 0 && self.received == 0 {
+            self.poll(console);
+        }
+    }
+
+    #[inline]
+    fn flags(&mut self, console: &mut impl Console) -> u32 {
+        if self.received == 0 {
+            self.poll(console);
+        }
+        let flags = match self.received {
+            0 => flag::TXFE | flag::RXFE,
+            n if n >= self.depth() => flag::TXFE | flag::RXFF,
+            _ => flag::TXFE,
+        };
+        flags | self.modem_flags()
+    }
+
+    /// The modem's inputs: none is asserted but by loopback.
+    #[inline]
+    fn modem_flags(&self) -> u32 {
+        if self.control & CR_LBE == 0 {
+            return 0;
+        }
+        let asserted = |(output, ..): &(u32, u32, u32)| self.control & output != 0;
+        let lines = MODEM_LINES.iter().filter(|line| asserted(line));
+        lines.fold(0, |flags, (_, flag, _)| flags | flag)
+    }
+
+    #[inline]
+    fn send(&mut self, byte: u8, console: &mut impl Console) {
+        if self.control & CR_LBE == 0 {
+            console.put(byte);
+        } else if self.received < self.depth() {
+            self.push(byte);
+        } else {
+            self.history |= history::OVERRUN | history::OVERRUN_NOW;
+            self.raw |= interrupt::OE;
+        }
+        self.raw |= interrupt::TX;
+    }
+
+    /// DR: the oldest character with its error bits; 0 when there is none.
+    fn receive(&mut self, console: &mut impl Console) -> u32 {
+        if self.received == 0 {
+            self.poll(console);
+        }
+        if self.received == 0 {
+            return 0;
+        }
+        let byte = self.fifo[self.first as usize % FIFO_DEPTH];
+        self.first = self.first.wrapping_add(1) % FIFO_DEPTH as u32;
+        self.received -= 1;
+        self.history |= history::TAKEN;
+        if self.received == 0 {
+            self.raw &= !interrupt::RECEIVE;
+            self.refill(console);
+        }
+        let overrun = self.history & history::OVERRUN_NOW != 0;
+        self.history &= !history::OVERRUN_NOW;
+        u32::from(byte) | if overrun { DR_OE } else { 0 }
+    }
+
+    /// The caller checked that there is room.
+    fn push(&mut self, byte: u8) {
+        self.fifo[self.first.wrapping_add(self.received) as usize % FIFO_DEPTH] = byte;
+        self.received += 1;
+        self.history |= history::CAME;
+        self.raw |= interrupt::RECEIVE;
+    }
+
+    #[inline]
+    fn depth(&self) -> u32 {
+        if self.line_control & LCR_H_FEN != 0 {
+            FIFO_DEPTH as u32
+        } else {
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
