@@ -48,6 +48,14 @@ impl Lists {
         intids
     }
 
+    /// Whether an interrupt can go into one of the `empty` list registers, and what the guest is done with be forgotten,
+    /// without a look at the others.
+    #[inline]
+    fn can_take(&self, empty: u32) -> bool {
+        let special = u32::from(self.special) & empty;
+        empty != 0 && special == 0 && self.control == 0 && !self.stale
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
@@ -80,9 +88,45 @@ impl Gic {
     /// Puts what `vcpu` should see into empty list registers, the best first. To be called when the vCPU is loaded, after
     /// each maintenance interrupt, after a settle, and when [`Self::write`] or [`Self::set_line`] say so. Returns the
     /// other vCPUs that must look, a bit each; nearly always 0.
+    #[inline]
     pub fn refill(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         let empty = i.empty() & LISTS;
+        let lone = self.lone_sgi(vcpu);
+        let lists = &mut self.lists[vcpu];
+        if let Some((intid, sender)) = lone
+            && lists.can_take(empty)
+        {
+            lists.forget(empty as u8);
+            if lists.intids() >> intid & 1 == 0 {
+                let n = empty.trailing_zeros() as usize;
+                lists.take(n, intid);
+                self.private[vcpu].sent = [0; 2];
+                let register = self.empty_register(vcpu, intid);
+                i.set_list_register(n, register.pending().from(sender));
+                return 0;
+            }
+        }
+        self.refill_all(vcpu, empty, i)
+    }
+
+    /// The SGI and its sender, if it is pending and nothing else is, enabled or not. A short way for the usual case.
+    #[inline]
+    fn lone_sgi(&self, vcpu: usize) -> Option<(u32, u32)> {
+        let private = &self.private[vcpu];
+        let (word, first) = match private.sent {
+            [word, 0] => (word, 0),
+            [0, word] => (word, 4),
+            _ => return None,
+        };
+        let others = u32::from(private.latched | private.lines) | self.shared.pending();
+        let bit = word.trailing_zeros() & 63;
+        let passes = self.shared.passing(private.groups) >> (bit & 15) & 1 != 0;
+        let alone = word.is_power_of_two() && others == 0 && private.active == 0;
+        (alone && passes).then_some((bit & 15, first + (bit >> 4)))
+    }
+
+    fn refill_all(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
         let existing = empty | u32::from(self.lists[vcpu].used);
         let mut others = self.forget_done(vcpu, empty, i);
         if self.lists[vcpu].is_empty() && self.lists[vcpu].control == 0 {
@@ -102,9 +146,7 @@ impl Gic {
         let private = &mut self.private[vcpu];
         let lists = &mut self.lists[vcpu];
         let empty = i.empty() & LISTS;
-        if empty != 0
-            && lists.control == 0
-            && u32::from(lists.special) & empty == 0
+        if lists.can_take(empty)
             && private.enabled & !private.latched & TIMER != 0
             && private.active >> TIMER_PPI & 1 == 0
             && self.shared.passing(private.groups) >> TIMER_PPI & 1 != 0

@@ -5,7 +5,7 @@
 //! priorities, targets and pending SGIs only, and QEMU has them everywhere.) What lies past the last interrupt, is reserved
 //! or of the other direction reads as zero and ignores writes.
 
-use super::register::{Bits, Register, SGIR};
+use super::register::{self, Bits, Register, SGIR};
 use super::state::TIMER;
 use super::{Gic, VCPUS_MAX};
 
@@ -35,18 +35,28 @@ impl Gic {
     /// Whose list registers must be settled before `vcpu` accesses `size` bytes at `offset`, and refilled after it.
     #[inline]
     pub fn settle_before(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
-        if offset == SGIR {
+        if offset == SGIR || !write && !register::is_state(offset) {
             return Settle::Nothing;
         }
-        let mut intids = Register::at(offset).in_flight(write);
-        if size == 8 {
-            intids |= Register::at((offset & !3).wrapping_add(4)).in_flight(write);
-        }
+        self.settle_before_state(vcpu, offset, size, write)
+    }
+
+    fn settle_before_state(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
+        let intids = Self::in_flight(offset, size, write);
         if intids == 0 {
             Settle::Nothing
         } else {
             self.holders(vcpu, intids)
         }
+    }
+
+    /// The interrupts whose state in list registers an access sees or changes.
+    fn in_flight(offset: u64, size: u8, write: bool) -> u64 {
+        let first = Register::at(offset).in_flight(write);
+        if size != 8 {
+            return first;
+        }
+        first | Register::at((offset & !3).wrapping_add(4)).in_flight(write)
     }
 
     /// Whose list registers have any of `intids`, as far as `vcpu` can see.
@@ -141,7 +151,7 @@ impl Gic {
     #[inline]
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        if size == 4 && offset == SGIR {
+        if offset == SGIR && size >= 4 {
             return self.send(vcpu, value as u32);
         }
         let shift = 8 * (offset & 3) as u32;
@@ -160,10 +170,14 @@ impl Gic {
             let next = Register::at((offset & !3).wrapping_add(4));
             self.write_register(vcpu, next, (value >> 32) as u32, u32::MAX);
         }
-        self.all_that_must_look()
+        self.all_that_must_look(vcpu, Self::in_flight(offset, size, true))
     }
 
-    fn all_that_must_look(&self) -> u8 {
+    /// After a write that changed `intids`.
+    fn all_that_must_look(&self, vcpu: usize, intids: u64) -> u8 {
+        if intids >> 32 == 0 {
+            return u8::from(self.must_look(vcpu)) << vcpu;
+        }
         let mut mask = 0;
         for vcpu in 0..self.vcpus as usize {
             mask |= u8::from(self.must_look(vcpu)) << vcpu;
@@ -219,9 +233,6 @@ impl Gic {
             Register::ClearSgis(word) | Register::SetSgis(word) => {
                 let set = matches!(register, Register::SetSgis(_));
                 self.write_sgis(vcpu, 4 * word, value & lanes, set);
-            }
-            Register::SoftwareInterrupt if lanes == u32::MAX => {
-                self.send(vcpu, value);
             }
             _ => {}
         }
