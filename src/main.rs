@@ -83,7 +83,13 @@ mod image {
             }
         }
 
-        fn command(&self, _world: &World<VmMemory>, _core: &mut Core) {}
+        fn command(&self, _: &mut impl avisor::monitor::Operator) {}
+
+        fn attached(&self) -> usize {
+            0
+        }
+
+        fn attach(&self, _: usize) {}
 
         fn power_off(&self) -> ! {
             driver::power_off()

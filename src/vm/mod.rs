@@ -88,7 +88,7 @@ struct Shared<H: Hardware> {
 
 impl<H: Hardware> Vm<H> {
     /// Its name.
-    pub fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         self.plan.name
     }
 

@@ -1,12 +1,154 @@
-//! What the operator does with a VM, and what it does by itself from time to time: from a core that has none of its vCPUs loaded.
+//! What the operator does with VMs, and what a VM does by itself from time to time: from a core that has no vCPU loaded.
 
 use super::saved::Asker;
+use super::schedule::{Desk, World};
 use super::stop::{OFF, PAUSED};
-use super::vcpu::NEVER;
+use super::vcpu::{NEVER, Phase};
 use super::{Core, Hardware, Shared, Vm};
 use crate::config::Time;
-use crate::snapshot::{Info, NotFound, Stats, Which};
+use crate::monitor::{Operator, Refusal, SnapshotInfo, Status, Vcpu, VcpuState, VmState, VmStats};
+use crate::snapshot::Which;
 use core::sync::atomic::Ordering;
+
+/// The operator's hands: all VMs, on a core that has no vCPU loaded.
+pub struct Controls<'a, H: Hardware, D> {
+    pub(super) world: &'a World<H>,
+    pub(super) core: &'a mut H::Core,
+    pub(super) desk: &'a D,
+}
+
+impl<H: Hardware, D: Desk<H>> Controls<'_, H, D> {
+    /// Does something with a VM as one.
+    fn with<R>(
+        &mut self,
+        vm: usize,
+        action: impl FnOnce(&Vm<H>, &mut Shared<H>, Asker<'_, H>) -> R,
+    ) -> R {
+        let vm = &self.world.vms[vm];
+        vm.with_all(self.core, |shared, asker| action(vm, shared, asker))
+    }
+}
+
+impl<H: Hardware, D: Desk<H>> Operator for Controls<'_, H, D> {
+    fn vms(&self) -> usize {
+        self.world.vms.len()
+    }
+
+    fn name(&self, vm: usize) -> &'static str {
+        self.world.vms[vm].name()
+    }
+
+    fn status(&mut self, vm: usize) -> Status {
+        self.with(vm, |vm, shared, _| Status {
+            state: match (vm.is_off(), vm.is_paused()) {
+                (true, _) => VmState::Off,
+                (_, true) => VmState::Paused,
+                _ => VmState::Running,
+            },
+            vcpus: vm.vcpus.len() as u32,
+            memory: shared.memory_bytes(),
+            snapshots: shared.snapshots.stats().snapshots,
+        })
+    }
+
+    fn vcpu(&mut self, vm: usize, vcpu: u32) -> Vcpu {
+        let slot = &self.world.vms[vm].vcpus[vcpu as usize];
+        Vcpu {
+            state: match slot.phase() {
+                Phase::Off => VcpuState::Off,
+                Phase::Ready => VcpuState::On,
+                Phase::Waiting => VcpuState::Waiting,
+            },
+            core: slot.core(),
+        }
+    }
+
+    fn attached(&self) -> usize {
+        self.desk.attached()
+    }
+
+    fn attach(&mut self, vm: usize) {
+        self.desk.attach(vm);
+    }
+
+    fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal> {
+        self.with(vm, |vm, shared, asker| {
+            if vm.is_off() {
+                return Err(Refusal::Off);
+            }
+            vm.checkpoint(shared, asker, false).ok_or(Refusal::NoMemory)
+        })
+    }
+
+    fn next(&mut self, vm: usize, from: u64) -> Option<u64> {
+        self.with(vm, |_, shared, _| {
+            shared.snapshots.next(&shared.machine, from).ok()
+        })
+    }
+
+    fn info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo> {
+        self.with(vm, |_, shared, _| {
+            let info = shared.snapshots.info(&mut shared.machine, id).ok()?;
+            let age = H::Core::count().saturating_sub(info.taken);
+            Some(SnapshotInfo {
+                parent: info.parent,
+                age: (u128::from(age) * 1000 / u128::from(H::Core::frequency())) as u64,
+                pages: info.pages,
+                is_base: shared.snapshots.current() == Some(id),
+            })
+        })
+    }
+
+    fn restore(&mut self, vm: usize, which: Which) -> Result<u64, Refusal> {
+        let refusal = match which {
+            Which::Latest => Refusal::NoSnapshots,
+            Which::Id(id) => Refusal::NoSnapshot(id),
+        };
+        self.with(vm, |vm, shared, asker| vm.restore(shared, asker, which, 1))
+            .map_err(|_| refusal)
+    }
+
+    fn delete(&mut self, vm: usize, id: u64) -> Result<(), Refusal> {
+        self.with(vm, |_, shared, _| {
+            shared.snapshots.delete(&mut shared.machine, id)
+        })
+        .map_err(|_| Refusal::NoSnapshot(id))
+    }
+
+    fn pause(&mut self, vm: usize) -> Result<(), Refusal> {
+        self.with(vm, |vm, _, Asker { core, .. }| match () {
+            _ if vm.is_off() => Err(Refusal::Off),
+            _ if vm.is_paused() => Err(Refusal::Paused),
+            _ => {
+                vm.pause(core);
+                Ok(())
+            }
+        })
+    }
+
+    fn resume(&mut self, vm: usize) -> Result<(), Refusal> {
+        self.with(vm, |vm, _, Asker { core, .. }| match vm.is_paused() {
+            false => Err(Refusal::NotPaused),
+            true => {
+                vm.resume(core);
+                Ok(())
+            }
+        })
+    }
+
+    fn reset(&mut self, vm: usize) -> Result<(), Refusal> {
+        self.with(vm, |vm, shared, asker| vm.reset(shared, asker));
+        Ok(())
+    }
+
+    fn stats(&mut self, vm: usize) -> VmStats {
+        self.with(vm, |vm, shared, _| VmStats {
+            snapshots: shared.snapshots.stats(),
+            generation: shared.snapshots.generation(),
+            exits: vm.vcpus.iter().map(|slot| slot.exits()).sum(),
+        })
+    }
+}
 
 impl<H: Hardware> Vm<H> {
     /// Does something with the VM as one. The core has no vCPU loaded, so nobody waits for it while it waits.
@@ -20,84 +162,32 @@ impl<H: Hardware> Vm<H> {
     }
 
     /// Whether it is off.
-    pub fn is_off(&self) -> bool {
+    pub(super) fn is_off(&self) -> bool {
         self.gate.is(OFF)
     }
 
-    /// Whether the operator paused it.
-    pub fn is_paused(&self) -> bool {
+    fn is_paused(&self) -> bool {
         self.gate.is(PAUSED)
     }
 
-    /// Takes a snapshot of it.
-    pub fn take_snapshot(&self, core: &mut H::Core) -> Option<u64> {
-        self.with_all(core, |shared, asker| self.checkpoint(shared, asker, false))
+    /// Stops it until [`resume`](Self::resume); its clock, too, unless its plan lets time pass. The caller holds the shared part.
+    fn pause(&self, core: &mut H::Core) {
+        let others = self.stop(core, None);
+        if self.plan.time == Time::Stops {
+            self.frozen.store(self.virtual_count(), Ordering::Relaxed);
+        }
+        self.gate.close(PAUSED);
+        self.release(core, others);
     }
 
-    /// Takes it back to a snapshot.
-    pub fn go_back(&self, core: &mut H::Core, which: Which) -> Result<u64, NotFound> {
-        self.with_all(core, |shared, asker| self.restore(shared, asker, which, 1))
-    }
-
-    /// Starts it again from its image.
-    pub fn start_again(&self, core: &mut H::Core) {
-        self.with_all(core, |shared, asker| self.reset(shared, asker));
-    }
-
-    /// Deletes a snapshot.
-    pub fn delete(&self, id: u64) -> Result<(), NotFound> {
-        let shared = &mut *self.shared.lock();
-        shared.snapshots.delete(&mut shared.machine, id)
-    }
-
-    /// What is known of a snapshot.
-    pub fn info(&self, id: u64) -> Result<Info, NotFound> {
-        let shared = &mut *self.shared.lock();
-        shared.snapshots.info(&mut shared.machine, id)
-    }
-
-    /// The smallest id that exists and is not below `from`.
-    pub fn next_snapshot(&self, from: u64) -> Option<u64> {
-        let shared = &mut *self.shared.lock();
-        shared.snapshots.next(&shared.machine, from).ok()
-    }
-
-    /// The snapshot that it stands on.
-    pub fn current_snapshot(&self) -> Option<u64> {
-        self.shared.lock().snapshots.current()
-    }
-
-    /// What its snapshots amount to, and how often it was restored.
-    pub fn stats(&self) -> (Stats, u64) {
-        let shared = self.shared.lock();
-        (shared.snapshots.stats(), shared.snapshots.generation())
-    }
-
-    /// Stops it until [`resume`](Self::resume); its clock, too, unless its plan lets time pass.
-    pub fn pause(&self, core: &mut H::Core) {
-        self.with_all(core, |_, Asker { core, .. }| {
-            if self.is_paused() {
-                return;
-            }
-            let others = self.stop(core, None);
-            if self.plan.time == Time::Stops {
-                self.frozen.store(self.virtual_count(), Ordering::Relaxed);
-            }
-            self.gate.close(PAUSED);
-            self.release(core, others);
-        });
-    }
-
-    /// Lets it go on after [`pause`](Self::pause).
-    pub fn resume(&self, core: &mut H::Core) {
-        self.with_all(core, |_, Asker { core, .. }| {
-            let frozen = self.frozen.swap(NEVER, Ordering::Relaxed);
-            if frozen != NEVER {
-                self.set_virtual_count(frozen);
-            }
-            self.gate.open(PAUSED);
-            self.wake_cores(core);
-        });
+    /// Lets it go on after [`pause`](Self::pause). The caller holds the shared part.
+    fn resume(&self, core: &mut H::Core) {
+        let frozen = self.frozen.swap(NEVER, Ordering::Relaxed);
+        if frozen != NEVER {
+            self.set_virtual_count(frozen);
+        }
+        self.gate.open(PAUSED);
+        self.wake_cores(core);
     }
 
     /// The physical count at which a snapshot is to be taken without being asked for.
@@ -113,7 +203,7 @@ impl<H: Hardware> Vm<H> {
         }
         self.plan_checkpoint(now);
         if !self.gate.is_closed() {
-            self.take_snapshot(core);
+            self.with_all(core, |shared, asker| self.checkpoint(shared, asker, false));
         }
     }
 

@@ -102,10 +102,15 @@ impl<'a, H: Hardware> Running<'a, H> {
                 other => return other,
             }
         }
+        let mut exits = 0;
         loop {
+            exits += 1;
             match self.step(core) {
                 Next::Resume => {}
-                other => return other,
+                other => {
+                    self.vm.vcpus[self.index].add_exits(exits);
+                    return other;
+                }
             }
         }
     }

@@ -4,9 +4,11 @@
 //! about, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
 
 use super::hardware::Interrupt;
+use super::operator::Controls;
 use super::running::{Next, Running};
 use super::vcpu::NEVER;
 use super::{Core, Hardware, Vm};
+use crate::monitor::Operator;
 use alloc::vec::Vec;
 
 /// How long a vCPU has the core if another wants it: counts of the physical counter, about 5 ms on both boards.
@@ -32,7 +34,11 @@ pub trait Desk<H: Hardware> {
     /// Takes the console's input.
     fn input(&self) -> Input;
     /// Does what the operator entered.
-    fn command(&self, world: &World<H>, core: &mut H::Core);
+    fn command(&self, operator: &mut impl Operator);
+    /// The VM that has the keyboard.
+    fn attached(&self) -> usize;
+    /// Gives the keyboard to a VM.
+    fn attach(&self, vm: usize);
     /// All VMs are off.
     fn power_off(&self) -> !;
 }
@@ -109,7 +115,11 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
             return;
         }
         if core::mem::take(&mut self.command) {
-            self.desk.command(self.world, self.core);
+            self.desk.command(&mut Controls {
+                world: self.world,
+                core: self.core,
+                desk: self.desk,
+            });
         }
         for vm in &self.world.vms {
             vm.checkpoint_when_due(self.core);

@@ -136,6 +136,8 @@ pub struct Slot<S> {
     look: AtomicBool,
     /// The physical count at which a timer of it fires, while it is not loaded.
     deadline: AtomicU64,
+    /// How often it came to EL2, as far as that was noted.
+    exits: AtomicU64,
 }
 
 /// No deadline.
@@ -150,6 +152,7 @@ impl<S> Slot<S> {
             phase: AtomicU8::new(Phase::Off as u8),
             look: AtomicBool::new(false),
             deadline: AtomicU64::new(NEVER),
+            exits: AtomicU64::new(0),
         }
     }
 
@@ -212,6 +215,17 @@ impl<S> Slot<S> {
     /// When a timer of it fires, while it is not loaded.
     pub fn deadline(&self) -> u64 {
         self.deadline.load(Ordering::Acquire)
+    }
+
+    /// How often it came to EL2. What it did since its core was last interrupted is not in it yet.
+    pub fn exits(&self) -> u64 {
+        self.exits.load(Ordering::Relaxed)
+    }
+
+    /// Notes more of them. Only the core that has it does.
+    pub fn add_exits(&self, more: u64) {
+        let exits = self.exits() + more;
+        self.exits.store(exits, Ordering::Relaxed);
     }
 
     /// Whether a core that has nothing else to do should load it at the physical count `now`.
