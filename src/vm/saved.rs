@@ -94,10 +94,10 @@ impl<H: Hardware> Asker<'_, H> {
 }
 
 /// A stopped VM, to be saved or loaded.
-struct Stopped<'a, H: Hardware> {
+struct Stopped<'a, 'b, H: Hardware> {
     vm: &'a Vm<H>,
     asker: Asker<'a, H>,
-    others: Others<'a, System<H>>,
+    others: &'a mut Others<'b, System<H>>,
     devices: &'a mut Devices,
     gic: &'a mut Gic,
     /// A checkpoint: the one that asks has results in x0 and x1. A restore: what the x1 of one that did becomes.
@@ -106,7 +106,7 @@ struct Stopped<'a, H: Hardware> {
     asked: u64,
 }
 
-impl<H: Hardware> Stopped<'_, H> {
+impl<H: Hardware> Stopped<'_, '_, H> {
     /// The vCPUs of a part.
     fn vcpus(&self, part: usize) -> core::ops::Range<usize> {
         let first = part * PER_PART;
@@ -119,7 +119,7 @@ impl<H: Hardware> Stopped<'_, H> {
         let (rest, _) = Rest::mut_from_prefix(to).expect(ALIGNED);
         let phase = self.vm.vcpus[index].phase();
         rest.phase = phase as u64;
-        rest.gic = self.gic.private[index];
+        copy(&self.gic.private[index], &mut rest.gic);
         let vcpu = match &mut self.asker.vcpu {
             Some((own, vcpu)) if *own == index => {
                 if self.result.is_some() {
@@ -139,7 +139,7 @@ impl<H: Hardware> Stopped<'_, H> {
                 _ => return,
             },
         };
-        rest.registers = vcpu.registers;
+        copy(&vcpu.registers, &mut rest.registers);
         rest.timer = vcpu.timer;
     }
 
@@ -169,6 +169,8 @@ impl<H: Hardware> Stopped<'_, H> {
                 copy(system, &mut vcpu.system);
                 vcpu.interface = rest.interface;
                 vcpu.lists = Lists::default();
+                vcpu.timer = rest.timer;
+                slot.set_deadline(self.vm.deadline(vcpu));
                 vcpu
             }
         };
@@ -178,15 +180,16 @@ impl<H: Hardware> Stopped<'_, H> {
         }
         vcpu.timer = rest.timer;
         vcpu.waiting = phase == Phase::Waiting;
-        slot.set_deadline(self.vm.deadline(vcpu));
     }
 }
 
+/// Copies plain data. An assignment may become a slow `memmove`, where the compiler does not see that the two are not the same.
+#[inline]
 fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S) {
     to.as_mut_bytes().copy_from_slice(from.as_bytes());
 }
 
-impl<H: Hardware> State for Stopped<'_, H> {
+impl<H: Hardware> State for Stopped<'_, '_, H> {
     fn now(&mut self) -> u64 {
         H::Core::count()
     }
@@ -200,8 +203,8 @@ impl<H: Hardware> State for Stopped<'_, H> {
         if part == 0 {
             let (common, rest) = bytes.split_at_mut(COMMON);
             let (common, _) = Common::mut_from_prefix(common).expect(ALIGNED);
-            common.devices = *self.devices;
-            common.gic = self.gic.shared;
+            copy(self.devices, &mut common.devices);
+            copy(&self.gic.shared, &mut common.gic);
             common.virtual_count = self.vm.virtual_count();
             common.asked = match (self.asker.index(), self.result) {
                 (Some(index), Some(_)) => index as u64 + 1,
@@ -281,9 +284,9 @@ impl<H: Hardware> Vm<H> {
     fn stopped<R>(
         &self,
         shared: &mut Shared<H>,
-        asker: Asker<'_, H>,
+        mut asker: Asker<'_, H>,
         result: Option<u64>,
-        action: impl FnOnce((&mut Snapshots, &mut GuestMachine<H>), &mut Stopped<'_, H>) -> R,
+        action: impl FnOnce((&mut Snapshots, &mut GuestMachine<H>), &mut Stopped<'_, '_, H>) -> R,
     ) -> R {
         let own = asker.index();
         let mut others = self.stop(asker.core, own);
@@ -304,17 +307,14 @@ impl<H: Hardware> Vm<H> {
         }
         let mut state = Stopped {
             vm: self,
-            asker,
-            others,
+            asker: asker.again(),
+            others: &mut others,
             devices,
             gic,
             result,
             asked: 0,
         };
         let done = action((snapshots, machine), &mut state);
-        let Stopped {
-            asker, others, gic, ..
-        } = state;
         if let Some(own) = own {
             called |= gic.refill(own, asker.core);
         }

@@ -61,8 +61,11 @@ impl<S> Others<'_, S> {
 impl<H: Hardware> Vm<H> {
     /// Stops it. The caller holds the shared part and, if it runs a vCPU of this VM, that one.
     pub(super) fn stop(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
-        self.gate.close(STOPPED);
         let mut others = Others([const { None }; VCPUS_MAX]);
+        if own.is_some() && self.vcpus.len() == 1 {
+            return others;
+        }
+        self.gate.close(STOPPED);
         for (i, slot) in self.vcpus.iter().enumerate() {
             if Some(i) != own {
                 others.0[i] = Some(self.take(core, slot));
@@ -85,7 +88,15 @@ impl<H: Hardware> Vm<H> {
     }
 
     /// Lets it go on.
+    #[inline]
     pub(super) fn release(&self, core: &mut H::Core, others: Others<'_, System<H>>) {
+        // Nobody was stopped, if the one vCPU asked itself.
+        if self.gate.is(STOPPED) {
+            self.release_others(core, others);
+        }
+    }
+
+    fn release_others(&self, core: &mut H::Core, others: Others<'_, System<H>>) {
         drop(others);
         self.gate.open(STOPPED);
         self.wake_cores(core);

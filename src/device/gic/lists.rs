@@ -78,8 +78,16 @@ impl Lists {
 impl Gic {
     /// Takes all that is in list registers back: they are empty afterwards, and so are the bits of GICH_HCR. Returns the
     /// other vCPUs that must look ([`Self::refill`]), a bit each; nearly always 0.
+    #[inline]
     pub fn settle(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
+        match self.is_idle(vcpu) {
+            true => 0,
+            false => self.settle_all(vcpu, i),
+        }
+    }
+
+    fn settle_all(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let others = self.take_back(vcpu, i);
         self.look_at_timer(vcpu, i);
         others
@@ -91,6 +99,13 @@ impl Gic {
     #[inline]
     pub fn refill(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
+        match self.is_idle(vcpu) {
+            true => 0,
+            false => self.refill_all(vcpu, i),
+        }
+    }
+
+    fn refill_all(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let empty = i.empty() & LISTS;
         let lone = self.lone_sgi(vcpu);
         let lists = &mut self.lists[vcpu];
@@ -136,6 +151,16 @@ impl Gic {
             self.fill(vcpu, existing, i);
         }
         others
+    }
+
+    /// Whether there is nothing to settle or refill, as a glance shows: no interrupt is in a list register, active or pending.
+    #[inline]
+    fn is_idle(&self, vcpu: usize) -> bool {
+        let (lists, private) = (&self.lists[vcpu], &self.private[vcpu]);
+        let held = lists.used | lists.control | lists.stale as u8;
+        let waiting = u64::from(private.lines | private.latched) | private.sent[0] | private.sent[1];
+        let shared = self.shared.lines | self.shared.latched;
+        u64::from(held) | private.active | waiting | u64::from(shared) == 0
     }
 
     /// The physical [`TIMER_PPI`] was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
