@@ -1,4 +1,8 @@
 //! The Power State Coordination Interface, version 1.1 (Arm DEN0022): which call it is, and what the VM is to do.
+//!
+//! All that 1.1 makes mandatory is here, by its 32-bit and where there is one its 64-bit name. What is optional is not
+//! supported, but for SYSTEM_RESET2: MIGRATE and MIGRATE_INFO_UP_CPU (there is no Trusted OS), CPU_FREEZE,
+//! CPU_DEFAULT_SUSPEND, NODE_HW_STATE, SYSTEM_SUSPEND, PSCI_SET_SUSPEND_MODE, statistics, MEM_PROTECT.
 
 use super::{FunctionId, Results, architecture};
 use crate::addr::Ipa;
@@ -139,7 +143,7 @@ pub enum PowerState {
 
 /// What a power call must know of the VM.
 pub trait Machine {
-    /// The affinity fields of each CPU's MPIDR and its state. With one vCPU: `[(0, On)]`.
+    /// The affinity fields of each CPU's MPIDR, no two the same, and its state.
     fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)>;
 
     /// Whether a CPU can start there.
@@ -179,7 +183,7 @@ impl Call {
                 refuse(error::INVALID_PARAMETERS)
             }
             // A power-down state may end at once, as if an interrupt had come (DEN0022, CPU_SUSPEND, "Return values"):
-            // so all states are standby, and nothing of the CPU is lost.
+            // so all states are standby, nothing of the CPU is lost, and the entry point is not used.
             Self::CpuSuspend { .. } => Action::Standby,
             Self::CpuOff => Action::CpuOff,
             Self::CpuOn {
@@ -241,155 +245,4 @@ fn affinity_info(target: u64, lowest_level: u64, machine: &impl Machine) -> Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hvc::tests::smccc;
-    use PowerState::{Off, On, OnPending};
-
-    struct Vm(&'static [(u64, PowerState)]);
-
-    impl Machine for Vm {
-        fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)> {
-            self.0.iter().copied()
-        }
-
-        fn is_ram(&self, entry: Ipa) -> bool {
-            (0x4000_0000..0x4800_0000).contains(&entry.0)
-        }
-    }
-
-    const ONE: Vm = Vm(&[(0, On)]);
-    const FOUR: Vm = Vm(&[(0, On), (1, Off), (2, OnPending), (0x100, Off)]);
-
-    fn act(vm: &Vm, arguments: &[u64]) -> Action {
-        match smccc(arguments) {
-            super::super::Call::Psci(call) => call.handle(vm),
-            super::super::Call::Answered(results) => Action::Return(results),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn value(vm: &Vm, arguments: &[u64]) -> i64 {
-        match act(vm, arguments) {
-            Action::Return(results) => results.as_slice()[0] as i64,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn versions_and_features() {
-        assert_eq!(value(&ONE, &[0x8400_0000]), 0x1_0001);
-        assert_eq!(value(&ONE, &[0x8400_0006]), 2);
-        for known in [
-            0x8000_0000,
-            0x8400_0000,
-            0x8400_0001,
-            0xc400_0001,
-            0x8400_0002,
-            0x8400_0003,
-            0xc400_0003,
-            0x8400_0004,
-            0xc400_0004,
-            0x8400_0006,
-            0x8400_0008,
-            0x8400_0009,
-            0x8400_000a,
-            0x8400_0012,
-            0xc400_0012,
-        ] {
-            assert_eq!(value(&ONE, &[0x8400_000a, known]), 0, "{known:#x}");
-        }
-        for unknown in [
-            0x8400_0005,
-            0x8400_0007,
-            0xc400_0008,
-            0x8400_000c,
-            0x8400_000e,
-            0x8000_0001,
-            0xc600_0001,
-            0,
-        ] {
-            assert_eq!(value(&ONE, &[0x8400_000a, unknown]), -1, "{unknown:#x}");
-            if unknown >> 24 & 0x3f == 4 {
-                assert_eq!(value(&ONE, &[unknown]), -1, "{unknown:#x}");
-            }
-        }
-    }
-
-    #[test]
-    fn with_one_vcpu_every_cpu_on_is_refused() {
-        for (target, code) in [(0, -4), (1, -2), (0x100, -2), (1 << 32, -2), (u64::MAX, -2)] {
-            assert_eq!(
-                value(&ONE, &[0xc400_0003, target, 0x4008_0000, 0]),
-                code,
-                "{target:#x}"
-            );
-        }
-        // By the 32-bit name the upper halves do not count.
-        assert_eq!(value(&ONE, &[0x8400_0003, 1 << 32, 0x4008_0000, 0]), -4);
-        assert_eq!(act(&ONE, &[0x8400_0002]), Action::CpuOff);
-    }
-
-    #[test]
-    fn cpu_on() {
-        let entry = 0x4008_0000;
-        for (target, entry, code) in [
-            (0, entry, -4),
-            (2, entry, -5),
-            (3, entry, -2),
-            (1, 0, -9),
-            (1, entry + 2, -9),
-            (1, 0x4800_0000, -9),
-        ] {
-            assert_eq!(
-                value(&FOUR, &[0xc400_0003, target, entry, 0]),
-                code,
-                "{target} {entry:#x}"
-            );
-        }
-        let on = Action::CpuOn {
-            target: 0x100,
-            entry: Ipa(entry),
-            context: 7 << 40,
-        };
-        assert_eq!(act(&FOUR, &[0xc400_0003, 0x100, entry, 7 << 40]), on);
-    }
-
-    #[test]
-    fn affinity_info_of_cpus_and_groups() {
-        for (target, level, expected) in [
-            (0, 0, 0),
-            (1, 0, 1),
-            (2, 0, 2),
-            (3, 0, -2),
-            (0x0ff, 1, 0),
-            (0x100, 1, 1),
-            (0x200, 1, -2),
-            (0x300, 2, 0),
-            (0, 3, 0),
-            (0, 4, -2),
-            (0, 1 << 40, -2),
-        ] {
-            assert_eq!(
-                value(&FOUR, &[0xc400_0004, target, level]),
-                expected,
-                "{target:#x} {level}"
-            );
-        }
-    }
-
-    #[test]
-    fn suspend_off_and_reset() {
-        assert_eq!(
-            act(&ONE, &[0xc400_0001, 0x0001_0000, 0x4008_0000, 0]),
-            Action::Standby
-        );
-        assert_eq!(act(&ONE, &[0x8400_0001, 0]), Action::Standby);
-        assert_eq!(value(&ONE, &[0x8400_0001, 1 << 31]), -2);
-        assert_eq!(act(&ONE, &[0x8400_0008]), Action::SystemOff);
-        assert_eq!(act(&ONE, &[0x8400_0009]), Action::SystemReset);
-        assert_eq!(act(&ONE, &[0xc400_0012, 0, 5]), Action::SystemReset);
-        assert_eq!(value(&ONE, &[0x8400_0012, 1]), -2);
-        assert_eq!(value(&ONE, &[0x8400_0012, 1 << 31]), -2);
-    }
-}
+mod tests;
