@@ -5,10 +5,12 @@
 //! - [`access`]: the register side of an emulated load or store, and stepping over an instruction;
 //! - [`inject`]: an exception into the guest, as the CPU would have taken it;
 //! - [`sysreg`]: the answer to a trapped system register;
+//! - [`aarch32`]: what of that AArch32 code at EL0 reaches;
 //! - [`id_registers`]: what of the CPU a guest is shown.
 //!
 //! Nothing here fails: whatever a guest does has a decoding, and the rarest one is "undefined instruction".
 
+pub mod aarch32;
 pub mod access;
 pub mod id_registers;
 pub mod inject;

@@ -1,6 +1,8 @@
 //! The syndrome of an exception taken to EL2, decoded (Arm ARM DDI 0487, registers `ESR_EL2`, `FAR_EL2` and
 //! `HPFAR_EL2`; field names as there).
 
+use super::aarch32;
+use super::access::{GeneralRegisters, read_register, write_register};
 use super::memory_fault::MemoryFault;
 use super::sysreg::SysReg;
 
@@ -13,6 +15,10 @@ impl Esr {
     pub const EC_UNKNOWN: u8 = 0x00;
     /// A trapped WFI, WFE, WFIT or WFET.
     pub const EC_WFX: u8 = 0x01;
+    /// A trapped MCR or MRC of coprocessor 15, from AArch32.
+    pub const EC_CP15_WORD: u8 = 0x03;
+    /// A trapped MCRR or MRRC of coprocessor 15, from AArch32.
+    pub const EC_CP15_PAIR: u8 = 0x04;
     /// PSTATE.IL was set.
     pub const EC_ILLEGAL_STATE: u8 = 0x0e;
     /// HVC from AArch64.
@@ -108,7 +114,7 @@ pub enum Exit {
         /// ESR_EL2.ISS, bits 24:0.
         iss: u32,
     },
-    /// Anything else: a class for a feature that the VM does not offer, traps out of AArch32 at EL0, classes that
+    /// Anything else: a class for a feature that the VM does not offer, most traps out of AArch32 at EL0, classes that
     /// architecture versions to come will add. The guest gets an undefined-instruction exception.
     Unsupported {
         /// ESR_EL2.EC.
@@ -116,7 +122,8 @@ pub enum Exit {
     },
 }
 
-/// Which wait instruction (ESR_EL2.TI).
+/// Which wait instruction (ESR_EL2.TI). Each is a hint: it may end at any time, and one with a time-out is a loop in the guest, which
+/// looks at the counter itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wfx {
     /// Wait for interrupt.
@@ -129,13 +136,15 @@ pub enum Wfx {
     Wfet,
 }
 
-/// A trapped MSR/MRS/SYS.
+/// A trapped MSR/MRS/SYS, or what AArch32 has for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SysRegAccess {
     /// Which register.
     pub reg: SysReg,
     /// The general register, 0-31; 31 is XZR.
     pub rt: u8,
+    /// AArch32's MRRC and MCRR: `rt` has bits 31:0, this one bits 63:32.
+    pub rt2: Option<u8>,
     /// The guest writes (MSR, SYS); otherwise it reads (MRS).
     pub write: bool,
 }
@@ -169,7 +178,20 @@ impl Exit {
             Esr::EC_SERROR => Self::SError {
                 iss: esr.0 as u32 & 0x1ff_ffff,
             },
-            class => Self::Unsupported { class },
+            class => Self::aarch32(esr, class),
+        }
+    }
+
+    #[cold]
+    const fn aarch32(esr: Esr, class: u8) -> Self {
+        let access = match class {
+            Esr::EC_CP15_WORD => aarch32::decode_word(esr),
+            Esr::EC_CP15_PAIR => aarch32::decode_pair(esr),
+            _ => None,
+        };
+        match access {
+            Some(access) => Self::SysReg(access),
+            None => Self::Unsupported { class },
         }
     }
 }
@@ -186,7 +208,30 @@ impl SysRegAccess {
         Self {
             reg,
             rt: esr.field(5, 5),
+            rt2: None,
             write: !esr.bit(0),
+        }
+    }
+
+    /// What a write has for the register.
+    #[inline]
+    pub fn written(self, x: &GeneralRegisters) -> u64 {
+        let low = read_register(x, self.rt);
+        match self.rt2 {
+            Some(rt2) => low & 0xffff_ffff | read_register(x, rt2) << 32,
+            None => low,
+        }
+    }
+
+    /// Gives a read its value.
+    #[inline]
+    pub fn give(self, x: &mut GeneralRegisters, value: u64) {
+        match self.rt2 {
+            Some(rt2) => {
+                write_register(x, self.rt, value & 0xffff_ffff);
+                write_register(x, rt2, value >> 32);
+            }
+            None => write_register(x, self.rt, value),
         }
     }
 }
@@ -243,6 +288,7 @@ mod tests {
             Exit::SysReg(SysRegAccess {
                 reg,
                 rt: 3,
+                rt2: None,
                 write: false
             })
         );
@@ -261,8 +307,29 @@ mod tests {
             Exit::SysReg(SysRegAccess {
                 reg,
                 rt: 31,
+                rt2: None,
                 write: true
             })
         );
+    }
+
+    #[test]
+    fn operands_of_one_and_two_registers() {
+        let reg = SysReg::new(3, 3, 14, 2, 2);
+        let (rt, write) = (3, false);
+        let mut access = SysRegAccess {
+            reg,
+            rt,
+            rt2: None,
+            write,
+        };
+        let mut x = [7; 31];
+        access.give(&mut x, 0x1234_5678_9abc_def0);
+        assert_eq!((x[3], x[4]), (0x1234_5678_9abc_def0, 7));
+        assert_eq!(access.written(&x), 0x1234_5678_9abc_def0);
+        access.rt2 = Some(4);
+        assert_eq!(access.written(&x), 0x0000_0007_9abc_def0);
+        access.give(&mut x, 0x1234_5678_9abc_def0);
+        assert_eq!((x[3], x[4], x[5]), (0x9abc_def0, 0x1234_5678, 7));
     }
 }

@@ -140,18 +140,21 @@ pub enum TimerRegister {
 }
 
 impl TimerRegister {
+    const ALL: [Self; 4] = [Self::Count, Self::Value, Self::Control, Self::Compare];
+
+    /// Its encoding in AArch64.
+    pub const fn encoding(self) -> SysReg {
+        match self {
+            Self::Count => SysReg::new(3, 3, 14, 0, 1),
+            Self::Value => SysReg::new(3, 3, 14, 2, 0),
+            Self::Control => SysReg::new(3, 3, 14, 2, 1),
+            Self::Compare => SysReg::new(3, 3, 14, 2, 2),
+        }
+    }
+
     /// Which one it is, if any.
-    pub const fn of(reg: SysReg) -> Option<Self> {
-        let (3, 3, 14) = (reg.op0(), reg.op1(), reg.crn()) else {
-            return None;
-        };
-        Some(match (reg.crm(), reg.op2()) {
-            (0, 1) => Self::Count,
-            (2, 0) => Self::Value,
-            (2, 1) => Self::Control,
-            (2, 2) => Self::Compare,
-            _ => return None,
-        })
+    pub fn of(reg: SysReg) -> Option<Self> {
+        Self::ALL.into_iter().find(|timer| timer.encoding() == reg)
     }
 }
 
@@ -209,6 +212,7 @@ mod tests {
         SysRegAccess {
             reg,
             rt: 0,
+            rt2: None,
             write: false,
         }
     }
@@ -217,6 +221,7 @@ mod tests {
         SysRegAccess {
             reg,
             rt: 0,
+            rt2: None,
             write: true,
         }
     }

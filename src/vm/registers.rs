@@ -2,21 +2,24 @@
 
 use super::running::Turn;
 use super::{Core, Hardware};
-use crate::trap::access::{read_register, write_register};
+use crate::trap::aarch32::condition_holds;
 use crate::trap::inject::GuestException;
 use crate::trap::syndrome::{Esr, SysRegAccess};
 use crate::trap::sysreg::{self, Answer, TimerRegister, VmRegister, caches_are_on};
 
 impl<H: Hardware> Turn<'_, H> {
     pub(super) fn system_register(&mut self, access: SysRegAccess, esr: Esr) {
+        if !condition_holds(esr, self.vcpu.registers.pstate) {
+            return self.step_over(esr);
+        }
         let core = &mut *self.core;
         match sysreg::answer(access, |reg| core.id_register(reg)) {
             Answer::Value(value) => {
-                write_register(&mut self.vcpu.registers.x, access.rt, value);
+                access.give(&mut self.vcpu.registers.x, value);
             }
             Answer::Ignored => {}
             Answer::Write(register) => {
-                let value = read_register(&self.vcpu.registers.x, access.rt);
+                let value = access.written(&self.vcpu.registers.x);
                 self.write_vm_register(register, value);
             }
             Answer::Timer(register) => self.timer_register(register, access),
@@ -30,12 +33,12 @@ impl<H: Hardware> Turn<'_, H> {
         let now = self.vm.virtual_count();
         let vcpu = &mut *self.vcpu;
         if access.write {
-            let value = read_register(&vcpu.registers.x, access.rt);
+            let value = access.written(&vcpu.registers.x);
             vcpu.timer.write(register, value, now);
             self.update_timer();
         } else {
             let value = vcpu.timer.read(register, now);
-            write_register(&mut vcpu.registers.x, access.rt, value);
+            access.give(&mut vcpu.registers.x, value);
         }
     }
 

@@ -1,0 +1,166 @@
+//! What AArch32 code at EL0 can bring to EL2 with an answer: the physical counter and timer, which it reaches through coprocessor 15
+//! (Arm ARM DDI 0487, `ESR_EL2`, ISS encodings for an exception from an MCR or MRC access, and from an MCRR or MRRC access).
+
+use super::syndrome::{Esr, SysRegAccess};
+use super::sysreg::TimerRegister;
+
+/// A trapped MCR or MRC, of coprocessor 15: CNTP_TVAL, CNTP_CTL. `None` for all else.
+pub(super) const fn decode_word(esr: Esr) -> Option<SysRegAccess> {
+    let (opc1, crn, crm, opc2) = (
+        esr.field(14, 3),
+        esr.field(10, 4),
+        esr.field(1, 4),
+        esr.field(17, 3),
+    );
+    let register = match (opc1, crn, crm, opc2) {
+        (0, 14, 2, 0) => TimerRegister::Value,
+        (0, 14, 2, 1) => TimerRegister::Control,
+        _ => return None,
+    };
+    Some(SysRegAccess {
+        reg: register.encoding(),
+        rt: esr.field(5, 5),
+        rt2: None,
+        write: !esr.bit(0),
+    })
+}
+
+/// A trapped MCRR or MRRC, of coprocessor 15: CNTPCT, CNTP_CVAL. `None` for all else.
+pub(super) const fn decode_pair(esr: Esr) -> Option<SysRegAccess> {
+    let register = match (esr.field(16, 4), esr.field(1, 4)) {
+        (0, 14) => TimerRegister::Count,
+        (2, 14) => TimerRegister::Compare,
+        _ => return None,
+    };
+    Some(SysRegAccess {
+        reg: register.encoding(),
+        rt: esr.field(5, 5),
+        rt2: Some(esr.field(10, 5)),
+        write: !esr.bit(0),
+    })
+}
+
+/// Whether the trapped instruction was to be executed at all: some CPUs trap an AArch32 instruction whose condition fails. Such a one
+/// is stepped over. `pstate` is the guest's, in the layout of SPSR_EL2.
+pub const fn condition_holds(esr: Esr, pstate: u64) -> bool {
+    const AARCH32: u64 = 1 << 4;
+    const ALWAYS: u64 = 0xe;
+    if pstate & AARCH32 == 0 {
+        return true;
+    }
+    let condition = if esr.bit(24) {
+        esr.field(20, 4) as u64
+    } else {
+        // T32: the IT block says it, IT[7:4] in PSTATE 15:12. Outside of one ITSTATE is 0.
+        let it = pstate >> 8 & 0xfc | pstate >> 25 & 3;
+        if it == 0 { ALWAYS } else { it >> 4 }
+    };
+    let [n, z, c, v] = [
+        pstate >> 31 & 1 != 0,
+        pstate >> 30 & 1 != 0,
+        pstate >> 29 & 1 != 0,
+        pstate >> 28 & 1 != 0,
+    ];
+    let holds = match condition >> 1 {
+        0 => z,
+        1 => c,
+        2 => n,
+        3 => v,
+        4 => c && !z,
+        5 => n == v,
+        6 => n == v && !z,
+        _ => return true,
+    };
+    holds != (condition & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trap::syndrome::Exit;
+
+    const fn esr(class: u64, iss: u64) -> Esr {
+        Esr(class << 26 | 1 << 25 | 0x1e << 20 | iss)
+    }
+
+    /// The access that a syndrome says, if any.
+    fn access(class: u64, iss: u64) -> Option<(TimerRegister, u8, Option<u8>, bool)> {
+        match Exit::decode(esr(class, iss), 0, 0) {
+            Exit::SysReg(SysRegAccess {
+                reg,
+                rt,
+                rt2,
+                write,
+            }) => Some((TimerRegister::of(reg).unwrap(), rt, rt2, write)),
+            Exit::Unsupported { class: c } if u64::from(c) == class => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn timer_registers() {
+        const MRC: u64 = 0x03;
+        const MRRC: u64 = 0x04;
+        // mrc p15, 0, r3, c14, c2, 0; mcr of the same; mrc ..., 1.
+        let value = 14 << 10 | 3 << 5 | 2 << 1;
+        for (iss, expected) in [
+            (value | 1, Some((TimerRegister::Value, 3, None, false))),
+            (value, Some((TimerRegister::Value, 3, None, true))),
+            (
+                value | 1 << 17 | 1,
+                Some((TimerRegister::Control, 3, None, false)),
+            ),
+            // Another opc2 (there is no 2), opc1, CRm (CNTV), CRn.
+            (value | 2 << 17 | 1, None),
+            (value | 1 << 14 | 1, None),
+            (value ^ 1 << 1 | 1, None),
+            (value ^ 1 << 10 | 1, None),
+        ] {
+            assert_eq!(access(MRC, iss), expected, "{iss:#x}");
+        }
+        // mrrc p15, 0, r4, r5, c14; mcrr of opc1 2; opc1 1 is CNTVCT, 8 CNTPCTSS.
+        let count = 5 << 10 | 4 << 5 | 14 << 1;
+        for (iss, expected) in [
+            (count | 1, Some((TimerRegister::Count, 4, Some(5), false))),
+            (
+                count | 2 << 16,
+                Some((TimerRegister::Compare, 4, Some(5), true)),
+            ),
+            (count | 1 << 16 | 1, None),
+            (count | 8 << 16 | 1, None),
+            (count ^ 1 << 1 | 1, None),
+        ] {
+            assert_eq!(access(MRRC, iss), expected, "{iss:#x}");
+        }
+    }
+
+    #[test]
+    fn conditions() {
+        const A32: u64 = 0x10;
+        const T32: u64 = 0x30;
+        let with_condition = |condition: u64| Esr(0x03 << 26 | 1 << 24 | condition << 20);
+        // NZCV, and the conditions that hold, EQ lowest.
+        for (nzcv, holding) in [
+            (0b0000, 0b1101_0110_1010_1010_u16),
+            (0b0100, 0b1110_0110_1010_1001),
+            (0b0010, 0b1101_0101_1010_0110),
+            (0b1000, 0b1110_1010_1001_1010),
+            (0b0001, 0b1110_1010_0110_1010),
+            (0b1001, 0b1101_0110_0101_1010),
+        ] {
+            for condition in 0..16 {
+                let pstate = nzcv << 28 | A32;
+                let holds = holding >> condition & 1 != 0 || condition >= 14;
+                let esr = with_condition(condition);
+                assert_eq!(condition_holds(esr, pstate), holds, "{nzcv:#b} {condition}");
+                // The same in an IT block, with CV clear.
+                let it = condition << 4 | 0b1000;
+                let pstate = nzcv << 28 | (it >> 2) << 10 | (it & 3) << 25 | T32;
+                assert_eq!(condition_holds(Esr(0x03 << 26), pstate), holds);
+                // AArch64 has none.
+                assert!(condition_holds(esr, nzcv << 28));
+            }
+            assert!(condition_holds(Esr(0x03 << 26), nzcv << 28 | T32));
+        }
+    }
+}
