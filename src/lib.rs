@@ -29,6 +29,8 @@
 //! | [`snapshot`] | page maps, dirty list, pools: what Avisor exists for | none |
 //! | [`trap`] | syndromes decoded, exceptions into the guest, system registers answered | none |
 //! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
+//! | [`console`] | the board's one UART, shared by the VMs, the log and the monitor | none |
+//! | [`monitor`] | the lines that an operator types, and what the VMs are asked for them | none |
 //! | [`device`] | the devices of a VM: a PL011 | none |
 //! | [`guest_image`] | arm64 `Image`, ELF64, raw binary; the device tree made for a VM | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
@@ -70,6 +72,7 @@ cfg_if! {
         pub mod addr;
         pub mod arch;
         pub mod config;
+        pub mod console;
         pub mod device;
         #[cfg(target_os = "none")]
         pub mod driver;

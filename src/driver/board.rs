@@ -139,7 +139,6 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
         console::write_line(
             uart,
-            true,
             Level::Error,
             format_args!("started at EL{level}; Avisor needs EL2: {hint}"),
         );

@@ -1,4 +1,4 @@
-//! The board's PL011 UART (Arm DDI 0183), polled.
+//! The board's PL011 UART (Arm DDI 0183): sends by polling, receives by polling or after its interrupt.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +10,17 @@ const IBRD: u64 = 0x24;
 const FBRD: u64 = 0x28;
 const LCR_H: u64 = 0x2c;
 const CR: u64 = 0x30;
+const IFLS: u64 = 0x34;
+const IMSC: u64 = 0x38;
+const ICR: u64 = 0x44;
 
 const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
+/// Receive at 1/8 full, transmit at 1/2 full as after reset.
+const IFLS_RECEIVE_EARLY: u32 = 0b010;
+/// The receive FIFO has reached its level; or holds less, for 32 bit times in which nothing more came.
+const RECEIVE_INTERRUPTS: u32 = 1 << 4 | 1 << 6;
 const CR_ENABLE_TX_RX: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
 /// The speed of a UART that nobody has set up.
@@ -73,5 +80,16 @@ impl Pl011 {
     pub fn receive(self) -> Option<u8> {
         // Bits 11:8 are errors of the line; a damaged character is passed on like any other.
         (self.0.read(FR) & FR_RXFE == 0).then(|| self.0.read(DR) as u8)
+    }
+    /// Raises the interrupt when something comes in, and no other: what the firmware had enabled goes to nobody here.
+    pub fn listen(self) {
+        self.0.write(IFLS, IFLS_RECEIVE_EARLY);
+        self.0.write(IMSC, RECEIVE_INTERRUPTS);
+    }
+
+    /// Lowers the interrupt, to be followed by [`receive`](Self::receive) until there is nothing: in the other order, a byte that came in
+    /// between would raise none.
+    pub fn acknowledge(self) {
+        self.0.write(ICR, RECEIVE_INTERRUPTS);
     }
 }

@@ -77,11 +77,11 @@ impl Maintenance for VmMemory {
 
 impl Console for VmMemory {
     fn put(&mut self, byte: u8) {
-        console::put(byte);
+        console::put(0, byte);
     }
 
     fn get(&mut self) -> Option<u8> {
-        console::get()
+        console::get(0)
     }
 }
 

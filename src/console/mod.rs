@@ -1,0 +1,384 @@
+//! One terminal for several VMs, the log and the monitor: bytes in, bytes out.
+//!
+//! | what | on the terminal |
+//! | --- | --- |
+//! | the only VM | its characters as they are |
+//! | the attached VM, which has the keyboard | its characters as they come, `name| ` in front of each line |
+//! | another VM | whole lines, `name| ` in front |
+//! | the log, and what the monitor answers | whole lines |
+//! | the monitor | its prompt and the line being typed, below all that; while it is open, the attached VM is like the others |
+//!
+//! A whole line that comes while a VM's line is unfinished starts on a fresh line, and that VM's next character on another one.
+//!
+//! What is typed goes to the attached VM, but for [`ESCAPE`], which opens the monitor. There it is edited as a line
+//! ([`editor`]) up to Enter; then the line waits for somebody who takes it ([`Console::command`]), does what it says, prints with
+//! [`Console::reply`], and [finishes](Console::finish) it. What is typed meanwhile is kept for later.
+
+pub mod editor;
+mod keys;
+mod prompt;
+mod ring;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use core::fmt::{self, Write};
+
+use crate::monitor::{Next, VMS_MAX};
+use editor::Line;
+use prompt::{Prompt, Step};
+use ring::Ring;
+use row::Row;
+
+/// Ctrl-]: opens the monitor, and leaves it. Twice in a row, it goes to the VM.
+pub const ESCAPE: u8 = 0x1d;
+
+/// A terminal, to write on.
+pub trait Screen {
+    /// Shows a byte. Never refuses.
+    fn send(&mut self, byte: u8);
+}
+
+/// What somebody has to look after when bytes have come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// A VM has something to read.
+    pub guest: Option<usize>,
+    /// A line waits for the monitor.
+    pub command: bool,
+}
+
+/// Where the terminal's cursor stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cursor {
+    /// At the start of a line.
+    Start,
+    /// Behind a carriage return of the attached VM, on a line that shows something.
+    Returned,
+    /// In an unfinished line of the attached VM.
+    Guest,
+    /// Behind the prompt.
+    Prompt,
+}
+
+/// Who gets what is typed.
+enum Keyboard {
+    /// The attached VM.
+    Guest,
+    /// The line at the prompt.
+    Prompt,
+    /// Nobody for now, a line of the monitor is being carried out. It is here until somebody takes it.
+    Busy(Option<Line>),
+}
+
+/// A VM at the terminal.
+struct Speaker {
+    /// The line that it writes on.
+    row: Row,
+    /// What was typed for it.
+    typed: Ring,
+}
+
+/// The state of the terminal and of all who use it.
+pub struct Console {
+    names: [&'static str; VMS_MAX],
+    /// VMs, as far as it is known.
+    vms: usize,
+    speakers: [Speaker; VMS_MAX],
+    attached: usize,
+    cursor: Cursor,
+    keyboard: Keyboard,
+    prompt: Prompt,
+    /// Typed while the monitor was busy.
+    typed_ahead: Ring,
+    /// What the monitor answers, up to a whole line.
+    answer: Row,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Console {
+    /// For one VM without a name: VM 0, which is attached.
+    pub const fn new() -> Self {
+        const SILENT: Speaker = Speaker {
+            row: Row::EMPTY,
+            typed: Ring::EMPTY,
+        };
+        Self {
+            names: [""; VMS_MAX],
+            vms: 1,
+            speakers: [SILENT; VMS_MAX],
+            attached: 0,
+            cursor: Cursor::Start,
+            keyboard: Keyboard::Guest,
+            prompt: Prompt::NEW,
+            typed_ahead: Ring::EMPTY,
+            answer: Row::EMPTY,
+        }
+    }
+
+    /// Who is at the terminal from now on: the VMs' names. One VM alone needs none in front of its lines.
+    pub fn introduce(&mut self, names: impl Iterator<Item = &'static str>) {
+        self.vms = 0;
+        for (to, name) in self.names.iter_mut().zip(names) {
+            *to = name;
+            self.vms += 1;
+        }
+    }
+
+    fn names(&self) -> &[&'static str] {
+        &self.names[..self.vms]
+    }
+
+    /// The VM that has the keyboard.
+    pub fn attached(&self) -> usize {
+        self.attached
+    }
+
+    /// Gives the keyboard to a VM. One that is not there does not get it.
+    pub fn attach(&mut self, vm: usize, screen: &mut impl Screen) {
+        if vm == self.attached || vm >= self.vms {
+            return;
+        }
+        self.attached = vm;
+        if matches!(self.keyboard, Keyboard::Guest) {
+            self.fresh_line(screen);
+            self.show_attached(screen);
+        }
+    }
+
+    /// A VM prints a character.
+    #[inline]
+    pub fn put(&mut self, vm: usize, byte: u8, screen: &mut impl Screen) {
+        let Some(speaker) = self.speakers.get_mut(vm) else {
+            return;
+        };
+        let complete = speaker.row.push(byte);
+        if vm == self.attached && matches!(self.keyboard, Keyboard::Guest) {
+            self.pass(byte, screen);
+        } else if complete {
+            self.aside(screen, |console, screen| {
+                console.show_row(vm, screen);
+                print(screen, "\r\n");
+            });
+        }
+        if complete {
+            self.speakers[vm].row.clear();
+        }
+    }
+
+    /// The next character that was typed for a VM.
+    pub fn get(&mut self, vm: usize) -> Option<u8> {
+        self.speakers.get_mut(vm)?.typed.pop()
+    }
+
+    /// Prints `message` in whole lines, which it must consist of.
+    pub fn lines(&mut self, message: fmt::Arguments, screen: &mut impl Screen) {
+        self.aside(screen, |_, screen| write_lines(message, screen));
+    }
+
+    /// Prints a piece of what the monitor answers. It shows when its line is whole.
+    pub fn reply(&mut self, text: &str, screen: &mut impl Screen) {
+        for byte in text.bytes() {
+            if self.answer.push(byte) {
+                self.aside(screen, |console, screen| {
+                    print_bytes(screen, console.answer.text());
+                    print(screen, "\r\n");
+                });
+                self.answer.clear();
+            }
+        }
+    }
+
+    /// Takes a byte that was typed.
+    pub fn input(&mut self, byte: u8, screen: &mut impl Screen) -> Input {
+        match self.keyboard {
+            Keyboard::Guest if byte == ESCAPE => {
+                self.fresh_line(screen);
+                self.prompt.open();
+                self.keyboard = Keyboard::Prompt;
+                self.show_prompt(screen);
+            }
+            Keyboard::Guest => self.speakers[self.attached].typed.push(byte),
+            Keyboard::Prompt => self.at_prompt(byte, screen),
+            Keyboard::Busy(_) => self.typed_ahead.push(byte),
+        }
+        Input {
+            guest: matches!(self.keyboard, Keyboard::Guest).then_some(self.attached),
+            command: matches!(self.keyboard, Keyboard::Busy(_)),
+        }
+    }
+
+    /// The line that waits for the monitor. Who gets it calls [`finish`](Self::finish) when it is done.
+    pub fn command(&mut self) -> Option<Line> {
+        match &mut self.keyboard {
+            Keyboard::Busy(line) => line.take(),
+            _ => None,
+        }
+    }
+
+    /// The monitor did what the line says. What was typed meanwhile is looked at now.
+    pub fn finish(&mut self, next: Next, screen: &mut impl Screen) -> Input {
+        match next {
+            Next::Stay => {
+                self.keyboard = Keyboard::Prompt;
+                self.show_prompt(screen);
+            }
+            Next::Leave => self.leave(screen),
+        }
+        let mut input = Input::default();
+        while !input.command
+            && let Some(byte) = self.typed_ahead.pop()
+        {
+            input = self.input(byte, screen);
+        }
+        input
+    }
+
+    fn at_prompt(&mut self, byte: u8, screen: &mut impl Screen) {
+        match self.prompt.push(byte, &self.names[..self.vms], screen) {
+            Step::Stay => {}
+            Step::Leave => self.leave(screen),
+            Step::Literal => {
+                self.speakers[self.attached].typed.push(ESCAPE);
+                self.leave(screen);
+            }
+            Step::Command(line) => {
+                self.keyboard = Keyboard::Busy(Some(line));
+                self.cursor = Cursor::Start;
+            }
+            Step::Choices => self.aside(screen, |console, screen| {
+                console.prompt.show_choices(console.names(), screen);
+            }),
+        }
+    }
+
+    /// Closes the monitor.
+    fn leave(&mut self, screen: &mut impl Screen) {
+        self.keyboard = Keyboard::Guest;
+        self.fresh_line(screen);
+        self.show_attached(screen);
+    }
+
+    /// Shows the line that the attached VM writes on, if there is something on it.
+    fn show_attached(&mut self, screen: &mut impl Screen) {
+        if !self.speakers[self.attached].row.text().is_empty() {
+            self.show_row(self.attached, screen);
+            let back = self.speakers[self.attached].row.cursor_from_end();
+            (0..back).for_each(|_| screen.send(0x08));
+            self.cursor = Cursor::Guest;
+        }
+    }
+
+    fn show_row(&self, vm: usize, screen: &mut impl Screen) {
+        self.show_name(vm, screen);
+        print_bytes(screen, self.speakers[vm].row.text());
+    }
+
+    /// In front of a line of a VM.
+    fn show_name(&self, vm: usize, screen: &mut impl Screen) {
+        if self.vms > 1
+            && let Some(name) = self.names().get(vm)
+        {
+            print(screen, name);
+            print(screen, "| ");
+        }
+    }
+
+    fn show_prompt(&mut self, screen: &mut impl Screen) {
+        self.prompt.show(screen);
+        self.cursor = Cursor::Prompt;
+    }
+
+    /// Brings the cursor to the start of a line that shows nothing.
+    fn fresh_line(&mut self, screen: &mut impl Screen) {
+        match self.cursor {
+            Cursor::Start => {}
+            Cursor::Returned | Cursor::Guest => print(screen, "\r\n"),
+            Cursor::Prompt => print(screen, prompt::ERASE),
+        }
+        self.cursor = Cursor::Start;
+    }
+
+    /// Whole lines, between what else is there.
+    fn aside<S: Screen>(&mut self, screen: &mut S, show: impl FnOnce(&Self, &mut S)) {
+        self.fresh_line(screen);
+        show(self, screen);
+        if matches!(self.keyboard, Keyboard::Prompt) {
+            self.show_prompt(screen);
+        }
+    }
+
+    /// A character of the attached VM.
+    #[inline]
+    fn pass(&mut self, byte: u8, screen: &mut impl Screen) {
+        if self.vms > 1 {
+            self.pass_named(byte, screen);
+        } else {
+            screen.send(byte);
+            self.cursor = match byte {
+                b'\n' => Cursor::Start,
+                _ => Cursor::Guest,
+            };
+        }
+    }
+
+    /// The same with the VM's name in front of the line. A carriage return leads to the name, which thus is written again.
+    fn pass_named(&mut self, byte: u8, screen: &mut impl Screen) {
+        let at_name = self.cursor != Cursor::Guest;
+        match byte {
+            b'\n' => {
+                if self.cursor == Cursor::Start {
+                    self.show_name(self.attached, screen);
+                }
+                print(screen, "\r\n");
+                self.cursor = Cursor::Start;
+            }
+            b'\r' => {
+                screen.send(b'\r');
+                if !at_name {
+                    self.cursor = Cursor::Returned;
+                }
+            }
+            _ => {
+                if at_name {
+                    self.show_name(self.attached, screen);
+                }
+                screen.send(byte);
+                self.cursor = Cursor::Guest;
+            }
+        }
+    }
+}
+
+/// Shows lines with the ends that terminals want.
+pub fn write_lines(message: fmt::Arguments, screen: &mut impl Screen) {
+    // `Text` never fails.
+    let _ = Text(screen).write_fmt(message);
+}
+
+struct Text<'s, S>(&'s mut S);
+
+impl<S: Screen> Write for Text<'_, S> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                self.0.send(b'\r');
+            }
+            self.0.send(byte);
+        }
+        Ok(())
+    }
+}
+
+fn print(screen: &mut impl Screen, text: &str) {
+    print_bytes(screen, text.as_bytes());
+}
+
+fn print_bytes(screen: &mut impl Screen, bytes: &[u8]) {
+    bytes.iter().for_each(|byte| screen.send(*byte));
+}

@@ -1,0 +1,371 @@
+//! Bytes in, bytes out.
+
+use super::*;
+use proptest::prelude::*;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+impl Screen for Vec<u8> {
+    fn send(&mut self, byte: u8) {
+        self.push(byte);
+    }
+}
+
+/// A console and what it showed since somebody looked.
+struct Terminal {
+    console: Console,
+    screen: Vec<u8>,
+}
+
+impl Terminal {
+    fn new(names: &'static [&'static str]) -> Self {
+        let mut console = Console::new();
+        console.introduce(names.iter().copied());
+        Self {
+            console,
+            screen: Vec::new(),
+        }
+    }
+
+    fn print(&mut self, vm: usize, text: &str) {
+        for byte in text.bytes() {
+            self.console.put(vm, byte, &mut self.screen);
+        }
+    }
+
+    fn log(&mut self, text: &str) {
+        self.console
+            .lines(format_args!("{text}\n"), &mut self.screen);
+    }
+
+    fn reply(&mut self, text: &str) {
+        self.console.reply(text, &mut self.screen);
+    }
+
+    fn type_in(&mut self, text: &str) -> Input {
+        let bytes = text.bytes();
+        bytes.fold(Input::default(), |_, byte| {
+            self.console.input(byte, &mut self.screen)
+        })
+    }
+
+    fn command(&mut self) -> Option<String> {
+        self.console.command().map(|line| line.text().to_string())
+    }
+
+    fn finish(&mut self, next: Next) -> Input {
+        self.console.finish(next, &mut self.screen)
+    }
+
+    /// What a VM gets to read.
+    fn read(&mut self, vm: usize) -> String {
+        let bytes: Vec<u8> = std::iter::from_fn(|| self.console.get(vm)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[track_caller]
+    fn shows(&mut self, expected: &str) {
+        let shown = std::mem::take(&mut self.screen);
+        assert_eq!(String::from_utf8_lossy(&shown), expected);
+    }
+}
+
+const TWO: &[&str] = &["linux", "echo"];
+const OPEN: &str = "\x1d";
+
+#[test]
+fn one_vm_has_the_terminal_for_itself() {
+    let mut t = Terminal::new(&["linux"]);
+    t.print(0, "\0\u{1b}[6n/ # \r50%\rx\n");
+    t.shows("\0\u{1b}[6n/ # \r50%\rx\n");
+    t.print(0, "unfinished");
+    t.log("AVISOR INFO: a\nAVISOR INFO: b");
+    t.print(0, " business\n");
+    t.log("AVISOR INFO: c");
+    t.shows("unfinished\r\nAVISOR INFO: a\r\nAVISOR INFO: b\r\n business\nAVISOR INFO: c\r\n");
+    let input = t.type_in("ls\r");
+    assert_eq!((input.guest, input.command), (Some(0), false));
+    assert_eq!(t.read(0), "ls\r");
+    t.shows("");
+}
+
+#[test]
+fn a_line_shows_which_vm_speaks() {
+    let mut t = Terminal::new(TWO);
+    t.print(0, "boot\r\nlog\n\r\n\nin: ");
+    t.shows("linux| boot\r\r\nlinux| log\r\n\rlinux| \r\nlinux| \r\nlinux| in: ");
+    t.print(1, "half a li");
+    t.shows("");
+    t.print(1, "ne\r\n");
+    t.shows("\r\necho| half a line\r\n");
+    t.print(0, "root\n");
+    t.shows("linux| root\r\n");
+    t.print(0, "10%\r");
+    t.log("AVISOR INFO: x");
+    t.print(0, "20%\r30%\r\r\n");
+    t.shows("linux| 10%\r\r\nAVISOR INFO: x\r\nlinux| 20%\rlinux| 30%\r\r\r\n");
+}
+
+#[test]
+fn a_vm_without_the_keyboard_cannot_play_with_the_terminal() {
+    let mut t = Terminal::new(TWO);
+    t.print(1, "\u{1b}[2J\u{1b}[6nhe\u{8}\u{8}she\x07\u{1b}]0;x\x07\r\n");
+    t.shows("echo| she\r\n");
+    t.print(1, &"x".repeat(500));
+    let part = "echo| ".to_string() + &"x".repeat(row::ROW_MAX) + "\r\n";
+    t.shows(&part.repeat(2));
+}
+
+#[test]
+fn the_keyboard_goes_to_one_vm() {
+    let mut t = Terminal::new(TWO);
+    t.print(0, "/ # ");
+    t.print(1, "boot\nlogin: ");
+    t.type_in("ls");
+    t.shows("linux| / # \r\necho| boot\r\n");
+    t.console.attach(1, &mut t.screen);
+    t.shows("echo| login: ");
+    assert_eq!(t.type_in("root").guest, Some(1));
+    assert_eq!([t.read(0), t.read(1)], ["ls", "root"]);
+    t.print(1, "root\r\n");
+    t.print(0, "ls\r\n");
+    t.shows("root\r\r\nlinux| / # ls\r\n");
+    t.console.attach(2, &mut t.screen);
+    assert_eq!(t.console.attached(), 1);
+    t.print(usize::MAX, "nobody\n");
+    assert_eq!(t.console.get(usize::MAX), None);
+    t.shows("");
+}
+
+#[test]
+fn what_is_typed_too_fast_is_dropped() {
+    let mut t = Terminal::new(&["linux"]);
+    t.type_in(&("x".to_string() + &"y".repeat(2 * ring::RING_MAX)));
+    assert_eq!(t.read(0), "x".to_string() + &"y".repeat(ring::RING_MAX - 1));
+    t.type_in("z");
+    assert_eq!(t.read(0), "z");
+}
+
+#[test]
+fn the_monitor_is_carried_out_line_by_line() {
+    let mut t = Terminal::new(&["linux"]);
+    t.print(0, "/ # ");
+    assert!(!t.type_in(OPEN).command);
+    t.shows("/ # \r\navisor> ");
+    let input = t.type_in("checkpoint\r");
+    assert_eq!((input.guest, input.command), (None, true));
+    t.shows("checkpoint\r\n");
+    assert_eq!(t.command().as_deref(), Some("checkpoint"));
+    assert_eq!(t.command(), None);
+    t.log("AVISOR INFO: new snapshot pool size: 384MB");
+    t.reply("linux ");
+    t.print(0, "meanwhile\n");
+    t.reply("is saved as snapshot #0\n");
+    t.shows("AVISOR INFO: new snapshot pool size: 384MB\r\n/ # meanwhile\r\nlinux is saved as snapshot #0\r\n");
+    assert_eq!(t.finish(Next::Stay), Input::default());
+    t.shows("avisor> ");
+    t.print(0, "/ # l");
+    t.shows("");
+    t.type_in("\r");
+    t.shows("\r\u{1b}[K/ # l");
+    t.print(0, "s\n");
+    t.shows("s\n");
+    t.type_in("ls\r");
+    assert_eq!(t.read(0), "ls\r");
+}
+
+#[test]
+fn the_prompt_comes_back_below_what_is_printed() {
+    let mut t = Terminal::new(TWO);
+    t.type_in(OPEN);
+    t.type_in("stts\u{1b}[D\u{1b}[D");
+    t.screen.clear();
+    t.log("AVISOR INFO: x");
+    t.shows("\r\u{1b}[KAVISOR INFO: x\r\navisor> stts\u{8}\u{8}");
+    t.print(1, "y\n");
+    t.shows("\r\u{1b}[Kecho| y\r\navisor> stts\u{8}\u{8}");
+    t.type_in("a");
+    t.shows("\r\u{1b}[Kavisor> stats\u{8}\u{8}");
+    t.type_in("\r");
+    t.shows("\r\n");
+    assert_eq!(t.command().as_deref(), Some("stats"));
+}
+
+#[test]
+fn ways_out_of_the_monitor() {
+    for keys in [
+        "\r",
+        "  \r",
+        "\u{4}",
+        "x\x1d",
+        "vms\x03\r",
+        "x\x7f\x1d",
+        "\n",
+    ] {
+        let mut t = Terminal::new(&["linux"]);
+        t.type_in(OPEN);
+        let input = t.type_in(keys);
+        assert_eq!((input.guest, input.command), (Some(0), false), "{keys:?}");
+        t.type_in("back");
+        assert_eq!(t.read(0), "back", "{keys:?}");
+        assert_eq!(t.command(), None);
+        t.print(0, "x");
+        assert!(t.screen.ends_with(b"\r\x1b[Kx"), "{keys:?}");
+    }
+}
+
+#[test]
+fn the_escape_twice_goes_to_the_vm() {
+    let mut t = Terminal::new(TWO);
+    t.type_in("\x1d\x1d");
+    t.shows("avisor> \r\u{1b}[K");
+    assert_eq!(t.read(0), "\x1d");
+    t.type_in("\x1dx\x7f\x1d");
+    assert_eq!(t.read(0), "", "something was typed between them");
+}
+
+#[test]
+fn an_abandoned_line_does_not_come_back() {
+    let mut t = Terminal::new(&["linux"]);
+    t.type_in("\x1dreset\x1d");
+    t.screen.clear();
+    t.type_in("\x1d");
+    t.shows("avisor> ");
+    t.type_in("vms\x03");
+    t.shows("vms^C\r\navisor> ");
+}
+
+#[test]
+fn lines_typed_ahead_wait_for_their_turn() {
+    let mut t = Terminal::new(&["linux"]);
+    let input = t.type_in("\x1dpause\rresume\rquit\rls\r");
+    assert_eq!((input.guest, input.command), (None, true));
+    assert_eq!(t.command().as_deref(), Some("pause"));
+    assert!(t.finish(Next::Stay).command);
+    assert_eq!(t.command().as_deref(), Some("resume"));
+    assert!(t.finish(Next::Stay).command);
+    assert_eq!(t.command().as_deref(), Some("quit"));
+    let input = t.finish(Next::Leave);
+    assert_eq!((input.guest, input.command), (Some(0), false));
+    assert_eq!(t.read(0), "ls\r");
+    t.shows("avisor> pause\r\navisor> resume\r\navisor> quit\r\n");
+}
+
+#[test]
+fn words_are_completed() {
+    const NAMES: &[&str] = &["linux", "linux-old", "echo"];
+    for (typed, line) in [
+        ("c\t", "checkpoint "),
+        ("re\t", "res"),
+        ("rest\t", "restore "),
+        ("pause e\t", "pause echo "),
+        ("p l\t", "p linux"),
+        ("restore linux l\t3", "restore linux latest 3"),
+        ("vms \t", "vms "),
+        ("nothing \t", "nothing "),
+        ("x\t", "x"),
+        ("q\x01\tx", "xq"),
+        (" sn\t", " snapshots "),
+    ] {
+        let mut t = Terminal::new(NAMES);
+        t.type_in("\x1d");
+        t.type_in(typed);
+        t.type_in("\r");
+        assert_eq!(t.command().as_deref(), Some(line), "{typed:?}");
+    }
+    let mut t = Terminal::new(NAMES);
+    t.type_in("\x1d");
+    t.screen.clear();
+    t.type_in("res\t");
+    t.shows("res\r\u{1b}[Krestore  resume  reset  \r\navisor> res");
+    t.type_in("\x15stats l\t");
+    t.screen.clear();
+    t.type_in("\t");
+    t.shows("\r\u{1b}[Klinux  linux-old  \r\navisor> stats linux");
+}
+
+/// What may happen at a terminal.
+#[derive(Debug, Clone)]
+enum Event {
+    Put(usize, u8),
+    Type(u8),
+    Log,
+    Attach(usize),
+    Serve(bool),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let byte = prop_oneof![
+        4 => b'a'..=b'e',
+        1 => any::<u8>(),
+        2 => prop::sample::select(&b"\r\n\x08\x1b[CDK\x1d\t\x04 "[..]),
+    ];
+    prop_oneof![
+        8 => (0..3_usize, byte.clone()).prop_map(|(vm, byte)| Event::Put(vm, byte)),
+        6 => byte.prop_map(Event::Type),
+        1 => Just(Event::Log),
+        1 => (0..3_usize).prop_map(Event::Attach),
+        1 => any::<bool>().prop_map(Event::Serve),
+    ]
+}
+
+proptest! {
+    /// Nothing that is printed or typed panics; a log line is always one line; a VM reads only what was typed for it.
+    #[test]
+    fn whatever_happens(events in prop::collection::vec(event(), 0..400)) {
+        let mut t = Terminal::new(TWO);
+        for event in events {
+            match event {
+                Event::Put(vm, byte) => t.console.put(vm, byte, &mut t.screen),
+                Event::Type(byte) => {
+                    let before = t.console.attached();
+                    let input = t.console.input(byte, &mut t.screen);
+                    prop_assert!(input.guest.is_none() || input.guest == Some(before));
+                    prop_assert!(t.console.get(1 - before).is_none());
+                }
+                Event::Log => {
+                    t.screen.clear();
+                    t.log("AVISOR INFO: a line");
+                    let shown = String::from_utf8_lossy(&t.screen).into_owned();
+                    let lines = ["", "\r\n", "\r\x1b[K"].map(|fresh| fresh.to_string() + "AVISOR INFO: a line\r\n");
+                    prop_assert!(lines.iter().any(|line| shown.starts_with(line)), "{shown:?}");
+                }
+                Event::Attach(vm) => {
+                    while t.console.get(t.console.attached()).is_some() {}
+                    t.console.attach(vm, &mut t.screen);
+                }
+                Event::Serve(stay) => {
+                    if let Some(line) = t.command() {
+                        prop_assert!(!line.trim().is_empty());
+                        t.reply("done\n");
+                        t.finish(if stay { Next::Stay } else { Next::Leave });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The attached VM's characters all show, in order, whatever the others do meanwhile.
+    #[test]
+    fn nothing_of_the_attached_vm_is_lost(pieces in prop::collection::vec(("[a-e \n]{0,8}", "[x-z\n]{0,8}", any::<bool>()), 0..20)) {
+        let mut t = Terminal::new(TWO);
+        let (mut first, mut second) = (String::new(), String::new());
+        for (one, two, log) in pieces {
+            t.print(0, &one);
+            t.print(1, &two);
+            if log {
+                t.log("AVISOR INFO: -");
+            }
+            first += &one;
+            second += &two;
+        }
+        let shown = String::from_utf8(t.screen.clone()).expect("ASCII");
+        let of = |name: &str| -> String {
+            let lines = shown.split("\r\n").filter_map(|line| line.strip_prefix(name));
+            lines.collect::<Vec<_>>().concat()
+        };
+        prop_assert_eq!(of("linux| "), first.replace('\n', ""));
+        let whole = second.rfind('\n').map_or("", |end| &second[..end]);
+        prop_assert_eq!(of("echo| "), whole.replace('\n', ""));
+    }
+}
