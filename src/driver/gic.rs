@@ -182,6 +182,8 @@ impl Gic {
             // Level-sensitive.
             set_field(gicd, GICD_ICFGR, id, 2, 0);
             gicd.write(GICD_ISENABLER + id / 32 * 4, 1 << (id % 32));
+        } else {
+            log::warn!("the console has no interrupt: nothing that is typed comes in");
         }
         gicd.write(GICD_CTLR, 1);
     }
