@@ -101,11 +101,11 @@ impl Gic {
         let vcpu = vcpu % VCPUS_MAX;
         match self.is_idle(vcpu) {
             true => 0,
-            false => self.refill_all(vcpu, i),
+            false => self.refill_some(vcpu, i),
         }
     }
 
-    fn refill_all(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
+    fn refill_some(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let empty = i.empty() & LISTS;
         let lone = self.lone_sgi(vcpu);
         let lists = &mut self.lists[vcpu];
