@@ -158,7 +158,8 @@ impl Gic {
     fn is_idle(&self, vcpu: usize) -> bool {
         let (lists, private) = (&self.lists[vcpu], &self.private[vcpu]);
         let held = lists.used | lists.control | lists.stale as u8;
-        let waiting = u64::from(private.lines | private.latched) | private.sent[0] | private.sent[1];
+        let waiting =
+            u64::from(private.lines | private.latched) | private.sent[0] | private.sent[1];
         let shared = self.shared.lines | self.shared.latched;
         u64::from(held) | private.active | waiting | u64::from(shared) == 0
     }
