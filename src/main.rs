@@ -11,8 +11,9 @@ mod image {
     use alloc::vec::Vec;
 
     use avisor::arch::aarch64::{self, Core, VmMemory, heap};
-    use avisor::driver::{self, Board, gic, smp};
-    use avisor::vm::{self, Desk, Input, Vm, World};
+    use avisor::console::Input;
+    use avisor::driver::{self, Board, console, gic, smp};
+    use avisor::vm::{self, Desk, Vm, World};
     use spin::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -30,6 +31,7 @@ mod image {
             env!("CARGO_PKG_VERSION"),
             board.tree.model()
         );
+        console::start(PLAN.vms);
         board.claim_memory();
         let gic = gic::open(&board.tree, board.console_interrupt)
             .unwrap_or_else(|missing| driver::fail(format_args!("{missing}: no interrupts")));
@@ -38,6 +40,7 @@ mod image {
         // What an earlier life of the board left, on any of them.
         aarch64::tlb::invalidate_all_vms();
         WORLD.call_once(|| world(gic, cores));
+        console::listen();
         run(Core::new(0, gic))
     }
 
@@ -62,7 +65,7 @@ mod image {
         let mut first = 0;
         let vms = PLAN.vms.iter().zip(shares).enumerate();
         let vms = vms.map(|(number, (plan, share))| {
-            let memory = VmMemory::new(share.clone(), gic);
+            let memory = VmMemory::new(number, share.clone(), gic);
             let vm = Vm::new(plan, number, memory, &share, |vcpu| (first + vcpu) % cores);
             first += plan.vcpus as usize;
             vm.unwrap_or_else(|error| driver::fail(format_args!("{}: {error}", plan.name)))
@@ -77,19 +80,20 @@ mod image {
 
     impl Desk<VmMemory> for Operator {
         fn input(&self) -> Input {
-            Input {
-                vm: Some(0),
-                command: false,
-            }
+            console::interrupt()
         }
 
-        fn command(&self, _: &mut impl avisor::monitor::Operator) {}
+        fn command(&self, operator: &mut impl avisor::monitor::Operator) -> Option<usize> {
+            console::serve(operator)
+        }
 
         fn attached(&self) -> usize {
-            0
+            console::attached()
         }
 
-        fn attach(&self, _: usize) {}
+        fn attach(&self, vm: usize) {
+            console::attach(vm);
+        }
 
         fn power_off(&self) -> ! {
             driver::power_off()

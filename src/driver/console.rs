@@ -55,7 +55,9 @@ fn drain(mut uart: Pl011, console: &mut Console) -> Input {
     let mut input = Input::default();
     uart.acknowledge();
     while let Some(byte) = uart.receive() {
-        input = console.input(byte, &mut uart);
+        let more = console.input(byte, &mut uart);
+        input.guest = more.guest.or(input.guest);
+        input.command |= more.command;
     }
     input
 }

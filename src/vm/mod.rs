@@ -36,7 +36,7 @@ pub use hardware::{Core, Hardware, Identity, Interrupt};
 pub use load::{StartError, bookkeeping, shares};
 pub use machine::RAM_BASE;
 pub use running::{Next, Running};
-pub use schedule::{Desk, Input, World, run};
+pub use schedule::{Desk, World, run};
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

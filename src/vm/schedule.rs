@@ -8,6 +8,7 @@ use super::operator::Controls;
 use super::running::{Next, Running};
 use super::vcpu::NEVER;
 use super::{Core, Hardware, Vm};
+use crate::console::Input;
 use crate::monitor::Operator;
 use alloc::vec::Vec;
 
@@ -20,21 +21,12 @@ pub struct World<H: Hardware> {
     pub vms: Vec<Vm<H>>,
 }
 
-/// What the console's input amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Input {
-    /// The VM that has characters to read.
-    pub vm: Option<usize>,
-    /// The operator entered a command.
-    pub command: bool,
-}
-
 /// The operator's desk, and the power switch.
 pub trait Desk<H: Hardware> {
     /// Takes the console's input.
     fn input(&self) -> Input;
-    /// Does what the operator entered.
-    fn command(&self, operator: &mut impl Operator);
+    /// Does what the operator entered. Returns the VM that has characters to read after that, if one has.
+    fn command(&self, operator: &mut impl Operator) -> Option<usize>;
     /// The VM that has the keyboard.
     fn attached(&self) -> usize;
     /// Gives the keyboard to a VM.
@@ -115,11 +107,12 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
             return;
         }
         if core::mem::take(&mut self.command) {
-            self.desk.command(&mut Controls {
+            let vm = self.desk.command(&mut Controls {
                 world: self.world,
                 core: self.core,
                 desk: self.desk,
             });
+            self.give_input(vm);
         }
         for vm in &self.world.vms {
             vm.checkpoint_when_due(self.core);
@@ -163,7 +156,11 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     fn console_input(&mut self) {
         let input = self.desk.input();
         self.command |= input.command;
-        if let Some(vm) = input.vm.and_then(|vm| self.world.vms.get(vm)) {
+        self.give_input(input.guest);
+    }
+
+    fn give_input(&mut self, vm: Option<usize>) {
+        if let Some(vm) = vm.and_then(|vm| self.world.vms.get(vm)) {
             vm.give_input(self.core);
         }
     }

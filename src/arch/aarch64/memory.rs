@@ -13,15 +13,18 @@ use crate::vm::Hardware;
 
 /// A VM's memory and console.
 pub struct VmMemory {
+    /// The VM's number.
+    vm: usize,
     /// What [`Hardware::bookkeeping`] and the calls that change memory are good for.
     memory: Vec<Range<Pa>>,
     virtual_interface: Pa,
 }
 
 impl VmMemory {
-    /// The memory of a VM: ranges of the heap that were taken out of it for good, for this VM alone.
-    pub fn new(memory: Vec<Range<Pa>>, gic: &Gic) -> Self {
+    /// The memory of VM number `vm`: ranges of the heap that were taken out of it for good, for this VM alone.
+    pub fn new(vm: usize, memory: Vec<Range<Pa>>, gic: &Gic) -> Self {
         Self {
+            vm,
             memory,
             virtual_interface: gic.virtual_interface().start,
         }
@@ -77,11 +80,11 @@ impl Maintenance for VmMemory {
 
 impl Console for VmMemory {
     fn put(&mut self, byte: u8) {
-        console::put(0, byte);
+        console::put(self.vm, byte);
     }
 
     fn get(&mut self) -> Option<u8> {
-        console::get(0)
+        console::get(self.vm)
     }
 }
 
