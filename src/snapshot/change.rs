@@ -46,18 +46,19 @@ impl Memory {
         changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<(), NoMemory> {
         self.descend(m, root, level, cursor, page)?;
-        let (parent, entry) = (cursor.path[1], index(page, 1));
-        let mut leaf = NodeId(nodes::read(m, parent).0[entry]);
+        let entry = nodes::entry(cursor.path[1], index(page, 1));
+        let mut leaf = NodeId(m.word(entry));
         if leaf.is_none() {
             leaf = self.alloc(m, &Node::EMPTY)?;
-            nodes::write(m, parent).0[entry] = leaf.0;
-        } else if let Some(first) = run_start(nodes::read(m, leaf)) {
-            self.write_out(m, leaf, 0, first)?;
+            *m.word_mut(entry) = leaf.0;
         }
         if nodes::holders(m, leaf) > 1 {
             let copy = self.copy_leaf(m, leaf, changes)?;
-            nodes::write(m, parent).0[entry] = copy.0;
+            *m.word_mut(entry) = copy.0;
             return Ok(());
+        }
+        if let Some(first) = run_start(nodes::read(m, leaf)) {
+            self.write_out(m, leaf, 0, first)?;
         }
         for (i, frame) in changes {
             let old = core::mem::replace(&mut nodes::write(m, leaf).0[i], frame);
@@ -77,7 +78,11 @@ impl Memory {
         changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<NodeId, NoMemory> {
         self.nodes.make_room(m, &mut self.frames)?;
-        let frames = *nodes::read(m, leaf);
+        let mut frames = *nodes::read(m, leaf);
+        if let Some(first) = run_start(&frames) {
+            self.write_out(m, leaf, 0, first)?;
+            frames = *nodes::read(m, leaf);
+        }
         let copy = self.nodes.alloc_in_room(m, &frames);
         let mut changed = 0;
         for (i, frame) in changes {
@@ -170,30 +175,34 @@ impl Memory {
         level: u32,
         page: Page,
     ) -> Result<NodeId, NoMemory> {
-        let i = index(page, level);
-        let child = NodeId(nodes::read(m, node).0[i]);
-        let owned = self.own(m, child, level - 1)?;
-        if owned != child {
-            nodes::write(m, node).0[i] = owned.0;
-        }
+        let entry = nodes::entry(node, index(page, level));
+        let owned = self.own(m, NodeId(m.word(entry)), level - 1)?;
+        *m.word_mut(entry) = owned.0;
         Ok(owned)
     }
 
     /// The same node, which is above level 0, written out and held by nobody else: a copy if need be. The caller's hold passes to what is returned.
     #[inline]
     fn own<M: Machine>(&mut self, m: &mut M, node: NodeId, level: u32) -> Result<NodeId, NoMemory> {
-        if node.is_none() || run_start(nodes::read(m, node)).is_some() {
-            self.own_unlisted(m, node, level)
-        } else if nodes::holders(m, node) == 1 {
-            Ok(node)
+        if node.is_none() || !self.nodes.has_room() {
+            return self.own_at_leisure(m, node, level);
+        }
+        let owned = if nodes::holders(m, node) > 1 {
+            self.copy_list(m, node)
+        } else if run_start(nodes::read(m, node)).is_some() {
+            None
         } else {
-            self.copy_node(m, node)
+            Some(node)
+        };
+        match owned {
+            Some(owned) => Ok(owned),
+            None => self.own_at_leisure(m, node, level),
         }
     }
 
-    /// The same for what has no list of entries yet.
+    /// The same, whatever it takes.
     #[cold]
-    fn own_unlisted<M: Machine>(
+    fn own_at_leisure<M: Machine>(
         &mut self,
         m: &mut M,
         node: NodeId,
@@ -208,13 +217,17 @@ impl Memory {
         if nodes::holders(m, node) == 1 {
             return Ok(node);
         }
-        self.copy_node(m, node)
+        self.nodes.make_room(m, &mut self.frames)?;
+        Ok(self.copy_list(m, node).expect("it is written out"))
     }
 
+    /// A copy of a node that others hold, there being room for it; none of a run.
     #[inline(never)]
-    fn copy_node<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Result<NodeId, NoMemory> {
-        self.nodes.make_room(m, &mut self.frames)?;
+    fn copy_list<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Option<NodeId> {
         let words = *nodes::read(m, node);
+        if run_start(&words).is_some() {
+            return None;
+        }
         let copy = self.nodes.alloc_in_room(m, &words);
         for i in 0..FANOUT {
             if words.0[i] != 0 {
@@ -222,7 +235,7 @@ impl Memory {
             }
         }
         nodes::unhold(m, node);
-        Ok(copy)
+        Some(copy)
     }
 
     /// Turns the run `node` into its long form, in place.

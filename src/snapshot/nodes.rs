@@ -118,6 +118,12 @@ impl Nodes {
         Ok(self.alloc_in_room(m, node))
     }
 
+    /// Whether the next node can be had.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.room != 0
+    }
+
     /// Sees to it that the next node can be had.
     #[inline]
     pub fn make_room<M: Machine>(
@@ -250,6 +256,12 @@ impl Nodes {
             words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = prev;
         }
     }
+}
+
+/// The number of the word that is a node's entry.
+#[inline]
+pub fn entry(id: NodeId, i: usize) -> u32 {
+    id.frame().0 << 10 | id.slot() << 3 | i as u32
 }
 
 /// A node's words.

@@ -39,3 +39,18 @@ memcpy:                                 // (to, from, bytes) -> to
     subs    x2, x2, #1
     b.ne    6b
 7:  ret
+
+// memmove, which copies between records that the compiler cannot tell apart become. A copy from the bottom up is right unless the end of
+// `from` would be written before it is read.
+.balign 16
+.global memmove
+memmove:                                // (to, from, bytes) -> to
+    sub     x4, x0, x1
+    cmp     x4, x2
+    b.hs    memcpy
+1:  cbz     x2, 2f
+    sub     x2, x2, #1
+    ldrb    w4, [x1, x2]
+    strb    w4, [x0, x2]
+    b       1b
+2:  ret
