@@ -190,13 +190,13 @@ impl Memory {
         let owned = if nodes::holders(m, node) > 1 {
             self.copy_list(m, node)
         } else if run_start(nodes::read(m, node)).is_some() {
-            None
+            NodeId::NONE
         } else {
-            Some(node)
+            node
         };
         match owned {
-            Some(owned) => Ok(owned),
-            None => self.own_at_leisure(m, node, level),
+            NodeId::NONE => self.own_at_leisure(m, node, level),
+            owned => Ok(owned),
         }
     }
 
@@ -218,15 +218,15 @@ impl Memory {
             return Ok(node);
         }
         self.nodes.make_room(m, &mut self.frames)?;
-        Ok(self.copy_list(m, node).expect("it is written out"))
+        Ok(self.copy_list(m, node))
     }
 
-    /// A copy of a node that others hold, there being room for it; none of a run.
+    /// A copy of a node that others hold, there being room for it; none if it is a run.
     #[inline(never)]
-    fn copy_list<M: Machine>(&mut self, m: &mut M, node: NodeId) -> Option<NodeId> {
+    fn copy_list<M: Machine>(&mut self, m: &mut M, node: NodeId) -> NodeId {
         let words = *nodes::read(m, node);
         if run_start(&words).is_some() {
-            return None;
+            return NodeId::NONE;
         }
         let copy = self.nodes.alloc_in_room(m, &words);
         for i in 0..FANOUT {
@@ -235,7 +235,7 @@ impl Memory {
             }
         }
         nodes::unhold(m, node);
-        Some(copy)
+        copy
     }
 
     /// Turns the run `node` into its long form, in place.

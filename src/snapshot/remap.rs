@@ -10,19 +10,24 @@ impl Memory {
     /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, which is that of blocks or above, that start at
     /// `page`, and not the same. Subtrees that they share are skipped, so the cost is that of the difference.
     pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
+        let step = span(level) / FANOUT as u32;
         if level == BLOCK_LEVEL {
             self.remap_block(m, from, to, page);
-        } else if are_lists(m, from, to) {
-            let step = span(level) / FANOUT as u32;
+        } else if !are_lists(m, from, to) {
+            self.remap_absent(m, from, to, level, page);
+        } else if level == BLOCK_LEVEL + 1 {
+            each_difference(m, from, to, |m, i, old, new| {
+                self.remap_block(m, old, new, page + i * step);
+            });
+        } else {
             each_difference(m, from, to, |m, i, old, new| {
                 self.remap(m, old, new, level - 1, page + i * step);
             });
-        } else {
-            self.remap_absent(m, from, to, level, page);
         }
     }
 
     /// The same for two different blocks.
+    #[inline(never)]
     fn remap_block<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
         if are_lists(m, from, to) {
             m.divide(page);
