@@ -10,6 +10,14 @@ pub const PL011: usize = 0x0900_0000;
 const DR: usize = PL011;
 const FR: usize = PL011 + 0x18;
 const CR: usize = PL011 + 0x30;
+const IMSC: usize = PL011 + 0x38;
+const RIS: usize = PL011 + 0x3c;
+const ICR: usize = PL011 + 0x44;
+
+/// The UART's interrupt.
+pub const INTID: u32 = 33;
+/// UARTIMSC, UARTRIS, UARTICR: there is room for characters to send.
+pub const TRANSMIT: u32 = 1 << 5;
 
 /// FR.TXFF: there is no room for another character.
 const TXFF: u32 = 1 << 5;
@@ -20,6 +28,28 @@ const ENABLED: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 pub fn enable() {
     // SAFETY: CR is a register of the UART, which nothing but this module uses.
     unsafe { mmio::write32(CR, ENABLED) }
+}
+
+/// UARTIMSC: what the UART interrupts for.
+pub fn interrupts() -> u32 {
+    mmio::read32(IMSC)
+}
+
+/// Writes UARTIMSC.
+pub fn set_interrupts(mask: u32) {
+    // SAFETY: a register of the UART: it changes which interrupts come.
+    unsafe { mmio::write32(IMSC, mask) }
+}
+
+/// UARTRIS: what the UART would interrupt for.
+pub fn raw_interrupts() -> u32 {
+    mmio::read32(RIS)
+}
+
+/// UARTICR: the UART has nothing to interrupt for any more.
+pub fn clear_interrupts() {
+    // SAFETY: as in `set_interrupts`.
+    unsafe { mmio::write32(ICR, 0x7ff) }
 }
 
 /// The UART as a place to format to. It has no state: every user writes to the same one.

@@ -1,6 +1,8 @@
 //! Exceptions: vectors that save everything and call one handler, which a program may replace.
 //!
-//! Unless it does, an exception is a bug: it is printed, and the machine is switched off.
+//! Unless it does, an exception is a bug: it is printed, and the machine is switched off. Interrupts (IRQ) have a handler of
+//! their own, or else are exceptions like the others. A handler may let itself be interrupted: all that an exception
+//! overwrites is in its [`Frame`].
 
 use core::arch::{asm, global_asm};
 use core::fmt;
@@ -34,6 +36,11 @@ impl Frame {
         self.esr >> 26 & 0x3f
     }
 
+    /// Whether it is an interrupt (IRQ).
+    pub fn is_interrupt(&self) -> bool {
+        self.vector & 3 == 1
+    }
+
     /// Continues behind the instruction that faulted.
     pub fn skip(&mut self) {
         self.elr += 4;
@@ -63,6 +70,7 @@ impl fmt::Display for Frame {
 pub type Handler = fn(&mut Frame);
 
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static INTERRUPT_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Makes `handler` what is called on every exception from now on.
 pub fn set_handler(handler: Handler) {
@@ -72,6 +80,46 @@ pub fn set_handler(handler: Handler) {
 /// Goes back to the default: print and switch off.
 pub fn reset_handler() {
     HANDLER.store(core::ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// Makes `handler` what is called on every interrupt from now on, on all CPUs. What it interrupts goes on when it returns;
+/// it runs with interrupts masked.
+pub fn set_interrupt_handler(handler: Handler) {
+    INTERRUPT_HANDLER.store(handler as *mut (), Ordering::Relaxed);
+}
+
+/// Lets interrupts (IRQ) in.
+#[inline]
+pub fn unmask_interrupts() {
+    // SAFETY: PSTATE.I; what comes goes to the handler.
+    unsafe { asm!("msr daifclr, #2", options(nostack)) }
+}
+
+/// Keeps interrupts (IRQ) out. Returns whether they were let in before.
+#[inline]
+pub fn mask_interrupts() -> bool {
+    const I: u64 = 1 << 7;
+    let before: u64;
+    // SAFETY: PSTATE.I; nothing comes from now on.
+    unsafe { asm!("mrs {}, daif", "msr daifset, #2", out(reg) before, options(nostack)) }
+    before & I == 0
+}
+
+/// `f` without interrupts.
+pub fn without_interrupts<T>(f: impl FnOnce() -> T) -> T {
+    let unmask = mask_interrupts();
+    let result = f();
+    if unmask {
+        unmask_interrupts();
+    }
+    result
+}
+
+/// WFI: waits until there is an interrupt, masked or not. It may return earlier.
+#[inline]
+pub fn wait_for_interrupt() {
+    // SAFETY: waits.
+    unsafe { asm!("dsb sy", "wfi", options(nostack)) }
 }
 
 /// Points VBAR_EL1 at this module's vectors; every program starts so.
@@ -87,12 +135,18 @@ pub fn vectors() -> usize {
 }
 
 extern "C" fn handle(frame: &mut Frame) {
-    let handler = HANDLER.load(Ordering::Relaxed);
+    let mut handler = HANDLER.load(Ordering::Relaxed);
+    if frame.is_interrupt() {
+        let own = INTERRUPT_HANDLER.load(Ordering::Relaxed);
+        if !own.is_null() {
+            handler = own;
+        }
+    }
     if handler.is_null() {
         println!("GUEST EXCEPTION: {frame}");
         power_off();
     }
-    // SAFETY: a pointer that is not null was stored by `set_handler` and is a `Handler`.
+    // SAFETY: a pointer that is not null was stored by one of the setters and is a `Handler`.
     let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
     handler(frame);
 }

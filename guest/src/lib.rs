@@ -9,17 +9,22 @@
 //! | [`snapshot`] | checkpoint, restore and the other snapshot calls |
 //! | [`smccc`] | `hvc #0` and `smc #0` with registers, as in Arm's DEN0028 |
 //! | [`psci`] | power-off and the other PSCI calls (DEN0022) |
-//! | [`exception`] | vectors whose handler a program may replace |
+//! | [`exception`] | vectors whose handlers a program may replace; interrupts masked and let in |
+//! | [`gic`] | the interrupt controller, a GICv2 |
+//! | [`timer`] | the virtual and the physical timer |
+//! | [`mmu`] | memory with caches, which atomics and other CPUs need |
+//! | [`smp`] | the other CPUs |
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
 //! | [`memory`] | RAM behind the image |
+//! | [`check`] | expectations, for programs that test |
 //!
 //! # The machine
 //!
-//! That of `qemu-system-aarch64 -M virt -kernel`: RAM from 0x4000_0000, a PL011 at 0x0900_0000, PSCI by
-//! `hvc #0`. The same ELF boots there and on Avisor; only the snapshot calls need Avisor
+//! That of `qemu-system-aarch64 -M virt -kernel`: RAM from 0x4000_0000, a PL011 at 0x0900_0000, a GICv2 at
+//! 0x0800_0000, PSCI by `hvc #0`. The same ELF boots there and on Avisor; only the snapshot calls need Avisor
 //! ([`snapshot::available`] tells). A program starts at EL1 on SP_EL1 with the MMU off and all
-//! interrupts masked. It must not use read-modify-write atomics before it has turned its MMU on:
+//! interrupts masked. It must not use read-modify-write atomics before it has turned its MMU on ([`mmu::enable`]):
 //! without it memory is Device memory, where exclusive accesses are not promised to work.
 
 #![no_std]
@@ -28,14 +33,19 @@
 
 mod assembly;
 mod boot;
+pub mod check;
 pub mod console;
 pub mod exception;
+pub mod gic;
 pub mod memory;
 pub mod mmio;
+pub mod mmu;
 pub mod psci;
 mod shared;
 pub mod smccc;
+pub mod smp;
 pub mod snapshot;
+pub mod timer;
 
 pub use boot::{image_end, stack_top};
 pub use psci::power_off;

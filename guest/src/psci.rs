@@ -25,6 +25,22 @@ pub fn power_off() -> ! {
     }
 }
 
+/// What AFFINITY_INFO answers for a CPU that is on.
+pub const ON: i32 = 0;
+/// What AFFINITY_INFO answers for a CPU that is off.
+pub const OFF: i32 = 1;
+/// CPU_ON of a CPU that runs.
+pub const ALREADY_ON: i32 = -4;
+/// No such CPU.
+pub const INVALID_PARAMETERS: i32 = -2;
+
+/// Switches this CPU off. Only [`smp::start`](crate::smp::start) on another one brings it back.
+pub fn cpu_off() -> ! {
+    loop {
+        hvc([CPU_OFF, 0, 0, 0]);
+    }
+}
+
 /// A PSCI call with its arguments; returns its signed 32-bit answer.
 pub fn call(function: u64, arguments: [u64; 3]) -> i32 {
     hvc([function, arguments[0], arguments[1], arguments[2]])[0] as i32

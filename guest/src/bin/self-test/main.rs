@@ -13,7 +13,6 @@
 #![allow(unsafe_code)]
 
 mod calls;
-mod check;
 mod context;
 mod el0;
 mod fault;
@@ -23,7 +22,7 @@ mod mmu;
 mod registers;
 mod system;
 
-use avisor_guest::{entry, power_off, println, snapshot};
+use avisor_guest::{check, entry, power_off, println, snapshot};
 use check::Outcome;
 
 struct Group {

@@ -1,25 +1,32 @@
-//! Expectations, and how a group reports the one that was not met.
+//! Expectations of programs that test, and how they report the one that was not met.
 
 use core::fmt;
 
-use avisor_guest::snapshot::Error;
+use crate::snapshot::Error;
 
-/// What a group ends with.
+/// What a test ends with.
 pub type Outcome = Result<(), Failure>;
 
 /// An expectation that was not met.
 pub enum Failure {
     /// Something has another value than it should.
     Differs {
+        /// What it is.
         what: &'static str,
+        /// The value that it should have.
         want: u64,
+        /// The value that it has.
         got: u64,
     },
     /// The same, in a numbered series.
     DiffersAt {
+        /// Of what series.
         what: &'static str,
+        /// The number in it.
         index: usize,
+        /// The value that it should have.
         want: u64,
+        /// The value that it has.
         got: u64,
     },
     /// A snapshot call was refused that should not have been.
