@@ -93,6 +93,17 @@ pub fn start(cpu: usize, main: fn(usize) -> !) -> Result<(), i32> {
     }
 }
 
+/// WFE: lets others go first, for some microseconds. For loops that wait for another CPU.
+#[inline]
+pub fn wait_a_little() {
+    /// CNTKCTL_EL1: EVNTEN; EVNTI = 9, so that an event comes every 2^10 ticks of the counter and WFE does not wait for ever.
+    const EVENTS: u64 = 1 << 2 | 9 << 4;
+    // SAFETY: an event more or less changes nothing but when this returns.
+    unsafe {
+        asm!("msr cntkctl_el1, {}", "isb", "wfe", in(reg) EVENTS, options(nostack, preserves_flags))
+    }
+}
+
 /// Where a CPU goes on that has a stack.
 extern "C" fn secondary(start: &Start) -> ! {
     exception::install_vectors();

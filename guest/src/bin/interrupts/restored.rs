@@ -92,7 +92,10 @@ pub fn pending() -> Outcome {
                 while gic::acknowledge() != gic::SPURIOUS {}
                 Ok(())
             }
-            _ => Ok(gic::send(To::Myself, 15)),
+            _ => {
+                gic::send(To::Myself, 15);
+                Ok(())
+            }
         })?;
         let intid = if taken < 16 {
             15 - taken

@@ -190,8 +190,8 @@ pub fn nested() -> Outcome {
         equal("interrupts", all, waited(all as usize))?;
         mask_interrupts();
         let mut want = [0; 47];
-        for sgi in 0..16 {
-            want[sgi] = sgi as u32;
+        for (place, sgi) in want.iter_mut().zip(0..16) {
+            *place = sgi;
         }
         for sgi in (0..16_u32).rev() {
             let place = if sgi == 15 {
