@@ -82,17 +82,21 @@ struct Mail {
     busy: AtomicBool,
 }
 
-const NO_MAIL: Mail = Mail {
-    sent: AtomicU64::new(0),
-    seen: AtomicU64::new(0),
-    at: AtomicU64::new(0),
-    busy: AtomicBool::new(false),
-};
+impl Mail {
+    const fn new() -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+            busy: AtomicBool::new(false),
+        }
+    }
+}
 
 /// By sender and receiver.
-static MAIL: [[Mail; MOST]; MOST] = [const { [const { NO_MAIL }; MOST] }; MOST];
+static MAIL: [[Mail; MOST]; MOST] = [const { [const { Mail::new() }; MOST] }; MOST];
 /// To whoever gets the shared interrupt.
-static SHARED: Mail = NO_MAIL;
+static SHARED: Mail = Mail::new();
 /// CPUs that take mail.
 static PRESENT: [AtomicBool; MOST] = [const { AtomicBool::new(false) }; MOST];
 /// Where the last CPU is: [`HERE`], [`AWAY`] or [`CALLED`].

@@ -17,14 +17,16 @@ struct Ticks {
     count: AtomicU64,
 }
 
-const NONE: Ticks = Ticks {
-    start: AtomicU64::new(0),
-    count: AtomicU64::new(0),
-};
-
-static TICKS: [[Ticks; smp::MOST]; 2] = [const { [const { NONE }; smp::MOST] }; 2];
+static TICKS: [[Ticks; smp::MOST]; 2] = [const { [const { Ticks::new() }; smp::MOST] }; 2];
 
 impl Ticks {
+    const fn new() -> Self {
+        Self {
+            start: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        }
+    }
+
     fn of(timer: Timer, cpu: usize) -> &'static Self {
         &TICKS[usize::from(timer == Timer::Physical)][cpu]
     }
