@@ -4,7 +4,8 @@ use core::arch::asm;
 
 use avisor_guest::console::PL011;
 use avisor_guest::snapshot::{self, Checkpoint};
-use avisor_guest::{mmio, psci, smccc};
+use avisor_guest::timer::{ENABLE, Timer};
+use avisor_guest::{exception, gic, mmio, psci, smccc};
 
 use crate::check::{Outcome, equal, equal_at, holds};
 use crate::fault::{EXTERNAL, Expected, IL, WRITE, catch, check_masks, class, ram_end, vector};
@@ -134,40 +135,21 @@ pub fn pl011_restored() -> Outcome {
 
 /// Both end, whatever else is running: with an event pending, and with a timer about to fire.
 pub fn wait() -> Outcome {
-    enable_timer_interrupt();
+    let timer = Timer::Virtual;
+    gic::enable();
+    gic::enable_cpu();
+    gic::enable_interrupt(timer.intid());
     // SAFETY: `sevl` leaves the event that `wfe` waits for.
     unsafe { asm!("sevl", "wfe", options(nostack)) }
-    // SAFETY: the virtual timer fires in 1000 ticks; its interrupt is masked, and so wakes WFI without being taken.
-    unsafe {
-        asm!(
-            "mov {0}, #1000",
-            "msr cntv_tval_el0, {0}",
-            "mov {0}, #1",
-            "msr cntv_ctl_el0, {0}",
-            "isb",
-            "wfi",
-            "msr cntv_ctl_el0, xzr",
-            "isb",
-            out(reg) _, options(nostack),
-        );
-    }
+    // Its interrupt is masked, and so wakes WFI without being taken.
+    timer.set_left(1000);
+    timer.set_control(ENABLE);
+    exception::wait_for_interrupt();
+    timer.stop();
+    // The interrupt may be on its way although its reason is gone.
+    gic::end(gic::acknowledge());
+    gic::disable_interrupt(timer.intid());
     Ok(())
-}
-
-/// Lets the timer's interrupt (PPI 27) reach this core, if the machine has an interrupt controller.
-fn enable_timer_interrupt() {
-    const DISTRIBUTOR: usize = 0x0800_0000;
-    const CPU_INTERFACE: usize = 0x0801_0000;
-    if crate::fault::try_read(DISTRIBUTOR).is_none() {
-        return;
-    }
-    // SAFETY: registers of the GIC, which nothing else here uses.
-    unsafe {
-        mmio::write32(DISTRIBUTOR, 1);
-        mmio::write32(DISTRIBUTOR + 0x100, 1 << 27);
-        mmio::write32(CPU_INTERFACE + 4, 0xff);
-        mmio::write32(CPU_INTERFACE, 1);
-    }
 }
 
 /// Holes in the address map, and registers of a higher level.
