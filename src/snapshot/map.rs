@@ -134,22 +134,39 @@ impl Memory {
     /// the words that counted their holders.
     fn free_node<M: Machine>(&mut self, m: &mut M, root: NodeId, level: u32) {
         let mut now = root;
-        for level in (0..=level).rev() {
+        for level in (1..=level).rev() {
             let mut below = NodeId::NONE;
             while !now.is_none() {
-                let next = NodeId(m.word(now.0));
-                if let Some(first) = run_start(nodes::read(m, now)) {
-                    self.release_run(first, level);
-                } else if level == 0 {
-                    self.drop_frames(nodes::read(m, now));
-                } else {
-                    below = drop_children(m, now, below);
-                }
-                self.nodes.release(m, &mut self.frames, now);
-                now = next;
+                now = self.free_waiting(m, now, level, |_, m, node| {
+                    below = drop_children(m, node, below);
+                });
             }
             now = below;
         }
+        while !now.is_none() {
+            now = self.free_waiting(m, now, 0, |memory, m, node| {
+                memory.drop_frames(nodes::read(m, node));
+            });
+        }
+    }
+
+    /// Frees one of the nodes that wait, after `drop` has let go of its entries or its run has; returns the next one.
+    #[inline(always)]
+    fn free_waiting<M: Machine>(
+        &mut self,
+        m: &mut M,
+        node: NodeId,
+        level: u32,
+        drop: impl FnOnce(&mut Self, &mut M, NodeId),
+    ) -> NodeId {
+        let next = NodeId(m.word(node.0));
+        if let Some(first) = run_start(nodes::read(m, node)) {
+            self.release_run(first, level);
+        } else {
+            drop(self, m, node);
+        }
+        self.nodes.release(m, &mut self.frames, node);
+        next
     }
 
     #[inline]

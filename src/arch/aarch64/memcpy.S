@@ -1,5 +1,5 @@
-// memcpy for the sizes that Avisor copies: registers and records, a few hundred bytes. compiler_builtins' own is written for
-// every size and alignment, and takes three times as many instructions here.
+// memcpy, memmove and memset for the sizes that Avisor has: registers and records, a few hundred bytes. compiler_builtins' own are
+// written for every size and alignment, and take three times as many instructions here.
 // Only aligned accesses: the boot stub's memory is Device memory until the MMU is on.
 .section .text.memcpy, "ax"
 .balign 16
@@ -54,3 +54,28 @@ memmove:                                // (to, from, bytes) -> to
     strb    w4, [x0, x2]
     b       1b
 2:  ret
+
+.balign 16
+.global memset
+memset:                                 // (to, byte, bytes) -> to
+    and     x1, x1, #0xff
+    mov     x4, #0x0101010101010101
+    mul     x4, x1, x4
+    mov     x3, x0
+    tst     x0, #7
+    b.ne    3f
+1:  subs    x2, x2, #32
+    b.lo    2f
+    stp     x4, x4, [x3], #16
+    stp     x4, x4, [x3], #16
+    b       1b
+2:  tbz     x2, #4, 4f                  // as above, with five bits
+    stp     x4, x4, [x3], #16
+4:  tbz     x2, #3, 5f
+    str     x4, [x3], #8
+5:  and     x2, x2, #7
+3:  cbz     x2, 7f
+6:  strb    w4, [x3], #1
+    subs    x2, x2, #1
+    b.ne    6b
+7:  ret
