@@ -2,59 +2,6 @@
 
 use super::*;
 
-/// The physical timer interrupt comes in.
-fn fire(gic: &mut Gic, vcpu: usize, hardware: &mut Hardware) {
-    hardware.timer_line = true;
-    hardware.timer_active = true;
-    gic.timer_fired(vcpu, hardware);
-}
-
-#[test]
-fn the_timer_is_linked() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    for _ in 0..3 {
-        hardware.accesses = 0;
-        fire(&mut gic, 0, &mut hardware);
-        assert_eq!(hardware.accesses, 2, "ELRSR0 and a list register");
-        assert_eq!(hardware.acknowledge(), TIMER_PPI);
-        assert_eq!(hardware.acknowledge(), SPURIOUS);
-        hardware.timer_line = false;
-        hardware.end(TIMER_PPI);
-        assert!(!hardware.timer_active);
-    }
-    gic.settle(0, &mut hardware);
-    assert!(hardware.is_settled());
-    assert!(!gic.deliverable(0) && !gic.timer_is_active(0));
-}
-
-#[test]
-fn the_timer_waits_in_the_model() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    fire(&mut gic, 0, &mut hardware);
-    gic.settle(0, &mut hardware);
-    assert!(hardware.is_settled() && hardware.timer_active);
-    assert!(gic.deliverable(0) && gic.timer_is_active(0));
-    let saved = (gic.shared, gic.private);
-
-    gic.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), TIMER_PPI);
-    gic.settle(0, &mut hardware);
-    assert!(!gic.deliverable(0) && gic.timer_is_active(0), "active");
-    gic.refill(0, &mut hardware);
-    hardware.end(TIMER_PPI);
-    assert!(!hardware.timer_active, "the link is kept");
-    gic.settle(0, &mut hardware);
-    assert!(!gic.timer_is_active(0));
-
-    let mut restored = Gic::new(1);
-    (restored.shared, restored.private) = saved;
-    hardware.timer_active = restored.timer_is_active(0);
-    hardware.timer_line = false;
-    restored.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), SPURIOUS, "it was turned off");
-    assert!(!hardware.timer_active);
-}
-
 #[test]
 fn an_sgi_from_each_vcpu_comes_by_itself() {
     let (mut gic, mut hardware) = (ready(4), Hardware::default());
@@ -150,9 +97,14 @@ fn five_nested_with_four_list_registers() {
             }
         }
         assert!(!hardware.maintenance(), "it would never end");
+        gic.settle(0, &mut hardware);
+        assert_eq!(
+            gic.read(0, 0x304, 4),
+            (1 << (intid - 32)) - 0x100,
+            "the others are active"
+        );
+        gic.refill(0, &mut hardware);
     }
-    gic.settle(0, &mut hardware);
-    assert_eq!(gic.read(0, 0x304, 4), 0);
 }
 
 #[test]
@@ -202,60 +154,6 @@ fn an_edge_comes_once() {
     hardware.end(UART_INTID);
     gic.refill(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
-}
-
-#[test]
-fn a_disabled_timer_is_not_lost() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    gic.write(0, 0x180, 4, 1 << TIMER_PPI);
-    fire(&mut gic, 0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), SPURIOUS);
-    assert!(hardware.timer_active, "or it would come for ever");
-    assert_eq!(gic.write(0, 0x100, 4, 1 << TIMER_PPI), 1);
-    gic.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), TIMER_PPI);
-    hardware.end(TIMER_PPI);
-
-    // Disabled while it is in a list register; then it is turned off, and enabled.
-    fire(&mut gic, 0, &mut hardware);
-    assert_eq!(gic.settle_before(0, 0x180, 4, true), Settle::Own);
-    gic.settle(0, &mut hardware);
-    gic.write(0, 0x180, 4, 1 << TIMER_PPI);
-    gic.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), SPURIOUS);
-    hardware.timer_line = false;
-    gic.write(0, 0x100, 4, 1 << TIMER_PPI);
-    gic.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), SPURIOUS);
-    assert!(!hardware.timer_active, "or it would never come again");
-}
-
-#[test]
-fn the_timer_deactivated_through_the_distributor() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    fire(&mut gic, 0, &mut hardware);
-    hardware.acknowledge();
-    gic.settle(0, &mut hardware);
-    assert_eq!(gic.write(0, 0x380, 4, 1 << TIMER_PPI), 1);
-    assert!(!gic.timer_is_active(0));
-    gic.refill(0, &mut hardware);
-    assert!(!hardware.timer_active);
-}
-
-#[test]
-fn a_timer_interrupt_that_the_guest_made_has_no_link() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    assert_eq!(gic.write(0, 0x200, 4, 1 << TIMER_PPI), 1);
-    gic.refill(0, &mut hardware);
-    assert!(!hardware.lists[0].is_linked());
-    // The real one joins it: one interrupt, and one more only if the line is still up at its end.
-    fire(&mut gic, 0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), TIMER_PPI);
-    hardware.timer_line = false;
-    hardware.end(TIMER_PPI);
-    gic.refill(0, &mut hardware);
-    assert_eq!(hardware.acknowledge(), SPURIOUS);
-    assert!(!hardware.timer_active);
 }
 
 #[test]
@@ -322,4 +220,70 @@ fn without_list_registers_nothing_storms() {
     gic.timer_fired(0, &mut nothing);
     gic.refill(0, &mut nothing);
     assert_eq!(nothing.0, 1);
+}
+
+#[test]
+fn an_edge_that_waits_for_the_end_goes_where_it_is_sent_then() {
+    let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
+    gic.write(0, 0xc08, 4, 8);
+    gic.set_line(UART_INTID, 0, true);
+    gic.refill(0, &mut first);
+    assert_eq!(first.acknowledge(), UART_INTID);
+    gic.settle(0, &mut first);
+    gic.write(1, 0x821, 1, 0b10);
+    gic.write(1, 0x204, 4, 2);
+    gic.refill(0, &mut first);
+    gic.refill(1, &mut second);
+    assert_eq!(second.acknowledge(), SPURIOUS);
+    first.end(UART_INTID);
+    assert!(first.maintenance());
+    assert_eq!(gic.refill(0, &mut first), 0b10);
+    gic.refill(1, &mut second);
+    assert_eq!(second.acknowledge(), UART_INTID);
+}
+
+#[test]
+fn an_sgi_and_a_line_that_fell_in_one_look() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.set_line(PHYSICAL_TIMER_PPI, 0, true);
+    gic.refill(0, &mut hardware);
+    gic.set_line(PHYSICAL_TIMER_PPI, 0, false);
+    gic.write(0, 0xf00, 4, 0x0200_0001);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), 1);
+    hardware.end(1);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+}
+
+#[test]
+fn an_sgi_made_active_is_nobodys() {
+    let (mut gic, mut hardware) = (ready(2), Hardware::default());
+    gic.write(1, 0xf00, 4, 0x0001_0007);
+    gic.refill(0, &mut hardware);
+    assert_eq!(hardware.acknowledge(), 1 << 10 | 7);
+    gic.settle(0, &mut hardware);
+    gic.refill(0, &mut hardware);
+    hardware.end(1 << 10 | 7);
+    gic.settle(0, &mut hardware);
+    gic.write(0, 0x300, 4, 1 << 7);
+    gic.refill(0, &mut hardware);
+    hardware.split = true;
+    hardware.deactivate(7);
+    gic.settle(0, &mut hardware);
+    assert_eq!(gic.read(0, 0x300, 4), 0);
+}
+
+#[test]
+fn ends_of_nothing_do_not_count_when_there_are_more_active_than_list_registers() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    hardware.active = !0;
+    for _ in 0..7 {
+        hardware.end(5);
+    }
+    hardware.active = 0;
+    gic.write(0, 0x304, 4, 0x1f);
+    gic.refill(0, &mut hardware);
+    assert!(!hardware.maintenance());
+    gic.settle(0, &mut hardware);
+    assert_eq!(gic.read(0, 0x304, 4), 0x1f);
 }

@@ -6,6 +6,7 @@ mod hardware;
 mod random;
 mod reference;
 mod registers;
+mod timer;
 mod world;
 
 use super::*;

@@ -180,7 +180,16 @@ fn step(vcpus: usize, cast: Cast) -> impl Strategy<Value = Step> {
     })
 }
 
-fn run(world: &mut World, kept: &mut World, step: &Step) {
+/// Does a step. What it causes elsewhere follows before the guest can see it, or only after the next step if that does not
+/// look.
+fn run(world: &mut World, kept: &mut World, step: &Step, at_once: bool) {
+    let looks = !matches!(
+        step,
+        Step::Write { .. } | Step::Line { .. } | Step::TimerLine { .. }
+    );
+    if looks {
+        world.serve();
+    }
     match *step {
         Step::Read { vcpu, offset, size } if world.loaded[vcpu] => world.read(vcpu, offset, size),
         Step::Write {
@@ -205,11 +214,13 @@ fn run(world: &mut World, kept: &mut World, step: &Step) {
         Step::Restore => world.restore(kept),
         _ => {}
     }
-    world.serve();
-    world.check();
+    if at_once {
+        world.serve();
+        world.check();
+    }
 }
 
-fn play(vcpus: usize, cast: Cast, split: bool, levels: &[u64], steps: &[Step]) {
+fn play(vcpus: usize, cast: Cast, split: bool, levels: &[u64], steps: &[(Step, bool)]) {
     let mut world = World::new(vcpus);
     for vcpu in 0..vcpus {
         world.hardware[vcpu].split = split;
@@ -224,18 +235,18 @@ fn play(vcpus: usize, cast: Cast, split: bool, levels: &[u64], steps: &[Step]) {
     }
     world.write(0, 0, 4, 3);
     let mut kept = world.checkpoint();
-    for step in steps {
-        run(&mut world, &mut kept, step);
+    for (step, at_once) in steps {
+        run(&mut world, &mut kept, step, *at_once);
     }
 }
 
-fn scene(cast: Cast) -> impl Strategy<Value = (usize, bool, Vec<u64>, Vec<Step>)> {
+fn scene(cast: Cast) -> impl Strategy<Value = (usize, bool, Vec<u64>, Vec<(Step, bool)>)> {
     prop_oneof![Just(1usize), Just(2), Just(3), Just(8)].prop_flat_map(move |vcpus| {
         (
             Just(vcpus),
             any::<bool>(),
             proptest::collection::vec(priorities(), 8),
-            proptest::collection::vec(step(vcpus, cast), 1..150),
+            proptest::collection::vec((step(vcpus, cast), prop::bool::weighted(0.8)), 1..150),
         )
     })
 }

@@ -12,6 +12,8 @@ pub struct World {
     /// Of each vCPU; while it is not loaded, its saved state.
     pub hardware: Vec<Hardware>,
     pub loaded: Vec<bool>,
+    /// vCPUs that were called and have not looked yet.
+    called: u8,
     /// What each vCPU acknowledged and has not ended, as IAR said it.
     pub running: Vec<Vec<u32>>,
 }
@@ -23,6 +25,7 @@ impl World {
             reference: Reference::new(vcpus),
             hardware: (0..vcpus).map(|_| Hardware::default()).collect(),
             loaded: [true].repeat(vcpus),
+            called: 0,
             running: (0..vcpus).map(|_| Vec::new()).collect(),
         }
     }
@@ -42,6 +45,11 @@ impl World {
         self.look(others);
     }
 
+    /// Calls other vCPUs; they look in [`Self::serve`].
+    fn call(&mut self, mask: u8) {
+        self.called |= mask;
+    }
+
     /// The vCPUs of `mask` refill, if they are loaded, and those that these name.
     fn look(&mut self, mask: u8) {
         for vcpu in 0..self.vcpus() {
@@ -55,6 +63,8 @@ impl World {
 
     /// Interrupts of the hypervisor, until there are none.
     pub fn serve(&mut self) {
+        let called = core::mem::take(&mut self.called);
+        self.look(called);
         for _ in 0..20 {
             let mut quiet = true;
             for vcpu in (0..self.vcpus())
@@ -118,13 +128,14 @@ impl World {
         let settled = self.around(vcpu, offset, size, true);
         let mask = self.gic.write(vcpu, offset, size, value);
         self.reference.write(vcpu, offset, size, value);
-        self.look(settled | mask);
+        self.look(settled);
+        self.call(mask);
     }
 
     pub fn set_line(&mut self, vcpu: usize, intid: u32, up: bool) {
         let mask = self.gic.set_line(intid, vcpu, up);
         self.reference.set_line(vcpu, intid as usize, up);
-        self.look(mask);
+        self.call(mask);
     }
 
     pub fn set_timer_line(&mut self, vcpu: usize, up: bool) {
