@@ -50,9 +50,10 @@ test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
 
-bench: NEEDS += qemu
+bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
+	@tools/linux
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
 rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4

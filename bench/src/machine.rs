@@ -14,7 +14,7 @@ use super::figures::Figures;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/");
 const TRIPLE: &str = "aarch64-unknown-none-softfloat";
 /// One nanosecond for each instruction, whatever else the host does.
-const COUNTING: &str = "-icount shift=0,align=off,sleep=off";
+pub const COUNTING: &str = "-icount shift=0,align=off,sleep=off";
 /// A run that takes longer has gone wrong.
 const LIMIT: Duration = Duration::from_secs(240);
 

@@ -6,13 +6,16 @@
 //! | [`figures`] | reads what the guest reports |
 //! | [`bounds`] | what each figure may be: `bench/bounds.toml` |
 //! | [`counted`] | the first table, in instructions: the same on every machine |
+//! | [`linux`] | and one row of it: Debian's Linux to its shell |
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
 mod counted;
 mod figures;
+mod linux;
 mod machine;
+mod monitor;
 mod plot;
 mod savevm;
 mod svg;
@@ -53,7 +56,8 @@ fn full(target: &Path) -> Result<(), String> {
     let builder = Builder::new(target);
     let images = counted::Images::build(&builder)?;
     let sizes = counted::sizes(&images)?;
-    let figures = counted::full(&images, &sizes)?;
+    let mut figures = counted::full(&images, &sizes)?;
+    figures.0.extend(linux::figures(&builder)?.0);
     let judged = counted::print_and_judge(&figures, false);
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;

@@ -1,14 +1,10 @@
 //! QEMU's own snapshots, `savevm` and `loadvm`: they go to a disk in qcow2, of which there is none but the one made here.
 
-use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process;
-use std::time::{Duration, Instant};
 
 use super::machine::{Machine, Time};
+use super::monitor::Monitor;
 
 /// What QEMU's snapshots took, in nanoseconds.
 #[derive(Default)]
@@ -25,15 +21,14 @@ pub fn measure(
     times: usize,
 ) -> Result<Vec<Times>, String> {
     let disk = scratch.join("savevm.qcow2");
-    // A socket's path has room for a hundred bytes or so.
-    let socket = env::temp_dir().join(format!("avisor-bench-{}", process::id()));
+    let socket = Monitor::socket();
     fs::write(&disk, qcow2()).map_err(|error| format!("{}: {error}", disk.display()))?;
+    let drive = format!("if=none,format=qcow2,file={}", disk.display());
     let more = [
-        "-drive".to_owned(),
-        format!("if=none,format=qcow2,file={}", disk.display()),
-        "-qmp".to_owned(),
-        format!("unix:{},server=on,wait=off", socket.display()),
-    ];
+        vec!["-drive".to_owned(), drive],
+        Monitor::arguments(&socket),
+    ]
+    .concat();
     let mut machine = Machine::plain(guest, Time::Wall, &more)?;
     let mut monitor = Monitor::connect(&socket)?;
     machine.send("idle 128")?;
@@ -53,56 +48,6 @@ pub fn measure(
     let _ = fs::remove_file(disk);
     let _ = fs::remove_file(socket);
     Ok(all)
-}
-
-/// QEMU's monitor.
-struct Monitor {
-    socket: UnixStream,
-    lines: BufReader<UnixStream>,
-}
-
-impl Monitor {
-    fn connect(at: &Path) -> Result<Self, String> {
-        let failed = |error| format!("{}: {error}", at.display());
-        let socket = UnixStream::connect(at).map_err(failed)?;
-        socket
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .map_err(failed)?;
-        let lines = BufReader::new(socket.try_clone().map_err(failed)?);
-        let mut monitor = Self { socket, lines };
-        monitor.ask(r#"{"execute":"qmp_capabilities"}"#)?;
-        Ok(monitor)
-    }
-
-    /// Nanoseconds that a command takes.
-    fn timed(&mut self, command: &str) -> Result<f64, String> {
-        let request = format!(
-            r#"{{"execute":"human-monitor-command","arguments":{{"command-line":"{command}"}}}}"#
-        );
-        let start = Instant::now();
-        let answer = self.ask(&request)?;
-        let taken = start.elapsed();
-        // The command's output: it has none but for a mistake.
-        if answer.trim_end() != r#"{"return": ""}"# {
-            return Err(format!("QEMU's {command}: {answer}"));
-        }
-        Ok(taken.as_nanos() as f64)
-    }
-
-    /// Sends a request; what comes back, events left out.
-    fn ask(&mut self, request: &str) -> Result<String, String> {
-        let failed = |error| format!("QEMU's monitor: {error}");
-        writeln!(self.socket, "{request}").map_err(failed)?;
-        loop {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line).map_err(failed)? == 0 {
-                return Err("QEMU's monitor is gone".into());
-            }
-            if line.starts_with(r#"{"return""#) || line.starts_with(r#"{"error""#) {
-                return Ok(line);
-            }
-        }
-    }
 }
 
 /// An empty disk in qcow2, version 2 (docs/interop/qcow2.txt in QEMU's source).
