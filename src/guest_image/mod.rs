@@ -8,6 +8,8 @@ pub mod device_tree;
 mod elf;
 mod error;
 #[cfg(test)]
+mod place_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::{ImageError, Part};

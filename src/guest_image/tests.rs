@@ -5,7 +5,7 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-const RAM: Range<Ipa> = Ipa(0x4000_0000)..Ipa(0x4800_0000);
+pub const RAM: Range<Ipa> = Ipa(0x4000_0000)..Ipa(0x4800_0000);
 
 /// (p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz)
 type Header = (u32, u32, u64, u64, u64, u64, u64);
@@ -49,7 +49,7 @@ fn elf(entry: u64, headers: &[Header]) -> Vec<u8> {
     file
 }
 
-fn arm64(text_offset: u64, image_size: u64, flags: u64, length: usize) -> Vec<u8> {
+pub fn arm64(text_offset: u64, image_size: u64, flags: u64, length: usize) -> Vec<u8> {
     let mut file = vec![0; length];
     for (at, word) in [(0x08, text_offset), (0x10, image_size), (0x18, flags)] {
         file[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -287,89 +287,4 @@ fn wrapped_kernels_are_refused_with_advice() {
         "ELF segment 0 takes 0x100 bytes at 0x80000, outside the VM's RAM from 0x40000000 to 0x48000000: give the VM \
          more memory or link the guest for an address in it"
     );
-}
-
-#[test]
-fn the_tree_lies_at_the_start_and_above() {
-    let raw = [0; 0x100];
-    let places = |at, initrd: Option<&Range<Ipa>>| {
-        plan(&raw, RAM, at)
-            .unwrap()
-            .device_tree(0x1000, initrd)
-            .unwrap()
-    };
-    let (start, middle) = (Ipa(0x4000_0000), Ipa(0x4400_0000));
-    assert_eq!(
-        places(None, None),
-        TreePlaces {
-            passed: middle,
-            at_start: Some(start)
-        }
-    );
-    assert_eq!(
-        places(Some(0x4000_0800), None),
-        TreePlaces {
-            passed: middle,
-            at_start: None
-        }
-    );
-    // Image near the end: what is left above it, at a page boundary.
-    let passed = Ipa(0x47e0_2000);
-    assert_eq!(
-        places(Some(0x47e0_1000), None),
-        TreePlaces {
-            passed,
-            at_start: Some(start)
-        }
-    );
-    // And nothing left.
-    let only_start = TreePlaces {
-        passed: start,
-        at_start: None,
-    };
-    assert_eq!(places(Some(0x47ff_f000), None), only_start);
-    // The initrd takes the middle.
-    let initrd = plan(&raw, RAM, None).unwrap().initrd(0x1234).unwrap();
-    assert_eq!(initrd, middle..Ipa(0x4400_1234));
-    assert_eq!(
-        places(None, Some(&initrd)),
-        TreePlaces {
-            passed: Ipa(0x4420_0000),
-            at_start: Some(start)
-        }
-    );
-}
-
-#[test]
-fn in_big_machines_the_tree_stays_near() {
-    let ram = Ipa(0x4000_0000)..Ipa(0x2_4000_0000);
-    let places = plan(&[0; 4], ram, None)
-        .unwrap()
-        .device_tree(0x1000, None)
-        .unwrap();
-    assert_eq!(places.passed, Ipa(0x4800_0000));
-}
-
-#[test]
-fn no_room_is_an_error() {
-    let full = vec![0; 0x1f_f000];
-    let ram = Ipa(0x4000_0000)..Ipa(0x4020_0000);
-    let plan = plan(&full, ram, Some(0x4000_0000)).unwrap();
-    assert!(plan.device_tree(0x1000, None).is_ok());
-    for size in [0x1001, u64::MAX] {
-        assert_eq!(
-            plan.device_tree(size, None),
-            Err(ImageError::NoRoom {
-                what: Part::DeviceTree,
-                size
-            })
-        );
-        assert_eq!(
-            plan.initrd(size),
-            Err(ImageError::NoRoom {
-                what: Part::Initrd,
-                size
-            })
-        );
-    }
 }
