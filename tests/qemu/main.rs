@@ -5,17 +5,19 @@
 //! | [`guests`] | the programs of `guest/`: scenario, loops, self-test, hostile, memory that runs out, reset |
 //! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
 //! | [`linux`] | Debian's Linux, at work while it is taken back and forth |
+//! | [`u_boot`] | Debian's U-Boot, to its prompt |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
-//! guest images, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
+//! guest images, [`fetched`] has those of others, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
 //! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
 
 mod board;
 mod debugger;
 mod faults;
+mod fetched;
 mod files;
 mod formats;
 mod guests;
@@ -25,6 +27,7 @@ mod machines;
 mod refusals;
 mod session;
 mod transcript;
+mod u_boot;
 
 /// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.
 macro_rules! on_both_boards {

@@ -1,0 +1,53 @@
+//! Guests that others built, out of Debian's packages.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::image::ROOT;
+
+/// Whether Linux and U-Boot are there, fetched if need be: a test without them is skipped, and says so. CI always has them.
+pub fn are_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| {
+        let fetched = run("tools/setup", &["linux", "u-boot"]);
+        let Err(why) = fetched.and_then(|()| run("tools/linux", &[])) else {
+            return true;
+        };
+        let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!in_ci, "Debian's packages cannot be fetched:\n{why}");
+        // Past libtest, which shows nothing of a test that passes.
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: the tests with Linux and U-Boot. Debian's packages cannot be fetched: run tools/setup linux u-boot"
+        );
+        false
+    })
+}
+
+/// U-Boot for QEMU's `virt`: a raw binary.
+pub fn u_boot() -> PathBuf {
+    let path = |name| {
+        env::var_os(name)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let home = || path("HOME").map(|home| home.join(".cache"));
+    let caches = || {
+        path("XDG_CACHE_HOME")
+            .or_else(home)
+            .map(|caches| caches.join("avisor"))
+    };
+    let cache = path("AVISOR_CACHE").or_else(caches);
+    cache.expect("there is a HOME").join("u-boot-arm64.bin")
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(ROOT).output();
+    let output = output.expect("tools/ is there");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    output.status.success().then_some(()).ok_or(errors)
+}
