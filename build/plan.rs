@@ -8,7 +8,10 @@ use crate::guests::Files;
 /// The source of `plan.rs`.
 pub fn source(config: &Config, files: &[Files]) -> String {
     let mut source = format!(
-        "/// What the configuration says.\n\
+        "/// A file, at the start of a page: it is copied to one, in larger steps than bytes.\n\
+         #[repr(C, align(4096))]\n\
+         struct File<T: ?Sized>(T);\n\n\
+         /// What the configuration says.\n\
          pub static PLAN: avisor::config::Plan = avisor::config::Plan {{\n    \
              log: log::LevelFilter::{},\n    vms: &[\n",
         config.log
@@ -64,5 +67,5 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
 }
 
 fn included(path: &PathBuf) -> String {
-    format!("include_bytes!({path:?})")
+    format!("{{ static FILE: &File<[u8]> = &File(*include_bytes!({path:?})); &FILE.0 }}")
 }
