@@ -10,18 +10,19 @@ mod image {
 
     use alloc::vec::Vec;
 
+    use avisor::arch::Relax;
     use avisor::arch::aarch64::{self, Core, VmMemory, heap};
     use avisor::console::Input;
     use avisor::driver::{self, Board, console, gic, smp};
     use avisor::vm::{self, Desk, Vm, World};
-    use spin::Once;
+    use spin::once::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
     avisor::entry!(main);
 
     /// What the cores run, once the boot core has made it.
-    static WORLD: Once<World<VmMemory>> = Once::new();
+    static WORLD: Once<World<VmMemory>, Relax> = Once::new();
 
     /// Runs on the boot core, MMU and caches on; what ran before is in `arch/aarch64/boot.S`.
     fn main(tree: u64) -> ! {

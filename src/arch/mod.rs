@@ -3,11 +3,24 @@
 //! What is pure arithmetic about hardware ([`memory_map`], [`el2_tables`]) or about the board ([`tree`]) has no `cfg` and is tested on the host.
 #![allow(unsafe_code)]
 
-#[cfg(target_os = "none")]
-pub mod aarch64;
 pub mod el2_tables;
 #[cfg(test)]
 pub mod fake;
 pub mod memory_map;
 pub mod tree;
 pub mod vcpu;
+
+cfg_if! {
+    if #[cfg(target_os = "none")] {
+        pub mod aarch64;
+        pub use aarch64::Relax;
+    } else {
+        pub use spin::relax::Spin as Relax;
+    }
+}
+
+/// What one core at a time has.
+pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
+
+/// Holding it.
+pub type MutexGuard<'a, T> = spin::mutex::MutexGuard<'a, T, Relax>;

@@ -1,11 +1,11 @@
 //! The board's other cores: started in the order of the tree, behind PSCI or out of a spin table. Those that are not used sleep.
 
-use core::hint;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use spin::Once;
+use spin::{Once, RelaxStrategy};
 
 use super::gic;
+use crate::arch::Relax;
 use crate::arch::aarch64::boot::{self, Destination};
 use crate::arch::aarch64::cpu::{self, CORES};
 use crate::arch::aarch64::{firmware, timer};
@@ -50,7 +50,7 @@ pub fn start(tree: &Tree, entry: fn(core: usize) -> !) -> usize {
             stage.store(FIRST + count, Ordering::Release);
             // What is left is short: it can be called from here on.
             while stage.load(Ordering::Acquire) != READY {
-                hint::spin_loop();
+                Relax::relax();
             }
             count += 1;
         } else {
@@ -89,7 +89,7 @@ fn comes(slot: usize) -> bool {
                 .compare_exchange(CALLED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire)
                 .is_err();
         }
-        hint::spin_loop();
+        Relax::relax();
     }
     true
 }
@@ -111,7 +111,7 @@ pub(crate) fn enter() -> ! {
             STAGES[slot].store(READY, Ordering::Release);
             entry(number);
         }
-        hint::spin_loop();
+        Relax::relax();
     }
 }
 

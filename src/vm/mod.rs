@@ -41,9 +41,10 @@ pub use schedule::{Desk, World, run};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use spin::{Mutex, MutexGuard};
+use spin::RelaxStrategy;
 
 use crate::addr::PAGE_SIZE;
+use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmPlan;
 use crate::device::Devices;
 use crate::device::gic::Gic;
@@ -125,7 +126,7 @@ impl<H: Hardware> Vm<H> {
             if let Some(shared) = self.shared.try_lock() {
                 return Some(shared);
             }
-            core::hint::spin_loop();
+            Relax::relax();
         }
         None
     }

@@ -1,13 +1,11 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put back.
 
-use spin::MutexGuard;
-
 use super::hardware::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
+use crate::arch::MutexGuard;
 use crate::arch::vcpu::{Trap, TrapKind};
-
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::{ExceptionState, GuestException};
 use crate::trap::syndrome::{Esr, Exit, Wfx};

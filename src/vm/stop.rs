@@ -6,10 +6,9 @@
 
 use core::sync::atomic::{AtomicU8, Ordering, fence};
 
-use spin::MutexGuard;
-
 use super::vcpu::{Phase, Slot, Vcpu};
 use super::{Core, Hardware, System, Vm};
+use crate::arch::MutexGuard;
 use crate::device::gic::VCPUS_MAX;
 
 /// Why a VM's vCPUs may not run: one bit for each reason.

@@ -2,9 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use spin::{Mutex, MutexGuard};
-
 use crate::arch::vcpu::Registers;
+use crate::arch::{Mutex, MutexGuard};
 use crate::device::gic::{self, ListRegister, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;

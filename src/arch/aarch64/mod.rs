@@ -11,6 +11,7 @@
 //! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones |
 //! | [`el1`], [`id`] | single registers of a guest, address translation, ID registers |
 //! | [`page`], [`tlb`] | page contents, caches, TLBs, barriers |
+//! | [`Relax`] | waiting for another core |
 //! | [`core`](mod@self::core), [`memory`] | what a VM runs on: the two seams of [`vm`](crate::vm) |
 //! | [`heap`], [`mmio`], [`firmware`] | global allocator, device registers, SMC and semihosting |
 
@@ -32,6 +33,7 @@ pub mod memory;
 pub mod mmio;
 pub mod mmu;
 pub mod page;
+mod relax;
 pub mod state;
 pub mod switch;
 pub mod timer;
@@ -40,5 +42,6 @@ pub mod tlb;
 pub use self::core::Core;
 pub use self::memory::VmMemory;
 pub use fault::panicked;
+pub use relax::Relax;
 pub use state::SystemState;
 pub use switch::run;
