@@ -28,7 +28,7 @@ mod image {
     fn main(tree: u64) -> ! {
         let board = Board::open(tree, PLAN.log);
         log::info!(
-            "Avisor {} on {}",
+            "Avisor {} on {}; Ctrl-] opens the monitor",
             env!("CARGO_PKG_VERSION"),
             board.tree.model()
         );

@@ -19,25 +19,23 @@ mod keys;
 mod prompt;
 mod ring;
 mod row;
+mod screen;
 #[cfg(test)]
 mod tests;
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use crate::monitor::{Next, VMS_MAX};
 use editor::Line;
 use prompt::{Prompt, Step};
 use ring::Ring;
 use row::Row;
+use screen::{CANCEL, print, print_bytes};
+
+pub use screen::{Screen, write_lines};
 
 /// Ctrl-]: opens the monitor, and leaves it. Twice in a row, it goes to the VM.
 pub const ESCAPE: u8 = 0x1d;
-
-/// A terminal, to write on.
-pub trait Screen {
-    /// Shows a byte. Never refuses.
-    fn send(&mut self, byte: u8);
-}
 
 /// What somebody has to look after when bytes have come in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +44,16 @@ pub struct Input {
     pub guest: Option<usize>,
     /// A line waits for the monitor.
     pub command: bool,
+}
+
+impl Input {
+    /// This, and what came after it.
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            guest: later.guest.or(self.guest),
+            command: self.command | later.command,
+        }
+    }
 }
 
 /// Where the terminal's cursor stands.
@@ -87,6 +95,8 @@ pub struct Console {
     speakers: [Speaker; VMS_MAX],
     attached: usize,
     cursor: Cursor,
+    /// The terminal did not see, or has forgotten, how the sequence begins that the attached VM is sending: the rest would show as text.
+    torn: bool,
     keyboard: Keyboard,
     prompt: Prompt,
     /// Typed while the monitor was busy.
@@ -114,6 +124,7 @@ impl Console {
             speakers: [SILENT; VMS_MAX],
             attached: 0,
             cursor: Cursor::Start,
+            torn: false,
             keyboard: Keyboard::Guest,
             prompt: Prompt::NEW,
             typed_ahead: Ring::EMPTY,
@@ -144,10 +155,12 @@ impl Console {
         if vm == self.attached || vm >= self.vms {
             return;
         }
-        self.attached = vm;
         if matches!(self.keyboard, Keyboard::Guest) {
             self.fresh_line(screen);
+            self.attached = vm;
             self.show_attached(screen);
+        } else {
+            self.attached = vm;
         }
     }
 
@@ -157,9 +170,13 @@ impl Console {
         let Some(speaker) = self.speakers.get_mut(vm) else {
             return;
         };
+        let in_sequence = speaker.row.in_sequence();
         let complete = speaker.row.push(byte);
         if vm == self.attached && matches!(self.keyboard, Keyboard::Guest) {
-            self.pass(byte, screen);
+            self.torn &= in_sequence && byte != b'\n';
+            if !self.torn {
+                self.pass(byte, screen);
+            }
         } else if complete {
             self.aside(screen, |console, screen| {
                 console.show_row(vm, screen);
@@ -234,7 +251,7 @@ impl Console {
         while !input.command
             && let Some(byte) = self.typed_ahead.pop()
         {
-            input = self.input(byte, screen);
+            input = input.and(self.input(byte, screen));
         }
         input
     }
@@ -266,6 +283,7 @@ impl Console {
 
     /// Shows the line that the attached VM writes on, if there is something on it.
     fn show_attached(&mut self, screen: &mut impl Screen) {
+        self.torn = self.speakers[self.attached].row.in_sequence();
         if !self.speakers[self.attached].row.text().is_empty() {
             self.show_row(self.attached, screen);
             let back = self.speakers[self.attached].row.cursor_from_end();
@@ -298,7 +316,13 @@ impl Console {
     fn fresh_line(&mut self, screen: &mut impl Screen) {
         match self.cursor {
             Cursor::Start => {}
-            Cursor::Returned | Cursor::Guest => print(screen, "\r\n"),
+            Cursor::Returned | Cursor::Guest => {
+                if self.speakers[self.attached].row.in_sequence() {
+                    self.torn = true;
+                    screen.send(CANCEL);
+                }
+                print(screen, "\r\n");
+            }
             Cursor::Prompt => print(screen, prompt::ERASE),
         }
         self.cursor = Cursor::Start;
@@ -353,32 +377,4 @@ impl Console {
             }
         }
     }
-}
-
-/// Shows lines with the ends that terminals want.
-pub fn write_lines(message: fmt::Arguments, screen: &mut impl Screen) {
-    // `Text` never fails.
-    let _ = Text(screen).write_fmt(message);
-}
-
-struct Text<'s, S>(&'s mut S);
-
-impl<S: Screen> Write for Text<'_, S> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                self.0.send(b'\r');
-            }
-            self.0.send(byte);
-        }
-        Ok(())
-    }
-}
-
-fn print(screen: &mut impl Screen, text: &str) {
-    print_bytes(screen, text.as_bytes());
-}
-
-fn print_bytes(screen: &mut impl Screen, bytes: &[u8]) {
-    bytes.iter().for_each(|byte| screen.send(*byte));
 }

@@ -1,7 +1,8 @@
 //! The monitor's prompt, and the line that is typed there, on a terminal.
 
+use super::ESCAPE;
 use super::editor::{Editor, Line, Outcome};
-use super::{ESCAPE, Screen, print, print_bytes};
+use super::screen::{Screen, print, print_bytes};
 use crate::monitor::each_completion;
 
 const PROMPT: &str = "avisor> ";

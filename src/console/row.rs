@@ -49,6 +49,12 @@ impl Row {
         self.length - self.column
     }
 
+    /// Whether it is in the middle of a sequence.
+    #[inline]
+    pub fn in_sequence(&self) -> bool {
+        !matches!(self.state, State::Text)
+    }
+
     /// Forgets it. A sequence that has begun goes on.
     pub fn clear(&mut self) {
         self.length = 0;
@@ -57,6 +63,11 @@ impl Row {
 
     /// Takes a byte. True when the line is complete: at its newline, or because it is full.
     pub fn push(&mut self, byte: u8) -> bool {
+        if byte == b'\n' {
+            // No sequence is so long: this one is no sequence.
+            self.state = State::Text;
+            return true;
+        }
         match self.state {
             State::Text => return self.plain(byte),
             State::Escape => {
@@ -80,7 +91,6 @@ impl Row {
 
     fn plain(&mut self, byte: u8) -> bool {
         match byte {
-            b'\n' => return true,
             b'\r' => self.column = 0,
             0x08 => self.column = self.column.saturating_sub(1),
             ESC => self.state = State::Escape,
@@ -153,7 +163,7 @@ mod tests {
 
     #[test]
     fn is_complete_at_a_newline_or_when_full() {
-        let mut row = row(b"done\r");
+        let mut row = row(b"done\r\x1b]never done");
         assert!(row.push(b'\n'));
         assert_eq!(row.text(), b"done");
         row.clear();

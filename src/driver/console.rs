@@ -55,9 +55,7 @@ fn drain(mut uart: Pl011, console: &mut Console) -> Input {
     let mut input = Input::default();
     uart.acknowledge();
     while let Some(byte) = uart.receive() {
-        let more = console.input(byte, &mut uart);
-        input.guest = more.guest.or(input.guest);
-        input.command |= more.command;
+        input = input.and(console.input(byte, &mut uart));
     }
     input
 }
@@ -105,7 +103,7 @@ pub fn serve(operator: &mut impl Operator) -> Option<usize> {
         let line = CONSOLE.lock().command();
         let Some(line) = line else { return guest };
         let next = monitor::execute(line.text(), operator, &mut Reply(uart));
-        guest = CONSOLE.lock().finish(next, &mut uart).guest;
+        guest = CONSOLE.lock().finish(next, &mut uart).guest.or(guest);
     }
 }
 

@@ -82,7 +82,7 @@ impl Transcript {
     #[track_caller]
     fn shows(&self, expected: &str) {
         let banner = format!(
-            "Avisor {} on {}",
+            "Avisor {} on {}; Ctrl-] opens the monitor",
             env!("CARGO_PKG_VERSION"),
             self.board.model()
         );

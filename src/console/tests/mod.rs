@@ -1,7 +1,8 @@
 //! Bytes in, bytes out.
 
+mod random;
+
 use super::*;
-use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -138,6 +139,35 @@ fn the_keyboard_goes_to_one_vm() {
 }
 
 #[test]
+fn a_sequence_that_is_interrupted_does_not_show() {
+    let mut t = Terminal::new(&["linux"]);
+    t.print(0, "/ # \u{1b}");
+    t.type_in(OPEN);
+    t.shows("/ # \u{1b}\u{18}\r\navisor> ");
+    t.type_in("\r");
+    t.print(0, "[6nls \u{1b}[1m!");
+    t.shows("\r\u{1b}[K/ # ls \u{1b}[1m!");
+    t.print(0, "\u{1b}[3");
+    t.log("AVISOR INFO: x");
+    t.print(0, "1mred\u{1b}[m");
+    t.shows("\u{1b}[3\u{18}\r\nAVISOR INFO: x\r\nred\u{1b}[m");
+    t.type_in(OPEN);
+    t.print(0, "\n# \u{1b}[");
+    t.type_in("\r");
+    t.screen.clear();
+    t.print(0, "6nx");
+    t.shows("x");
+
+    let mut t = Terminal::new(TWO);
+    t.print(0, "\u{1b}[");
+    t.print(1, "\u{1b}[");
+    t.console.attach(1, &mut t.screen);
+    t.print(1, "1mx");
+    t.print(0, "1my\n");
+    t.shows("linux| \u{1b}[\u{18}\r\necho| x\r\nlinux| y\r\n");
+}
+
+#[test]
 fn what_is_typed_too_fast_is_dropped() {
     let mut t = Terminal::new(&["linux"]);
     t.type_in(&("x".to_string() + &"y".repeat(2 * ring::RING_MAX)));
@@ -249,6 +279,14 @@ fn lines_typed_ahead_wait_for_their_turn() {
     assert_eq!((input.guest, input.command), (Some(0), false));
     assert_eq!(t.read(0), "ls\r");
     t.shows("avisor> pause\r\navisor> resume\r\navisor> quit\r\n");
+    t.type_in("\x1dpause\r\rls\r\x1d");
+    t.command();
+    let input = t.finish(Next::Stay);
+    assert_eq!(
+        (input.guest, input.command),
+        (Some(0), false),
+        "before the monitor was opened again"
+    );
 }
 
 #[test]
@@ -282,90 +320,4 @@ fn words_are_completed() {
     t.screen.clear();
     t.type_in("\t");
     t.shows("\r\u{1b}[Klinux  linux-old  \r\navisor> stats linux");
-}
-
-/// What may happen at a terminal.
-#[derive(Debug, Clone)]
-enum Event {
-    Put(usize, u8),
-    Type(u8),
-    Log,
-    Attach(usize),
-    Serve(bool),
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let byte = prop_oneof![
-        4 => b'a'..=b'e',
-        1 => any::<u8>(),
-        2 => prop::sample::select(&b"\r\n\x08\x1b[CDK\x1d\t\x04 "[..]),
-    ];
-    prop_oneof![
-        8 => (0..3_usize, byte.clone()).prop_map(|(vm, byte)| Event::Put(vm, byte)),
-        6 => byte.prop_map(Event::Type),
-        1 => Just(Event::Log),
-        1 => (0..3_usize).prop_map(Event::Attach),
-        1 => any::<bool>().prop_map(Event::Serve),
-    ]
-}
-
-proptest! {
-    /// Nothing that is printed or typed panics; a log line is always one line; a VM reads only what was typed for it.
-    #[test]
-    fn whatever_happens(events in prop::collection::vec(event(), 0..400)) {
-        let mut t = Terminal::new(TWO);
-        for event in events {
-            match event {
-                Event::Put(vm, byte) => t.console.put(vm, byte, &mut t.screen),
-                Event::Type(byte) => {
-                    let before = t.console.attached();
-                    let input = t.console.input(byte, &mut t.screen);
-                    prop_assert!(input.guest.is_none() || input.guest == Some(before));
-                    prop_assert!(t.console.get(1 - before).is_none());
-                }
-                Event::Log => {
-                    t.screen.clear();
-                    t.log("AVISOR INFO: a line");
-                    let shown = String::from_utf8_lossy(&t.screen).into_owned();
-                    let lines = ["", "\r\n", "\r\x1b[K"].map(|fresh| fresh.to_string() + "AVISOR INFO: a line\r\n");
-                    prop_assert!(lines.iter().any(|line| shown.starts_with(line)), "{shown:?}");
-                }
-                Event::Attach(vm) => {
-                    while t.console.get(t.console.attached()).is_some() {}
-                    t.console.attach(vm, &mut t.screen);
-                }
-                Event::Serve(stay) => {
-                    if let Some(line) = t.command() {
-                        prop_assert!(!line.trim().is_empty());
-                        t.reply("done\n");
-                        t.finish(if stay { Next::Stay } else { Next::Leave });
-                    }
-                }
-            }
-        }
-    }
-
-    /// The attached VM's characters all show, in order, whatever the others do meanwhile.
-    #[test]
-    fn nothing_of_the_attached_vm_is_lost(pieces in prop::collection::vec(("[a-e \n]{0,8}", "[x-z\n]{0,8}", any::<bool>()), 0..20)) {
-        let mut t = Terminal::new(TWO);
-        let (mut first, mut second) = (String::new(), String::new());
-        for (one, two, log) in pieces {
-            t.print(0, &one);
-            t.print(1, &two);
-            if log {
-                t.log("AVISOR INFO: -");
-            }
-            first += &one;
-            second += &two;
-        }
-        let shown = String::from_utf8(t.screen.clone()).expect("ASCII");
-        let of = |name: &str| -> String {
-            let lines = shown.split("\r\n").filter_map(|line| line.strip_prefix(name));
-            lines.collect::<Vec<_>>().concat()
-        };
-        prop_assert_eq!(of("linux| "), first.replace('\n', ""));
-        let whole = second.rfind('\n').map_or("", |end| &second[..end]);
-        prop_assert_eq!(of("echo| "), whole.replace('\n', ""));
-    }
 }
