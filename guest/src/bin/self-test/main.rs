@@ -12,6 +12,7 @@
 // Registers, page tables and faults are what is tested: nearly all of it is assembly.
 #![allow(unsafe_code)]
 
+mod absent;
 mod calls;
 mod context;
 mod el0;
@@ -50,6 +51,7 @@ const fn snapshots(name: &'static str, test: fn() -> Outcome) -> Group {
 static GROUPS: &[Group] = &[
     machine("PSCI", machine::psci),
     machine("PL011", machine::pl011),
+    machine("absent devices", absent::devices),
     machine("hvc with other immediates", machine::hvc_immediates),
     machine("WFI and WFE", machine::wait),
     machine("exceptions at EL1, MMU off", machine::faults_el1),
