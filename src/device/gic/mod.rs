@@ -34,6 +34,8 @@
 //! - ISPENDR does not show an active timer's line.
 //! - With more active interrupts than list registers, deactivations are only counted (EOICount), and taken as those of the
 //!   best priority outside of the lists. That is exact when they are nested, as without EOImode they must be.
+//! - Which group the guest's CPU interface has switched off is not looked at: more interrupts of that one than there are list
+//!   registers keep those of the other waiting.
 
 mod entry;
 mod list_register;
