@@ -60,9 +60,7 @@ impl<H: Hardware> Running<'_, H> {
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        turn.settle();
-        turn.refill();
+        self.turn(&mut shared, core).refill();
         Next::Resume
     }
 
