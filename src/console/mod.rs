@@ -356,10 +356,15 @@ impl Console {
         let at_name = self.cursor != Cursor::Guest;
         match byte {
             b'\n' => {
-                if self.cursor == Cursor::Start {
-                    self.show_name(self.attached, screen);
+                match self.cursor {
+                    Cursor::Returned => {}
+                    Cursor::Start => {
+                        self.show_name(self.attached, screen);
+                        screen.send(b'\r');
+                    }
+                    _ => screen.send(b'\r'),
                 }
-                print(screen, "\r\n");
+                screen.send(b'\n');
                 self.cursor = Cursor::Start;
             }
             b'\r' => {

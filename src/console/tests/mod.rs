@@ -94,7 +94,7 @@ fn one_vm_has_the_terminal_for_itself() {
 fn a_line_shows_which_vm_speaks() {
     let mut t = Terminal::new(TWO);
     t.print(0, "boot\r\nlog\n\r\n\nin: ");
-    t.shows("linux| boot\r\r\nlinux| log\r\n\rlinux| \r\nlinux| \r\nlinux| in: ");
+    t.shows("linux| boot\r\nlinux| log\r\n\rlinux| \r\nlinux| \r\nlinux| in: ");
     t.print(1, "half a li");
     t.shows("");
     t.print(1, "ne\r\n");
@@ -104,7 +104,7 @@ fn a_line_shows_which_vm_speaks() {
     t.print(0, "10%\r");
     t.log("AVISOR INFO: x");
     t.print(0, "20%\r30%\r\r\n");
-    t.shows("linux| 10%\r\r\nAVISOR INFO: x\r\nlinux| 20%\rlinux| 30%\r\r\r\n");
+    t.shows("linux| 10%\r\r\nAVISOR INFO: x\r\nlinux| 20%\rlinux| 30%\r\r\n");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_keyboard_goes_to_one_vm() {
     assert_eq!([t.read(0), t.read(1)], ["ls", "root"]);
     t.print(1, "root\r\n");
     t.print(0, "ls\r\n");
-    t.shows("root\r\r\nlinux| / # ls\r\n");
+    t.shows("root\r\nlinux| / # ls\r\n");
     t.console.attach(2, &mut t.screen);
     assert_eq!(t.console.attached(), 1);
     t.print(usize::MAX, "nobody\n");
