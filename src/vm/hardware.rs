@@ -84,6 +84,8 @@ pub trait Core: VirtualInterface {
 
     /// Makes it the core of that vCPU: its memory, its affinity. The registers come by [`load_system`](Self::load_system).
     fn adopt(&mut self, vcpu: &Identity);
+    /// With no vCPU loaded: what is done to translations from here on is done to those of VM number `vm`, whose level 1 table is `root`.
+    fn face(&mut self, vm: usize, root: Pa);
     /// Runs the loaded vCPU until it traps.
     fn run(&mut self, registers: &mut Registers) -> Trap;
 

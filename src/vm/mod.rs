@@ -141,6 +141,11 @@ impl<H: Hardware> Vm<H> {
         !self.gate.is_closed() && self.vcpus[vcpu].is_runnable(H::Core::count())
     }
 
+    /// Whether another vCPU, or the console, has something for it.
+    fn is_called(&self, vcpu: usize) -> bool {
+        self.vcpus[vcpu].has_calls()
+    }
+
     /// When a vCPU that waits is to be loaded at the latest: a physical count.
     fn deadline_of(&self, vcpu: usize) -> u64 {
         let slot = &self.vcpus[vcpu];
@@ -170,8 +175,8 @@ impl<H: Hardware> Vm<H> {
     /// Makes the core of a vCPU look at what was written for it.
     fn tell(&self, core: &mut H::Core, slot: &Slot<System<H>>) {
         if slot.core() == core.number() {
-            // The vCPU waits until the one that is on here has had its time.
-            core.alarm_by(H::Core::count() + schedule::SLICE);
+            // The scheduler sets the alarm anew when this one has gone off.
+            core.alarm_by(H::Core::count());
         } else {
             core.kick(slot.core());
         }

@@ -158,6 +158,7 @@ impl<H: Hardware> Vm<H> {
         action: impl FnOnce(&mut Shared<H>, Asker<'_, H>) -> R,
     ) -> R {
         let mut shared = self.shared.lock();
+        core.face(self.number, shared.machine.stage2.root());
         action(&mut shared, Asker { core, vcpu: None })
     }
 

@@ -15,6 +15,9 @@ use alloc::vec::Vec;
 /// How long a vCPU has the core if another wants it: counts of the physical counter, about 5 ms on both boards.
 pub(super) const SLICE: u64 = 1 << 18;
 
+/// How soon a vCPU gets the core that another on the same core has called: the caller may be waiting for it.
+const SOON: u64 = SLICE / 16;
+
 /// All VMs.
 pub struct World<H: Hardware> {
     /// By number.
@@ -125,16 +128,25 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
         self.core.number() == 0 && (self.command || self.world.vms.iter().any(due))
     }
 
-    /// Sets the alarm to when something is to be done here beside the `i`th vCPU, which may have the core until `until`.
-    fn set_alarm(&mut self, i: Option<usize>, until: u64) {
-        let others = (0..self.own.len()).filter(|&other| Some(other) != i);
-        let mut at = NEVER;
-        for other in others {
+    /// How long the `i`th vCPU, which has the core since `start`, may keep it: a physical count.
+    fn end_of_turn(&self, i: usize, start: u64) -> u64 {
+        let others = (0..self.own.len()).filter(|&other| other != i && self.is_runnable(other));
+        let patience = others.map(|other| {
             let (vm, vcpu) = self.own[other];
-            at = at.min(match self.is_runnable(other) {
-                true => until,
-                false => vm.deadline_of(vcpu),
-            });
+            if vm.is_called(vcpu) { SOON } else { SLICE }
+        });
+        patience.min().map_or(NEVER, |patience| start + patience)
+    }
+
+    /// Sets the alarm to when something is to be done here besides running the `i`th vCPU, which has the core since `start`.
+    fn set_alarm(&mut self, turn: Option<(usize, u64)>) {
+        let mut at = turn.map_or(NEVER, |(i, start)| self.end_of_turn(i, start));
+        // Those that wait. What the one that is on waits for interrupts by itself.
+        for other in (0..self.own.len()).filter(|&other| turn.is_none_or(|(i, _)| i != other)) {
+            if !self.is_runnable(other) {
+                let (vm, vcpu) = self.own[other];
+                at = at.min(vm.deadline_of(vcpu));
+            }
         }
         if self.core.number() == 0 {
             let next = self.world.vms.iter().map(Vm::next_checkpoint).min();
@@ -146,7 +158,7 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     }
 
     fn sleep(&mut self) {
-        self.set_alarm(None, NEVER);
+        self.set_alarm(None);
         self.core.idle();
         if self.core.acknowledge() == Interrupt::Console {
             self.console_input();
@@ -170,16 +182,16 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
         let Some(mut running) = vm.load_vcpu(self.core, vcpu) else {
             return;
         };
-        let until = H::Core::count() + SLICE;
-        self.set_alarm(Some(i), until);
+        let start = H::Core::count();
+        self.set_alarm(Some((i, start)));
         loop {
             let mut next = running.run(self.core);
             if next == Next::Wait && !self.is_wanted(i) && !self.has_chores() {
-                self.set_alarm(Some(i), until);
+                self.set_alarm(Some((i, start)));
                 self.core.idle();
                 next = running.interrupt(self.core);
             }
-            if !self.goes_on(&mut running, i, next, until) {
+            if !self.goes_on(&mut running, i, next, start) {
                 break;
             }
         }
@@ -187,7 +199,7 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     }
 
     /// Whether the `i`th vCPU keeps the core.
-    fn goes_on(&mut self, running: &mut Running<'_, H>, i: usize, next: Next, until: u64) -> bool {
+    fn goes_on(&mut self, running: &mut Running<'_, H>, i: usize, next: Next, start: u64) -> bool {
         match next {
             Next::Resume => true,
             Next::Leave => false,
@@ -199,14 +211,10 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
                 running.answer_calls(self.core) != Next::Leave && !self.has_chores()
             }
             Next::Interrupt(_) if self.has_chores() => false,
-            Next::Interrupt(_) if self.own.len() == 1 => {
-                self.set_alarm(Some(i), until);
-                true
-            }
             Next::Interrupt(_) => {
-                let over = H::Core::count() >= until && self.is_wanted(i);
+                let over = self.own.len() > 1 && H::Core::count() >= self.end_of_turn(i, start);
                 if !over {
-                    self.set_alarm(Some(i), until);
+                    self.set_alarm(Some((i, start)));
                 }
                 !over
             }

@@ -206,6 +206,11 @@ impl<S> Slot<S> {
         self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether it must look around; it still must.
+    pub fn has_calls(&self) -> bool {
+        self.look.load(Ordering::Acquire)
+    }
+
     /// Remembers when a timer of it fires.
     pub fn set_deadline(&self, at: u64) {
         self.deadline.store(at, Ordering::Release);

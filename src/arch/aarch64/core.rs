@@ -3,7 +3,7 @@
 use aarch64_cpu::registers::{HCR_EL2, ReadWriteable};
 
 use super::{SystemState, control, cpu, el1, id, switch, timer, tlb};
-use crate::addr::{Ipa, Va};
+use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::driver::gic::Gic;
@@ -13,6 +13,11 @@ use crate::vm::{self, Identity, Interrupt};
 
 /// VMs that there may be: a core remembers for each which of its vCPUs it had last.
 pub const VMS_MAX: usize = 8;
+
+/// The VMID of a VM. 0 is nobody's.
+fn vmid(vm: usize) -> u8 {
+    vm as u8 + 1
+}
 
 /// This core.
 pub struct Core {
@@ -94,12 +99,16 @@ impl vm::Core for Core {
     fn adopt(&mut self, vcpu: &Identity) {
         cpu::runs(vcpu.name, vcpu.vcpu as u32);
         control::set_vcpu_number(vcpu.vcpu as u32);
-        // VMID 0 is nobody's.
-        control::switch_stage2(vcpu.root, vcpu.vm as u8 + 1);
+        control::switch_stage2(vcpu.root, vmid(vcpu.vm));
         let last = self.last[vcpu.vm].replace(vcpu.vcpu as u8);
         if last.is_some_and(|last| last != vcpu.vcpu as u8) {
             tlb::forget_vcpu();
         }
+    }
+
+    fn face(&mut self, vm: usize, root: Pa) {
+        // TLB maintenance by IPA, and that of a whole VM, is for the VMID in VTTBR_EL2.
+        control::switch_stage2(root, vmid(vm));
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! A core, with a vCPU that does what the test wrote down.
 
-use crate::addr::{Ipa, Va};
+use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
@@ -72,6 +72,8 @@ pub struct FakeCore {
     number: usize,
     /// Who is loaded.
     pub vcpu: Option<Identity>,
+    /// The VM whose translations it changes, with nobody loaded.
+    pub faced: Option<usize>,
     /// Its registers.
     pub system: System,
     /// What the vCPU is going to do.
@@ -106,6 +108,7 @@ impl FakeCore {
         Self {
             number,
             vcpu: None,
+            faced: None,
             system: System::RESET,
             script: VecDeque::new(),
             interrupts: VecDeque::new(),
@@ -172,6 +175,11 @@ impl Core for FakeCore {
 
     fn adopt(&mut self, vcpu: &Identity) {
         self.vcpu = Some(*vcpu);
+    }
+
+    fn face(&mut self, vm: usize, _root: Pa) {
+        assert!(self.vcpu.is_none());
+        self.faced = Some(vm);
     }
 
     fn run(&mut self, registers: &mut Registers) -> Trap {
