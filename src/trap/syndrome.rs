@@ -152,7 +152,8 @@ pub struct SysRegAccess {
 impl Exit {
     /// Decodes ESR_EL2, FAR_EL2 and HPFAR_EL2 as they were when the guest left. Total: there is an answer for every
     /// value.
-    #[inline]
+    // Inlined, it goes straight from the class to the handler.
+    #[inline(always)]
     pub const fn decode(esr: Esr, far: u64, hpfar: u64) -> Self {
         match esr.class() {
             Esr::EC_DATA_ABORT_LOWER => {

@@ -125,7 +125,7 @@ impl<'a, H: Hardware> Running<'a, H> {
         match trap.kind {
             TrapKind::Sync => {
                 let Some(mut shared) = self.vm.share() else {
-                    return self.undo(&trap);
+                    return self.undo(Esr(trap.esr));
                 };
                 self.turn(&mut shared, core).handle(trap)
             }
@@ -139,8 +139,8 @@ impl<'a, H: Hardware> Running<'a, H> {
 
     /// A trap that did not get its turn has not happened. An HVC is the one whose return address is behind it.
     #[cold]
-    fn undo(&mut self, trap: &Trap) -> Next {
-        if let Exit::Hvc { .. } = Exit::decode(Esr(trap.esr), trap.far, trap.hpfar) {
+    fn undo(&mut self, esr: Esr) -> Next {
+        if esr.class() == Esr::EC_HVC64 {
             let registers = &mut self.vcpu.registers;
             step_back(&mut registers.pc, &mut registers.pstate);
         }
