@@ -41,7 +41,9 @@ mod image {
         // What an earlier life of the board left, on any of them.
         aarch64::tlb::invalidate_all_vms();
         WORLD.call_once(|| world(gic, cores));
-        console::listen();
+        if board.console_interrupt.is_some() {
+            console::listen();
+        }
         run(Core::new(0, gic))
     }
 
