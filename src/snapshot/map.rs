@@ -137,16 +137,14 @@ impl Memory {
         for level in (1..=level).rev() {
             let mut below = NodeId::NONE;
             while !now.is_none() {
-                now = self.free_waiting(m, now, level, |_, m, node| {
-                    below = drop_children(m, node, below);
+                now = self.free_waiting(m, now, level, |_, m, children| {
+                    below = drop_children(m, children, below);
                 });
             }
             now = below;
         }
         while !now.is_none() {
-            now = self.free_waiting(m, now, 0, |memory, m, node| {
-                memory.drop_frames(nodes::read(m, node));
-            });
+            now = self.free_waiting(m, now, 0, |memory, _, frames| memory.drop_frames(frames));
         }
     }
 
@@ -157,21 +155,21 @@ impl Memory {
         m: &mut M,
         node: NodeId,
         level: u32,
-        drop: impl FnOnce(&mut Self, &mut M, NodeId),
+        drop: impl FnOnce(&mut Self, &mut M, &Node),
     ) -> NodeId {
         let next = NodeId(m.word(node.0));
-        if let Some(first) = run_start(nodes::read(m, node)) {
+        let entries = *nodes::read(m, node);
+        if let Some(first) = run_start(&entries) {
             self.release_run(first, level);
         } else {
-            drop(self, m, node);
+            drop(self, m, &entries);
         }
         self.nodes.release(m, &mut self.frames, node);
         next
     }
 
     #[inline]
-    fn drop_frames(&mut self, leaf: &Node) {
-        let frames = *leaf;
+    fn drop_frames(&mut self, frames: &Node) {
         for i in 0..FANOUT {
             if frames.0[i] != 0 {
                 self.frames.drop(Frame(frames.0[i]));
@@ -220,10 +218,9 @@ impl Memory {
     }
 }
 
-/// Lets go of a node's children; those that nobody holds any more go in front of the list `waiting`.
+/// Lets go of children; those that nobody holds any more go in front of the list `waiting`.
 #[inline]
-fn drop_children<M: Machine>(m: &mut M, node: NodeId, mut waiting: NodeId) -> NodeId {
-    let children = *nodes::read(m, node);
+fn drop_children<M: Machine>(m: &mut M, children: &Node, mut waiting: NodeId) -> NodeId {
     for i in 0..FANOUT {
         let child = NodeId(children.0[i]);
         if !child.is_none() && nodes::unhold(m, child) == 0 {

@@ -7,6 +7,7 @@ use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::control::stop_walks;
 use super::cpu::features;
 use super::debug::DebugState;
 use super::fp::FpState;
@@ -164,16 +165,13 @@ impl SystemState {
     }
 
     /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before
-    /// under the same VMID.
+    /// under the same VMID. A vCPU of another VM than before needs its stage 2 first
+    /// ([`switch_stage2`](super::control::switch_stage2)), for this ends with walks enabled; and its virtual counter, with which the timer
+    /// that is loaded here is compared.
     pub fn load(&self) {
         let features = features();
-        // Cortex-A72 erratum 1319367 (A57: 1319537): a speculative AT may walk with registers half of one state,
-        // half of the other, and leave what it found in the TLB. With walks disabled and the MMU on there is
-        // nothing to walk. Linux's KVM does the same.
-        TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
-        barrier::isb(barrier::SY);
-        SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
-        barrier::isb(barrier::SY);
+        // No walk may see registers half of one state, half of the other.
+        stop_walks();
         self.el1.load();
         if features.pac {
             self.keys.load();

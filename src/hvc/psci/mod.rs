@@ -92,6 +92,8 @@ pub enum Call {
     },
 }
 
+// Apart, it would take its arguments and its answer through memory.
+#[inline(always)]
 pub(super) fn decode(
     function: FunctionId,
     [first, second, third]: [u64; 3],
