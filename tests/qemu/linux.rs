@@ -3,14 +3,27 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::board::plain_qemu;
+use crate::board::{Board, plain_qemu};
 use crate::fetched;
-use crate::image::ROOT;
+use crate::image::{self, ROOT};
+use crate::on_both_boards;
+use crate::random::Random;
 use crate::session::Session;
 use crate::transcript::Transcript;
 
+on_both_boards!(
+    one_vcpu,
+    two_vcpus,
+    four_vcpus,
+    a_day_at_the_shell,
+    beside_another_vm
+);
+
 /// The shell's prompt.
 const PROMPT: &str = "/ # ";
+
+/// How often a workload is taken back.
+const RESTORES: u32 = 200;
 
 /// What every kernel says first: dmesg is there.
 const FIRST: &str = "Booting Linux";
@@ -41,6 +54,111 @@ fn powers_off(mut linux: Session) -> Transcript {
     let run = linux.until_it_ends();
     run.powers_off();
     run
+}
+
+fn one_vcpu(board: Board) {
+    back_and_forth(board, "tests/configs/linux-1.toml", 1);
+}
+
+fn two_vcpus(board: Board) {
+    back_and_forth(board, "configs/linux.toml", 2);
+}
+
+fn four_vcpus(board: Board) {
+    back_and_forth(board, "tests/configs/linux-4.toml", 4);
+}
+
+/// The workload is checkpointed and restored at moments of all kinds, and does not notice.
+fn back_and_forth(board: Board, config: &str, vcpus: u32) {
+    if !fetched::are_there() {
+        return;
+    }
+    let mut linux = board.boots(image::with_config(config)).limit(600).session();
+    starts_working(&mut linux, vcpus);
+    let processors = linux.shell("nproc");
+    linux.require(processors.trim() == vcpus.to_string(), "it should have all");
+    let mut random = Random::new(u64::from(vcpus));
+    let mut ids = Vec::new();
+    for _ in 0..RESTORES {
+        linux.pause(Duration::from_micros(random.below(60_000)));
+        ids.push(linux.checkpoint("linux"));
+        linux.pause(Duration::from_micros(random.below(60_000)));
+        // Mostly back to the newest, so that the work gets on.
+        let back = random.below(8).saturating_sub(4) as usize;
+        let id = ids[ids.len().saturating_sub(1 + back)];
+        linux.restore("linux", id);
+    }
+    has_worked(&mut linux);
+    powers_off(linux);
+}
+
+/// What the README shows.
+fn a_day_at_the_shell(board: Board) {
+    if !fetched::are_there() {
+        return;
+    }
+    let mut linux = board
+        .boots(image::with_config("configs/linux.toml"))
+        .session();
+    linux.expect(PROMPT);
+    let programs = linux.shell("ls /bin | wc -l");
+    linux.shell("echo important > /file");
+    linux.expect(PROMPT);
+    let id = linux.checkpoint("linux");
+    linux.shell("rm -rf /bin /file");
+    let left = linux.shell("ls /");
+    let gone = !left.contains("bin") && !left.contains("file");
+    linux.require(gone, "neither should be left");
+    linux.restore("linux", id);
+    let kept = linux.shell("cat /file");
+    linux.require(kept == "important\n", "it should be there");
+    let kept = linux.shell("ls /bin | wc -l");
+    linux.require(kept == programs, "and so should they");
+    powers_off(linux);
+}
+
+/// Two VMs, of which one is taken back again and again, and the other takes itself back: neither disturbs the other.
+fn beside_another_vm(board: Board) {
+    if !fetched::are_there() {
+        return;
+    }
+    let mut both = board
+        .boots(image::with_config("tests/configs/side-by-side.toml"))
+        .session();
+    // It is busy printing: while it does, Linux has no line to itself.
+    both.expect("snapshots| ckpt #4, i=50\n");
+    both.monitor("pause snapshots");
+    both.expect("snapshots is paused\n");
+    starts_working(&mut both, 2);
+    both.monitor("resume snapshots");
+    let id = both.checkpoint("linux");
+    for _ in 0..50 {
+        both.pause(Duration::from_millis(50));
+        both.restore("linux", id);
+    }
+    both.pause(Duration::from_secs(1));
+    both.monitor("pause snapshots");
+    both.expect("snapshots is paused\n");
+    has_worked(&mut both);
+    both.monitor("resume snapshots");
+    both.send("poweroff\n");
+    both.expect("AVISOR INFO: linux: off");
+    for _ in 0..3 {
+        both.expect("snapshots| ckpt #4, i=50\n");
+    }
+    let run = both.stop();
+    let rounds = ["ckpt #2, i=30", "ckpt #3, i=40", "ckpt #4, i=50"];
+    let checkpoints = ["ckpt #0, i=10", "ckpt #1, i=20"];
+    let expected = checkpoints.into_iter().chain(rounds.into_iter().cycle());
+    let lines = run.lines.iter().rev().skip(1).rev();
+    let shown: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("snapshots| "))
+        .collect();
+    let undisturbed = shown.iter().copied().eq(expected.take(shown.len()));
+    run.require(
+        undisturbed && shown.len() > 100,
+        "it should have gone round and round",
+    );
 }
 
 /// The workload and what judges it, where nothing takes Linux back and forth.

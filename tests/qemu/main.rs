@@ -24,6 +24,7 @@ mod guests;
 mod image;
 mod linux;
 mod machines;
+mod random;
 mod refusals;
 mod session;
 mod transcript;

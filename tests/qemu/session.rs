@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use crate::board::{Board, read_all};
 use crate::transcript::{End, Transcript};
 
+/// Ctrl-], which opens the monitor and leaves it.
+const CTRL_BRACKET: char = '\x1d';
+
 /// A machine that runs, with its console.
 pub struct Session {
     board: Board,
@@ -96,8 +99,8 @@ impl Session {
         thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
-    /// Has the guest's shell run a command; what it printed. The shell echoes what is typed, so the marks around the
-    /// output are typed in another form than they are printed in.
+    /// Has the guest's shell run a command; what it printed, less the VM's name in front of lines where there are several. The
+    /// shell echoes what is typed, so the marks around the output are typed in another form than they are printed in.
     #[track_caller]
     pub fn shell(&mut self, command: &str) -> String {
         self.commands += 1;
@@ -106,7 +109,31 @@ impl Session {
             "echo be''gin-{number}; {command}; echo e''nd-{number}\n"
         ));
         self.expect(&format!("begin-{number}\n"));
-        self.expect(&format!("end-{number}\n"))
+        let output = self.expect(&format!("end-{number}\n"));
+        output.replace("linux| ", "")
+    }
+
+    /// Has the operator's monitor save a VM; the snapshot's id.
+    #[track_caller]
+    pub fn checkpoint(&mut self, vm: &str) -> u64 {
+        self.monitor(&format!("checkpoint {vm}"));
+        self.expect(&format!("{vm} is saved as snapshot #"));
+        let id = self.expect("\n");
+        id.parse()
+            .unwrap_or_else(|_| self.fail("an id is a number"))
+    }
+
+    /// Has it take a VM back to a snapshot.
+    #[track_caller]
+    pub fn restore(&mut self, vm: &str, id: u64) {
+        self.monitor(&format!("restore {vm} {id}"));
+        self.expect(&format!("{vm} is back at snapshot #{id}\n"));
+    }
+
+    /// Opens the operator's monitor for one line.
+    #[track_caller]
+    pub fn monitor(&mut self, command: &str) {
+        self.send(&format!("{CTRL_BRACKET}{command}\r{CTRL_BRACKET}"));
     }
 
     /// Fails the test unless it is `good`.
@@ -130,6 +157,11 @@ impl Session {
             }
         };
         self.transcript(end)
+    }
+
+    /// Ends QEMU, as it was seen enough.
+    pub fn stop(mut self) -> Transcript {
+        self.transcript(End::Stopped)
     }
 
     #[track_caller]
@@ -188,9 +220,17 @@ fn read_text(mut from: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Leaves out escape sequences (ECMA-48, 5.4): a shell asks its terminal where the cursor is.
+/// Leaves out escape sequences (ECMA-48, 5.4): a shell asks its terminal where the cursor is, the monitor takes its prompt back. A line
+/// that is erased so ends there.
 #[derive(Default)]
-enum Plain {
+struct Plain {
+    state: State,
+    /// The cursor is at the start of its line.
+    returned: bool,
+}
+
+#[derive(Default)]
+enum State {
     #[default]
     Text,
     Escape,
@@ -199,14 +239,21 @@ enum Plain {
 
 impl Plain {
     fn next(&mut self, byte: u8) -> Option<u8> {
-        *self = match (&*self, byte) {
-            (Self::Text, 0x1b) => Self::Escape,
-            (Self::Text, b'\r') => return None,
-            (Self::Text, _) => return Some(byte),
-            (Self::Escape, b'[') => Self::Sequence,
-            (Self::Escape, _) | (Self::Sequence, 0x40..=0x7e) => Self::Text,
-            (Self::Sequence, _) => return None,
-        };
+        match (&self.state, byte) {
+            (State::Text, 0x1b) => self.state = State::Escape,
+            (State::Text, b'\r') => self.returned = true,
+            (State::Text, _) => {
+                self.returned = false;
+                return Some(byte);
+            }
+            (State::Escape, b'[') => self.state = State::Sequence,
+            (State::Sequence, b'K') => {
+                self.state = State::Text;
+                return self.returned.then_some(b'\n');
+            }
+            (State::Escape, _) | (State::Sequence, 0x40..=0x7e) => self.state = State::Text,
+            (State::Sequence, _) => {}
+        }
         None
     }
 }
@@ -225,9 +272,9 @@ mod tests {
     #[test]
     fn escape_sequences_are_left_out() {
         let mut plain = Plain::default();
-        let text = b"a\x1b[6nb\r\n\x1b[1;31mc\x1bMd";
+        let text = b"a\x1b[6nb\r\n\x1b[1;31mc\x1bMd\r\x1b[Ke\x1b[Kf";
         let left: Vec<u8> = text.iter().filter_map(|&byte| plain.next(byte)).collect();
-        assert_eq!(left, b"ab\ncd");
+        assert_eq!(left, b"ab\ncd\nef");
     }
 
     #[test]
