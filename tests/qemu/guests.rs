@@ -14,6 +14,8 @@ on_both_boards!(
     exhaust_on_demand,
     exhaust_reserved,
     reset,
+    crash,
+    periodic,
 );
 
 /// How the program `snapshots` begins: its first pool is full.
@@ -210,5 +212,41 @@ fn reset(board: Board) {
          reset: second start: RAM is zero: true, snapshot 0 is there
          reset: back before the reset: value 42, mark 8, RAM as it was: true
          AVISOR INFO: reset: off",
+    );
+}
+
+/// `on_reset = "restore"`: a guest that crashes goes back to its snapshot, as often as its plan allows, and then starts again.
+fn crash(board: Board) {
+    let run = board
+        .boots(image::with_config("tests/configs/crash.toml"))
+        .until_it_ends();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: crash: 128 MiB of RAM, Elf image, entered at 0x40080000
+         crash: start, 0 restores so far
+         AVISOR INFO: new snapshot pool size: 384MB
+         crash: snapshot 0, and down
+         AVISOR WARN: crash: reset; back to snapshot 0, try 1 of 2
+         crash: back with 1, and down again
+         AVISOR WARN: crash: reset; back to snapshot 0, try 2 of 2
+         crash: back with 1, and down again
+         AVISOR INFO: crash: reset
+         AVISOR INFO: crash: 128 MiB of RAM, Elf image, entered at 0x40080000
+         crash: start, 2 restores so far
+         AVISOR INFO: crash: off",
+    );
+}
+
+/// `checkpoint_every`: snapshots that the guest did not ask for.
+fn periodic(board: Board) {
+    let run = board
+        .boots(image::with_config("tests/configs/periodic.toml"))
+        .until_it_ends();
+    run.succeeds(
+        "AVISOR INFO: {banner}
+         AVISOR INFO: periodic: 128 MiB of RAM, Elf image, entered at 0x40080000
+         AVISOR INFO: new snapshot pool size: 384MB
+         periodic: three snapshots
+         AVISOR INFO: periodic: off",
     );
 }
