@@ -31,6 +31,8 @@ const MAINTENANCE: u32 = 25;
 const ALARM: u32 = 26;
 const VIRTUAL_TIMER: u32 = 27;
 const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << ALARM | 1 << VIRTUAL_TIMER;
+/// GICD_IIDR of QEMU's GIC (10.0): see [`Gic::forgets_lines`].
+const QEMU: u32 = 0x43b;
 /// IAR: no interrupt is there, or none that is ours (IHI 0048B, 3.2.5).
 const FIRST_SPECIAL: u32 = 1020;
 /// The one priority of all: a lower number wins among those that are pending.
@@ -39,6 +41,7 @@ const PRIORITIES: u32 = 0xa0a0_a0a0;
 // Distributor (4.3).
 const GICD_CTLR: u64 = 0x000;
 const GICD_TYPER: u64 = 0x004;
+const GICD_IIDR: u64 = 0x008;
 const GICD_IGROUPR: u64 = 0x080;
 const GICD_ISENABLER: u64 = 0x100;
 const GICD_ICENABLER: u64 = 0x180;
@@ -105,6 +108,7 @@ pub struct Gic {
     list_registers: usize,
     /// The console's interrupt.
     console: u32,
+    forgets_lines: bool,
     /// For each core, its CPU interface as a bit of a target list; 0 before [`Gic::init_core`].
     targets: [AtomicU8; CORES],
 }
@@ -137,6 +141,7 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         virtual_interface: Pa(guest.base)..Pa(guest.base + 2 * PAGE_SIZE),
         list_registers: list_registers.min(LIST_REGISTERS_MOST),
         console: console.unwrap_or(FIRST_SPECIAL),
+        forgets_lines: distributor.read(GICD_IIDR) == QEMU,
         targets: [const { AtomicU8::new(0) }; CORES],
     });
     gic.init_distributor(console);
@@ -275,7 +280,14 @@ impl Gic {
             .write(GICD_SGIR, u32::from(target) << 16 | KICK);
     }
 
-    /// Whether the physical interrupt of the virtual timer is active on this core. An active one does not come in.
+    /// Whether a line that is still up when a guest deactivates its interrupt, through a list register that is linked to it, goes
+    /// unnoticed until something else happens at the physical GIC. QEMU's has no look at its own interrupts then.
+    #[inline]
+    pub fn forgets_lines(&self) -> bool {
+        self.forgets_lines
+    }
+
+    /// Makes the physical interrupt of the virtual timer active on this core, or not. An active one does not come in.
     #[inline]
     pub fn set_timer_active(&self, active: bool) {
         let register = if active {
@@ -288,6 +300,11 @@ impl Gic {
             // The write has arrived when this is read: the timer may be switched on now.
             self.distributor.read(register);
         }
+    }
+
+    /// Whether the physical interrupt of the virtual timer is active on this core.
+    pub fn is_timer_active(&self) -> bool {
+        self.distributor.read(GICD_ISACTIVER) >> VIRTUAL_TIMER & 1 != 0
     }
 
     /// The pages of the virtual CPU interface, for stage 2: each core finds its own there.

@@ -19,6 +19,9 @@ fn vmid(vm: usize) -> u8 {
     vm as u8 + 1
 }
 
+/// How long a line may go unnoticed, in ticks of the counter: 1 ms under QEMU.
+const SECOND_LOOK: u64 = 1 << 16;
+
 /// This core.
 pub struct Core {
     number: usize,
@@ -39,6 +42,12 @@ impl Core {
             alarm: u64::MAX,
             last: [None; VMS_MAX],
         }
+    }
+
+    /// The virtual timer's interrupt is active: it may be due again when the guest ends it, as kernels that are late set their timer
+    /// to a time in the past. Where nobody would notice, an alarm makes the interrupt controller look.
+    fn look_again(&mut self) {
+        vm::Core::alarm_by(self, timer::count() + SECOND_LOOK);
     }
 }
 
@@ -189,13 +198,23 @@ impl vm::Core for Core {
 
     fn set_timer_active(&mut self, active: bool) {
         self.gic.set_timer_active(active);
+        if active && self.gic.forgets_lines() {
+            self.look_again();
+        }
     }
 
     #[inline]
     fn acknowledge(&mut self) -> Interrupt {
         let interrupt = self.gic.acknowledge();
-        if interrupt == Interrupt::Alarm {
-            self.alarm = u64::MAX;
+        match interrupt {
+            Interrupt::Alarm => {
+                self.alarm = u64::MAX;
+                if self.gic.forgets_lines() && self.gic.is_timer_active() {
+                    self.look_again();
+                }
+            }
+            Interrupt::VirtualTimer if self.gic.forgets_lines() => self.look_again(),
+            _ => {}
         }
         interrupt
     }

@@ -2,6 +2,7 @@
 
 use avisor_guest::check::{Outcome, equal, holds};
 use avisor_guest::gic::{self, To, cpu_interface, distributor};
+use avisor_guest::smp;
 
 use crate::controller::{FREE_SPIS, bit_is, nothing, take, take_and_end};
 
@@ -45,10 +46,13 @@ pub fn pending_sgis() -> Outcome {
     nothing()?;
     gic::write8(distributor::SPENDSGIR + offset, 1);
     take_and_end(SGI)?;
-    // From a CPU that need not exist.
-    gic::write8(distributor::SPENDSGIR + offset, 1 << 0 | 1 << 2);
+    // From another CPU, which need not be on; from one that is not there nothing comes.
+    let other = smp::count() as u32 - 1;
+    gic::write8(distributor::SPENDSGIR + offset, 1 | 1 << other);
     take_and_end(SGI)?;
-    take_and_end(SGI | 2 << 10)?;
+    if other > 0 {
+        take_and_end(SGI | other << 10)?;
+    }
     nothing()
 }
 
