@@ -13,10 +13,10 @@ use avisor_guest::gic::{self, To, distributor};
 use avisor_guest::memory::{self, PAGE};
 use avisor_guest::smp::{self, MOST};
 use avisor_guest::timer::{Timer, frequency, microseconds};
-use avisor_guest::{image_end, print, psci};
+use avisor_guest::{console, image_end, psci};
 
 use crate::asker::Asker;
-use crate::cpu::{count, expect, fail, look_at_the_time, meet, wait_for};
+use crate::cpu::{count, expect, fail, look_at_the_time, meet, say, wait_for};
 use crate::interrupt::STORM_SPI;
 use crate::random::Random;
 use crate::ticks;
@@ -69,6 +69,8 @@ pub const BY_ALL: Storm = Storm {
 
 /// A storm without snapshots goes on for so many microseconds.
 const WHILE: u64 = 500_000;
+/// Each CPU says something so often, in microseconds.
+const SAYS: u64 = 100_000;
 /// Pages that each CPU stores to.
 const PAGES: usize = 8;
 
@@ -195,13 +197,16 @@ impl Storm {
         let mut random = Random::new(cpu as u64 + 1000 * Timer::Virtual.count());
         let mut pages = Pages::new(cpu);
         let mut asker = Asker::new(self.restores);
+        let mut said = Timer::Virtual.count();
         while !OVER.load(SeqCst) {
             look_at_the_time();
             ticks::check(cpu);
             send_mail(cpu, &mut random);
             pages.store();
-            if random.below(16) == 0 {
-                print!("\r");
+            console::raw_interrupts();
+            if Timer::Virtual.count() > said + microseconds(SAYS) {
+                said = Timer::Virtual.count();
+                say(format_args!("CPU {cpu} goes on"));
             }
             if cpu < self.askers {
                 asker.step();
