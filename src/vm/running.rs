@@ -6,6 +6,7 @@ use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
 use crate::arch::MutexGuard;
 use crate::arch::vcpu::{Trap, TrapKind};
+use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::{ExceptionState, GuestException};
 use crate::trap::syndrome::{Esr, Exit, Wfx};
@@ -216,11 +217,10 @@ impl<H: Hardware> Turn<'_, H> {
                 return self.secure_call(imm);
             }
             Exit::Wfx(wait) => {
+                // In A32 and T32 it may be one of those that are not executed.
+                let waits = wait == Wfx::Wfi && condition_holds(esr, self.vcpu.registers.pstate);
                 self.step_over(esr);
-                return match wait {
-                    Wfx::Wfi => self.wait(),
-                    _ => Next::Yield,
-                };
+                return if waits { self.wait() } else { Next::Yield };
             }
             Exit::SysReg(access) => self.system_register(access, esr),
             Exit::IllegalState => self.inject(GuestException::IllegalState),
