@@ -1,13 +1,12 @@
 //! Which interrupts are in the list registers of a vCPU: settling and refilling them.
 
 use super::list_register::{ListRegister, control};
-use super::state::{TIMER, TIMER_LINKED};
 use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 /// List registers that are used, at most.
 pub const LISTS_MAX: usize = 4;
 /// Their bits in ELRSR0.
-const LISTS: u32 = (1 << LISTS_MAX) - 1;
+pub const LISTS: u32 = (1 << LISTS_MAX) - 1;
 
 /// What was put into the list registers of a vCPU. Empty while it is not loaded. Masks have a bit for each list register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +50,7 @@ impl Lists {
     /// Whether an interrupt can go into one of the `empty` list registers, and what the guest is done with be forgotten,
     /// without a look at the others.
     #[inline]
-    fn can_take(&self, empty: u32) -> bool {
+    pub fn can_take(&self, empty: u32) -> bool {
         let special = u32::from(self.special) & empty;
         empty != 0 && special == 0 && self.control == 0 && !self.stale
     }
@@ -162,36 +161,6 @@ impl Gic {
             u64::from(private.lines | private.latched) | private.sent[0] | private.sent[1];
         let shared = self.shared.lines | self.shared.latched;
         u64::from(held) | private.active | waiting | u64::from(shared) == 0
-    }
-
-    /// The physical [`TIMER_PPI`] was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
-    /// deactivates it.
-    #[inline]
-    pub fn timer_fired(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
-        let vcpu = vcpu % VCPUS_MAX;
-        let private = &mut self.private[vcpu];
-        let lists = &mut self.lists[vcpu];
-        let empty = i.empty() & LISTS;
-        if lists.can_take(empty)
-            && private.enabled & !private.latched & TIMER != 0
-            && private.active >> TIMER_PPI & 1 == 0
-            && self.shared.passing(private.groups) >> TIMER_PPI & 1 != 0
-        {
-            lists.forget(empty as u8);
-            if lists.intids() >> TIMER_PPI & 1 == 0 {
-                let n = empty.trailing_zeros() as usize;
-                lists.take(n, TIMER_PPI);
-                i.set_list_register(
-                    n,
-                    self.empty_register(vcpu, TIMER_PPI)
-                        .pending()
-                        .linked_to(TIMER_PPI),
-                );
-                return 0;
-            }
-        }
-        self.private[vcpu].lines |= TIMER;
-        self.refill(vcpu, i)
     }
 
     /// Forgets the interrupts that the guest is done with.
@@ -353,31 +322,6 @@ impl Gic {
         }
         self.shared.active &= !(1 << (intid - 32));
         self.others_for(vcpu, intid)
-    }
-
-    /// Brings the physical timer interrupt and the model together, for what is in no list register.
-    #[inline]
-    fn look_at_timer(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
-        if self.private[vcpu].lines & (TIMER | TIMER_LINKED) != 0 {
-            self.compare_timer(vcpu, i);
-        }
-    }
-
-    fn compare_timer(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
-        let private = &mut self.private[vcpu];
-        // It waited, and the guest turned it off meanwhile.
-        if private.lines & TIMER != 0 && !i.timer_line() {
-            private.lines &= !TIMER;
-            i.deactivate_timer();
-        }
-        // The guest deactivated it through the distributor; or made it pending while it is active, which a linked one
-        // cannot be.
-        let active = private.active >> TIMER_PPI & 1 != 0;
-        let latched = private.latched & TIMER != 0;
-        if private.lines & TIMER_LINKED != 0 && (!active || latched) {
-            private.lines &= !TIMER_LINKED;
-            i.deactivate_timer();
-        }
     }
 
     #[inline]

@@ -43,6 +43,7 @@ mod lists;
 mod register;
 mod registers;
 mod state;
+mod timer;
 
 pub use list_register::{ListRegister, control};
 use lists::Lists;
