@@ -272,12 +272,12 @@ impl<H: Hardware> Vm<H> {
         which: Which,
         value: u64,
     ) -> Result<u64, NotFound> {
-        let restored =
-            self.stopped(shared, asker, Some(value), |(snapshots, machine), state| {
-                snapshots.restore(machine, state, which)
-            })?;
-        self.gate.open(OFF);
-        Ok(restored)
+        self.stopped(shared, asker, Some(value), |(snapshots, machine), state| {
+            let restored = snapshots.restore(machine, state, which)?;
+            // Before the cores are told to look: they sleep again while it is off.
+            self.gate.open(OFF);
+            Ok(restored)
+        })
     }
 
     /// Does something with a stopped VM none of whose interrupts are in list registers.

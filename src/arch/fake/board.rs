@@ -23,7 +23,7 @@ pub struct FakeBoard {
     /// The guest's way there.
     pub mmu: Mmu,
     /// What was asked of it, in order; watches the stage 2 entry that [`watch`](Self::watch) names.
-    pub recorder: Recorder<Box<dyn Fn() -> u64>>,
+    pub recorder: Recorder<Box<dyn Fn() -> u64 + Send>>,
     /// What the guest printed.
     pub printed: Vec<u8>,
     /// What is there to be read by it.

@@ -1,7 +1,7 @@
 //! A core, with a vCPU that does what the test wrote down.
 
 use crate::addr::{Ipa, Pa, Va};
-use crate::arch::vcpu::{Registers, Trap};
+use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
@@ -9,6 +9,9 @@ use crate::vm::{Core, Identity, Interrupt};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use std::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -65,7 +68,24 @@ pub fn set_count(count: u64) {
 }
 
 /// What the vCPU does until its next trap.
-pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap>;
+pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap + Send>;
+
+/// Kicks on their way: one for each core of a board.
+type Kicks = Arc<[AtomicBool; 8]>;
+
+/// What a core waits for whose vCPU has nothing left of its script and computes; and one that sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Nothing: a script that ends is the test's mistake.
+    None,
+    /// Its alarm: the count goes on to it at once.
+    Alarm,
+    /// A kick by a core in another thread.
+    Kick,
+}
+
+/// A kick that does not come in this time never does.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A core.
 pub struct FakeCore {
@@ -82,6 +102,15 @@ pub struct FakeCore {
     pub interrupts: VecDeque<Interrupt>,
     /// Cores that were kicked.
     pub kicked: Vec<usize>,
+    kicks: Kicks,
+    /// What it waits for.
+    pub patience: Patience,
+    /// VM and vCPU, each time that one was entered.
+    pub ran: Vec<(usize, usize)>,
+    /// What the alarm was set to, each time that it fell asleep.
+    pub slept: Vec<u64>,
+    /// Several vCPUs are pinned to it.
+    pub shared: bool,
     /// How far the guest's counter is behind, each time that it was set.
     pub offsets: Vec<u64>,
     /// When the alarm goes off.
@@ -113,6 +142,11 @@ impl FakeCore {
             script: VecDeque::new(),
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
+            kicks: Kicks::default(),
+            patience: Patience::None,
+            ran: Vec::new(),
+            slept: Vec::new(),
+            shared: false,
             offsets: Vec::new(),
             alarm: u64::MAX,
             lists: [ListRegister::EMPTY; 4],
@@ -123,6 +157,47 @@ impl FakeCore {
             stage1: |va| Some(Ipa(va.0)),
             id_register: |_| 0,
         }
+    }
+
+    /// The cores of a board, from number 0: each can kick the others, from its own thread too.
+    pub fn several(count: usize) -> Vec<Self> {
+        let kicks = Kicks::default();
+        let core = |number| Self {
+            kicks: kicks.clone(),
+            ..Self::new(number)
+        };
+        (0..count).map(core).collect()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        !self.interrupts.is_empty() || self.kicks[self.number].load(Ordering::Acquire)
+    }
+
+    /// Its vCPU computes until there is an interrupt.
+    fn compute(&mut self) -> Trap {
+        let start = Instant::now();
+        while !self.is_interrupted() {
+            match self.patience {
+                Patience::None => panic!("the guest has something to do"),
+                Patience::Alarm => {
+                    assert_ne!(self.alarm, u64::MAX, "it computes for ever");
+                    self.await_alarm();
+                }
+                Patience::Kick => std::thread::yield_now(),
+            }
+            assert!(start.elapsed() < TIMEOUT, "nobody kicks it");
+        }
+        Trap {
+            kind: TrapKind::Irq,
+            esr: 0,
+            far: 0,
+            hpfar: 0,
+        }
+    }
+
+    fn await_alarm(&mut self) {
+        set_count(Self::count().max(self.alarm));
+        self.interrupts.push_back(Interrupt::Alarm);
     }
 }
 
@@ -183,9 +258,12 @@ impl Core for FakeCore {
     }
 
     fn run(&mut self, registers: &mut Registers) -> Trap {
-        assert!(self.vcpu.is_some(), "no vCPU is loaded");
-        let step = self.script.pop_front();
-        step.expect("the guest has something to do")(registers)
+        let vcpu = self.vcpu.expect("a vCPU is loaded");
+        self.ran.push((vcpu.vm, vcpu.vcpu));
+        match self.script.pop_front() {
+            Some(step) => step(registers),
+            None => self.compute(),
+        }
     }
 
     fn save_system(&mut self, to: &mut System) {
@@ -271,7 +349,11 @@ impl Core for FakeCore {
     }
 
     fn acknowledge(&mut self) -> Interrupt {
-        let interrupt = self.interrupts.pop_front().unwrap_or(Interrupt::None);
+        let interrupt = match self.interrupts.pop_front() {
+            Some(interrupt) => interrupt,
+            None if self.kicks[self.number].swap(false, Ordering::AcqRel) => Interrupt::Kick,
+            None => Interrupt::None,
+        };
         match interrupt {
             Interrupt::VirtualTimer => self.timer_active = true,
             Interrupt::Alarm => self.alarm = u64::MAX,
@@ -282,13 +364,26 @@ impl Core for FakeCore {
 
     fn kick(&mut self, core: usize) {
         self.kicked.push(core);
+        self.kicks[core].store(true, Ordering::Release);
     }
 
     fn alarm_by(&mut self, at: u64) {
         self.alarm = self.alarm.min(at);
     }
 
-    fn idle(&mut self) {}
+    fn idle(&mut self) {
+        self.slept.push(self.alarm);
+        if self.is_interrupted() {
+            return;
+        }
+        match self.patience {
+            Patience::Alarm if self.alarm != u64::MAX => self.await_alarm(),
+            Patience::Kick => std::thread::yield_now(),
+            _ => {}
+        }
+    }
 
-    fn set_shared(&mut self, _shared: bool) {}
+    fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
+    }
 }

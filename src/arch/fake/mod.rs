@@ -15,5 +15,5 @@ pub mod mmu;
 mod recorder;
 
 pub use board::FakeBoard;
-pub use cpu::{FakeCore, System, set_count};
+pub use cpu::{FakeCore, Patience, System, set_count};
 pub use recorder::{Asked, Recorder};

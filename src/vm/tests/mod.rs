@@ -13,5 +13,8 @@ mod pools;
 mod power;
 mod ram;
 mod random_traps;
+mod smp;
+mod smp_power;
 mod snapshot_calls;
+mod stopping;
 mod two_vms;

@@ -1,0 +1,252 @@
+//! A VM with several vCPUs, each on a core of its own.
+
+use super::guest::*;
+use crate::arch::fake::{FakeBoard, FakeCore, Patience, System};
+use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::config::VmPlan;
+use crate::device::timer::PhysicalTimer;
+use crate::trap::sysreg::TimerRegister;
+use crate::vm::vcpu::{Lists, Phase};
+use crate::vm::{Core, Next, Running, Vm};
+use std::boxed::Box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec::Vec;
+
+pub const CPU_OFF: u64 = 0x8400_0002;
+pub const CPU_ON: u64 = 0xc400_0003;
+pub const AFFINITY_INFO: u64 = 0xc400_0004;
+pub const SYSTEM_OFF: u64 = 0x8400_0008;
+pub const SYSTEM_RESET: u64 = 0x8400_0009;
+
+/// Where vCPUs beside the first start.
+pub const ENTRY: u64 = RAM + 0x9_0000;
+
+/// All that a saved vCPU is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    pub registers: Registers,
+    pub system: System,
+    pub interface: [u32; 2],
+    pub timer: PhysicalTimer,
+    pub waiting: bool,
+    pub phase: Phase,
+}
+
+/// The VM, and a core for each of its vCPUs. A vCPU is either loaded on its core or saved.
+pub struct Smp {
+    pub vm: &'static Vm<FakeBoard>,
+    pub cores: Vec<FakeCore>,
+    loaded: Vec<Option<Running<'static, FakeBoard>>>,
+}
+
+impl Smp {
+    /// A VM of which vCPU 0 is on, and loaded.
+    pub fn new(vcpus: u32) -> Self {
+        Self::with(VmPlan { vcpus, ..PLAN })
+    }
+
+    /// The same, with another plan.
+    pub fn with(plan: VmPlan) -> Self {
+        let share = [share(0, 32)];
+        let plan: &'static VmPlan = Box::leak(Box::new(plan));
+        let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, |vcpu| vcpu).unwrap();
+        let vcpus = plan.vcpus as usize;
+        let mut smp = Self {
+            vm: Box::leak(Box::new(vm)),
+            cores: FakeCore::several(vcpus),
+            loaded: (0..vcpus).map(|_| None).collect(),
+        };
+        let mut shared = smp.vm.shared.lock();
+        let root = shared.machine.stage2.root();
+        shared.machine.hardware.mmu.activate(root);
+        drop(shared);
+        assert!(smp.load(0));
+        smp
+    }
+
+    /// The same, all of whose vCPUs are on and saved.
+    pub fn all_on(vcpus: u32) -> Self {
+        let mut smp = Self::new(vcpus);
+        for vcpu in 1..vcpus.into() {
+            assert_eq!(smp.ask(0, CPU_ON, &[vcpu, ENTRY, 0]), 0);
+        }
+        smp.save(0);
+        smp
+    }
+
+    /// Loads a vCPU, if it may run.
+    pub fn load(&mut self, vcpu: usize) -> bool {
+        assert!(self.loaded[vcpu].is_none());
+        self.loaded[vcpu] = self.vm.load_vcpu(&mut self.cores[vcpu], vcpu);
+        self.loaded[vcpu].is_some()
+    }
+
+    pub fn save(&mut self, vcpu: usize) {
+        let running = self.loaded[vcpu].take().expect("it is loaded");
+        running.save(&mut self.cores[vcpu]);
+    }
+
+    /// The vCPU, which is loaded, and its core.
+    pub fn on(&mut self, vcpu: usize) -> (&mut Running<'static, FakeBoard>, &mut FakeCore) {
+        let running = self.loaded[vcpu].as_mut().expect("it is loaded");
+        (running, &mut self.cores[vcpu])
+    }
+
+    /// Of a vCPU that is loaded.
+    pub fn registers(&mut self, vcpu: usize) -> &mut Registers {
+        &mut self.on(vcpu).0.vcpu.registers
+    }
+
+    pub fn trap(&mut self, vcpu: usize, trap: Trap) -> Next {
+        let (running, core) = self.on(vcpu);
+        core.script.push_back(Box::new(move |_| trap));
+        running.step(core)
+    }
+
+    /// `hvc #0`.
+    pub fn call(&mut self, vcpu: usize, function: u64, arguments: &[u64]) -> Next {
+        let registers = self.registers(vcpu);
+        registers.x[0] = function;
+        registers.x[1..=arguments.len()].copy_from_slice(arguments);
+        registers.pc += 4;
+        self.trap(vcpu, sync(0x16, 0))
+    }
+
+    /// The same, of a call that returns: x0.
+    pub fn ask(&mut self, vcpu: usize, function: u64, arguments: &[u64]) -> u64 {
+        assert_eq!(self.call(vcpu, function, arguments), Next::Resume);
+        self.registers(vcpu).x[0]
+    }
+
+    /// WFI.
+    pub fn wfi(&mut self, vcpu: usize) -> Next {
+        self.trap(vcpu, sync(0x01, 0))
+    }
+
+    pub fn phases(&self) -> Vec<Phase> {
+        self.vm.vcpus.iter().map(|slot| slot.phase()).collect()
+    }
+
+    /// A vCPU that is saved.
+    pub fn saved(&self, vcpu: usize) -> Saved {
+        let slot = &self.vm.vcpus[vcpu];
+        let saved = slot.try_lock().expect("it is saved");
+        Saved {
+            registers: saved.registers,
+            system: saved.system,
+            interface: saved.interface,
+            timer: saved.timer,
+            waiting: saved.waiting,
+            phase: slot.phase(),
+        }
+    }
+
+    pub fn all_saved(&self) -> Vec<Saved> {
+        (0..self.cores.len()).map(|i| self.saved(i)).collect()
+    }
+
+    /// Puts different values everywhere in a saved vCPU, which `seed` decides; its timers are off.
+    pub fn scramble(&mut self, vcpu: usize, seed: u64) {
+        let value =
+            |n: u64| ((seed << 16 | vcpu as u64) << 16 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut saved = self.vm.vcpus[vcpu].try_lock().expect("it is saved");
+        saved.registers = Registers {
+            x: std::array::from_fn(|i| value(i as u64)),
+            pc: ENTRY + (value(31) & 0xffc),
+            pstate: 0x3c5 | value(32) & 0xf000_0000,
+        };
+        saved.system = System {
+            vbar: value(40),
+            sctlr: value(41),
+            tpidr_el1: value(42),
+            vectors: std::array::from_fn(|i| value(50 + i as u64)),
+            ..System::RESET
+        };
+        saved.interface = [value(60) as u32, value(61) as u32];
+        saved.timer.write(TimerRegister::Compare, value(62), 0);
+    }
+
+    pub fn scramble_all(&mut self, seed: u64) {
+        for vcpu in 0..self.cores.len() {
+            self.scramble(vcpu, seed);
+        }
+    }
+
+    /// Does something while `others` compute or wait on their cores, in threads; they are saved before it and after it.
+    pub fn beside<R>(&mut self, others: &[usize], action: impl FnOnce(&mut Self) -> R) -> R {
+        let (vm, done) = (self.vm, AtomicBool::new(false));
+        let numbers = 0..self.cores.len();
+        let mut board: Vec<_> = self
+            .cores
+            .iter_mut()
+            .map(|core| Some(std::mem::replace(core, FakeCore::new(0))))
+            .collect();
+        let mut theirs = Vec::new();
+        for i in numbers {
+            let core = board[i].take().unwrap();
+            match others.contains(&i) {
+                true => theirs.push((i, core)),
+                false => self.cores[i] = core,
+            }
+        }
+        std::thread::scope(|scope| {
+            let serve = |(i, mut core): (usize, FakeCore)| {
+                let done = &done;
+                scope.spawn(move || {
+                    core.patience = Patience::Kick;
+                    serve(vm, i, &mut core, done);
+                    (i, core)
+                })
+            };
+            let threads: Vec<_> = theirs.into_iter().map(serve).collect();
+            for &i in others {
+                while vm.vcpus[i].phase() == Phase::Ready && vm.vcpus[i].try_lock().is_some() {
+                    std::thread::yield_now();
+                }
+            }
+            let result = action(self);
+            done.store(true, Ordering::Release);
+            let mine = (0..self.cores.len()).find(|i| !others.contains(i)).unwrap();
+            for &i in others {
+                self.cores[mine].kick(i);
+            }
+            for thread in threads {
+                let (i, core) = thread.join().unwrap();
+                self.cores[i] = core;
+            }
+            result
+        })
+    }
+}
+
+/// Runs a vCPU until the test is done.
+fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool) {
+    while !done.load(Ordering::Acquire) {
+        let Some(mut running) = vm.load_vcpu(core, vcpu) else {
+            std::thread::yield_now();
+            continue;
+        };
+        while !done.load(Ordering::Acquire) {
+            let mut next = running.run(core);
+            if next == Next::Wait {
+                core.idle();
+                next = running.interrupt(core);
+            }
+            if next == Next::Leave {
+                break;
+            }
+        }
+        running.save(core);
+    }
+    assert_eq!(Lists::take(core), Lists::default());
+}
+
+/// A synchronous exception of `class` with this syndrome, from an instruction of 32 bits.
+pub fn sync(class: u64, iss: u64) -> Trap {
+    Trap {
+        kind: TrapKind::Sync,
+        esr: class << 26 | 1 << 25 | iss,
+        far: 0,
+        hpfar: 0,
+    }
+}
