@@ -163,6 +163,10 @@ impl<'a, H: Hardware> Running<'a, H> {
             });
         }
         slot.set_deadline(self.vm.deadline(vcpu));
+        // What came while it waited, if the core was taken from it before it saw that.
+        if vcpu.waiting && vcpu.lists.any_pending() {
+            slot.call();
+        }
     }
 }
 
@@ -196,7 +200,11 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// What this vCPU does now that it is another than before.
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&mut self) -> Next {
+        if self.vm.vcpus[self.index].phase() != Phase::Off {
+            // The alarm was set for the timer as it was.
+            self.update_timer();
+        }
         match self.vm.vcpus[self.index].phase() {
             Phase::Off => Next::Leave,
             Phase::Waiting => Next::Wait,

@@ -148,7 +148,11 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         let (system, from) = System::<H>::ref_from_prefix(from).expect(ALIGNED);
         let (rest, _) = Rest::ref_from_prefix(from).expect(ALIGNED);
         self.gic.private[index] = rest.gic;
-        let phase = Phase::from_number(rest.phase);
+        let phase = match Phase::from_number(rest.phase) {
+            // It was told, and did not look yet.
+            Phase::Waiting if self.gic.deliverable(index) => Phase::Ready,
+            phase => phase,
+        };
         let slot = &self.vm.vcpus[index];
         slot.set_phase(phase);
         if phase == Phase::Off {
@@ -315,7 +319,10 @@ impl<H: Hardware> Vm<H> {
             asked: 0,
         };
         let done = action((snapshots, machine), &mut state);
-        if let Some(own) = own {
+        // One that is off has nothing in list registers: it begins with none.
+        if let Some(own) = own
+            && self.vcpus[own].phase() != Phase::Off
+        {
             called |= gic.refill(own, asker.core);
         }
         self.release(asker.core, others);

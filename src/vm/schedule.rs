@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 pub(super) const SLICE: u64 = 1 << 18;
 
 /// How soon a vCPU gets the core that another on the same core has called: the caller may be waiting for it.
-const SOON: u64 = SLICE / 16;
+pub(super) const SOON: u64 = SLICE / 16;
 
 /// All VMs.
 pub struct World<H: Hardware> {
@@ -49,7 +49,7 @@ pub fn run<H: Hardware>(core: &mut H::Core, world: &World<H>, desk: &impl Desk<H
     }
 }
 
-struct Scheduler<'a, H: Hardware, D> {
+pub(super) struct Scheduler<'a, H: Hardware, D> {
     core: &'a mut H::Core,
     world: &'a World<H>,
     desk: &'a D,
@@ -62,7 +62,7 @@ struct Scheduler<'a, H: Hardware, D> {
 }
 
 impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
-    fn new(core: &'a mut H::Core, world: &'a World<H>, desk: &'a D) -> Self {
+    pub(super) fn new(core: &'a mut H::Core, world: &'a World<H>, desk: &'a D) -> Self {
         let number = core.number();
         let own: Vec<_> = world
             .vms
@@ -81,7 +81,7 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     }
 
     /// One vCPU's visit to the core; or a sleep, if there is none.
-    fn round(&mut self) {
+    pub(super) fn round(&mut self) {
         self.chores();
         let count = self.own.len();
         let runnable = |&i: &usize| self.is_runnable(i % count);

@@ -103,6 +103,10 @@ impl<H: Hardware> Vm<H> {
 
     /// Cores that found the gate closed may be asleep.
     pub(super) fn wake_cores(&self, core: &mut H::Core) {
+        if self.pinned_to(core.number()).nth(1).is_some() {
+            // The others on this core may have something to do now.
+            core.alarm_by(H::Core::count());
+        }
         let mut told = 1u64 << core.number();
         for slot in &self.vcpus {
             if slot.phase() != Phase::Off && told & 1 << slot.core() == 0 {

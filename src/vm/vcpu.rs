@@ -93,6 +93,11 @@ impl Lists {
         }
         lists
     }
+
+    /// Whether an interrupt waits in one of them to be acknowledged.
+    pub fn any_pending(&self) -> bool {
+        self.registers.iter().any(|register| register.is_pending())
+    }
 }
 
 impl VirtualInterface for Lists {

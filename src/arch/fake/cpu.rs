@@ -1,5 +1,6 @@
 //! A core, with a vCPU that does what the test wrote down.
 
+use super::system::System;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::gic::{ListRegister, VirtualInterface};
@@ -13,49 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-/// The registers beyond the general ones: those that exceptions use, and some to stand for the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-#[expect(missing_docs, reason = "the registers' names")]
-pub struct System {
-    pub vbar: u64,
-    pub sctlr: u64,
-    pub elr: u64,
-    pub spsr: u64,
-    pub esr: u64,
-    pub far: u64,
-    pub sp_el0: u64,
-    pub sp_el1: u64,
-    pub tpidr_el1: u64,
-    pub vectors: [u64; 4],
-    /// An SError is pending.
-    pub serror: u64,
-    /// The virtual timer's output.
-    pub timer_line: u64,
-    /// When it fires, if not 0.
-    pub timer_deadline: u64,
-}
-
-impl System {
-    /// As after a reset.
-    pub const RESET: Self = Self {
-        vbar: 0,
-        sctlr: 0x30d5_0838,
-        elr: 0,
-        spsr: 0,
-        esr: 0,
-        far: 0,
-        sp_el0: 0,
-        sp_el1: 0,
-        tpidr_el1: 0,
-        vectors: [0; 4],
-        serror: 0,
-        timer_line: 0,
-        timer_deadline: 0,
-    };
-}
 
 std::thread_local! {
     /// The physical count: it stands still until a test moves it.
@@ -69,6 +27,9 @@ pub fn set_count(count: u64) {
 
 /// What the vCPU does until its next trap.
 pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap + Send>;
+
+/// What happens while a core sleeps.
+pub type Dream = Box<dyn FnOnce(&mut FakeCore) + Send>;
 
 /// Kicks on their way: one for each core of a board.
 type Kicks = Arc<[AtomicBool; 8]>;
@@ -107,6 +68,8 @@ pub struct FakeCore {
     pub patience: Patience,
     /// VM and vCPU, each time that one was entered.
     pub ran: Vec<(usize, usize)>,
+    /// What happens while it sleeps, the next time and those after that, if there is no interrupt already.
+    pub dreams: VecDeque<Dream>,
     /// What the alarm was set to, each time that it fell asleep.
     pub slept: Vec<u64>,
     /// Several vCPUs are pinned to it.
@@ -145,6 +108,7 @@ impl FakeCore {
             kicks: Kicks::default(),
             patience: Patience::None,
             ran: Vec::new(),
+            dreams: VecDeque::new(),
             slept: Vec::new(),
             shared: false,
             offsets: Vec::new(),
@@ -376,8 +340,14 @@ impl Core for FakeCore {
         if self.is_interrupted() {
             return;
         }
+        if let Some(dream) = self.dreams.pop_front() {
+            return dream(self);
+        }
         match self.patience {
-            Patience::Alarm if self.alarm != u64::MAX => self.await_alarm(),
+            Patience::Alarm => {
+                assert_ne!(self.alarm, u64::MAX, "it sleeps for ever");
+                self.await_alarm();
+            }
             Patience::Kick => std::thread::yield_now(),
             _ => {}
         }

@@ -13,7 +13,9 @@ mod cpu;
 pub mod memory;
 pub mod mmu;
 mod recorder;
+mod system;
 
 pub use board::FakeBoard;
-pub use cpu::{FakeCore, Patience, System, set_count};
+pub use cpu::{FakeCore, Patience, set_count};
 pub use recorder::{Asked, Recorder};
+pub use system::System;

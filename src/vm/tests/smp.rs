@@ -1,13 +1,16 @@
 //! A VM with several vCPUs, each on a core of its own.
 
 use super::guest::*;
+use crate::arch::fake::abort::Abort;
 use crate::arch::fake::{FakeBoard, FakeCore, Patience, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmPlan;
+use crate::device::gic::ListRegister;
 use crate::device::timer::PhysicalTimer;
+use crate::trap::Access;
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::vcpu::{Lists, Phase};
-use crate::vm::{Core, Next, Running, Vm};
+use crate::vm::{Core, Interrupt, Next, Running, Vm};
 use std::boxed::Box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::Vec;
@@ -121,6 +124,64 @@ impl Smp {
     /// WFI.
     pub fn wfi(&mut self, vcpu: usize) -> Next {
         self.trap(vcpu, sync(0x01, 0))
+    }
+
+    /// An interrupt of the board.
+    pub fn irq(&mut self, vcpu: usize, interrupt: Interrupt) -> Next {
+        self.cores[vcpu].interrupts.push_back(interrupt);
+        self.take_irq(vcpu)
+    }
+
+    /// One that is there already.
+    pub fn take_irq(&mut self, vcpu: usize) -> Next {
+        let irq = Trap {
+            kind: TrapKind::Irq,
+            ..sync(0, 0)
+        };
+        self.trap(vcpu, irq)
+    }
+
+    /// A store of 32 bits to a device.
+    pub fn store(&mut self, vcpu: usize, at: u64, value: u64) {
+        self.registers(vcpu).x[9] = value;
+        let store = Abort {
+            access: Some(WORD),
+            ..Abort::store(at)
+        };
+        assert_eq!(self.trap(vcpu, store.trap()), Next::Resume);
+    }
+
+    /// A load of 32 bits from a device.
+    pub fn load_from(&mut self, vcpu: usize, at: u64) -> u64 {
+        let load = Abort {
+            access: Some(WORD),
+            ..Abort::load(at)
+        };
+        assert_eq!(self.trap(vcpu, load.trap()), Next::Resume);
+        self.registers(vcpu).x[9]
+    }
+
+    /// MSR of a timer's register.
+    pub fn set_timer(&mut self, vcpu: usize, register: TimerRegister, value: u64) {
+        self.registers(vcpu).x[9] = value;
+        assert_eq!(self.trap(vcpu, timer_access(register, 0)), Next::Resume);
+    }
+
+    /// MRS of a timer's register.
+    pub fn timer(&mut self, vcpu: usize, register: TimerRegister) -> u64 {
+        assert_eq!(self.trap(vcpu, timer_access(register, 1)), Next::Resume);
+        self.registers(vcpu).x[9]
+    }
+
+    /// What is in the list registers of its core: interrupts that are pending, and those that are active.
+    pub fn listed(&self, vcpu: usize) -> [Vec<u32>; 2] {
+        let of = |is: fn(ListRegister) -> bool| {
+            let lists = self.cores[vcpu].lists.into_iter().filter(|&list| is(list));
+            let mut intids: Vec<_> = lists.map(|list| list.intid()).collect();
+            intids.sort();
+            intids
+        };
+        [of(|list| list.is_pending()), of(|list| list.is_active())]
     }
 
     pub fn phases(&self) -> Vec<Phase> {
@@ -239,6 +300,28 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
         running.save(core);
     }
     assert_eq!(Lists::take(core), Lists::default());
+}
+
+const WORD: Access = Access {
+    size: 4,
+    reg: 9,
+    sign_extend: false,
+    sixty_four: false,
+};
+
+/// MRS (1) or MSR (0) with x9.
+fn timer_access(register: TimerRegister, direction: u64) -> Trap {
+    let reg = register.encoding();
+    let fields = [
+        (reg.op0(), 20),
+        (reg.op2(), 17),
+        (reg.op1(), 14),
+        (reg.crn(), 10),
+        (9, 5),
+        (reg.crm(), 1),
+    ];
+    let place = |iss, (field, shift): (u8, u32)| iss | u64::from(field) << shift;
+    sync(0x18, fields.into_iter().fold(direction, place))
 }
 
 /// A synchronous exception of `class` with this syndrome, from an instruction of 32 bits.
