@@ -5,16 +5,17 @@
 //!
 //! # Principles
 //!
-//! - **A trap is a function that returns.** [`vm::Hardware::run`] takes a vCPU's registers and comes back with a trap.
-//!   Around it is an ordinary loop that owns the VM; there is no global "current vCPU".
+//! - **A trap is a function that returns.** [`vm::Core::run`] takes a vCPU's registers and comes back with a trap; interrupts, too, are
+//!   such traps. Around it is an ordinary loop, one on each core, that holds the vCPU's lock ([`vm::run`]).
 //! - **Decode first, act later.** A syndrome becomes an enum in one pure place ([`trap`]), a hypercall in another
 //!   ([`hvc`]). What is not known there is answered as hardware without it would: no default is missing.
 //! - **Guest mistakes are values, ours are panics.** Nothing that a guest does reaches a panic. A panic or an exception
 //!   at EL2 is Avisor's own bug: it is printed with the vCPU that was on, and ends the run with a failing code.
 //! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
 //!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
-//! - **Four seams, all narrow.** [`snapshot::Machine`] (pages and mappings), [`stage2::Maintenance`] (TLBs and barriers),
-//!   [`vm::Hardware`] (the core), [`device::Console`] (characters). Tests stand on the other side of each.
+//! - **Narrow seams.** [`snapshot::Machine`] (pages and mappings) and [`snapshot::State`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
+//!   and barriers), [`vm::Hardware`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::VirtualInterface`] (list registers),
+//!   [`device::Console`] (characters), [`monitor::Operator`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.
 //! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`] and where the board's device tree is read.
@@ -31,10 +32,10 @@
 //! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
 //! | [`console`] | the board's one UART, shared by the VMs, the log and the monitor | none |
 //! | [`monitor`] | the lines that an operator types, and what the VMs are asked for them | none |
-//! | [`device`] | the devices of a VM: a PL011 | none |
+//! | [`device`] | the devices of a VM: a PL011, the interrupt controller, the physical timer, and what answers where `virt` has more | none |
 //! | [`guest_image`] | arm64 `Image`, ELF64, raw binary; the device tree made for a VM | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
-//! | [`vm`] | a VM: its machine, its snapshots, the loop that runs it | through a seam |
+//! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
 //! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; a fake of it for tests | all |
 //! | `driver` | the board's UART, interrupt controller, power switch and other cores, found through its device tree | all |
 //!
@@ -43,13 +44,15 @@
 //! ```text
 //! guest        hvc, a store to a clean page, a device, ...
 //!   vectors    arch/aarch64/switch.S: general registers into memory, and `run` returns
+//!   lock       vm/running.rs: what the vCPUs share, or the trap has not happened, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
-//!   match      vm::Vm::handle: everything that a guest can make happen, on one screen
-//!   handler    vm/calls.rs, vm/faults.rs -> Next { Resume, Reset, Stop }
-//! guest        `run` again
+//!   match      vm/running.rs, `handle`: everything that a guest can make happen, on one screen
+//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> Next { Resume, Yield, Wait, Leave }
+//! guest        `run` again; or, in vm/schedule.rs, another vCPU's turn
 //! ```
 //!
-//! All that a vCPU has besides its general registers stays in the core from trap to trap; only a checkpoint and a restore move it.
+//! An interrupt takes the same way as far as `run`, then that of vm/interrupts.rs. All that a vCPU has besides its general registers
+//! stays in the core from trap to trap; only a checkpoint, a restore and another vCPU's turn move it.
 #![no_std]
 
 /// The crate `cfg-if` in short. rustfmt finds modules behind a macro of this name only.

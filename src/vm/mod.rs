@@ -1,5 +1,16 @@
 //! A VM: its machine, its vCPUs, and what becomes of their traps.
 //!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `schedule` | what a core does: which vCPU is next, for how long, and what is done in between |
+//! | `vcpu`, `running` | a vCPU in memory, and on a core: loaded, run from trap to trap, saved |
+//! | `calls`, `faults`, `registers`, `power` | what a trap leads to: hypercalls, accesses, system registers, PSCI |
+//! | `interrupts` | what is pending gets into list registers, and ends a wait |
+//! | `stop`, `saved` | one point in time for all vCPUs, and what a snapshot keeps of them |
+//! | `operator` | what the monitor does with VMs, and the snapshots that nobody asks for |
+//! | `load`, `machine` | the VM's share of memory, its image in RAM; RAM as snapshots see it |
+//! | `hardware` | the seams to what all this runs on |
+//!
 //! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`] -> the match in `Turn::handle` -> a handler -> [`Next`]. A
 //! handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
 //!
