@@ -50,7 +50,7 @@ pub fn run<H: Hardware>(core: &mut H::Core, world: &World<H>, desk: &impl Desk<H
 }
 
 pub(super) struct Scheduler<'a, H: Hardware, D> {
-    core: &'a mut H::Core,
+    pub(super) core: &'a mut H::Core,
     world: &'a World<H>,
     desk: &'a D,
     /// The vCPUs of this core: VM and number.
