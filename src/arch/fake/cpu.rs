@@ -64,6 +64,8 @@ pub struct FakeCore {
     /// Cores that were kicked.
     pub kicked: Vec<usize>,
     kicks: Kicks,
+    /// What happens when it kicks another one.
+    pub on_kick: Option<Box<dyn FnMut(usize) + Send>>,
     /// What it waits for.
     pub patience: Patience,
     /// VM and vCPU, each time that one was entered.
@@ -106,6 +108,7 @@ impl FakeCore {
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
             kicks: Kicks::default(),
+            on_kick: None,
             patience: Patience::None,
             ran: Vec::new(),
             dreams: VecDeque::new(),
@@ -328,6 +331,9 @@ impl Core for FakeCore {
 
     fn kick(&mut self, core: usize) {
         self.kicked.push(core);
+        if let Some(happens) = &mut self.on_kick {
+            happens(core);
+        }
         self.kicks[core].store(true, Ordering::Release);
     }
 
