@@ -11,10 +11,15 @@ const MIB: u64 = 1 << 20;
 /// Machines have so much more than their guest.
 const BESIDES: u64 = 896;
 
+/// The configuration with two vCPUs.
+const TWO: &str = "bench-smp";
+
 /// What runs.
 pub struct Images {
     /// MiB of the guest's RAM, and Avisor's image with that guest; the smallest first.
     pub avisor: Vec<(u64, PathBuf)>,
+    /// With two vCPUs and the smallest RAM.
+    pub two: PathBuf,
     /// The guest alone.
     pub plain: PathBuf,
 }
@@ -28,6 +33,7 @@ impl Images {
                 .into_iter()
                 .map(image)
                 .collect::<Result<_, String>>()?,
+            two: builder.image(TWO)?,
             plain: builder.guest()?,
         })
     }
@@ -45,7 +51,15 @@ pub fn run(image: &Path, ram: u64, part: &str) -> Result<Figures, String> {
 
 /// What the smallest guest can tell.
 pub fn short(builder: &Builder) -> Result<Figures, String> {
-    with_smallest(&builder.image("bench")?, &builder.guest()?)
+    let mut figures = with_smallest(&builder.image("bench")?, &builder.guest()?)?;
+    figures.0.extend(interrupts(&builder.image(TWO)?)?.0);
+    Ok(figures)
+}
+
+/// What interrupts cost, on two cores. The order in which QEMU runs these is not the same every time.
+fn interrupts(image: &Path) -> Result<Figures, String> {
+    let machine = Machine::avisor_on(2, image, 128 + BESIDES, Time::Counted)?;
+    machine.measure("interrupts 128")
 }
 
 fn with_smallest(image: &Path, guest: &Path) -> Result<Figures, String> {
@@ -87,6 +101,7 @@ pub fn full(images: &Images, sizes: &[(u64, Figures)]) -> Result<Figures, String
     if with_smallest(images.smallest(), &images.plain)? != figures {
         return Err("a second run counted other figures than the first".into());
     }
+    figures.0.extend(interrupts(&images.two)?.0);
     let (_, smallest) = &sizes[0];
     for name in ["checkpoint", "restore"] {
         for (ram, size) in &sizes[1..] {

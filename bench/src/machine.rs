@@ -128,14 +128,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Avisor's image on a machine with `memory` MiB.
+    /// Avisor's image on a machine with `memory` MiB and one core.
     pub fn avisor(image: &Path, memory: u64, time: Time) -> Result<Self, String> {
+        Self::avisor_on(1, image, memory, time)
+    }
+
+    /// The same with so many cores.
+    pub fn avisor_on(cores: u32, image: &Path, memory: u64, time: Time) -> Result<Self, String> {
         let mut command = Command::new("tools/qemu");
         command
             .arg(image)
             .env("BOARD", "virt")
             .env("MEM", format!("{memory}M"))
-            .env("SMP", "1");
+            .env("SMP", cores.to_string());
         command.env("QEMU_ARGS", time.arguments());
         Self::start(command)
     }

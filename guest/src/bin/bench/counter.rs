@@ -103,20 +103,46 @@ macro_rules! measured {
     }};
 }
 
+/// At which levels the counter counts.
+#[derive(Clone, Copy)]
+pub enum Count {
+    /// At all.
+    All,
+    /// Only the guest's kernel.
+    El1,
+    /// Only the hypervisor.
+    El2,
+}
+
+/// Starts the counter, which counts everything.
 pub fn enable() {
-    // SAFETY: the performance monitors are this guest's: PMCCFILTR_EL0.NSH, PMCNTENSET_EL0.C, PMCR_EL0.{E, C, LC}.
+    // SAFETY: the performance monitors are this guest's: PMCNTENSET_EL0.C, PMCR_EL0.{E, C, LC}.
     unsafe {
         asm!(
-            "msr pmccfiltr_el0, {filter}",
             "msr pmcntenset_el0, {enable}",
             "msr pmcr_el0, {control}",
             "isb",
-            filter = in(reg) 1_u64 << 27,
             enable = in(reg) 1_u64 << 31,
             control = in(reg) 1_u64 << 6 | 1 << 2 | 1,
             options(nostack)
         );
     }
+    count(Count::All);
+}
+
+/// Has the counter count there.
+pub fn count(at: Count) {
+    // PMCCFILTR_EL0: not at EL1, not at EL0, at EL2.
+    const P: u64 = 1 << 31;
+    const U: u64 = 1 << 30;
+    const NSH: u64 = 1 << 27;
+    let filter = match at {
+        Count::All => NSH,
+        Count::El1 => U,
+        Count::El2 => P | U | NSH,
+    };
+    // SAFETY: the performance monitors are this guest's.
+    unsafe { asm!("msr pmccfiltr_el0, {}", "isb", in(reg) filter, options(nostack)) }
 }
 
 /// The counter now.
@@ -181,6 +207,19 @@ pub fn load(address: usize) -> u64 {
     end - start - empty()
 }
 
+/// A 32-bit store to a device's register: the counter before it and behind it.
+pub fn store(address: usize, value: u32) -> (u64, u64) {
+    let (start, end): (u64, u64);
+    // SAFETY: a device's register.
+    unsafe {
+        asm!(
+            now!("{start}"), "str {value:w}, [{address}]", now!("{end}"), start = out(reg) start, end = out(reg) end,
+            value = in(reg) value, address = in(reg) address, options(nostack)
+        )
+    };
+    (start, end)
+}
+
 /// The first store to each of the pages after a checkpoint; the loop around them is in it.
 pub fn first_stores(of: Pages) -> u64 {
     let (start, end): (u64, u64);
@@ -204,6 +243,20 @@ pub fn checkpoint(of: Pages) -> u64 {
         start = out(reg) start, end = out(reg) end,
         inout("x0") CHECKPOINT => _, out("x1") _, out("x2") _, out("x3") _,);
     end - start - empty()
+}
+
+/// A checkpoint, and by how much the word at `rounds`, which another CPU counts, grew meanwhile.
+pub fn checkpoint_beside(rounds: *const u64) -> (u64, u64) {
+    let (start, end, before, after): (u64, u64, u64, u64);
+    // SAFETY: a call that changes no memory of the program.
+    unsafe {
+        asm!(
+            "ldr {before}, [{rounds}]", now!("{start}"), "hvc #0", now!("{end}"), "ldr {after}, [{rounds}]",
+            start = out(reg) start, end = out(reg) end, before = out(reg) before, after = out(reg) after,
+            rounds = in(reg) rounds, inout("x0") CHECKPOINT => _, out("x1") _, out("x2") _, out("x3") _, options(nostack)
+        )
+    };
+    (end - start - empty(), after - before)
 }
 
 /// A restore of the snapshot that the VM runs on, these pages having been dirtied since.

@@ -10,6 +10,7 @@
 //! | `curves` | the same for the plots: more numbers of pages |
 //! | `size` | what depends on the guest's RAM, or should not |
 //! | `limits` | how many snapshots fit, and the longest that the guest is away |
+//! | `interrupts` | interrupts, and what a second vCPU adds, if there is one |
 //! | `running` | a guest that runs on with snapshots held |
 //! | `wall-zero`, `wall-random` | checkpoint, restore and a full copy again and again, for medians; RAM is full of that |
 //! | `idle` | nothing: QEMU's own snapshots are taken from outside |
@@ -19,6 +20,7 @@
 #![allow(unsafe_code)]
 
 mod counter;
+mod interrupts;
 mod limits;
 mod memory;
 mod operations;
@@ -49,6 +51,7 @@ fn main(_device_tree: usize) -> ! {
         "curves" => operations::curves(&ram),
         "size" => operations::size(&ram),
         "limits" => limits::all(&ram),
+        "interrupts" => interrupts::all(&ram),
         "running" => memory::running(&ram, times),
         "wall-zero" => wall(&ram, false, times),
         "wall-random" => wall(&ram, true, times),
