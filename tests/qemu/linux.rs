@@ -42,8 +42,12 @@ fn starts_working(linux: &mut Session, workers: u32) {
 /// The workload ends, all of it went right, and so does the rest of the system.
 fn has_worked(linux: &mut Session) {
     linux.send("touch /tmp/stop\n");
-    let (verdict, _) = linux.expect_one_of(&["workload: passed\n", "workload: FAILED\n"]);
+    let (verdict, parts) = linux.expect_one_of(&["workload: passed\n", "workload: FAILED\n"]);
     linux.require(verdict == 0, "the workload should have passed");
+    linux.require(
+        !parts.contains(": 0 "),
+        "each part of it should have worked",
+    );
     let found = linux.shell(&format!("dmesg | grep -iE '{FIRST}|{COMPLAINTS}'"));
     let only_the_first = found.contains(FIRST) && found.lines().count() == 1;
     linux.require(only_the_first, "dmesg should have no complaints");
@@ -88,6 +92,8 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
         let id = ids[ids.len().saturating_sub(1 + back)];
         linux.restore("linux", id);
     }
+    linux.monitor("stats linux");
+    linux.expect(&format!("linux: taken back {RESTORES} times"));
     has_worked(&mut linux);
     powers_off(linux);
 }
