@@ -74,11 +74,9 @@ pub fn get(vm: usize) -> Option<u8> {
     if let Some(byte) = console.get(vm) {
         return Some(byte);
     }
-    if LISTENING.load(Ordering::Relaxed) {
-        return None;
-    }
-    drain(*uart, &mut console);
-    console.get(vm)
+    // Without its interrupt there is no monitor, as nobody would carry out its commands.
+    let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
+    polled.then(|| uart.receive()).flatten()
 }
 
 /// The VM that has the keyboard.

@@ -29,6 +29,9 @@ impl<H: Hardware> Running<'_, H> {
         };
         let called = shared.gic.timer_fired(self.index, core);
         self.vm.call(core, called);
+        if self.vcpu.waiting {
+            self.turn(&mut shared, core).end_wait();
+        }
         Next::Resume
     }
 
@@ -60,7 +63,9 @@ impl<H: Hardware> Running<'_, H> {
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
         };
-        self.turn(&mut shared, core).refill();
+        let mut turn = self.turn(&mut shared, core);
+        turn.refill();
+        turn.end_wait();
         Next::Resume
     }
 
@@ -68,7 +73,9 @@ impl<H: Hardware> Running<'_, H> {
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
         };
-        self.turn(&mut shared, core).update_timer();
+        let mut turn = self.turn(&mut shared, core);
+        turn.update_timer();
+        turn.end_wait();
         Next::Interrupt(Interrupt::Alarm)
     }
 
@@ -78,12 +85,11 @@ impl<H: Hardware> Running<'_, H> {
             return Next::Leave;
         };
         let mut turn = self.turn(&mut shared, core);
-        if !turn.something_is_pending() {
-            return Next::Wait;
+        turn.end_wait();
+        match turn.vcpu.waiting {
+            true => Next::Wait,
+            false => Next::Resume,
         }
-        turn.vcpu.waiting = false;
-        turn.vm.vcpus[turn.index].set_phase(Phase::Ready);
-        Next::Resume
     }
 }
 
@@ -98,8 +104,21 @@ impl<H: Hardware> Turn<'_, H> {
         Next::Wait
     }
 
+    /// Ends a wait that has a reason to. In the same turn in which the reason came up: the core may be taken from the vCPU after it, and
+    /// nobody would call it again.
+    fn end_wait(&mut self) {
+        if self.vcpu.waiting && self.something_is_pending() {
+            self.vcpu.waiting = false;
+            self.vm.vcpus[self.index].set_phase(Phase::Ready);
+        }
+    }
+
     /// An interrupt for this vCPU that its CPU interface may not let through: a WFI may end for any reason.
     fn something_is_pending(&mut self) -> bool {
+        // The timer of one that was just loaded, which nobody has acknowledged yet: it comes as soon as the vCPU runs.
+        if self.core.timer_line() && !self.shared.gic.timer_is_active(self.index) {
+            return true;
+        }
         let used = !self.core.empty() & 0xf;
         let in_list = |n: &usize| used & 1 << n != 0;
         let mut lists = (0..4).filter(in_list);
@@ -116,6 +135,7 @@ impl<H: Hardware> Turn<'_, H> {
         }
         self.update_timer();
         self.refill();
+        self.end_wait();
     }
 
     /// Takes back what is in list registers.

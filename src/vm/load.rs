@@ -159,6 +159,7 @@ impl<H: Hardware> Vm<H> {
                 devices: Devices::default(),
                 gic: Gic::new(vcpus),
                 tries: 0,
+                caches_agree: false,
             }),
         };
         let start = vm.shared.lock().load(plan)?;

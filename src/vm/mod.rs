@@ -96,6 +96,8 @@ struct Shared<H: Hardware> {
     gic: Gic,
     /// Resets that ended in the newest snapshot since that was taken.
     tries: u32,
+    /// A vCPU has switched its caches on since the VM was started or taken back, and caches and memory were made to agree then.
+    caches_agree: bool,
 }
 
 impl<H: Hardware> Vm<H> {
@@ -177,8 +179,10 @@ impl<H: Hardware> Vm<H> {
     fn call_some(&self, core: &mut H::Core, mask: u8) {
         for (i, slot) in self.vcpus.iter().enumerate() {
             if mask & 1 << i != 0 {
-                slot.call();
-                self.tell(core, slot);
+                // One that was called and did not look yet has been told.
+                if slot.call() {
+                    self.tell(core, slot);
+                }
             }
         }
     }

@@ -104,8 +104,10 @@ impl<H: Hardware, D: Desk<H>> Operator for Controls<'_, H, D> {
             Which::Latest => Refusal::NoSnapshots,
             Which::Id(id) => Refusal::NoSnapshot(id),
         };
-        self.with(vm, |vm, shared, asker| vm.restore(shared, asker, which, 1))
-            .map_err(|_| refusal)
+        let restored = self.with(vm, |vm, shared, asker| vm.restore(shared, asker, which, 1));
+        // The UART has room again.
+        self.world.vms[vm].give_input(self.core);
+        restored.map_err(|_| refusal)
     }
 
     fn delete(&mut self, vm: usize, id: u64) -> Result<(), Refusal> {
@@ -138,6 +140,7 @@ impl<H: Hardware, D: Desk<H>> Operator for Controls<'_, H, D> {
 
     fn reset(&mut self, vm: usize) -> Result<(), Refusal> {
         self.with(vm, |vm, shared, asker| vm.reset(shared, asker));
+        self.world.vms[vm].give_input(self.core);
         Ok(())
     }
 
@@ -203,7 +206,7 @@ impl<H: Hardware> Vm<H> {
             return;
         }
         self.plan_checkpoint(now);
-        if !self.gate.is_closed() {
+        if !self.gate.is(PAUSED | OFF) {
             self.with_all(core, |shared, asker| self.checkpoint(shared, asker, false));
         }
     }

@@ -119,6 +119,7 @@ impl<H: Hardware> Vm<H> {
         }
         shared.snapshots.reset(&mut shared.machine);
         shared.devices = Devices::default();
+        shared.caches_agree = false;
         shared.gic = Gic::new(self.vcpus.len());
         match shared.load(self.plan) {
             Ok(start) => match (vcpu, others.get(0)) {
@@ -136,6 +137,7 @@ impl<H: Hardware> Vm<H> {
             Err(error) => {
                 log::error!("{}: {error}", self.plan.name);
                 self.gate.close(OFF);
+                self.vcpus.iter().for_each(|slot| slot.set_phase(Phase::Off));
             }
         }
         self.release(core, others);

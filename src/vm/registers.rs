@@ -47,11 +47,14 @@ impl<H: Hardware> Turn<'_, H> {
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
         self.core.write_vm_register(register, value);
         if register == VmRegister::Sctlr && caches_are_on(value) {
-            let machine = &mut self.shared.machine;
-            let hardware = &mut machine.hardware;
-            machine
-                .stage2
-                .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+            // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine.
+            if !core::mem::replace(&mut self.shared.caches_agree, true) {
+                let machine = &mut self.shared.machine;
+                let hardware = &mut machine.hardware;
+                machine
+                    .stage2
+                    .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+            }
             self.core.release_vm_registers();
         }
     }

@@ -1,5 +1,7 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put back.
 
+use core::sync::atomic::Ordering;
+
 use super::hardware::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
@@ -202,8 +204,9 @@ impl<H: Hardware> Turn<'_, H> {
     /// What this vCPU does now that it is another than before.
     pub(super) fn next(&mut self) -> Next {
         if self.vm.vcpus[self.index].phase() != Phase::Off {
-            // The alarm was set for the timer as it was.
-            self.update_timer();
+            // The alarm was set for the timer as it was, and the UART has room again.
+            self.vm.input.store(true, Ordering::Relaxed);
+            self.look();
         }
         match self.vm.vcpus[self.index].phase() {
             Phase::Off => Next::Leave,

@@ -276,12 +276,15 @@ impl<H: Hardware> Vm<H> {
         which: Which,
         value: u64,
     ) -> Result<u64, NotFound> {
-        self.stopped(shared, asker, Some(value), |(snapshots, machine), state| {
-            let restored = snapshots.restore(machine, state, which)?;
-            // Before the cores are told to look: they sleep again while it is off.
-            self.gate.open(OFF);
-            Ok(restored)
-        })
+        let restored =
+            self.stopped(shared, asker, Some(value), |(snapshots, machine), state| {
+                let restored = snapshots.restore(machine, state, which)?;
+                // Before the cores are told to look: they sleep again while it is off.
+                self.gate.open(OFF);
+                Ok(restored)
+            })?;
+        shared.caches_agree = false;
+        Ok(restored)
     }
 
     /// Does something with a stopped VM none of whose interrupts are in list registers.

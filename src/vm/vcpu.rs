@@ -199,9 +199,9 @@ impl<S> Slot<S> {
         }
     }
 
-    /// It must look around. Its core must be told.
-    pub fn call(&self) {
-        self.look.store(true, Ordering::Release);
+    /// It must look around. Returns whether its core must be told, as it was not called before.
+    pub fn call(&self) -> bool {
+        !self.look.swap(true, Ordering::AcqRel)
     }
 
     /// Whether it must look around; not any more.
