@@ -194,6 +194,7 @@ impl Pools {
     }
 
     /// Frames for the other parts of the state.
+    #[inline]
     fn take_more(&mut self, memory: &mut Memory) -> Result<MoreFrames, NoMemory> {
         let mut more = [Frame(0); StateSize::PARTS_MAX - 1];
         for frame in &mut more[..self.state.parts - 1] {

@@ -203,9 +203,12 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// What this vCPU does now that it is another than before.
     pub(super) fn next(&mut self) -> Next {
-        if self.vm.vcpus[self.index].phase() != Phase::Off {
-            // The alarm was set for the timer as it was, and the UART has room again.
-            self.vm.input.store(true, Ordering::Relaxed);
+        // The alarm was set for the timer as it was, and the UART may have room again that nobody looks for.
+        let input = self.shared.devices.uart.is_interrupted_by_input();
+        if self.vm.vcpus[self.index].phase() != Phase::Off
+            && (input || self.vcpu.timer.deadline().is_some())
+        {
+            self.vm.input.store(input, Ordering::Relaxed);
             self.look();
         }
         match self.vm.vcpus[self.index].phase() {

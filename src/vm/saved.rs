@@ -104,6 +104,10 @@ struct Stopped<'a, 'b, H: Hardware> {
     result: Option<u64>,
     /// [`Common::asked`] of what was loaded.
     asked: u64,
+    /// It was.
+    loaded: bool,
+    /// The guest's counter, at which it was stopped.
+    count: u64,
 }
 
 impl<H: Hardware> Stopped<'_, '_, H> {
@@ -199,7 +203,7 @@ impl<H: Hardware> State for Stopped<'_, '_, H> {
     }
 
     fn counter(&mut self) -> u64 {
-        self.vm.virtual_count()
+        self.count
     }
 
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]) {
@@ -209,7 +213,7 @@ impl<H: Hardware> State for Stopped<'_, '_, H> {
             let (common, _) = Common::mut_from_prefix(common).expect(ALIGNED);
             copy(self.devices, &mut common.devices);
             copy(&self.gic.shared, &mut common.gic);
-            common.virtual_count = self.vm.virtual_count();
+            common.virtual_count = self.count;
             common.asked = match (self.asker.index(), self.result) {
                 (Some(index), Some(_)) => index as u64 + 1,
                 _ => 0,
@@ -231,6 +235,7 @@ impl<H: Hardware> State for Stopped<'_, '_, H> {
             *self.devices = common.devices;
             self.gic.shared = common.gic;
             self.asked = common.asked;
+            self.loaded = true;
             // The time is set once, before any vCPU is loaded whose timers are compared with it.
             if self.vm.plan.time == Time::Stops {
                 self.vm.set_virtual_count(common.virtual_count);
@@ -305,9 +310,13 @@ impl<H: Hardware> Vm<H> {
             ..
         } = shared;
         let mut called = 0;
+        let mut settled = false;
         for i in 0..self.vcpus.len() {
             if Some(i) == own {
-                called |= gic.settle(i, asker.core);
+                settled = !gic.is_quiet(i);
+                if settled {
+                    called |= gic.settle(i, asker.core);
+                }
             } else if let Some(vcpu) = others.get(i) {
                 called |= gic.settle(i, &mut vcpu.lists);
             }
@@ -320,10 +329,14 @@ impl<H: Hardware> Vm<H> {
             gic,
             result,
             asked: 0,
+            loaded: false,
+            count: self.virtual_count(),
         };
         let done = action((snapshots, machine), &mut state);
+        let changed = settled || state.loaded;
         // One that is off has nothing in list registers: it begins with none.
         if let Some(own) = own
+            && changed
             && self.vcpus[own].phase() != Phase::Off
         {
             called |= gic.refill(own, asker.core);

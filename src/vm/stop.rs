@@ -47,30 +47,35 @@ impl Gate {
     }
 }
 
-/// The vCPUs of a stopped VM, all but the stopper's own.
-pub struct Others<'a, S>([Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]);
+/// The vCPUs of a stopped VM, all but the stopper's own; nothing if there are no others.
+pub struct Others<'a, S>(Option<[Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]>);
 
 impl<S> Others<'_, S> {
     /// A vCPU that is not the stopper's own.
     pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
-        self.0.get_mut(index)?.as_deref_mut()
+        self.0.as_mut()?.get_mut(index)?.as_deref_mut()
     }
 }
 
 impl<H: Hardware> Vm<H> {
     /// Stops it. The caller holds the shared part and, if it runs a vCPU of this VM, that one.
+    #[inline]
     pub(super) fn stop(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
-        let mut others = Others([const { None }; VCPUS_MAX]);
-        if own.is_some() && self.vcpus.len() == 1 {
-            return others;
+        match own.is_some() && self.vcpus.len() == 1 {
+            true => Others(None),
+            false => self.stop_others(core, own),
         }
+    }
+
+    fn stop_others(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
         self.gate.close(STOPPED);
+        let mut others = [const { None }; VCPUS_MAX];
         for (i, slot) in self.vcpus.iter().enumerate() {
             if Some(i) != own {
-                others.0[i] = Some(self.take(core, slot));
+                others[i] = Some(self.take(core, slot));
             }
         }
-        others
+        Others(Some(others))
     }
 
     fn take<'a>(

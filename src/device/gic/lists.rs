@@ -80,7 +80,7 @@ impl Gic {
     #[inline]
     pub fn settle(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        match self.is_idle(vcpu) {
+        match self.is_quiet(vcpu) {
             true => 0,
             false => self.settle_all(vcpu, i),
         }
@@ -98,7 +98,7 @@ impl Gic {
     #[inline]
     pub fn refill(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        match self.is_idle(vcpu) {
+        match self.is_quiet(vcpu) {
             true => 0,
             false => self.refill_some(vcpu, i),
         }
@@ -154,7 +154,8 @@ impl Gic {
 
     /// Whether there is nothing to settle or refill, as a glance shows: no interrupt is in a list register, active or pending.
     #[inline]
-    fn is_idle(&self, vcpu: usize) -> bool {
+    pub fn is_quiet(&self, vcpu: usize) -> bool {
+        let vcpu = vcpu % VCPUS_MAX;
         let (lists, private) = (&self.lists[vcpu], &self.private[vcpu]);
         let held = lists.used | lists.control | lists.stale as u8;
         let waiting =

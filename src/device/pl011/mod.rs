@@ -272,9 +272,15 @@ impl Pl011 {
         }
     }
 
-    /// A driver that waits for an interrupt will not come and look whether more waits in the console.
+    /// Whether its driver waits for an interrupt: it will not come and look whether more waits in the console.
+    #[inline]
+    pub fn is_interrupted_by_input(&self) -> bool {
+        self.mask & interrupt::RECEIVE != 0
+    }
+
+    /// What such a driver emptied is filled again at once.
     fn refill(&mut self, console: &mut impl Console) {
-        if self.mask & interrupt::RECEIVE != 0 && self.received == 0 {
+        if self.is_interrupted_by_input() && self.received == 0 {
             self.poll(console);
         }
     }
