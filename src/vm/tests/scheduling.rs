@@ -272,8 +272,8 @@ fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() 
     Scheduler::new(&mut core, world, quiet()).round();
     assert_eq!(
         vm.vcpus[0].phase(),
-        Phase::Waiting,
-        "it had no time to wake"
+        Phase::Ready,
+        "its wait is over, though it has no core"
     );
     assert!(vm.is_runnable(0));
 }
