@@ -137,7 +137,9 @@ impl<H: Hardware> Vm<H> {
             Err(error) => {
                 log::error!("{}: {error}", self.plan.name);
                 self.gate.close(OFF);
-                self.vcpus.iter().for_each(|slot| slot.set_phase(Phase::Off));
+                self.vcpus
+                    .iter()
+                    .for_each(|slot| slot.set_phase(Phase::Off));
             }
         }
         self.release(core, others);
