@@ -1,10 +1,10 @@
-//! Guests with interrupts and several CPUs: what one CPU sees of them, and a storm of all that is restored in the midst.
+//! Guests with interrupts and several CPUs: what one CPU sees of them, a storm of all that is restored in the midst, and harm.
 
 use crate::board::{Board, Run};
 use crate::image;
 use crate::on_both_boards;
 
-on_both_boards!(one_cpu, smp);
+on_both_boards!(one_cpu, smp, hostile);
 
 /// The interrupt controller, the timers, the UART's interrupt, and snapshots of them.
 fn one_cpu(board: Board) {
@@ -43,6 +43,19 @@ fn smp_on_two_cores() {
 fn smp_with_eight_vcpus() {
     let config = "tests/configs/smp-test-8.toml";
     passes(Board::Virt.boots(image::with_config(config)));
+}
+
+/// Four vCPUs that mean harm, to the interrupt controller above all.
+fn hostile(board: Board) {
+    let run = board
+        .boots(image::with_config("configs/hostile-smp.toml"))
+        .limit(400)
+        .until_it_ends();
+    run.powers_off();
+    run.require(
+        run.count("hostile-smp: all answered") == 1,
+        "it should have come to its end",
+    );
 }
 
 #[track_caller]
