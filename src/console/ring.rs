@@ -1,7 +1,7 @@
 //! Bytes that wait for somebody who takes them.
 
 /// Bytes that wait at most. Text that is pasted comes faster than a guest takes it.
-pub const RING_MAX: usize = 1024;
+pub const RING_MAX: usize = 512;
 
 /// First in, first out.
 pub struct Ring {
