@@ -6,6 +6,8 @@
 mod config;
 #[path = "build/guests.rs"]
 mod guests;
+#[path = "build/image/mod.rs"]
+mod image;
 #[path = "build/plan.rs"]
 mod plan;
 

@@ -13,8 +13,8 @@ use toml::{Table, Value};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// Where every guest's RAM starts (see "The machine a guest sees").
-const RAM_BASE: u64 = 0x4000_0000;
+/// Where every guest's RAM starts (docs/machine.md).
+pub const RAM_BASE: u64 = 0x4000_0000;
 /// The longest name of a VM: it stands in front of each of its log lines.
 const NAME_MAX: usize = 15;
 /// The most VMs, and the most vCPUs of one: as many CPUs as a GICv2 serves.
@@ -49,6 +49,8 @@ pub struct Vm {
     pub memory: u64,
     /// Where a raw binary goes.
     pub load_address: Option<u64>,
+    /// Where a raw binary's first instruction is.
+    pub entry: Option<u64>,
     /// What becomes of it when it resets itself.
     pub on_reset: OnReset,
     /// Milliseconds between the snapshots that are taken without being asked for.
@@ -141,6 +143,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "vcpus",
         "memory",
         "load_address",
+        "entry",
         "on_reset",
         "reset_tries",
         "checkpoint_every",
@@ -157,6 +160,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         vcpus: number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX)?.unwrap_or(1),
         memory,
         load_address: load_address(section, memory)?,
+        entry: entry(section, memory)?,
         on_reset: on_reset(section)?,
         checkpoint_every: checkpoint_every(section)?,
         time: section.choice("time", &TIMES)?.unwrap_or("Stops"),
@@ -184,11 +188,26 @@ fn memory(section: &Section) -> Result<u64, String> {
 }
 
 fn load_address(section: &Section, memory: u64) -> Result<Option<u64>, String> {
-    let last = RAM_BASE + memory - 4 * KIB;
-    let allowed = format!("a multiple of 4K in the VM's RAM, {RAM_BASE:#x} to {last:#x}");
-    section.read("load_address", &allowed, |value| {
+    address(section, "load_address", ("4K", 4 * KIB), memory)
+}
+
+/// Whether it is in the image, too, is seen when that is read.
+fn entry(section: &Section, memory: u64) -> Result<Option<u64>, String> {
+    address(section, "entry", ("4", 4), memory)
+}
+
+/// An address in the VM's RAM, a multiple of `align`.
+fn address(
+    section: &Section,
+    name: &str,
+    (shown, align): (&str, u64),
+    memory: u64,
+) -> Result<Option<u64>, String> {
+    let last = RAM_BASE + memory - align;
+    let allowed = format!("a multiple of {shown} in the VM's RAM, {RAM_BASE:#x} to {last:#x}");
+    section.read(name, &allowed, |value| {
         let address = u64::try_from(value.as_integer()?).ok()?;
-        (address % (4 * KIB) == 0 && (RAM_BASE..=last).contains(&address)).then_some(address)
+        (address % align == 0 && (RAM_BASE..=last).contains(&address)).then_some(address)
     })
 }
 

@@ -18,6 +18,7 @@ fn what_is_left_out_has_defaults() {
         vcpus: 1,
         memory: 128 << 20,
         load_address: None,
+        entry: None,
         on_reset: OnReset::Restart,
         checkpoint_every: None,
         time: "Stops",
@@ -35,7 +36,7 @@ fn what_is_left_out_has_defaults() {
 
 #[test]
 fn every_key_is_read() {
-    let text = "log = \"off\"\n[[vm]]\nname = \"vm-1\"\nimage = \"a/b\"\nmemory = \"1G\"\nload_address = 0x4010_0000\n\
+    let text = "log = \"off\"\n[[vm]]\nname = \"vm-1\"\nimage = \"a/b\"\nmemory = \"1G\"\nload_address = 0x4010_0000\nentry = 0x4010_0040\n\
                 initrd = \"c d\"\ncmdline = 'console=ttyAMA0 \"x\"'\nvcpus = 8\n\
                 on_reset = \"restore\"\nreset_tries = 7\ncheckpoint_every = \"10s\"\ntime = \"passes\"\n\
                 [vm.snapshots]\npool_capacity = 1024\naccounting = \"on-demand\"\n";
@@ -47,6 +48,7 @@ fn every_key_is_read() {
         vcpus: 8,
         memory: 1 << 30,
         load_address: Some(0x4010_0000),
+        entry: Some(0x4010_0040),
         on_reset: OnReset::Restore { tries: 7 },
         checkpoint_every: Some(10_000),
         time: "Passes",
@@ -111,13 +113,31 @@ fn a_load_address_lies_in_ram() {
 }
 
 #[test]
+fn an_entry_is_an_instruction_in_ram() {
+    let allowed =
+        "is not allowed; allowed: a multiple of 4 in the VM's RAM, 0x40000000 to 0x47fffffc";
+    for (bad, shown) in [
+        ("0x3fff_fffc", "1073741820"),
+        ("0x4800_0000", "1207959552"),
+        ("0x4008_0002", "1074266114"),
+        ("-4", "-4"),
+        ("\"0x40080000\"", "\"0x40080000\""),
+    ] {
+        assert_eq!(
+            error_in_vm(&format!("entry = {bad}")),
+            format!("vm[0].entry: {shown} {allowed}")
+        );
+    }
+}
+
+#[test]
 fn unknown_keys_are_refused_in_every_section() {
     assert_eq!(
         parse("lgo = \"info\"\n").unwrap_err(),
         "lgo: unknown key; allowed: log, vm"
     );
-    let keys = "name, guest, image, initrd, cmdline, vcpus, memory, load_address, on_reset, reset_tries, checkpoint_every, \
-                time, snapshots";
+    let keys = "name, guest, image, initrd, cmdline, vcpus, memory, load_address, entry, on_reset, reset_tries, \
+                checkpoint_every, time, snapshots";
     assert_eq!(
         error_in_vm("mem = \"1G\""),
         format!("vm[0].mem: unknown key; allowed: {keys}")

@@ -1,15 +1,18 @@
-//! Finds the images of the VMs, and builds those that are programs of `guest/`.
+//! Finds the images of the VMs, builds those that are programs of `guest/`, and has all of them checked.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::config::{Config, Guest, Vm};
+use crate::config::{Config, Guest, RAM_BASE, Vm};
+use crate::image::{self, ImageError, LoadPlan, Placement};
 
 /// What is loaded into a VM.
 pub struct Files {
     pub image: PathBuf,
+    /// What of the image goes where.
+    pub plan: LoadPlan,
     pub initrd: Option<PathBuf>,
 }
 
@@ -24,33 +27,72 @@ pub fn files(
 ) -> Result<Vec<Files>, String> {
     let files = |(index, vm): (usize, &Vm)| {
         let replacement = replacement.filter(|_| index == 0);
-        let key = |name| format!("{source}: vm[{index}].{name}");
+        let key = |name: &str| format!("{source}: vm[{index}].{name}");
+        let (image_key, image) = image(key, vm, replacement)?;
+        let plan = checked(&image, |image| {
+            let placement = Placement {
+                ram: RAM_BASE..RAM_BASE + vm.memory,
+                load_address: vm.load_address,
+                entry: vm.entry,
+            };
+            image::plan(image, &placement)
+        });
+        let plan =
+            plan.map_err(|(blamed, why)| format!("{}: {why}", blamed.map_or(image_key, key)))?;
+        let initrd = match &vm.initrd {
+            Some(path) => {
+                let key = key("initrd");
+                let initrd = file(&key, path, "a file")?;
+                checked(&initrd, |disk| image::check_initrd(disk, &plan))
+                    .map_err(|(_, why)| format!("{key}: {why}"))?;
+                Some(initrd)
+            }
+            None => None,
+        };
         Ok(Files {
-            image: image(key, vm, replacement)?,
-            initrd: match &vm.initrd {
-                Some(path) => Some(file(&key("initrd"), path, "a file")?),
-                None => None,
-            },
+            image,
+            plan,
+            initrd,
         })
     };
     config.vms.iter().enumerate().map(files).collect()
 }
 
+/// What `check` makes of a file's bytes; or the key that is to blame, if it is not the one that names the file, and what is wrong.
+fn checked<T>(
+    path: &Path,
+    check: impl FnOnce(&[u8]) -> Result<T, ImageError>,
+) -> Result<T, (Option<&'static str>, String)> {
+    let bytes = fs::read(path).map_err(|error| (None, format!("{path:?}: {error}")))?;
+    check(&bytes).map_err(|error| match error.key() {
+        Some(key) => (Some(key), error.to_string()),
+        None => (None, format!("{path:?}: {error}")),
+    })
+}
+
+/// A VM's image, and the key that names it.
 fn image(
-    key: impl Fn(&'static str) -> String,
+    key: impl Fn(&str) -> String,
     vm: &Vm,
     replacement: Option<&str>,
-) -> Result<PathBuf, String> {
+) -> Result<(String, PathBuf), String> {
     const ALLOWED: &str = "an arm64 Image, an ELF64, a raw binary";
+    let named = |key: String, path| file(&key, path, ALLOWED).map(|file| (key, file));
     match (replacement, &vm.guest) {
-        (Some(path), _) => file("GUEST", path, ALLOWED),
-        (_, Guest::Image(path)) => file(&key("image"), path, ALLOWED),
-        // Never without effect: programs are ELF files, which say themselves where they go.
-        (_, Guest::Program(name)) if vm.load_address.is_some() => Err(format!(
-            "{}: a raw binary has one, but `guest = \"{name}\"` names a program; allowed: with `image`, or with GUEST",
-            key("load_address")
-        )),
-        (_, Guest::Program(name)) => program(&key("guest"), name),
+        (Some(path), _) => named("GUEST".into(), path),
+        (_, Guest::Image(path)) => named(key("image"), path),
+        (_, Guest::Program(name)) => {
+            // Programs are ELF files, which say themselves where they go: no need to build one first.
+            let raw = [("load_address", vm.load_address), ("entry", vm.entry)];
+            if let Some((name_of, _)) = raw.iter().find(|(_, value)| value.is_some()) {
+                return Err(format!(
+                    "{}: a raw binary has one, but `guest = \"{name}\"` names a program; allowed: with `image`, or with GUEST",
+                    key(name_of)
+                ));
+            }
+            let key = key("guest");
+            program(&key, name).map(|file| (key, file))
+        }
     }
 }
 

@@ -30,14 +30,16 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
         cmdline,
         vcpus,
         memory,
-        load_address,
+        // The image's plan has them.
+        load_address: _,
+        entry: _,
         on_reset,
         checkpoint_every,
         time,
         pool_capacity,
         accounting,
     } = vm;
-    let image = included(&files.image);
+    let image = image(files);
     let initrd = match &files.initrd {
         Some(path) => format!("Some({})", included(path)),
         None => "None".into(),
@@ -54,7 +56,6 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
             cmdline: {cmdline:?},
             vcpus: {vcpus},
             memory: {memory:#x},
-            load_address: {load_address:?},
             on_reset: avisor::config::OnReset::{on_reset},
             checkpoint_every: {checkpoint_every:?},
             time: avisor::config::Time::{time},
@@ -63,6 +64,37 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
                 accounting: avisor::config::Accounting::{accounting},
             }},
         }},\n"
+    )
+}
+
+/// The image as `avisor::guest_image` has it: pieces of one file.
+fn image(files: &Files) -> String {
+    let plan = &files.plan;
+    let segments: String = plan
+        .segments
+        .iter()
+        .map(|segment| {
+            format!(
+                "Segment {{ ipa: Ipa({:#x}), bytes: FILE.split_at({}).1.split_at({}).0, zeroes: {:#x} }}, ",
+                segment.at,
+                segment.file.start,
+                segment.file.len(),
+                segment.zeroes
+            )
+        })
+        .collect();
+    format!(
+        "{{
+                use avisor::addr::Ipa;
+                use avisor::guest_image::{{Format, Image, Segment}};
+                static FILE: &[u8] = {};
+                static SEGMENTS: [Segment<'static>; {}] = [{segments}];
+                Image {{ format: Format::{:?}, entry: Ipa({:#x}), segments: &SEGMENTS }}
+            }}",
+        included(&files.image),
+        plan.segments.len(),
+        plan.format,
+        plan.entry
     )
 }
 

@@ -1,5 +1,7 @@
 //! What `configs/*.toml` says, as the hypervisor sees it: checked and written out as Rust by `build.rs`.
 
+use crate::guest_image::Image;
+
 /// Everything that was decided when the image was built.
 #[derive(Debug)]
 pub struct Plan {
@@ -14,8 +16,8 @@ pub struct Plan {
 pub struct VmPlan {
     /// Its name, as the console shows it.
     pub name: &'static str,
-    /// The guest: an arm64 `Image`, an ELF64 or a raw binary.
-    pub image: &'static [u8],
+    /// The guest.
+    pub image: Image<'static>,
     /// Its initial RAM disk, if it has one.
     pub initrd: Option<&'static [u8]>,
     /// Its kernel's command line, if it has one: printable ASCII.
@@ -24,8 +26,6 @@ pub struct VmPlan {
     pub vcpus: u32,
     /// Bytes of RAM: a multiple of 2 MiB.
     pub memory: u64,
-    /// Where a raw binary is loaded and entered (IPA); `None`: RAM base + 0x8_0000.
-    pub load_address: Option<u64>,
     /// What becomes of it when it resets itself.
     pub on_reset: OnReset,
     /// Milliseconds between the snapshots that are taken without being asked for; `None`: none are.

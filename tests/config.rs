@@ -1,8 +1,11 @@
-//! The reading of `configs/*.toml`, which is part of the build script: its tests stand beside it.
+//! The reading of `configs/*.toml` and of guest images, which is part of the build script: its tests stand beside it.
 
 #[allow(dead_code)]
 #[path = "../build/config.rs"]
 mod config;
+#[allow(dead_code)]
+#[path = "../build/image/mod.rs"]
+mod image;
 
 /// Each configuration in the repository is a good one.
 #[test]

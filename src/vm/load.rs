@@ -11,7 +11,7 @@ use crate::config::VmPlan;
 use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::guest_image::device_tree::{self, TreeParams};
-use crate::guest_image::{self, ImageError, LoadPlan};
+use crate::guest_image::{Image, NoRoom};
 use crate::snapshot::{Frames, MAX_FRAMES, Machine, Mapping, Snapshots, least_share};
 use alloc::vec::Vec;
 use core::fmt;
@@ -21,8 +21,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 /// Why a VM cannot be started.
 #[derive(Debug)]
 pub enum StartError {
-    /// Its image cannot be loaded.
-    Image(ImageError),
+    /// What is loaded with its image does not fit.
+    NoRoom(NoRoom),
     /// Its device tree could not be made.
     DeviceTree(device_tree::Error),
     /// The board has not as much memory as it needs.
@@ -37,7 +37,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Image(error) => write!(f, "{error}"),
+            Self::NoRoom(error) => write!(f, "{error}"),
             Self::DeviceTree(error) => write!(f, "its device tree: {error}"),
             Self::Memory { needed, available } => write!(
                 f,
@@ -50,9 +50,9 @@ impl fmt::Display for StartError {
     }
 }
 
-impl From<ImageError> for StartError {
-    fn from(error: ImageError) -> Self {
-        Self::Image(error)
+impl From<NoRoom> for StartError {
+    fn from(error: NoRoom) -> Self {
+        Self::NoRoom(error)
     }
 }
 
@@ -193,19 +193,21 @@ impl<H: Hardware> Shared<H> {
     /// Loads image, initial RAM disk and device tree into RAM, which is all absent.
     pub(super) fn load(&mut self, plan: &VmPlan) -> Result<Start, StartError> {
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
-        let image = guest_image::plan(plan.image, ram.clone(), plan.load_address)?;
-        let initrd = plan.initrd.map(|disk| image.initrd(disk.len() as u64));
+        let image = &plan.image;
+        let initrd = plan
+            .initrd
+            .map(|disk| image.initrd(&ram, disk.len() as u64));
         let initrd = initrd.transpose()?;
         let tree = device_tree::generate(&TreeParams {
-            ram,
+            ram: ram.clone(),
             vcpus: plan.vcpus,
             gic: true,
             cmdline: plan.cmdline,
             initrd: initrd.clone(),
         })?;
-        let places = image.device_tree(tree.len() as u64, initrd.as_ref())?;
+        let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
         // What follows a segment's bytes is zero already.
-        for segment in image.segments() {
+        for segment in image.segments {
             self.write(segment.ipa, segment.bytes);
         }
         if let (Some(disk), Some(at)) = (plan.initrd, initrd) {
@@ -214,14 +216,14 @@ impl<H: Hardware> Shared<H> {
         for at in places.at_start.into_iter().chain([places.passed]) {
             self.write(at, &tree);
         }
-        self.announce(plan, &image);
+        self.announce(plan, image);
         Ok(Start {
             entry: image.entry,
             tree: places.passed,
         })
     }
 
-    fn announce(&self, plan: &VmPlan, image: &LoadPlan<'_>) {
+    fn announce(&self, plan: &VmPlan, image: &Image<'_>) {
         log::info!(
             "{}: {} MiB of RAM, {:?} image, entered at {:#x}",
             plan.name,
@@ -238,7 +240,7 @@ impl<H: Hardware> Shared<H> {
             let room = (PAGE_SIZE - at.page_offset()) as usize;
             let (chunk, rest) = bytes.split_at(room.min(bytes.len()));
             let stage2 = &self.machine.stage2;
-            let page = stage2.page_at(at).expect("the plan keeps to RAM");
+            let page = stage2.page_at(at).expect("build.rs keeps to RAM");
             if !matches!(
                 self.machine.mapping(page),
                 Mapping::Write | Mapping::WriteBlock

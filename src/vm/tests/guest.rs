@@ -7,6 +7,7 @@ use crate::arch::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
 use crate::device::{Devices, UART_BASE};
+use crate::guest_image::{Format, Image, Segment};
 use crate::snapshot::Snapshots;
 use crate::trap;
 use crate::vm::saved::Asker;
@@ -32,12 +33,19 @@ const BOARD: Pa = Pa(0x1_0000_0000);
 
 pub const PLAN: VmPlan = VmPlan {
     name: "test",
-    image: IMAGE,
+    image: Image {
+        format: Format::Raw,
+        entry: Ipa(RAM + 0x8_0000),
+        segments: &[Segment {
+            ipa: Ipa(RAM + 0x8_0000),
+            bytes: IMAGE,
+            zeroes: 0,
+        }],
+    },
     initrd: None,
     cmdline: None,
     vcpus: 1,
     memory: RAM_SIZE,
-    load_address: None,
     on_reset: OnReset::Restart,
     checkpoint_every: None,
     time: Time::Stops,

@@ -2,14 +2,14 @@
 
 use super::guest::*;
 use super::logged::logged;
-use crate::addr::{BLOCK_SIZE, PAGE_SIZE, Pa};
+use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::fake::System;
 use crate::arch::vcpu::Registers;
 use crate::config::{Accounting, PoolPlan, VmPlan};
 use crate::device::Devices;
+use crate::guest_image::{Format, Image, Segment};
 use crate::vm::{StartError, bookkeeping};
 use fdt::Fdt;
-use std::boxed::Box;
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
@@ -17,44 +17,29 @@ use std::vec::Vec;
 /// Half-way into RAM.
 const TREE: u64 = RAM + RAM_SIZE / 2;
 
-fn plan(image: Vec<u8>) -> VmPlan {
-    VmPlan {
-        image: Box::leak(image.into()),
-        ..PLAN
-    }
+/// A raw binary at `at`.
+fn raw_at(at: u64, bytes: Vec<u8>) -> VmPlan {
+    image(Format::Raw, at, vec![(at, bytes, 0)])
+}
+
+/// An image of segments: address, bytes, zeroes behind them.
+fn image(format: Format, entry: u64, segments: Vec<(u64, Vec<u8>, u64)>) -> VmPlan {
+    let segments = segments.into_iter().map(|(at, bytes, zeroes)| Segment {
+        ipa: Ipa(at),
+        bytes: bytes.leak(),
+        zeroes,
+    });
+    let image = Image {
+        format,
+        entry: Ipa(entry),
+        segments: segments.collect::<Vec<_>>().leak(),
+    };
+    VmPlan { image, ..PLAN }
 }
 
 /// Bytes that show where they came from.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|i| (i % 251) as u8 | 1).collect()
-}
-
-/// An ELF file of one segment, loaded and entered at `at`, which has `zeroes` bytes more in memory.
-fn elf(at: u64, bytes: &[u8], zeroes: u64) -> Vec<u8> {
-    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-    file.resize(16, 0);
-    file.extend([2, 0, 183, 0, 1, 0, 0, 0]);
-    for word in [at, 64, 0] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
-    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
-    let size = bytes.len() as u64;
-    for word in [120, at, at, size, size + zeroes, 4] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(bytes);
-    file
-}
-
-/// An arm64 `Image`.
-fn arm64(text_offset: u64, length: usize) -> Vec<u8> {
-    let mut file = pattern(length);
-    for (at, word) in [(0x08, text_offset), (0x10, length as u64), (0x18, 0)] {
-        file[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    }
-    file[0x38..0x3c].copy_from_slice(b"ARM\x64");
-    file
 }
 
 /// `bytes` are there, and zeros around them.
@@ -83,8 +68,8 @@ fn tree(guest: &mut Guest, at: u64) -> Vec<u8> {
 #[test]
 fn a_raw_binary() {
     let image = pattern(3 * 4096 + 17);
-    let mut guest = Guest::with(plan(image.clone()));
     let entry = RAM + 0x8_0000;
+    let mut guest = Guest::with(raw_at(entry, image.clone()));
     lies_at(&mut guest, entry, &image);
     assert_eq!(*guest.registers(), Registers::reset(entry, TREE));
     let state = guest.state();
@@ -102,10 +87,7 @@ fn a_raw_binary() {
 #[test]
 fn a_raw_binary_at_another_address() {
     let image = pattern(5000);
-    let mut guest = Guest::with(VmPlan {
-        load_address: Some(RAM + BLOCK_SIZE - 8),
-        ..plan(image.clone())
-    });
+    let mut guest = Guest::with(raw_at(RAM + BLOCK_SIZE - 8, image.clone()));
     lies_at(&mut guest, RAM + BLOCK_SIZE - 8, &image);
     assert_eq!(guest.registers().pc, RAM + BLOCK_SIZE - 8);
     assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
@@ -114,41 +96,33 @@ fn a_raw_binary_at_another_address() {
 #[test]
 fn an_image_at_the_start_of_ram_stays_there() {
     let image = pattern(100);
-    let mut guest = Guest::with(VmPlan {
-        load_address: Some(RAM),
-        ..plan(image.clone())
-    });
+    let mut guest = Guest::with(raw_at(RAM, image.clone()));
     assert_eq!(guest.bytes(RAM, 100), image);
     assert_eq!(*guest.registers(), Registers::reset(RAM, TREE));
     tree(&mut guest, TREE);
 }
 
 #[test]
-fn an_elf_file() {
-    let bytes = pattern(2 * 4096);
-    let at = RAM + BLOCK_SIZE - 0x1234;
-    let mut guest = Guest::with(plan(elf(at, &bytes, 0x5000)));
-    lies_at(&mut guest, at, &bytes);
-    assert_eq!(*guest.registers(), Registers::reset(at, TREE));
-    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
-}
-
-#[test]
-fn an_arm64_image() {
-    for (text_offset, at) in [(0, RAM + BLOCK_SIZE), (0x8_0000, RAM + 0x8_0000)] {
-        let image = arm64(text_offset, 0x3000);
-        let mut guest = Guest::with(plan(image.clone()));
-        lies_at(&mut guest, at, &image);
-        assert_eq!(*guest.registers(), Registers::reset(at, TREE));
-        assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
+fn an_image_of_many_segments_that_is_entered_in_the_middle() {
+    let segment = |i: u64| {
+        let bytes = pattern(100 + i as usize);
+        (RAM + 0x8_0000 + i * 0x1_3000, bytes, 0x5000)
+    };
+    let segments: Vec<_> = (0..40).map(segment).collect();
+    let entry = segments[17].0 + 8;
+    let mut guest = Guest::with(image(Format::Elf, entry, segments.clone()));
+    for (at, bytes, _) in segments {
+        lies_at(&mut guest, at, &bytes);
     }
+    assert_eq!(*guest.registers(), Registers::reset(entry, TREE));
+    assert_eq!(tree(&mut guest, RAM), tree(&mut guest, TREE));
 }
 
 #[test]
 fn an_image_that_fills_most_of_ram_leaves_the_tree_the_rest() {
     let above = RAM + RAM_SIZE - 0x10_0000;
     let image = pattern((above - RAM - 0x8_0000 - 100) as usize);
-    let mut guest = Guest::with(plan(image));
+    let mut guest = Guest::with(raw_at(RAM + 0x8_0000, image));
     let passed = guest.registers().x[0];
     assert_eq!(passed, above);
     assert_eq!(tree(&mut guest, RAM), tree(&mut guest, passed));
@@ -177,39 +151,9 @@ fn refused(plan: VmPlan, blocks: u64) -> StartError {
 }
 
 #[test]
-fn an_image_that_cannot_be_loaded_is_an_error() {
-    let too_big = pattern(RAM_SIZE as usize);
-    for (image, message) in [
-        (
-            vec![],
-            "the image is empty: name a file with a kernel in it",
-        ),
-        (
-            b"\x1f\x8b\x08".to_vec(),
-            "compressed image: gunzip it first",
-        ),
-        (
-            too_big,
-            "the image takes 0x800000 bytes at 0x40080000, outside the VM's RAM from 0x40000000 to 0x40800000: give the \
-             VM more memory or link the guest for an address in it",
-        ),
-    ] {
-        let error = refused(plan(image), 32);
-        assert!(matches!(error, StartError::Image(_)));
-        assert_eq!(error.to_string(), message);
-    }
-}
-
-#[test]
 fn no_room_for_the_tree_is_an_error() {
-    let image = pattern(RAM_SIZE as usize);
-    let error = refused(
-        VmPlan {
-            load_address: Some(RAM),
-            ..plan(image)
-        },
-        32,
-    );
+    let error = refused(raw_at(RAM, pattern(RAM_SIZE as usize)), 32);
+    assert!(matches!(error, StartError::NoRoom(_)));
     let message = error.to_string();
     assert!(
         message.starts_with("no place is left for the device tree"),

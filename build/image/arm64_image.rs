@@ -1,7 +1,6 @@
 //! The arm64 kernel `Image` (Linux, Documentation/arch/arm64/booting.rst), placed as QEMU's `virt` places it.
 
-use super::{ImageError, LoadPlan, Part, Segment};
-use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
+use super::{ImageError, LoadPlan, PAGE_SIZE, Part, Segment};
 
 /// "ARM\x64" at 0x38.
 const MAGIC: &[u8] = b"ARM\x64";
@@ -12,6 +11,8 @@ const HEADER_SIZE: usize = 0x40;
 const OLD_TEXT_OFFSET: u64 = 0x8_0000;
 /// Flags, bit 0.
 const BIG_ENDIAN: u64 = 1;
+/// Images lie at text_offset above a multiple of this.
+const BASE_ALIGN: u64 = 2 << 20;
 
 /// Whether it has the header.
 pub(super) fn recognise(image: &[u8]) -> bool {
@@ -20,7 +21,7 @@ pub(super) fn recognise(image: &[u8]) -> bool {
 
 /// From RAM's start (2 MiB aligned) by text_offset. Where that would put the kernel into the first page, QEMU goes
 /// 2 MiB further, to keep the start of RAM free; kernels that rely on their address rely on that.
-pub(super) fn plan<'a>(image: &'a [u8], plan: &mut LoadPlan<'a>) -> Result<(), ImageError> {
+pub(super) fn plan(image: &[u8], plan: &mut LoadPlan) -> Result<(), ImageError> {
     let field = |at: usize| {
         image[at..]
             .first_chunk()
@@ -33,20 +34,18 @@ pub(super) fn plan<'a>(image: &'a [u8], plan: &mut LoadPlan<'a>) -> Result<(), I
     let length = image.len() as u64;
     let offset = match (image_size, text_offset) {
         (0, _) => OLD_TEXT_OFFSET,
-        (_, offset @ 0..PAGE_SIZE) => offset + BLOCK_SIZE,
+        (_, offset @ 0..PAGE_SIZE) => offset + BASE_ALIGN,
         (_, offset) => offset,
     };
-    // Beyond the file the image has its .bss, which the kernel clears itself; it is claimed so that nothing else
-    // is put there.
-    let zeroes = image_size.saturating_sub(length);
-    let ipa = plan.in_ram(offset);
-    plan.push(
-        Segment {
-            ipa,
-            bytes: image,
-            zeroes,
-        },
-        Part::Image,
-    )?;
-    plan.enter(ipa.0)
+    let at = plan.ram.start.saturating_add(offset);
+    plan.push(Segment {
+        at,
+        file: 0..image.len(),
+        // Beyond the file the image has its .bss, which the kernel clears itself; it is claimed so that nothing else
+        // is put there.
+        zeroes: image_size.saturating_sub(length),
+        part: Part::Image,
+        executable: true,
+    })?;
+    plan.enter(at, at)
 }
