@@ -25,6 +25,47 @@ pub fn raw() -> PathBuf {
     write("hello.bin", &flattened())
 }
 
+/// The program behind a page of zeroes.
+pub fn raw_behind_data() -> PathBuf {
+    write(
+        "hello-behind-data.bin",
+        &[vec![0; 0x1000], flattened()].concat(),
+    )
+}
+
+/// A raw binary of a few instructions: `b .`.
+pub fn short() -> PathBuf {
+    write("short.bin", &0x1400_0000_u32.to_le_bytes().repeat(4))
+}
+
+/// The program, cut into segments of 256 bytes; what follows in memory as .bss is the last one's.
+pub fn elf_of_many_segments() -> PathBuf {
+    const PIECE: usize = 256;
+    const PROGRAM_HEADER: usize = 56;
+    let code = flattened();
+    let count = code.len().div_ceil(PIECE);
+    let start = 64 + PROGRAM_HEADER * count;
+    let mut file = fs::read(elf()).expect("it was just built");
+    // The header of the same file, but for the place and the number of program headers; no sections.
+    file.truncate(64);
+    file[0x20..0x28].copy_from_slice(&64_u64.to_le_bytes());
+    file[0x28..0x30].fill(0);
+    file[0x38..0x3a].copy_from_slice(&(count as u16).to_le_bytes());
+    file[0x3c..0x40].fill(0);
+    for (i, piece) in code.chunks(PIECE).enumerate() {
+        let address = LINKED_AT + (i * PIECE) as u64;
+        let more = if i + 1 == count { 1 << 20 } else { 0 };
+        // PT_LOAD, readable, writable and executable.
+        file.extend([1_u32, 7].map(u32::to_le_bytes).concat());
+        let offset = (start + i * PIECE) as u64;
+        let size = piece.len() as u64;
+        let words = [offset, address, address, size, size + more, 1];
+        file.extend(words.map(u64::to_le_bytes).concat());
+    }
+    file.extend(code);
+    write("many-segments.elf", &file)
+}
+
 /// The program behind the header that arm64 kernels have (Linux, Documentation/arch/arm64/booting.rst). The header goes so far
 /// below the code that this ends up where it was linked to.
 pub fn arm64_image() -> PathBuf {

@@ -6,14 +6,32 @@ use crate::board::{Board, plain_qemu};
 use crate::on_both_boards;
 use crate::{files, image};
 
-on_both_boards!(elf, raw_binary, arm64_image, c_example);
+on_both_boards!(
+    elf,
+    elf_of_many_segments,
+    raw_binary,
+    raw_binary_with_an_entry,
+    arm64_image,
+    c_example
+);
 
 fn elf(board: Board) {
     says_hello(board, &files::elf(), "Elf", 0x4008_0000);
 }
 
+/// More than the table had that this once was.
+fn elf_of_many_segments(board: Board) {
+    says_hello(board, &files::elf_of_many_segments(), "Elf", 0x4008_0000);
+}
+
 fn raw_binary(board: Board) {
     says_hello(board, &files::raw(), "Raw", 0x4008_0000);
+}
+
+/// Loaded below where it is entered, with what is no instruction in front.
+fn raw_binary_with_an_entry(board: Board) {
+    let image = image::with_config_and_guest(ENTRY, &files::raw_behind_data());
+    boots_and_says_hello(board, image, "Raw", 0x4008_0000);
 }
 
 fn arm64_image(board: Board) {
@@ -21,7 +39,11 @@ fn arm64_image(board: Board) {
 }
 
 fn says_hello(board: Board, guest: &Path, format: &str, entry: u64) {
-    let run = board.boots(image::with_guest(guest)).until_it_ends();
+    boots_and_says_hello(board, image::with_guest(guest), format, entry);
+}
+
+fn boots_and_says_hello(board: Board, image: PathBuf, format: &str, entry: u64) {
+    let run = board.boots(image).until_it_ends();
     run.succeeds(&format!(
         "AVISOR INFO: {{banner}}
          AVISOR INFO: snapshots: 128 MiB of RAM, {format} image, entered at {entry:#x}
@@ -58,7 +80,12 @@ fn c_example(board: Board) {
 /// The files made here are good ones: QEMU boots them, too.
 #[test]
 fn qemu_boots_the_same_files() {
-    for guest in [files::elf(), files::raw(), files::arm64_image()] {
+    for guest in [
+        files::elf(),
+        files::elf_of_many_segments(),
+        files::raw(),
+        files::arm64_image(),
+    ] {
         let run = plain_qemu()
             .arguments("-M virt -cpu cortex-a72 -m 128M -kernel")
             .argument(guest);
@@ -70,7 +97,7 @@ fn qemu_boots_the_same_files() {
 #[test]
 fn truncated_elf() {
     refused(
-        files::truncated_elf(),
+        &files::truncated_elf(),
         "the file ends at byte 0x1800, but ELF segment 0 goes up to 0x",
     );
 }
@@ -78,23 +105,51 @@ fn truncated_elf() {
 #[test]
 fn x86_elf() {
     refused(
-        files::x86_elf(),
+        &files::x86_elf(),
         "the ELF file is for machine 62: build the guest for AArch64 (183)",
     );
 }
 
+/// `build/image/foreign_tests.rs` has one of each kind.
 #[test]
 fn compressed_kernel() {
-    refused(files::gzip(), "compressed image: gunzip it first");
+    refused(
+        &files::gzip(),
+        "a file compressed by gzip is not supported: gunzip it first, `gzip -dc FILE >Image`",
+    );
 }
 
-/// The hypervisor starts, and says what is wrong with the guest.
-fn refused(guest: PathBuf, why: &str) {
-    let run = Board::Virt.boots(image::with_guest(&guest)).until_it_ends();
-    run.stops_with_failure();
-    let line = format!("AVISOR ERROR: snapshots: {why}");
-    let one_line = run.lines.len() == 2 && run.lines[1].starts_with(&line);
-    run.require(one_line, &format!("it should have said {line:?}"));
+#[test]
+fn text() {
+    let why = "a text file is not supported: name a file with a kernel in it";
+    refused(Path::new("README.md"), why);
+}
+
+/// The build says what is wrong with the guest.
+fn refused(guest: &Path, why: &str) {
+    let line = format!("GUEST: {:?}: {why}", absolute(guest));
+    image::build_says("configs/default.toml", guest, &line);
+}
+
+/// Keys for raw binaries have no effect on others. Which they are shows when the file is read.
+#[test]
+fn an_elf_says_itself_where_it_goes() {
+    let why = "without effect, as the image is an ELF file, which says itself; allowed: with a raw binary";
+    let line = format!("{ENTRY}: vm[0].load_address: {why}");
+    image::build_says(ENTRY, &files::elf(), &line);
+}
+
+#[test]
+fn entry_outside_the_image() {
+    let why = "0x40080000 is not in the image; allowed: the address of an instruction from 0x4007f000 to 0x4007f";
+    let line = format!("{ENTRY}: vm[0].entry: {why}");
+    image::build_says(ENTRY, &files::short(), &line);
+}
+
+const ENTRY: &str = "tests/configs/entry.toml";
+
+fn absolute(path: &Path) -> PathBuf {
+    Path::new(image::ROOT).join(path)
 }
 
 /// What is wrong without a look inside is a matter of the build.
