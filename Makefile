@@ -23,6 +23,8 @@ run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
 run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
 run: export BOARD := $(BOARD)
 run: export MEM := $(MEM)
+# The build refuses a configuration that such a machine has no room for.
+run: export AVISOR_MEM = $(MEM)
 
 help: ## This text
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16

@@ -8,6 +8,8 @@ mod config;
 mod guests;
 #[path = "build/image/mod.rs"]
 mod image;
+#[path = "build/memory.rs"]
+mod memory;
 #[path = "build/plan.rs"]
 mod plan;
 
@@ -40,6 +42,10 @@ fn write_plan() -> Result<(), String> {
     println!("cargo:rerun-if-changed={file}");
     let text = fs::read_to_string(&file).map_err(|error| no_config(&file, &error))?;
     let config = config::parse(&text).map_err(|error| format!("{file}: {error}"))?;
+    // Not an `input`: another machine needs no other image, and what is built already tells by itself that the machine is too small.
+    if let Some(machine) = variable("AVISOR_MEM") {
+        memory::check(&config, &file, &machine)?;
+    }
     let files = guests::files(&file, &config, input("AVISOR_GUEST").as_deref())?;
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
     fs::write(out.join("plan.rs"), plan::source(&config, &files))

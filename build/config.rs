@@ -303,7 +303,7 @@ fn word(value: &Value) -> Option<String> {
 }
 
 /// The bytes that `"64K"`, `"128M"` or `"1G"` means.
-fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let unit = match text.chars().last()? {
         'K' => KIB,
         'M' => MIB,

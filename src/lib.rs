@@ -33,7 +33,7 @@
 //! | [`console`] | the board's one UART, shared by the VMs, the log and the monitor | none |
 //! | [`monitor`] | the lines that an operator types, and what the VMs are asked for them | none |
 //! | [`device`] | the devices of a VM: a PL011, the interrupt controller, the physical timer, and what answers where `virt` has more | none |
-//! | [`guest_image`] | arm64 `Image`, ELF64, raw binary; the device tree made for a VM | none |
+//! | [`guest_image`] | where an image that the build has read goes, with its RAM disk and the device tree made for the VM | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
 //! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
 //! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; a fake of it for tests | all |

@@ -6,6 +6,8 @@ mod config;
 #[allow(dead_code)]
 #[path = "../build/image/mod.rs"]
 mod image;
+#[path = "../build/memory.rs"]
+mod memory;
 
 /// Each configuration in the repository is a good one.
 #[test]

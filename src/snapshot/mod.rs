@@ -28,6 +28,7 @@ mod index;
 pub mod map;
 mod nodes;
 mod pools;
+mod promise;
 mod record;
 mod remap;
 mod running;

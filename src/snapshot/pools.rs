@@ -3,6 +3,7 @@
 use super::frames::Frame;
 use super::map::{self, Memory};
 use super::nodes::{self, NODES_PER_SLAB, NodeId};
+use super::promise::ram_pages;
 use super::record::{MoreFrames, Place, Pool, Record};
 use super::running::FOLD_RESERVE;
 use super::seam::{Machine, State, StateSize};
@@ -81,7 +82,7 @@ impl Pools {
     fn worst_case(&self, pools: u32, slabs: u32) -> u64 {
         let pools = u64::from(pools);
         let snapshots = pools * u64::from(self.plan.capacity);
-        let pages = u64::from(self.pages) * (snapshots + 1);
+        let pages = ram_pages(self.pages.into(), snapshots);
         let nodes = self.node_frames(snapshots).max(u64::from(slabs));
         let states = self.states_of_pool() * pools;
         pages + nodes + states + u64::from(self.commit_frames())
