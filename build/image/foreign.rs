@@ -78,7 +78,7 @@ const MAGICS: &[Magic] = &[
     or_initrd(with(b"\x02\x21\x4c\x18", lz4_legacy, "a file compressed by lz4 (legacy)", "decompress it first, `lz4 -dc FILE >Image`")),
     or_initrd(with(b"\x5d\0\0", lzma, "a file compressed by lzma", "decompress it first, `lzma -dc FILE >Image`")),
     or_initrd(plain(0, b"\x89LZO\0\r\n\x1a\n", "a file compressed by lzop (lzo)", "decompress it first, `lzop -dc FILE >Image`")),
-    with(b"\x1f\x9d", |file| byte(file, 2) & 0x60 == 0 && (9..=16).contains(&(byte(file, 2) & 0x1f)),
+    with(b"\x1f\x9d", |file| (0x89..=0x90).contains(&byte(file, 2)),
         "a file compressed by compress (.Z)", "decompress it first, `gzip -dc FILE >Image`"),
     plain(0, b"LZIP\x01", "a file compressed by lzip", "decompress it first, `lzip -dc FILE >Image`"),
     plain(0, b"LRZI\0", "a file compressed by lrzip", "decompress it first, `lrzip -d FILE`"),
@@ -189,7 +189,7 @@ fn lz4_legacy(file: &[u8]) -> bool {
 fn lzma(file: &[u8]) -> bool {
     let dictionary = word(file, 1);
     let whole = dictionary.is_power_of_two()
-        || dictionary % 3 == 0 && (dictionary / 3).is_power_of_two()
+        || dictionary.is_multiple_of(3) && (dictionary / 3).is_power_of_two()
         || dictionary == u32::MAX;
     let (low, high) = (word(file, 5), word(file, 9));
     let size = low == u32::MAX && high == u32::MAX || high < 1 << 6;
@@ -228,7 +228,7 @@ fn hex_record(file: &[u8], start: usize) -> bool {
     digits.len() >= 8 && digits.iter().all(u8::is_ascii_hexdigit) && is_text(file)
 }
 
-/// Whether the first page is text: no control characters, and UTF-8, UTF-16 with its mark, or mostly ASCII. Code has zero bytes, or others
+/// Whether the first page is text: no control characters, and UTF-8, ASCII in UTF-16 with its mark, or mostly ASCII. Code has zero bytes, or others
 /// below 32, every few instructions.
 fn is_text(file: &[u8]) -> bool {
     const PAGE: usize = 4096;
@@ -239,11 +239,11 @@ fn is_text(file: &[u8]) -> bool {
             0xff => u16::from_le_bytes([pair[0], pair[1]]),
             _ => u16::from_be_bytes([pair[0], pair[1]]),
         };
-        let units = rest.chunks_exact(2).map(unit);
-        return !rest.is_empty()
-            && units
-                .map(|unit| char::from_u32(unit.into()))
-                .all(|c| c.is_none_or(printable));
+        let units: Vec<u16> = rest.chunks_exact(2).map(unit).collect();
+        let control = |unit: &u16| char::from_u32((*unit).into()).is_some_and(|c| !printable(c));
+        // The mark is the lower half of a branch or a store. Code has hardly a halfword below 128.
+        let ascii = units.iter().filter(|unit| **unit < 0x80).count();
+        return ascii * 2 > units.len() && !units.iter().any(control);
     }
     let utf8 = match str::from_utf8(head) {
         Ok(text) => Some(text),

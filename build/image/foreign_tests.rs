@@ -200,7 +200,9 @@ fn code_is_not_taken_for_something_else() {
         0x3730_3730,         // tbnz: cpio
         0xfa40_5a4d,         // ccmp: MZ
         0xfd2f_b528 & !0xff, // str d0, [x9, ...]: nearly zstd
-        0x0909_d41f | 0x1000_0000,
+        0x710f_9d1f,         // cmp w8, #999: compress
+        0x17ff_fffe,         // b .-8: UTF-16
+        0xa900_feff,         // stp xzr, xzr, [x23, #8]: UTF-16
     ] {
         let plain = [first.to_le_bytes().to_vec(), code(4096)].concat();
         assert_eq!(recognise(&plain), None, "{first:#x}");
