@@ -11,6 +11,9 @@ const HEADER_SIZE: usize = 0x40;
 const OLD_TEXT_OFFSET: u64 = 0x8_0000;
 /// Flags, bit 0.
 const BIG_ENDIAN: u64 = 1;
+/// Flags, bits 1 and 2: the kernel's page size, 0 where it does not say.
+const PAGE_SIZE_SHIFT: u32 = 1;
+const PAGES_OF_16K: u64 = 2;
 /// Images lie at text_offset above a multiple of this.
 const BASE_ALIGN: u64 = 2 << 20;
 
@@ -30,6 +33,12 @@ pub(super) fn plan(image: &[u8], plan: &mut LoadPlan) -> Result<(), ImageError> 
     let (text_offset, image_size, flags) = (field(0x08), field(0x10), field(0x18));
     if flags & BIG_ENDIAN != 0 {
         return Err(ImageError::BigEndian);
+    }
+    if flags >> PAGE_SIZE_SHIFT & 3 == PAGES_OF_16K {
+        plan.warning = Some(
+            "the kernel has pages of 16 KiB, which a Cortex-A72 does not (the Raspberry Pi 4's, and QEMU's by default): there it stops in \
+             silence; build it with pages of 4 or 64 KiB",
+        );
     }
     let length = image.len() as u64;
     let offset = match (image_size, text_offset) {

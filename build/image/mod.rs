@@ -83,6 +83,8 @@ pub struct LoadPlan {
     pub entry: u64,
     /// What to load, in the file's order. All of it is in RAM, and no two overlap.
     pub segments: Vec<Segment>,
+    /// What may keep it from running, depending on the board.
+    pub warning: Option<&'static str>,
     ram: Range<u64>,
 }
 
@@ -99,6 +101,7 @@ pub fn plan(image: &[u8], placement: &Placement) -> Result<LoadPlan, ImageError>
         format,
         entry: ram.start,
         segments: Vec::new(),
+        warning: None,
         ram,
     };
     if format == Format::Raw {
