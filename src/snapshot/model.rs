@@ -2,7 +2,7 @@
 
 use super::frames::Frame;
 use super::nodes::Node;
-use super::seam::{Bookkeeping, Machine, Mapping, Page, State};
+use super::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use crate::addr::BLOCK_PAGES;
 use std::boxed::Box;
 use std::collections::HashMap;
@@ -237,26 +237,36 @@ impl Machine for ModelMachine {
 }
 
 /// Registers, all with the same value but for their part's number.
-pub struct ModelState(pub u32);
+#[derive(Default)]
+pub struct ModelState {
+    pub value: u32,
+    /// The moment that a restore told last.
+    pub taken: Moment,
+}
 
 impl State for ModelState {
-    fn now(&mut self) -> u64 {
-        !u64::from(self.0)
+    fn moment(&mut self) -> Moment {
+        Moment {
+            physical: !u64::from(self.value),
+            counter: u64::from(self.value) << 32 | 7,
+        }
     }
 
-    fn counter(&mut self) -> u64 {
-        u64::from(self.0) << 32 | 7
+    fn set_moment(&mut self, taken: Moment) {
+        self.taken = taken;
     }
 
     fn save(&mut self, _: u64, part: usize, to: &mut [Node]) {
-        to.fill(Node([self.0 + part as u32; 8]));
+        to.fill(Node([self.value + part as u32; 8]));
     }
 
     fn load(&mut self, part: usize, from: &[Node]) {
         if part == 0 {
-            self.0 = from[0].0[0];
+            self.value = from[0].0[0];
+            let taken = self.taken;
+            assert_eq!(taken, self.moment(), "the time is set first");
         }
-        let expected = Node([self.0 + part as u32; 8]);
+        let expected = Node([self.value + part as u32; 8]);
         assert!(from.iter().all(|node| node.0 == expected.0));
     }
 }

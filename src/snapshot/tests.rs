@@ -74,7 +74,7 @@ impl Pair {
         let s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
         Self {
             m,
-            state: ModelState(0),
+            state: ModelState::default(),
             s,
             ram: vec![0; pages as usize],
             kept: BTreeMap::new(),
@@ -135,7 +135,7 @@ impl Pair {
         let (m, state) = (&mut self.m, &mut self.state);
         let done = self.s.checkpoint(m, state, || id).map(|_| ());
         if done.is_ok() {
-            self.kept.insert(id, (self.ram.clone(), self.state.0));
+            self.kept.insert(id, (self.ram.clone(), self.state.value));
         }
         self.forget_the_freed();
         done
@@ -151,11 +151,10 @@ impl Pair {
         if let Some(id) = wanted {
             let (ram, register) = self.kept[&id].clone();
             self.ram = ram;
-            assert_eq!(self.state.0, register);
+            assert_eq!(self.state.value, register);
             assert_eq!(self.s.current(), Some(id));
             let info = self.s.info(&mut self.m, id).expect("it is there");
-            let then = (self.state.now(), self.state.counter());
-            assert_eq!((info.taken, info.counter), then);
+            assert_eq!(info.taken, self.state.moment());
             self.generation += 1;
         }
         assert_eq!(self.s.generation(), self.generation);
@@ -259,7 +258,7 @@ fn step(pair: &mut Pair, op: &Op, next_id: &mut u64, stamp: u64) {
             }
         }
         Op::Read { page } => pair.read(page),
-        Op::Register(value) => pair.state.0 = value >> 4,
+        Op::Register(value) => pair.state.value = value >> 4,
         Op::Checkpoint => {
             if pair.checkpoint(*next_id).is_ok() {
                 *next_id += 1;
