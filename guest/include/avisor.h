@@ -8,10 +8,10 @@
  *                                                   taken or came back.
  *   avisor_checkpoint(), avisor_restore(), ...      SMCCC calls on hvc #0. They tell, and report errors.
  *
- * A restore brings back everything that is the machine's own: registers, all memory, the UART, the virtual counter and
- * its timer. What is not taken back: avisor_generation(), the value given to avisor_restore(), the physical counter
- * (CNTPCT_EL0, the board's) with the moment at which its timer is due, and what has left the machine (printed
- * characters).
+ * A restore brings back everything that is the machine's own: registers, all memory, the UART, both counters (CNTVCT_EL0
+ * and CNTPCT_EL0) and their timers. With time = "passes" in the configuration the counters have gone on meanwhile.
+ * What is not taken back: avisor_generation(), the value given to avisor_restore(), and what has left the machine
+ * (printed characters).
  *
  * Calls that return int64_t or take a structure return AVISOR_... error codes, which are below 0.
  */

@@ -7,13 +7,12 @@
 //! - SMCCC calls on `hvc #0` tell: [`checkpoint`] returns the snapshot's [`Id`], and returns again,
 //!   like C's `setjmp`, whenever someone goes back to it.
 //!
-//! A restore brings back *everything* that is the machine's own: registers, all memory, the UART, the
-//! virtual counter and its timer. So a program cannot note down in memory that it restored something.
+//! A restore brings back *everything* that is the machine's own: registers, all memory, the UART, both
+//! counters (CNTVCT_EL0 and CNTPCT_EL0) and their timers. With `time = "passes"` in the configuration the
+//! counters have gone on meanwhile. So a program cannot note down in memory that it restored something.
 //! What no restore takes back:
 //!
 //! - the `value` that [`restore_with`] passes, and the count of [`generation`];
-//! - the physical counter (CNTPCT_EL0), which is the board's and goes on, and so the moment at which
-//!   the physical timer is due;
 //! - what has left the machine: characters that were printed.
 //!
 //! For the compiler a restore is nothing special. It returns the whole machine, the stack included,

@@ -5,7 +5,7 @@ use core::arch::asm;
 /// A timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// CNTV: on Avisor its counter goes back with a restore.
+    /// CNTV. On Avisor a restore takes the counters of both timers back.
     Virtual,
     /// CNTP.
     Physical,

@@ -10,14 +10,13 @@ pub mod memory_map;
 pub mod tree;
 pub mod vcpu;
 
-cfg_if! {
-    if #[cfg(target_os = "none")] {
-        pub mod aarch64;
-        pub use aarch64::Relax;
-    } else {
-        pub use spin::relax::Spin as Relax;
-    }
-}
+#[cfg(target_os = "none")]
+pub mod aarch64;
+
+#[cfg(target_os = "none")]
+pub use aarch64::Relax;
+#[cfg(not(target_os = "none"))]
+pub use spin::relax::Spin as Relax;
 
 /// What one core at a time has.
 pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;

@@ -50,11 +50,22 @@ pub const UART_BASE: Ipa = Ipa(0x0900_0000);
 /// Bytes of its registers: one page.
 pub const UART_SIZE: u64 = 0x1000;
 
+/// PCIe memory below 4 GiB, which has the same addresses on the bus: first address and bytes.
+pub const PCIE_MEMORY: (u64, u64) = (0x1000_0000, 0x2eff_0000);
+/// PCIe ports, from 0 on the bus.
+pub const PCIE_PORTS: (u64, u64) = (0x3eff_0000, 0x1_0000);
+/// PCIe configuration space of a `virt` with highmem=off: 16 buses.
+const PCIE_LOW_CONFIGURATION: (u64, u64) = (0x3f00_0000, 0x100_0000);
+/// PCIe configuration space (ECAM: 1 MiB for each bus) of 256 buses.
+pub const PCIE_CONFIGURATION: (u64, u64) = (0x40_1000_0000, 0x1000_0000);
+/// PCIe memory above RAM, at the same addresses on the bus: beyond what stage 2 translates and up to what a VM can address.
+pub const PCIE_HIGH_MEMORY: (u64, u64) = (0x80_0000_0000, 0x80_0000_0000);
+
 /// What `virt` has elsewhere and this machine has not: first address, bytes, what answers.
 ///
-/// None of it is in the device tree, and drivers that go by that never come here. Kernels with built-in addresses do, and find what
-/// an empty `virt` would show them as far as that can be known without the device.
-const ABSENT: [(u64, u64, Device); 9] = [
+/// But for the PCIe bus, which is there with nothing on it, none of it is in the device tree, and drivers that go by that never come here.
+/// Kernels with built-in addresses do, and find what an empty `virt` would show them as far as that can be known without the device.
+const ABSENT: [(u64, u64, Device); 11] = [
     // Two banks of flash without a drive behind them. U-Boot looks for its environment there.
     (0x0000_0000, 0x0800_0000, Device::Silent),
     // GICv2m: a frame without interrupts to give to MSIs.
@@ -67,13 +78,17 @@ const ABSENT: [(u64, u64, Device); 9] = [
     (0x0903_0000, 0x1000, Device::Silent),
     // 32 slots.
     (0x0a00_0000, 32 * SLOT_SIZE, Device::EmptySlot),
-    // PCIe: memory, ports, and the configuration space of a `virt` with highmem=off.
-    (0x1000_0000, 0x3000_0000, Device::EmptyBus),
-    // The configuration space otherwise. `virt` has its host bridge there as device 0; here there is not even that.
-    (0x40_1000_0000, 0x1000_0000, Device::EmptyBus),
-    // PCIe memory above RAM: 512 GiB, beyond what stage 2 translates and up to what a VM can address.
-    (0x80_0000_0000, 0x80_0000_0000, Device::EmptyBus),
+    empty_bus(PCIE_MEMORY),
+    empty_bus(PCIE_PORTS),
+    empty_bus(PCIE_LOW_CONFIGURATION),
+    // `virt` has its host bridge there as device 0; here there is not even that.
+    empty_bus(PCIE_CONFIGURATION),
+    empty_bus(PCIE_HIGH_MEMORY),
 ];
+
+const fn empty_bus((base, size): (u64, u64)) -> (u64, u64, Device) {
+    (base, size, Device::EmptyBus)
+}
 
 /// Bytes of a virtio-mmio slot.
 const SLOT_SIZE: u64 = 0x200;
@@ -121,7 +136,7 @@ pub struct Devices {
 impl Devices {
     /// A load of `size` bytes (1, 2, 4 or 8) at `offset`, from [`Device::at`]. The answer has no bits above `size`.
     ///
-    /// The registers of every device here are 32 bits wide: a narrower access reads its bytes of one, an access of 8
+    /// The registers of the devices here are 32 bits wide: a narrower access reads its bytes of one, an access of 8
     /// bytes reads two, the lower first. Offsets without a register read as zero. The distributor is not read here.
     #[inline]
     pub fn read(
@@ -131,12 +146,9 @@ impl Devices {
         size: u8,
         console: &mut impl Console,
     ) -> u64 {
-        let low = u64::from(self.read_register(device, offset & !3, console)) >> (8 * (offset & 3));
-        match size {
-            1 => low & 0xff,
-            2 => low & 0xffff,
-            8 => low | u64::from(self.read_register(device, (offset & !3) + 4, console)) << 32,
-            _ => low,
+        match device {
+            Device::Uart => read(offset, size, |offset| self.uart.read(offset, console)),
+            absent => read_absent(absent, offset, size),
         }
     }
 
@@ -153,44 +165,44 @@ impl Devices {
         value: u64,
         console: &mut impl Console,
     ) {
+        // What is absent ignores them.
+        if device != Device::Uart {
+            return;
+        }
         let value = if size < 4 {
             value & ((1 << (8 * size)) - 1)
         } else {
             value
         };
-        self.write_register(
-            device,
-            offset & !3,
-            (value << (8 * (offset & 3))) as u32,
-            console,
-        );
+        let low = (value << (8 * (offset & 3))) as u32;
+        self.uart.write(offset & !3, low, console);
         if size == 8 {
-            self.write_register(device, (offset & !3) + 4, (value >> 32) as u32, console);
+            let high = (value >> 32) as u32;
+            self.uart.write((offset & !3) + 4, high, console);
         }
     }
+}
 
-    #[inline]
-    fn read_register(&mut self, device: Device, offset: u64, console: &mut impl Console) -> u32 {
-        match device {
-            Device::Uart => self.uart.read(offset, console),
-            Device::EmptyBus => u32::MAX,
-            Device::EmptySlot => empty_slot(offset),
-            Device::Silent | Device::Distributor => 0,
-        }
+/// A load from a device whose registers are 32 bits wide.
+#[inline]
+fn read(offset: u64, size: u8, mut register: impl FnMut(u64) -> u32) -> u64 {
+    let low = u64::from(register(offset & !3)) >> (8 * (offset & 3));
+    match size {
+        1 => low & 0xff,
+        2 => low & 0xffff,
+        8 => low | u64::from(register((offset & !3) + 4)) << 32,
+        _ => low,
     }
+}
 
-    #[inline]
-    fn write_register(
-        &mut self,
-        device: Device,
-        offset: u64,
-        value: u32,
-        console: &mut impl Console,
-    ) {
-        match device {
-            Device::Uart => self.uart.write(offset, value, console),
-            Device::EmptyBus | Device::EmptySlot | Device::Silent | Device::Distributor => {}
-        }
+/// A load from what is not there.
+#[cold]
+fn read_absent(device: Device, offset: u64, size: u8) -> u64 {
+    match device {
+        // On a bus that nobody drives there are no registers: all bytes are ones, at every address.
+        Device::EmptyBus => u64::MAX >> (64 - 8 * u32::from(size)),
+        Device::EmptySlot => read(offset, size, empty_slot),
+        Device::Silent | Device::Distributor | Device::Uart => 0,
     }
 }
 
@@ -274,6 +286,8 @@ mod tests {
             (0x1000_0000, 0xffff_ffff, u64::MAX),
             (0x3eff_0000, 0xffff_ffff, u64::MAX),
             (0x3fff_fff8, 0xffff_ffff, u64::MAX),
+            (0x3f00_0000, 0xffff_ffff, u64::MAX),
+            (0x40_1000_0000, 0xffff_ffff, u64::MAX),
             (0x40_1000_8000, 0xffff_ffff, u64::MAX),
             (0xff_ffff_fff8, 0xffff_ffff, u64::MAX),
         ] {
@@ -317,6 +331,27 @@ mod tests {
         devices.write(Device::Uart, 0x25, 1, 0xabcd, &mut terminal);
         assert_eq!(terminal.printed, b"AAAA");
         assert_eq!(devices.read(Device::Uart, 0x24, 4, &mut terminal), 0xcd00);
+    }
+
+    #[test]
+    fn an_empty_bus_is_all_ones_for_every_access() {
+        let mut devices = Devices::default();
+        let mut terminal = Terminal::default();
+        for (base, bytes) in [
+            PCIE_MEMORY,
+            PCIE_PORTS,
+            PCIE_CONFIGURATION,
+            PCIE_HIGH_MEMORY,
+        ] {
+            for offset in [0, 1, 2, 3, 5, 0x2c, bytes - 8] {
+                let (device, offset) = Device::at(Ipa(base + offset)).unwrap();
+                for (size, ones) in [(1, 0xff), (2, 0xffff), (4, 0xffff_ffff), (8, u64::MAX)] {
+                    devices.write(device, offset, size, 0, &mut terminal);
+                    let read = devices.read(device, offset, size, &mut terminal);
+                    assert_eq!(read, ones, "{base:#x} + {offset:#x}, {size}");
+                }
+            }
+        }
     }
 
     #[test]

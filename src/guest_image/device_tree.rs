@@ -3,7 +3,9 @@
 //! Names and shapes are those of QEMU's `virt` machine, which kernels know. What the machine does not have is not in it.
 
 use crate::addr::Ipa;
-use crate::device::{UART_BASE, UART_SIZE};
+use crate::device::{
+    PCIE_CONFIGURATION, PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS, UART_BASE, UART_SIZE,
+};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +34,16 @@ pub struct TreeParams<'a> {
 const GIC_REGISTERS: [u64; 4] = [0x0800_0000, 0x1_0000, 0x0801_0000, 0x1_0000];
 /// SPI of the UART, counted from the first SPI: interrupt 33.
 const UART_SPI: u32 = 1;
+/// First of the four SPIs of the PCIe bus, counted from the first SPI: interrupts 35 to 38.
+const PCIE_SPI: u32 = 3;
+/// Bytes of configuration space of a bus.
+const PCIE_BUS: u64 = 1 << 20;
+/// Where a bus address in the tree has its slot.
+const PCIE_SLOT_SHIFT: u32 = 11;
+/// First cells of a bus address: ports, and memory with 32 and with 64 bits of address.
+const PCIE_PORT_SPACE: u32 = 0x0100_0000;
+const PCIE_MEMORY_SPACE: u32 = 0x0200_0000;
+const PCIE_MEMORY_SPACE_64: u32 = 0x0300_0000;
 /// PPIs of the timers, counted from the first PPI: secure, non-secure physical, virtual, hypervisor.
 const TIMER_PPIS: [u32; 4] = [13, 14, 11, 10];
 /// Hz of the clock that the UART is fed with.
@@ -65,6 +77,7 @@ pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
         interrupts(&mut fdt, params)?;
     }
     uart(&mut fdt, params)?;
+    pcie(&mut fdt, params)?;
     fdt.end_node(root)?;
     fdt.finish()
 }
@@ -125,7 +138,10 @@ fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error>
     fdt.property_array_u64("reg", &GIC_REGISTERS)?;
     fdt.property_null("interrupt-controller")?;
     fdt.property_u32("#interrupt-cells", 3)?;
-    fdt.property_u32("#address-cells", 0)?;
+    // As `virt` has it, whose GIC has a frame for MSIs below it; so an entry of `interrupt-map` has two cells for its address.
+    fdt.property_u32("#address-cells", 2)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_null("ranges")?;
     fdt.property_phandle(PHANDLE_GIC)?;
     fdt.end_node(gic)?;
 
@@ -163,6 +179,57 @@ fn uart(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     fdt.property_array_u32("clocks", &[PHANDLE_CLOCK, PHANDLE_CLOCK])?;
     fdt.property_string_list("clock-names", strings(&["uartclk", "apb_pclk"]))?;
     fdt.end_node(uart)
+}
+
+/// The PCIe bus, with nothing on it (PCI Bus Binding to IEEE Std 1275; Linux, host-generic-pci).
+fn pcie(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let pcie = fdt.begin_node(&format!("pcie@{:x}", PCIE_MEMORY.0))?;
+    fdt.property_string("compatible", "pci-host-ecam-generic")?;
+    fdt.property_string("device_type", "pci")?;
+    fdt.property_u32("#address-cells", 3)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_u32("#interrupt-cells", 1)?;
+    let (base, bytes) = PCIE_CONFIGURATION;
+    fdt.property_array_u64("reg", &[base, bytes])?;
+    fdt.property_u32("linux,pci-domain", 0)?;
+    fdt.property_array_u32("bus-range", &[0, (bytes / PCIE_BUS - 1) as u32])?;
+    let windows = [
+        pcie_window(PCIE_PORT_SPACE, 0, PCIE_PORTS),
+        pcie_window(PCIE_MEMORY_SPACE, PCIE_MEMORY.0, PCIE_MEMORY),
+        pcie_window(PCIE_MEMORY_SPACE_64, PCIE_HIGH_MEMORY.0, PCIE_HIGH_MEMORY),
+    ];
+    fdt.property_array_u32("ranges", windows.as_flattened())?;
+    fdt.property_null("dma-coherent")?;
+    if params.gic {
+        // Slots 0 to 3 and every fourth one after each; their pins take turns.
+        fdt.property_array_u32("interrupt-map-mask", &[3 << PCIE_SLOT_SHIFT, 0, 0, 7])?;
+        let pins = (0..4).flat_map(|slot| (0..4).map(move |pin| pcie_pin(slot, pin)));
+        let map: Vec<u32> = pins.flatten().collect();
+        fdt.property_array_u32("interrupt-map", &map)?;
+    }
+    fdt.end_node(pcie)
+}
+
+/// An entry of `ranges`: what kind of address on the bus, that, where the VM has it, and bytes.
+fn pcie_window(space: u32, on_bus: u64, (base, bytes): (u64, u64)) -> [u32; 7] {
+    let high = |value: u64| (value >> 32) as u32;
+    let low = |value: u64| value as u32;
+    [
+        space,
+        high(on_bus),
+        low(on_bus),
+        high(base),
+        low(base),
+        high(bytes),
+        low(bytes),
+    ]
+}
+
+/// An entry of `interrupt-map`: the slot's address, INTA to INTD as 1 to 4, and the interrupt at the GIC.
+fn pcie_pin(slot: u32, pin: u32) -> [u32; 10] {
+    let spi = PCIE_SPI + (slot + pin) % 4;
+    let slot = slot << PCIE_SLOT_SHIFT;
+    [slot, 0, 0, pin + 1, PHANDLE_GIC, 0, 0, SPI, spi, LEVEL_HIGH]
 }
 
 fn strings(list: &[&str]) -> Vec<String> {
@@ -229,7 +296,7 @@ mod tests {
         assert_eq!(tree["chosen/stdout-path"], b"/pl011@9000000\0");
         assert_eq!(tree["aliases/serial0"], b"/pl011@9000000\0");
         assert_eq!(tree["hypervisor/compatible"], b"avisor,avisor\0");
-        let absent = ["interrupt", "intc", "timer", "bootargs", "initrd", "cpu@1"];
+        let absent = ["/interrupt", "intc", "timer", "bootargs", "initrd", "cpu@1"];
         assert!(
             !tree
                 .keys()
@@ -261,6 +328,49 @@ mod tests {
         assert_eq!(tree["chosen/bootargs"], b"console=ttyAMA0 quiet\0");
         assert_eq!(tree["chosen/linux,initrd-start"], cells(&[0, 0x4400_0000]));
         assert_eq!(tree["chosen/linux,initrd-end"], cells(&[0, 0x4400_1234]));
+    }
+
+    /// As `dumpdtb` of QEMU 10.0 shows it for `-M virt,gic-version=2`, but for `msi-map`.
+    #[test]
+    fn the_pcie_bus_is_that_of_virt() {
+        let tree = parsed(&TreeParams { gic: true, ..SMALL });
+        let of = |name: &str| tree[&format!("pcie@10000000/{name}")].clone();
+        assert_eq!(of("compatible"), b"pci-host-ecam-generic\0");
+        assert_eq!(of("device_type"), b"pci\0");
+        assert_eq!(of("reg"), cells(&[0x40, 0x1000_0000, 0, 0x1000_0000]));
+        assert_eq!(of("bus-range"), cells(&[0, 0xff]));
+        assert_eq!(of("linux,pci-domain"), cells(&[0]));
+        assert_eq!(of("dma-coherent"), []);
+        let sizes = ["#address-cells", "#size-cells", "#interrupt-cells"].map(of);
+        assert_eq!(sizes, [3, 2, 1].map(|cell| cells(&[cell])));
+        let ports = [0x100_0000, 0, 0, 0, 0x3eff_0000, 0, 0x1_0000];
+        let memory = [0x200_0000, 0, 0x1000_0000, 0, 0x1000_0000, 0, 0x2eff_0000];
+        let high = [0x300_0000, 0x80, 0, 0x80, 0, 0x80, 0];
+        assert_eq!(of("ranges"), cells([ports, memory, high].as_flattened()));
+        assert_eq!(of("interrupt-map-mask"), cells(&[0x1800, 0, 0, 7]));
+        // Slot, pin, SPI.
+        let expected = [
+            (0, 1, 3),
+            (0, 2, 4),
+            (0, 3, 5),
+            (0, 4, 6),
+            (0x800, 1, 4),
+            (0x800, 2, 5),
+            (0x800, 3, 6),
+            (0x800, 4, 3),
+            (0x1000, 1, 5),
+            (0x1000, 2, 6),
+            (0x1000, 3, 3),
+            (0x1000, 4, 4),
+            (0x1800, 1, 6),
+            (0x1800, 2, 3),
+            (0x1800, 3, 4),
+            (0x1800, 4, 5),
+        ];
+        let entry = |(slot, pin, spi)| [slot, 0, 0, pin, PHANDLE_GIC, 0, 0, 0, spi, 4];
+        let map = expected.map(entry);
+        assert_eq!(of("interrupt-map"), cells(map.as_flattened()));
+        assert!(!tree.contains_key("pcie@10000000/msi-map"));
     }
 
     #[test]

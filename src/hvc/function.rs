@@ -23,7 +23,6 @@ pub enum Owner {
 
 impl FunctionId {
     const FAST: u32 = 1 << 31;
-    const SMC64: u32 = 1 << 30;
     /// Bits 23:16 must be zero in a fast call. Bit 16 is a hint that no SVE state is live, from SMCCC 1.3 on; Avisor
     /// says 1.2.
     const RESERVED: u32 = 0xff << 16;
@@ -40,23 +39,6 @@ impl FunctionId {
             6 => Owner::VendorHypervisor,
             _ => Owner::Other,
         })
-    }
-
-    /// Whether the call is of the SMC64 kind, with 64-bit arguments.
-    #[inline]
-    pub const fn is_64bit(self) -> bool {
-        self.0 & Self::SMC64 != 0
-    }
-
-    /// x1-x3 as this kind of call passes them: an SMC32 call has w1-w3.
-    #[inline]
-    pub const fn arguments(self, x: &GeneralRegisters) -> [u64; 3] {
-        let mask = if self.is_64bit() {
-            u64::MAX
-        } else {
-            0xffff_ffff
-        };
-        [x[1] & mask, x[2] & mask, x[3] & mask]
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a guest can ask for with `hvc`: decoding, and the answers that need nothing but the question.
 //!
 //! `hvc #0` is the SMC Calling Convention (Arm DEN0028): w0 names the function, and each owner's range of names is
-//! one module, which alone knows the calls in it. `hvc #1` and `hvc #2` are the snapshot calls without a convention.
+//! one module, which alone knows the calls in it; how wide their arguments are says one table ([`width`]). `hvc #1` and `hvc #2` are the snapshot calls without a convention.
 //! Every other immediate and every name that nobody owns answers NOT_SUPPORTED.
 
 pub mod architecture;
 pub mod function;
 pub mod psci;
 pub mod vendor;
+mod width;
 
 pub use function::{FunctionId, Owner, Results};
 pub use vendor::Snapshot;
@@ -66,7 +67,7 @@ impl Call {
 
     fn decode_smccc(x: &GeneralRegisters) -> Self {
         let function = FunctionId(x[0] as u32);
-        let arguments = function.arguments(x);
+        let arguments = width::arguments(function, x);
         let call = match function.owner() {
             Some(Owner::Architecture) => architecture::decode(function, arguments),
             Some(Owner::StandardSecure) => psci::decode(function, arguments),

@@ -5,14 +5,19 @@ use super::map::Memory;
 use super::nodes::{self, NodeId};
 use super::record::{Place, Record};
 use super::tests::Pair;
+use crate::addr::BLOCK_PAGES;
 use std::collections::{HashMap, HashSet};
 
 impl Pair {
     /// Contents are equal, and every frame has exactly the holders that can be found.
     pub(super) fn audit(&self) {
-        for page in 0..self.s.pages() {
-            let value = self.m.load(page).unwrap_or(0);
-            assert_eq!(value, self.ram[page as usize], "page {page}");
+        let pages = self.s.pages();
+        let used = |block: &u32| self.m.is_mapped(*block) || self.ram.is_used(*block);
+        for block in (0..pages.div_ceil(BLOCK_PAGES)).filter(used) {
+            for page in (block * BLOCK_PAGES..pages).take(BLOCK_PAGES as usize) {
+                let value = self.m.load(page).unwrap_or(0);
+                assert_eq!(value, self.ram.get(page), "page {page}");
+            }
         }
         let mut audit = Audit::default();
         for id in self.ids() {

@@ -186,7 +186,7 @@ impl Memory {
         }
     }
 
-    /// Pages that would be freed with the map (or part) `node` if one of its holders let go, out of `holders`.
+    /// Pages that would be freed with the map (or part) `node` if its holder let go; none if there are several holders.
     pub fn exclusive_pages<M: Machine>(&self, m: &M, node: NodeId, level: u32) -> u32 {
         if node.is_none() || nodes::holders(m, node) > 1 {
             return 0;

@@ -45,7 +45,7 @@ mod tests;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use nodes::Node;
-pub use seam::{Bookkeeping, Machine, Mapping, Page, State, StateSize};
+pub use seam::{Bookkeeping, Machine, Mapping, Moment, Page, State, StateSize};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
@@ -75,10 +75,8 @@ pub struct Info {
     pub parent: Option<u64>,
     /// Pages that deleting it would free.
     pub pages: u32,
-    /// The guest's virtual counter at its checkpoint.
-    pub counter: u64,
-    /// When that was, by [`State::now`].
-    pub taken: u64,
+    /// When it was taken.
+    pub taken: Moment,
 }
 
 /// What a VM's snapshots amount to.
@@ -180,7 +178,6 @@ impl Snapshots {
         Ok(Info {
             parent: record.parent.get(),
             pages: self.pages_behind(m, record.root),
-            counter: record.counter,
             taken: record.taken,
         })
     }

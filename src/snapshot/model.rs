@@ -2,29 +2,68 @@
 
 use super::frames::Frame;
 use super::nodes::Node;
-use super::seam::{Bookkeeping, Machine, Mapping, Page, State};
+use super::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use crate::addr::BLOCK_PAGES;
 use std::boxed::Box;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::vec;
 use std::vec::Vec;
 
 /// What a frame holds before anybody writes to it: no guest may ever see it.
 const STALE: u64 = 0xdead;
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// A number for each page or frame. Most of them are the same, `rest`: only blocks in which one differs take memory, and copies share them.
+#[derive(Clone)]
+pub struct Sparse {
+    blocks: Vec<Option<Rc<[u64; BLOCK_PAGES as usize]>>>,
+    rest: u64,
+}
+
+impl Sparse {
+    pub fn new(count: u32, rest: u64) -> Self {
+        Self {
+            blocks: vec![None; count.div_ceil(BLOCK_PAGES) as usize],
+            rest,
+        }
+    }
+
+    pub fn get(&self, at: u32) -> u64 {
+        self.blocks[(at / BLOCK_PAGES) as usize]
+            .as_ref()
+            .map_or(self.rest, |block| block[(at % BLOCK_PAGES) as usize])
+    }
+
+    pub fn set(&mut self, at: u32, value: u64) {
+        let rest = || Rc::new([self.rest; BLOCK_PAGES as usize]);
+        let block = self.blocks[(at / BLOCK_PAGES) as usize].get_or_insert_with(rest);
+        Rc::make_mut(block)[(at % BLOCK_PAGES) as usize] = value;
+    }
+
+    pub fn clear(&mut self) {
+        self.blocks.fill(None);
+    }
+
+    /// Whether the block may hold anything but `rest`.
+    pub fn is_used(&self, block: u32) -> bool {
+        self.blocks[block as usize].is_some()
+    }
+}
+
+/// Frame and whether it is writable; frame 0: absent.
+type Pages = [(u32, bool); BLOCK_PAGES as usize];
+
+#[derive(Clone, PartialEq, Debug)]
 enum Block {
     Absent,
     Whole { first: u32, write: bool },
-    Divided,
+    Divided(Box<Pages>),
 }
 
 pub struct ModelMachine {
-    contents: Vec<u64>,
+    contents: Sparse,
     words: HashMap<u32, Box<Bookkeeping>>,
     blocks: Vec<Block>,
-    /// Of divided blocks: frame and whether it is writable; frame 0: absent.
-    pages: Vec<(u32, bool)>,
     remapping: bool,
     /// Pages were protected, and other cores may not know yet.
     unflushed: bool,
@@ -34,62 +73,74 @@ pub struct ModelMachine {
 impl ModelMachine {
     pub fn new(pages: u32, span: u32) -> Self {
         Self {
-            contents: vec![STALE; span as usize],
+            contents: Sparse::new(span, STALE),
             words: HashMap::new(),
             blocks: vec![Block::Absent; pages.div_ceil(BLOCK_PAGES) as usize],
-            pages: vec![(0, false); pages as usize],
             remapping: false,
             unflushed: false,
             copies: 0,
         }
     }
 
-    /// The frame that a load of the guest reaches.
-    pub fn readable(&self, page: Page) -> Option<u32> {
-        assert!(!self.remapping && !self.unflushed);
-        match self.blocks[(page / BLOCK_PAGES) as usize] {
+    /// The frame of `page`, and whether a store to it is permitted.
+    fn translate(&self, page: Page) -> Option<(u32, bool)> {
+        match &self.blocks[(page / BLOCK_PAGES) as usize] {
             Block::Absent => None,
-            Block::Whole { first, .. } => Some(first + page % BLOCK_PAGES),
-            Block::Divided => Some(self.pages[page as usize].0).filter(|&frame| frame != 0),
+            Block::Whole { first, write } => Some((first + page % BLOCK_PAGES, *write)),
+            Block::Divided(pages) => {
+                Some(pages[(page % BLOCK_PAGES) as usize]).filter(|&(frame, _)| frame != 0)
+            }
         }
     }
 
+    /// The frame that a load of the guest reaches.
+    pub fn readable(&self, page: Page) -> Option<u32> {
+        assert!(!self.remapping && !self.unflushed);
+        self.translate(page).map(|(frame, _)| frame)
+    }
+
     pub fn load(&self, page: Page) -> Option<u64> {
-        let value = self.contents[self.readable(page)? as usize];
+        let value = self.contents.get(self.readable(page)?);
         assert_ne!(value, STALE, "the guest sees what was in RAM before");
         Some(value)
     }
 
     /// Whether the store was permitted.
     pub fn store(&mut self, page: Page, value: u64) -> bool {
-        let writable = match self.blocks[(page / BLOCK_PAGES) as usize] {
-            Block::Absent => false,
-            Block::Whole { write, .. } => write,
-            Block::Divided => self.pages[page as usize].1,
-        };
-        if writable {
-            let frame = self.readable(page).unwrap();
-            self.contents[frame as usize] = value;
+        match self.translate(page) {
+            Some((frame, true)) => {
+                self.contents.set(frame, value);
+                true
+            }
+            _ => false,
         }
-        writable
+    }
+
+    /// Whether something of the block is mapped.
+    pub fn is_mapped(&self, block: u32) -> bool {
+        self.blocks[block as usize] != Block::Absent
     }
 
     fn block(&mut self, page: Page) -> &mut Block {
         &mut self.blocks[(page / BLOCK_PAGES) as usize]
     }
 
-    fn divide_block(&mut self, page: Page) {
-        let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        let as_pages = |i: u32, block: Block| match block {
-            Block::Whole { first, write } => (first + i, write),
-            _ => (0, false),
-        };
-        let block = core::mem::replace(self.block(page), Block::Divided);
-        if block != Block::Divided {
-            for i in 0..BLOCK_PAGES {
-                self.pages[(start + i) as usize] = as_pages(i, block);
-            }
+    /// The entry of `page`, whose block is divided.
+    fn entry(&mut self, page: Page) -> &mut (u32, bool) {
+        match self.block(page) {
+            Block::Divided(pages) => &mut pages[(page % BLOCK_PAGES) as usize],
+            other => panic!("{other:?} is not divided"),
         }
+    }
+
+    fn divide_block(&mut self, page: Page) {
+        let block = self.block(page);
+        let pages = match *block {
+            Block::Divided(_) => return,
+            Block::Absent => [(0, false); BLOCK_PAGES as usize],
+            Block::Whole { first, write } => core::array::from_fn(|i| (first + i as u32, write)),
+        };
+        *block = Block::Divided(Box::new(pages));
     }
 }
 
@@ -99,7 +150,7 @@ impl Machine for ModelMachine {
     }
 
     fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
-        self.contents[frame.0 as usize] = STALE;
+        self.contents.set(frame.0, STALE);
         self.words
             .entry(frame.0)
             .or_insert_with(|| Box::new([Node([0xdead_beef; 8]); 128]))
@@ -117,27 +168,28 @@ impl Machine for ModelMachine {
 
     fn copy(&mut self, from: Frame, to: Frame) {
         self.words.remove(&to.0);
-        self.contents[to.0 as usize] = self.contents[from.0 as usize];
+        self.contents.set(to.0, self.contents.get(from.0));
         self.copies += 1;
     }
 
     fn zero(&mut self, first: Frame, pages: u32) {
         for frame in first.0..first.0 + pages {
             self.words.remove(&frame);
-            self.contents[frame as usize] = 0;
+            self.contents.set(frame, 0);
         }
     }
 
     fn mapping(&self, page: Page) -> Mapping {
-        match self.blocks[(page / BLOCK_PAGES) as usize] {
-            Block::Absent => Mapping::AbsentBlock,
-            Block::Whole { write: true, .. } => Mapping::WriteBlock,
-            Block::Whole { first, .. } => Mapping::ReadBlock(Frame(first)),
-            Block::Divided => match self.pages[page as usize] {
-                (0, _) => Mapping::Absent,
-                (_, true) => Mapping::Write,
-                (frame, false) => Mapping::Read(Frame(frame)),
-            },
+        match (
+            &self.blocks[(page / BLOCK_PAGES) as usize],
+            self.translate(page),
+        ) {
+            (Block::Absent, _) => Mapping::AbsentBlock,
+            (Block::Whole { write: true, .. }, _) => Mapping::WriteBlock,
+            (Block::Whole { first, .. }, _) => Mapping::ReadBlock(Frame(*first)),
+            (Block::Divided(_), None) => Mapping::Absent,
+            (Block::Divided(_), Some((_, true))) => Mapping::Write,
+            (Block::Divided(_), Some((frame, false))) => Mapping::Read(Frame(frame)),
         }
     }
 
@@ -147,7 +199,7 @@ impl Machine for ModelMachine {
             Mapping::Read(_) | Mapping::Absent | Mapping::AbsentBlock
         ));
         self.divide_block(page);
-        self.pages[page as usize] = (frame.0, true);
+        *self.entry(page) = (frame.0, true);
     }
 
     fn give_block(&mut self, page: Page, first: Frame) {
@@ -163,7 +215,7 @@ impl Machine for ModelMachine {
 
     fn widen_page(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::Read(_)));
-        self.pages[page as usize].1 = true;
+        self.entry(page).1 = true;
     }
 
     fn widen_block(&mut self, page: Page) {
@@ -187,7 +239,7 @@ impl Machine for ModelMachine {
 
     fn protect_page(&mut self, page: Page) {
         assert_eq!(self.mapping(page), Mapping::Write);
-        self.pages[page as usize].1 = false;
+        self.entry(page).1 = false;
         self.unflushed = true;
     }
 
@@ -218,8 +270,7 @@ impl Machine for ModelMachine {
 
     fn set_page(&mut self, page: Page, frame: Option<Frame>) {
         assert!(self.remapping);
-        assert_eq!(*self.block(page), Block::Divided);
-        self.pages[page as usize] = (frame.map_or(0, |frame| frame.0), false);
+        *self.entry(page) = (frame.map_or(0, |frame| frame.0), false);
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
@@ -237,26 +288,36 @@ impl Machine for ModelMachine {
 }
 
 /// Registers, all with the same value but for their part's number.
-pub struct ModelState(pub u32);
+#[derive(Default)]
+pub struct ModelState {
+    pub value: u32,
+    /// The moment that a restore told last.
+    pub taken: Moment,
+}
 
 impl State for ModelState {
-    fn now(&mut self) -> u64 {
-        !u64::from(self.0)
+    fn moment(&mut self) -> Moment {
+        Moment {
+            physical: !u64::from(self.value),
+            counter: u64::from(self.value) << 32 | 7,
+        }
     }
 
-    fn counter(&mut self) -> u64 {
-        u64::from(self.0) << 32 | 7
+    fn set_moment(&mut self, taken: Moment) {
+        self.taken = taken;
     }
 
     fn save(&mut self, _: u64, part: usize, to: &mut [Node]) {
-        to.fill(Node([self.0 + part as u32; 8]));
+        to.fill(Node([self.value + part as u32; 8]));
     }
 
     fn load(&mut self, part: usize, from: &[Node]) {
         if part == 0 {
-            self.0 = from[0].0[0];
+            self.value = from[0].0[0];
+            let taken = self.taken;
+            assert_eq!(taken, self.moment(), "the time is set first");
         }
-        let expected = Node([self.0 + part as u32; 8]);
+        let expected = Node([self.value + part as u32; 8]);
         assert!(from.iter().all(|node| node.0 == expected.0));
     }
 }

@@ -292,8 +292,7 @@ impl Snapshots {
         }
         let record = Record {
             parent: self.current.into(),
-            counter: state.counter(),
-            taken: state.now(),
+            taken: state.moment(),
             root: self.base,
             pool: pool_id,
             present: self.present,

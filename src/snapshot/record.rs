@@ -2,7 +2,7 @@
 
 use super::frames::Frame;
 use super::nodes::{self, Node, NodeId};
-use super::seam::{Machine, StateSize};
+use super::seam::{Machine, Moment, StateSize};
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -62,10 +62,8 @@ impl Place {
 pub struct Record {
     /// The snapshot that the VM ran on when this one was taken.
     pub parent: StoredId,
-    /// The guest's virtual counter then.
-    pub counter: u64,
-    /// The physical count then.
-    pub taken: u64,
+    /// When it was taken.
+    pub taken: Moment,
     /// Its page map.
     pub root: NodeId,
     /// Its pool.

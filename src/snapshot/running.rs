@@ -282,6 +282,8 @@ impl Snapshots {
         m.begin_remap();
         self.rebase(m, record.root);
         let size = self.pools.state();
+        // The time is set once, before any vCPU is loaded whose timers are compared with it.
+        state.set_moment(record.taken);
         state.load(0, &m.bookkeeping(place.frame)[place.state(size)]);
         for part in 1..size.parts {
             let nodes = &m.bookkeeping(record.more[part - 1])[..size.nodes];

@@ -6,6 +6,7 @@
 
 use super::frames::Frame;
 use super::nodes::Node;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Number of a page of the guest's RAM: (IPA - RAM base) / 4 KiB.
 pub type Page = u32;
@@ -103,12 +104,24 @@ impl StateSize {
     pub const PARTS_MAX: usize = 4;
 }
 
+/// A moment at which a VM stood still, by two clocks, in ticks.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Moment {
+    /// The physical count: a clock that no restore takes back.
+    pub physical: u64,
+    /// The guest's virtual counter.
+    pub counter: u64,
+}
+
 /// What a snapshot keeps besides RAM: registers and devices of a VM whose vCPUs stand still meanwhile.
 pub trait State {
-    /// The physical count: a clock that no restore takes back.
-    fn now(&mut self) -> u64;
-    /// The guest's virtual counter.
-    fn counter(&mut self) -> u64;
+    /// When the VM was stopped.
+    fn moment(&mut self) -> Moment;
+    /// The snapshot that is about to be loaded was taken then. Before the first part.
+    fn set_moment(&mut self, taken: Moment);
     /// Saves a part, for the snapshot `id`, into exactly [`StateSize::nodes`] nodes; all of them, the first one first.
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
     /// Loads a part back; all of them, the first one first. All memory is as the snapshot has it, but no translation of it exists yet.

@@ -1,7 +1,7 @@
 //! The snapshot logic against a naive one that copies all memory, and an audit of every frame after every step.
 
 use super::frames::Frame;
-use super::model::{ModelMachine, ModelState};
+use super::model::{ModelMachine, ModelState, Sparse};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -17,8 +17,8 @@ pub(super) struct Pair {
     pub(super) m: ModelMachine,
     state: ModelState,
     pub(super) s: Snapshots,
-    pub(super) ram: Vec<u64>,
-    pub(super) kept: BTreeMap<u64, (Vec<u64>, u32)>,
+    pub(super) ram: Sparse,
+    pub(super) kept: BTreeMap<u64, (Sparse, u32)>,
     generation: u64,
     /// Frames taken away, so that memory runs out where the test wants it to.
     stolen: Vec<Frame>,
@@ -74,9 +74,9 @@ impl Pair {
         let s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
         Self {
             m,
-            state: ModelState(0),
+            state: ModelState::default(),
             s,
-            ram: vec![0; pages as usize],
+            ram: Sparse::new(pages, 0),
             kept: BTreeMap::new(),
             generation: 0,
             stolen: vec![],
@@ -86,7 +86,7 @@ impl Pair {
     pub(super) fn write(&mut self, page: u32, value: u64) {
         for _ in 0..3 {
             if self.m.store(page, value) {
-                self.ram[page as usize] = value;
+                self.ram.set(page, value);
                 return self.forget_the_freed();
             }
             self.touch(page, true);
@@ -124,18 +124,14 @@ impl Pair {
             self.touch(page, false);
             self.forget_the_freed();
         }
-        assert_eq!(
-            self.m.load(page),
-            Some(self.ram[page as usize]),
-            "page {page}"
-        );
+        assert_eq!(self.m.load(page), Some(self.ram.get(page)), "page {page}");
     }
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
         let (m, state) = (&mut self.m, &mut self.state);
         let done = self.s.checkpoint(m, state, || id).map(|_| ());
         if done.is_ok() {
-            self.kept.insert(id, (self.ram.clone(), self.state.0));
+            self.kept.insert(id, (self.ram.clone(), self.state.value));
         }
         self.forget_the_freed();
         done
@@ -151,11 +147,10 @@ impl Pair {
         if let Some(id) = wanted {
             let (ram, register) = self.kept[&id].clone();
             self.ram = ram;
-            assert_eq!(self.state.0, register);
+            assert_eq!(self.state.value, register);
             assert_eq!(self.s.current(), Some(id));
             let info = self.s.info(&mut self.m, id).expect("it is there");
-            let then = (self.state.now(), self.state.counter());
-            assert_eq!((info.taken, info.counter), then);
+            assert_eq!(info.taken, self.state.moment());
             self.generation += 1;
         }
         assert_eq!(self.s.generation(), self.generation);
@@ -180,7 +175,7 @@ impl Pair {
 
     fn reset(&mut self) {
         self.s.reset(&mut self.m);
-        self.ram.fill(0);
+        self.ram.clear();
     }
 
     /// Pools may go to make room: whole, and the oldest first.
@@ -254,12 +249,12 @@ fn pick(choice: u16, next_id: u64) -> u64 {
 fn step(pair: &mut Pair, op: &Op, next_id: &mut u64, stamp: u64) {
     match *op {
         Op::Write { page, count } => {
-            for at in page..(page + count).min(PAGES) {
+            for at in page..(page + count).min(pair.s.pages()) {
                 pair.write(at, stamp << 16 | u64::from(at));
             }
         }
         Op::Read { page } => pair.read(page),
-        Op::Register(value) => pair.state.0 = value >> 4,
+        Op::Register(value) => pair.state.value = value >> 4,
         Op::Checkpoint => {
             if pair.checkpoint(*next_id).is_ok() {
                 *next_id += 1;
@@ -306,6 +301,69 @@ proptest! {
                 vm.steal(*left);
             }
             step(&mut vm, op, &mut next_id, stamp as u64 + 1);
+            vm.give_back();
+            vm.audit();
+        }
+    }
+}
+
+/// Guests for each height of the map, from one block to 4 GiB.
+const FAR: [u32; 7] = [
+    BLOCK_PAGES,
+    PAGES,
+    (20 << 20) / 4096,
+    (150 << 20) / 4096,
+    1 << 18,
+    3 << 18,
+    1 << 20,
+];
+
+/// Pages on both sides of where nodes of each level begin, in blocks as far from each other as `pages` allow.
+fn far_page(choice: u32, pages: u32) -> u32 {
+    const BLOCKS: [u32; 12] = [0, 1, 7, 8, 9, 63, 64, 511, 512, 513, 2046, 2047];
+    const WITHIN: [u32; 6] = [0, 1, 8, 63, 64, BLOCK_PAGES - 1];
+    let last = pages / BLOCK_PAGES - 1;
+    let block = BLOCKS[choice as usize / WITHIN.len() % BLOCKS.len()].min(last);
+    block * BLOCK_PAGES + WITHIN[choice as usize % WITHIN.len()]
+}
+
+/// An operation of [`op`], on pages of [`far_page`].
+fn far(op: Op, pages: u32) -> Op {
+    match op {
+        // Now and then a block that is dirtied as a whole.
+        Op::Write { page, count } if count > 40 => Op::Write {
+            page: far_page(page, pages) / BLOCK_PAGES * BLOCK_PAGES,
+            count: BLOCK_PAGES,
+        },
+        Op::Write { page, count } => Op::Write {
+            page: far_page(page, pages),
+            count: count % 4 + 1,
+        },
+        Op::Read { page } => Op::Read {
+            page: far_page(page, pages),
+        },
+        op => op,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Guests of all sizes, of whose RAM little is touched, in places far from each other.
+    #[test]
+    fn a_guest_of_any_size_agrees_with_the_naive_model(
+        (plan, size) in any_plan(),
+        pages in prop::sample::select(FAR.as_slice()),
+        extra in 0..2 * PAGES,
+        ops in prop::collection::vec((op(), prop::option::weighted(0.1, 0..12_u32)), 1..80),
+    ) {
+        let mut vm = Pair::with_state(pages, plan, size, extra);
+        let mut next_id = 0;
+        for (stamp, (op, left)) in ops.into_iter().enumerate() {
+            if let Some(left) = left {
+                vm.steal(left);
+            }
+            step(&mut vm, &far(op, pages), &mut next_id, stamp as u64 + 1);
             vm.give_back();
             vm.audit();
         }

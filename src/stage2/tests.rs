@@ -187,6 +187,37 @@ fn only_ram_has_pages() {
     assert_eq!(s.page_at(Ipa(RAM.0 + 3 * BLOCK_SIZE)), None);
 }
 
+#[test]
+fn a_large_guest_loses_all_of_its_translations_while_many_change() {
+    const GIB: u32 = 1 << 18;
+    let pages = [0, GIB - 1, GIB, 3 * GIB + 5, 4 * GIB - 1];
+    let s = Stage2::new(RAM, 4 * GIB, FRAMES);
+    let there = || {
+        let present = |page: &&Page| walk(&s, s.ipa(**page)).is_some();
+        pages.iter().filter(present).count() as u64
+    };
+    let mut m = Recorder {
+        asked: Vec::new(),
+        watch: Some(&there as &dyn Fn() -> u64),
+    };
+    for (pages_before, frame) in [(0, 7), (5, 100)] {
+        assert_eq!(there(), pages_before);
+        s.begin_remap(&mut m);
+        for (i, page) in pages.into_iter().enumerate() {
+            s.divide(page);
+            s.set_page(page, Some(Frame(frame + i as u32)));
+        }
+        assert_eq!(there(), 0, "nothing is seen half changed");
+        s.end_remap(&mut m);
+        for (i, page) in pages.into_iter().enumerate() {
+            assert_eq!(s.mapping(page), Mapping::Read(Frame(frame + i as u32)));
+        }
+    }
+    let seen: Vec<_> = m.asked.iter().map(|(_, seen)| *seen).collect();
+    assert_eq!(seen, [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]);
+    assert_eq!(s.page_at(Ipa(RAM.0 + (4 << 30))), None);
+}
+
 /// Where a table walk leads for `ipa`: the leaf entry, if each level has one.
 fn walk(s: &Stage2, ipa: Ipa) -> Option<Descriptor> {
     let devices = s.devices.as_ref().map_or(&[][..], Devices::tables);

@@ -79,7 +79,7 @@ impl<H: Hardware> Turn<'_, H> {
                 .info(machine, id)
                 .map(|info| {
                     let parent = info.parent.unwrap_or(NO_ID);
-                    Results::of([0, parent, u64::from(info.pages), info.counter])
+                    Results::of([0, parent, u64::from(info.pages), info.taken.counter])
                 })
                 .map_err(not_found),
             Snapshot::Next { id } => snapshots

@@ -150,7 +150,7 @@ impl<H: Hardware> Vm<H> {
             vcpus: (0..vcpus).map(slot).collect(),
             gate: Gate::default(),
             offset: AtomicU64::new(0),
-            frozen: AtomicU64::new(NEVER),
+            paused_at: AtomicU64::new(NEVER),
             next_checkpoint: AtomicU64::new(NEVER),
             input: AtomicBool::new(false),
             shared: Mutex::new(Shared {
@@ -172,7 +172,7 @@ impl<H: Hardware> Vm<H> {
 
     /// Its time begins, with vCPU 0 about to run; the others are off.
     pub(super) fn begin(&self, start: &Start, vcpu: &mut Vcpu<System<H>>) {
-        self.set_virtual_count(0);
+        self.set_time(None);
         for slot in &self.vcpus {
             slot.set_phase(Phase::Off);
         }

@@ -6,6 +6,7 @@
 //! | `vcpu`, `running` | a vCPU in memory, and on a core: loaded, run from trap to trap, saved |
 //! | `calls`, `faults`, `registers`, `power` | what a trap leads to: hypercalls, accesses, system registers, PSCI |
 //! | `interrupts` | what is pending gets into list registers, and ends a wait |
+//! | `clock` | the VM's counter when it starts, goes back, or goes on after a pause |
 //! | `stop`, `saved` | one point in time for all vCPUs, and what a snapshot keeps of them |
 //! | `operator` | what the monitor does with VMs, and the snapshots that nobody asks for |
 //! | `load`, `machine` | the VM's share of memory, its image in RAM; RAM as snapshots see it |
@@ -26,6 +27,7 @@
 //! for ever, a core that waits for the shared part looks at the gate, and gives its vCPU up when that is closed (see [`stop`]).
 
 mod calls;
+mod clock;
 mod faults;
 mod hardware;
 mod interrupts;
@@ -59,7 +61,8 @@ use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmPlan;
 use crate::device::Devices;
 use crate::device::gic::Gic;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Moment, Snapshots};
+use clock::counter_on_entry;
 use machine::GuestMachine;
 use stop::Gate;
 use vcpu::{NEVER, Phase, Slot};
@@ -79,8 +82,8 @@ pub struct Vm<H: Hardware> {
     gate: Gate,
     /// How far the guest's counter is behind the physical count: one for the whole VM, so that its vCPUs agree on the time.
     offset: AtomicU64,
-    /// The guest's counter while it stands still, as the operator paused the VM; or [`NEVER`].
-    frozen: AtomicU64,
+    /// The physical count at which the operator paused the VM; or [`NEVER`].
+    paused_at: AtomicU64,
     /// See [`Vm::next_checkpoint`].
     next_checkpoint: AtomicU64,
     /// The console has characters for the UART.
@@ -112,18 +115,35 @@ impl<H: Hardware> Vm<H> {
 
     /// The guest's counter.
     fn virtual_count(&self) -> u64 {
-        match self.frozen.load(Ordering::Relaxed) {
-            NEVER => H::Core::count().wrapping_sub(self.offset()),
-            frozen => frozen,
+        self.virtual_count_at(H::Core::count())
+    }
+
+    /// The guest's counter at the physical count `now`, which is not in the past. While the VM is paused: what it would go on with.
+    #[inline]
+    fn virtual_count_at(&self, now: u64) -> u64 {
+        match self.paused_at.load(Ordering::Relaxed) {
+            NEVER => now.wrapping_sub(self.offset()),
+            at => counter_on_entry(Some(self.moment(at)), self.plan.time, now),
         }
     }
 
-    /// The guest's counter goes on from `count`. The vCPUs are stopped, and find it out when they are loaded.
-    fn set_virtual_count(&self, count: u64) {
-        if self.frozen.load(Ordering::Relaxed) != NEVER {
-            self.frozen.store(count, Ordering::Relaxed);
+    /// The moment at which the physical count was `physical`, the offset being what it is now.
+    fn moment(&self, physical: u64) -> Moment {
+        Moment {
+            physical,
+            counter: physical.wrapping_sub(self.offset()),
         }
-        let offset = H::Core::count().wrapping_sub(count);
+    }
+
+    /// The VM goes on from the moment `from`, or from its image; while it is paused, that is where it will go on from. The vCPUs are
+    /// stopped, and find it out when they are loaded.
+    fn set_time(&self, from: Option<Moment>) {
+        let now = H::Core::count();
+        if self.paused_at.load(Ordering::Relaxed) != NEVER {
+            self.paused_at.store(now, Ordering::Relaxed);
+        }
+        let counter = counter_on_entry(from, self.plan.time, now);
+        let offset = now.wrapping_sub(counter);
         self.offset.store(offset, Ordering::Relaxed);
     }
 
@@ -211,5 +231,14 @@ impl<H: Hardware> Vm<H> {
 impl<H: Hardware> Shared<H> {
     fn memory_bytes(&self) -> u64 {
         u64::from(self.snapshots.pages()) * PAGE_SIZE
+    }
+}
+
+#[cfg(test)]
+impl<H: Hardware> Vm<H> {
+    /// The guest's counter is at `count`, whatever it was.
+    fn set_virtual_count(&self, count: u64) {
+        let offset = H::Core::count().wrapping_sub(count);
+        self.offset.store(offset, Ordering::Relaxed);
     }
 }

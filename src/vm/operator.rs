@@ -5,7 +5,6 @@ use super::schedule::{Desk, World};
 use super::stop::{OFF, PAUSED};
 use super::vcpu::{NEVER, Phase};
 use super::{Core, Hardware, Shared, Vm};
-use crate::config::Time;
 use crate::monitor::{Operator, Refusal, SnapshotInfo, Status, Vcpu, VcpuState, VmState, VmStats};
 use crate::snapshot::Which;
 use core::sync::atomic::Ordering;
@@ -89,7 +88,7 @@ impl<H: Hardware, D: Desk<H>> Operator for Controls<'_, H, D> {
     fn info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo> {
         self.with(vm, |_, shared, _| {
             let info = shared.snapshots.info(&mut shared.machine, id).ok()?;
-            let age = H::Core::count().saturating_sub(info.taken);
+            let age = H::Core::count().saturating_sub(info.taken.physical);
             Some(SnapshotInfo {
                 parent: info.parent,
                 age: (u128::from(age) * 1000 / u128::from(H::Core::frequency())) as u64,
@@ -174,22 +173,18 @@ impl<H: Hardware> Vm<H> {
         self.gate.is(PAUSED)
     }
 
-    /// Stops it until [`resume`](Self::resume); its clock, too, unless its plan lets time pass. The caller holds the shared part.
+    /// Stops it until [`resume`](Self::resume). The caller holds the shared part.
     fn pause(&self, core: &mut H::Core) {
         let others = self.stop(core, None);
-        if self.plan.time == Time::Stops {
-            self.frozen.store(self.virtual_count(), Ordering::Relaxed);
-        }
+        self.paused_at.store(H::Core::count(), Ordering::Relaxed);
         self.gate.close(PAUSED);
         self.release(core, others);
     }
 
     /// Lets it go on after [`pause`](Self::pause). The caller holds the shared part.
     fn resume(&self, core: &mut H::Core) {
-        let frozen = self.frozen.swap(NEVER, Ordering::Relaxed);
-        if frozen != NEVER {
-            self.set_virtual_count(frozen);
-        }
+        let at = self.paused_at.swap(NEVER, Ordering::Relaxed);
+        self.set_time(Some(self.moment(at)));
         self.gate.open(PAUSED);
         self.wake_cores(core);
     }

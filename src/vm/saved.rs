@@ -12,11 +12,10 @@ use super::stop::{OFF, Others};
 use super::vcpu::{Lists, Phase, Vcpu};
 use super::{Core, Hardware, Shared, System, Vm};
 use crate::arch::vcpu::Registers;
-use crate::config::Time;
 use crate::device::Devices;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
-use crate::snapshot::{Node, NotFound, Snapshots, State, StateSize, Which};
+use crate::snapshot::{Moment, Node, NotFound, Snapshots, State, StateSize, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -32,7 +31,6 @@ const PER_PART: usize = 2;
 struct Common {
     devices: Devices,
     gic: gic::Shared,
-    virtual_count: u64,
     /// The vCPU that asked by SMCCC, so that x0 and x1 are its results, plus 1; or 0.
     asked: u64,
 }
@@ -106,8 +104,8 @@ struct Stopped<'a, 'b, H: Hardware> {
     asked: u64,
     /// It was.
     loaded: bool,
-    /// The guest's counter, at which it was stopped.
-    count: u64,
+    /// When it was stopped.
+    at: Moment,
 }
 
 impl<H: Hardware> Stopped<'_, '_, H> {
@@ -198,12 +196,12 @@ fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S
 }
 
 impl<H: Hardware> State for Stopped<'_, '_, H> {
-    fn now(&mut self) -> u64 {
-        H::Core::count()
+    fn moment(&mut self) -> Moment {
+        self.at
     }
 
-    fn counter(&mut self) -> u64 {
-        self.count
+    fn set_moment(&mut self, taken: Moment) {
+        self.vm.set_time(Some(taken));
     }
 
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]) {
@@ -213,7 +211,6 @@ impl<H: Hardware> State for Stopped<'_, '_, H> {
             let (common, _) = Common::mut_from_prefix(common).expect(ALIGNED);
             copy(self.devices, &mut common.devices);
             copy(&self.gic.shared, &mut common.gic);
-            common.virtual_count = self.count;
             common.asked = match (self.asker.index(), self.result) {
                 (Some(index), Some(_)) => index as u64 + 1,
                 _ => 0,
@@ -236,10 +233,6 @@ impl<H: Hardware> State for Stopped<'_, '_, H> {
             self.gic.shared = common.gic;
             self.asked = common.asked;
             self.loaded = true;
-            // The time is set once, before any vCPU is loaded whose timers are compared with it.
-            if self.vm.plan.time == Time::Stops {
-                self.vm.set_virtual_count(common.virtual_count);
-            }
             if self.asker.vcpu.is_some() {
                 self.asker.core.set_virtual_offset(self.vm.offset());
             }
@@ -321,6 +314,11 @@ impl<H: Hardware> Vm<H> {
                 called |= gic.settle(i, &mut vcpu.lists);
             }
         }
+        let physical = H::Core::count();
+        let at = Moment {
+            physical,
+            counter: self.virtual_count_at(physical),
+        };
         let mut state = Stopped {
             vm: self,
             asker: asker.again(),
@@ -330,7 +328,7 @@ impl<H: Hardware> Vm<H> {
             result,
             asked: 0,
             loaded: false,
-            count: self.virtual_count(),
+            at,
         };
         let done = action((snapshots, machine), &mut state);
         let changed = settled || state.loaded;

@@ -14,6 +14,7 @@ on_both_boards!(
     exhaust_on_demand,
     exhaust_reserved,
     reset,
+    reset_while_time_passes,
     crash,
     periodic,
 );
@@ -199,9 +200,16 @@ fn absent_blocks_when_memory_is_full() {
 
 /// PSCI SYSTEM_RESET: the image and zeros in RAM, and the snapshots that were there.
 fn reset(board: Board) {
-    let run = board
-        .boots(image::with_config("tests/configs/reset.toml"))
-        .until_it_ends();
+    back_across_a_reset(board, "tests/configs/reset.toml");
+}
+
+/// The same with `time = "passes"`: the counters, which began at 0 at the reset, do not stay behind those of the checkpoint.
+fn reset_while_time_passes(board: Board) {
+    back_across_a_reset(board, "tests/configs/reset-passes.toml");
+}
+
+fn back_across_a_reset(board: Board, config: &str) {
+    let run = board.boots(image::with_config(config)).until_it_ends();
     run.succeeds(
         "AVISOR INFO: {banner}
          AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000
@@ -210,7 +218,7 @@ fn reset(board: Board) {
          AVISOR INFO: reset: reset
          AVISOR INFO: reset: 128 MiB of RAM, Elf image, entered at 0x40080000
          reset: second start: RAM is zero: true, snapshot 0 is there
-         reset: back before the reset: value 42, mark 8, RAM as it was: true
+         reset: back before the reset: value 42, mark 8, RAM as it was: true, counters behind: false
          AVISOR INFO: reset: off",
     );
 }

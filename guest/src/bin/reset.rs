@@ -1,5 +1,5 @@
 //! A guest that resets its machine: it starts again from its image, in RAM that is all zero, and its snapshots are still
-//! there. The last of them leads back to before the reset.
+//! there. The last of them leads back to before the reset, with counters that are not behind those of the checkpoint.
 
 #![no_std]
 #![no_main]
@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use avisor_guest::memory::{self, PAGE, load};
 use avisor_guest::psci::{self, SYSTEM_RESET};
+use avisor_guest::timer::{Timer, frequency};
 use avisor_guest::{Checkpoint, Id, checkpoint, entry, image_end, power_off, println};
 use avisor_guest::{restore_with, snapshot};
 
@@ -34,6 +35,9 @@ fn first_start() -> ! {
     println!("reset: first start");
     pages().for_each(|page| store(page, page as u64));
     MARK.store(8, Relaxed);
+    // Far beyond what the second start needs to get back here.
+    while counters()[0] < frequency() {}
+    let before = counters();
     match checkpoint() {
         Ok(Checkpoint::Taken(_)) => {
             pages().for_each(|page| store(page, !0));
@@ -41,10 +45,12 @@ fn first_start() -> ! {
             println!("reset: SYSTEM_RESET returned {error}");
         }
         Ok(Checkpoint::Restored { value, .. }) => {
+            let after = counters();
+            let behind = (0..2).any(|i| after[i] < before[i]);
             let same = pages().all(|page| load(page) == page as u64);
             let mark = MARK.load(Relaxed);
             println!(
-                "reset: back before the reset: value {value}, mark {mark}, RAM as it was: {same}"
+                "reset: back before the reset: value {value}, mark {mark}, RAM as it was: {same}, counters behind: {behind}"
             );
         }
         Err(error) => println!("reset: no checkpoint: {error}"),
@@ -58,6 +64,10 @@ fn second_start(id: Id) -> ! {
     let error = restore_with(id, 42);
     println!("reset: no way back: {error}");
     power_off()
+}
+
+fn counters() -> [u64; 2] {
+    [Timer::Virtual, Timer::Physical].map(|timer| timer.count())
 }
 
 /// One word in each page.

@@ -21,7 +21,7 @@ pub fn set_up() {
     VTCR_EL2.set(vtcr());
     CPTR_EL2.set(CPTR_RES1 | CPTR_TTA | CPTR_TAM);
     MDCR_EL2.set(mdcr());
-    // The physical counter and timer are the guest's for now (EL1PCTEN, EL1PCEN).
+    // No trap of the physical counter and timer until `Core::new`, which is before any guest runs (EL1PCTEN, EL1PCEN).
     CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
     // EL1 may write no register that the implementation defines (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
     ACTLR_EL2.set(0);

@@ -141,7 +141,7 @@ impl Hardware for VmMemory {
     fn write(&mut self, at: Pa, bytes: &[u8]) {
         let length = bytes.len() as u64;
         assert!(self.owns(at, length));
-        // SAFETY: the assertion; the VM has one vCPU, which does not run now, and no Rust reference points into guest memory.
+        // SAFETY: the assertion; none of the VM's vCPUs runs now, as the VM is being made or is stopped; and no Rust reference points into guest memory.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
         // The guest starts with its caches off and reads memory directly.
         page::clean_and_invalidate(at.0..at.0 + length);

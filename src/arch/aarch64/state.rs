@@ -179,7 +179,7 @@ impl SystemState {
         if features.ras {
             write_register!(vdisr_el2!(), self.vdisr);
         }
-        // With its caches on the guest is not watched any more: see `GuestMachine::write_vm_register`.
+        // With its caches on the guest is not watched any more: see `write_vm_register` in vm/registers.rs.
         let watch = if caches_are_on(self.sctlr) {
             0
         } else {

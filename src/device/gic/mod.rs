@@ -22,8 +22,9 @@
 //!
 //! # The timer
 //!
-//! PPI 27 is the physical timer interrupt. Its list register is linked to it, so that the guest's deactivation is the
-//! physical one: as long as it is pending or active for the guest, the physical interrupt is active, and cannot come again.
+//! PPI 27 is the virtual timer's interrupt, which the hardware's interrupt controller has too. Its list register is linked to that
+//! hardware interrupt, so that the guest's deactivation is the hardware's: as long as it is pending or active for the guest, the
+//! hardware interrupt is active, and cannot come again.
 //! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
 //! A guest that turns its timer off while the interrupt waits in a list register still gets it, as from a GIC that sends too
 //! late: the line falls unseen.
@@ -78,7 +79,7 @@ pub trait VirtualInterface {
     fn set_control(&mut self, hcr: u32);
     /// Whether the loaded vCPU's virtual timer asserts its interrupt now.
     fn timer_line(&mut self) -> bool;
-    /// Makes the physical [`TIMER_PPI`] inactive. It may come at once, if the line is up.
+    /// Makes [`TIMER_PPI`], the hardware's interrupt, inactive. It may come at once, if the line is up.
     fn deactivate_timer(&mut self);
 }
 

@@ -1,11 +1,11 @@
-//! The timer's interrupt on its way in, and the physical one behind it.
+//! The virtual timer's interrupt on its way in, and the hardware's interrupt behind it.
 
 use super::lists::LISTS;
 use super::state::{TIMER, TIMER_LINKED};
 use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 impl Gic {
-    /// The physical [`TIMER_PPI`] was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
+    /// [`TIMER_PPI`], the hardware's interrupt, was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
     /// deactivates it.
     #[inline]
     pub fn timer_fired(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {

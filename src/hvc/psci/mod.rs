@@ -55,7 +55,7 @@ const PSCI_VERSION: u64 = 0x1_0001;
 /// MIGRATE_INFO_TYPE: no Trusted OS, or one that need not migrate.
 const MIGRATION_NOT_REQUIRED: u64 = 2;
 
-/// A power call. Arguments are the guest's, 32-bit ones widened.
+/// A power call. Arguments are the guest's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
     /// Wait for an interrupt in a power state.
@@ -79,7 +79,7 @@ pub enum Call {
         /// MPIDR affinity fields.
         target: u64,
         /// The fields below this one (0-3) do not count.
-        lowest_level: u64,
+        lowest_level: u32,
     },
     /// The VM stops.
     SystemOff,
@@ -111,7 +111,7 @@ pub(super) fn decode(
         },
         AFFINITY_INFO | AFFINITY_INFO_64 => Call::AffinityInfo {
             target: first,
-            lowest_level: second,
+            lowest_level: second as u32,
         },
         SYSTEM_OFF => Call::SystemOff,
         SYSTEM_RESET => Call::SystemReset,
@@ -225,12 +225,12 @@ const SUSPEND_RESERVED: u32 = 0xfcfe_0000;
 const SYSTEM_WARM_RESET: u32 = 0;
 
 /// A group of CPUs is on if one of them is, off if all are.
-fn affinity_info(target: u64, lowest_level: u64, machine: &impl Machine) -> Results {
+fn affinity_info(target: u64, lowest_level: u32, machine: &impl Machine) -> Results {
     /// Bit of MPIDR_EL1 where affinity field 0, 1, 2, 3 begins.
     const FIELDS: [u32; 4] = [0, 8, 16, 32];
     let group = match FIELDS.get(lowest_level as usize) {
-        Some(shift) if lowest_level <= 3 => u64::MAX << shift,
-        _ => return Results::error(error::INVALID_PARAMETERS),
+        Some(shift) => u64::MAX << shift,
+        None => return Results::error(error::INVALID_PARAMETERS),
     };
     let states = machine
         .cpus()

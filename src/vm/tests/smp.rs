@@ -53,9 +53,14 @@ impl Smp {
         let share = [share(0, 32)];
         let plan: &'static VmPlan = Box::leak(Box::new(plan));
         let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, |vcpu| vcpu).unwrap();
-        let vcpus = plan.vcpus as usize;
+        Self::of(Box::leak(Box::new(vm)))
+    }
+
+    /// The same, of a VM that was just started.
+    pub fn of(vm: &'static Vm<FakeBoard>) -> Self {
+        let vcpus = vm.vcpus.len();
         let mut smp = Self {
-            vm: Box::leak(Box::new(vm)),
+            vm,
             cores: FakeCore::several(vcpus),
             loaded: (0..vcpus).map(|_| None).collect(),
         };

@@ -1,8 +1,9 @@
 //! What `virt` has and the machine need not have: a kernel that looks for it finds nothing, and goes on.
 
-use crate::check::{Outcome, equal};
+use crate::check::{Outcome, equal, holds};
 use crate::fault::try_read;
-use avisor_guest::snapshot;
+use avisor_guest::memory::PAGE;
+use avisor_guest::{mmio, snapshot};
 
 const FLASH: [usize; 2] = [0x0000_0000, 0x0400_0000];
 const VIRTIO_SLOTS: [usize; 2] = [0x0a00_0000, 0x0a00_3e00];
@@ -35,6 +36,27 @@ pub fn devices() -> Outcome {
     }
     for hole in HOLES {
         equal("hole", NOTHING, word(hole))?;
+    }
+    Ok(())
+}
+
+/// The copy of the device tree that kernels look for at the start of RAM.
+const TREE: usize = 0x4000_0000;
+
+/// It is in the tree, though nothing is on it: kernels for `virt` take that for granted.
+pub fn pcie_node() -> Outcome {
+    let magic = u32::from_be(mmio::read32(TREE));
+    equal("the device tree's magic", 0xd00d_feed, magic.into())?;
+    let size = u32::from_be(mmio::read32(TREE + 4)) as usize;
+    holds(size < 256 * PAGE, "the device tree has no size")?;
+    let is_at = |at: usize, text: &[u8]| (0..text.len()).all(|i| mmio::read8(at + i) == text[i]);
+    for text in ["pcie@10000000\0", "pci-host-ecam-generic\0"] {
+        let text = text.as_bytes();
+        let mut places = TREE..TREE + size - text.len();
+        holds(
+            places.any(|at| is_at(at, text)),
+            "no PCIe bus in the device tree",
+        )?;
     }
     Ok(())
 }

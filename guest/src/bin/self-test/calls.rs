@@ -5,6 +5,7 @@ use core::arch::asm;
 use avisor_guest::Id;
 use avisor_guest::Shared;
 use avisor_guest::snapshot::{self, Checkpoint, Error};
+use avisor_guest::{psci, smccc};
 
 use crate::check::{Failure, Outcome, equal, holds};
 
@@ -144,6 +145,32 @@ pub fn values() -> Outcome {
             got: restores,
         }),
     }
+}
+
+/// Upper halves that are not part of an argument do not count, and those that are do.
+pub fn widths() -> Outcome {
+    const HIGH: u64 = 0xdead_beef_0000_0000;
+    let psci = |function, first, second| psci::call(function, [first, second, HIGH]) as u64;
+    let parameters = psci::INVALID_PARAMETERS as u64;
+    let [level, target, features] = [
+        psci(psci::AFFINITY_INFO, 0, HIGH),
+        psci(psci::AFFINITY_INFO, HIGH, 0),
+        psci(psci::FEATURES, HIGH | psci::CPU_ON, HIGH),
+    ];
+    equal("AFFINITY_INFO, upper half of the level", 0, level)?;
+    equal("AFFINITY_INFO, of the target", parameters, target)?;
+    equal("PSCI_FEATURES, of the function", 0, features)?;
+    // SYSTEM_RESET2 of a kind that does not exist.
+    for function in [0x8400_0012, 0xc400_0012] {
+        let kind = psci(function, HIGH | 1, 0);
+        equal("SYSTEM_RESET2, of the kind", parameters, kind)?;
+    }
+    let version = smccc::hvc([HIGH | psci::VERSION, HIGH, HIGH, HIGH])[0];
+    let expected = smccc::hvc([psci::VERSION, 0, 0, 0])[0];
+    equal("PSCI_VERSION, of the function id", expected, version)?;
+    let id = take()?;
+    unknown(Id(1 << 32 | id.0))?;
+    snapshot::delete(id).map_err(Failure::from)
 }
 
 fn counter() -> u64 {
