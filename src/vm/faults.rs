@@ -66,6 +66,7 @@ impl<H: Hardware> Turn<'_, H> {
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
                 self.shared.touch(page, fault.write);
+                self.look_at_caches();
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.abort(fault),

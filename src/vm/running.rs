@@ -153,6 +153,10 @@ impl<'a, H: Hardware> Running<'a, H> {
     /// Takes it out of the core, into memory.
     pub fn save(mut self, core: &mut H::Core) {
         let vcpu = &mut *self.vcpu;
+        // Its own, before another vCPU is loaded, which would take it.
+        if core.synchronize_errors() {
+            core.pend_serror();
+        }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.interface();
         vcpu.lists = Lists::take(core);
