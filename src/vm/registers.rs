@@ -44,6 +44,8 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// Writes a register for the guest. What switches its caches on or off makes caches and memory agree.
+    #[cold]
+    #[inline(never)]
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
         if register != VmRegister::Sctlr {
             return self.core.write_vm_register(register, value);
@@ -88,6 +90,8 @@ impl<H: Hardware> Turn<'_, H> {
     /// and other VMs' go (D7.5.9.16, "Cache maintenance by set/way"). What a guest means by its loop is all of its memory: that is cleaned by
     /// address at the first of them. The guest is then about to switch its caches off, or has done so. From here on that is watched, and what
     /// follows of the loop has nothing to do.
+    #[cold]
+    #[inline(never)]
     fn maintain_by_set_way(&mut self) {
         if self.core.watch_vm_registers() {
             self.clean_caches();
@@ -96,7 +100,7 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// A guest can switch its caches off when nothing watches it, having cleaned what it needs by address. Then this is as good as
     /// the moment: what switches them on again will be seen.
-    #[inline]
+    #[inline(never)]
     pub(super) fn look_at_caches(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
             self.maintain_by_set_way();

@@ -96,6 +96,8 @@ impl<'a, H: Hardware> Running<'a, H> {
     }
 
     /// Runs it until it cannot go on by itself.
+    // A function of its own: with the scheduler's registers in use too, each trap would go through the stack.
+    #[inline(never)]
     pub fn run(&mut self, core: &mut H::Core) -> Next {
         if self.vcpu.waiting {
             match self.wake(core) {

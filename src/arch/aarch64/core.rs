@@ -189,9 +189,11 @@ impl vm::Core for Core {
     }
 
     fn watch_vm_registers(&mut self) -> bool {
-        let watched = HCR_EL2.is_set(HCR_EL2::TVM);
-        HCR_EL2.modify(HCR_EL2::TVM::SET);
-        !watched
+        let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
+        if is_new {
+            HCR_EL2.modify(HCR_EL2::TVM::SET);
+        }
+        is_new
     }
 
     #[inline]

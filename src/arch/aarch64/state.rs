@@ -102,7 +102,7 @@ pub struct SystemState {
     pub tcr: u64,
     /// VDISR_EL2.
     pub vdisr: u64,
-    /// HCR_EL2, the bits that are a vCPU's own: VSE, an SError is pending; TVM, its caches are being watched.
+    /// HCR_EL2. A vCPU's own are VSE, an SError is pending, and TVM, its caches are being watched.
     pub hcr: u64,
     /// System registers.
     pub el1: El1State,
@@ -158,7 +158,7 @@ impl SystemState {
         if features.ras {
             self.vdisr = read_register!(vdisr_el2!());
         }
-        self.hcr = HCR_EL2.get() & (HCR_VSE | HCR_TVM);
+        self.hcr = HCR_EL2.get();
         self.debug.save();
         self.fp.save();
     }
