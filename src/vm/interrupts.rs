@@ -97,6 +97,11 @@ impl<H: Hardware> Running<'_, H> {
 impl<H: Hardware> Turn<'_, H> {
     /// WFI: the vCPU waits, unless there is something already.
     pub(super) fn wait(&mut self) -> Next {
+        // An SError ends a WFI (D1.7.2, "Wait for Interrupt"); and one that only EL2 knows of would not let the core sleep.
+        if self.core.synchronize_errors() {
+            self.core.pend_serror();
+            return Next::Resume;
+        }
         if self.something_is_pending() {
             return Next::Resume;
         }

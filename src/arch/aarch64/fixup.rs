@@ -71,8 +71,10 @@ pub fn unmask_errors() {
 
 /// SErrors of EL2's own have been taken; those from here on wait until the vCPU that is about to be loaded runs, and are its own.
 pub fn mask_errors() {
-    // The DSB waits for what was stored, the ISB for the exception (D1.3.5).
+    // The DSB waits for what was stored, the ESB for other errors where there is FEAT_RAS (else it is a NOP), the ISB for the exception.
     barrier::dsb(barrier::SY);
+    // SAFETY: a hint; the exception that it may lead to ends the run.
+    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
     barrier::isb(barrier::SY);
     // SAFETY: PSTATE.A.
     unsafe { asm!("msr daifset, #4", options(nostack, preserves_flags)) };

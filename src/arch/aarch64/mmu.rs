@@ -1,5 +1,5 @@
 //! EL2's own translation: an identity map of what EL2 uses and nothing else. Image pages are W^X, all that is not text
-//! is execute-never, guard pages and page 0 are not there.
+//! is execute-never, guard pages are not there, nor is page 0 unless the device tree lies in it.
 //!
 //! Entries only ever go from invalid to valid, which asks for no break-before-make and no TLBI (D8.16, "TLB
 //! maintenance": an invalid entry is never cached); the one exception is [`with_page`].

@@ -3,8 +3,8 @@
 use super::guest::*;
 use crate::arch::fake::{FakeBoard, FakeCore};
 use crate::config::VmPlan;
-use crate::vm::Vm;
 use crate::vm::vcpu::Phase;
+use crate::vm::{Next, Vm};
 use std::boxed::Box;
 
 #[test]
@@ -24,4 +24,23 @@ fn an_serror_is_that_of_the_vcpu_that_stored_whoever_comes_next() {
     let first = vm.load_vcpu(&mut core, 0).unwrap();
     assert_eq!(core.system.serror, 1, "it is still to be taken");
     first.save(&mut core);
+}
+
+#[test]
+fn an_serror_does_not_outlive_the_store_that_is_taken_back() {
+    let mut guest = Guest::new();
+    let id = guest.checkpoint();
+    guest.core().error = true;
+    guest.restore(id, 1);
+    assert_eq!((guest.core().error, guest.core().system.serror), (false, 0));
+}
+
+#[test]
+fn an_serror_ends_a_wait() {
+    const WFI: u64 = 0x1e0_0000;
+    let mut guest = Guest::new();
+    guest.core().error = true;
+    assert_eq!(guest.exception(0x01, WFI), Next::Resume);
+    assert_eq!(guest.core().system.serror, 1);
+    assert_eq!(guest.exception(0x01, WFI), Next::Wait);
 }
