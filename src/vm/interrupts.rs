@@ -76,6 +76,7 @@ impl<H: Hardware> Running<'_, H> {
         let mut turn = self.turn(&mut shared, core);
         turn.update_timer();
         turn.end_wait();
+        turn.look_at_caches();
         Next::Interrupt(Interrupt::Alarm)
     }
 
@@ -96,6 +97,11 @@ impl<H: Hardware> Running<'_, H> {
 impl<H: Hardware> Turn<'_, H> {
     /// WFI: the vCPU waits, unless there is something already.
     pub(super) fn wait(&mut self) -> Next {
+        // An SError ends a WFI (D1.7.2, "Wait for Interrupt"); and one that only EL2 knows of would not let the core sleep.
+        if self.core.synchronize_errors() {
+            self.core.pend_serror();
+            return Next::Resume;
+        }
         if self.something_is_pending() {
             return Next::Resume;
         }
@@ -126,7 +132,7 @@ impl<H: Hardware> Turn<'_, H> {
             || self.shared.gic.deliverable(self.index)
     }
 
-    /// Looks around: at the VM's input, the timer, and what others made pending.
+    /// Looks around: at the VM's input, the timer, what others made pending, and whether the caches are off.
     pub(super) fn look(&mut self) {
         if self.vm.input.swap(false, Ordering::AcqRel) {
             let shared = &mut *self.shared;
@@ -136,6 +142,7 @@ impl<H: Hardware> Turn<'_, H> {
         self.update_timer();
         self.refill();
         self.end_wait();
+        self.look_at_caches();
     }
 
     /// Takes back what is in list registers.

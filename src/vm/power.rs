@@ -126,6 +126,7 @@ impl<H: Hardware> Vm<H> {
                 (Some((0, vcpu)), _) => {
                     self.begin(&start, vcpu);
                     core.set_virtual_offset(self.offset());
+                    core.synchronize_errors();
                     core.load_system(&vcpu.system);
                     core.set_interface(vcpu.interface);
                     core.set_timer_active(false);

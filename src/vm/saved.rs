@@ -163,6 +163,8 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         let vcpu = match &mut self.asker.vcpu {
             Some((own, vcpu)) if *own == index => {
                 let core = &mut *self.asker.core;
+                // What comes of a store that is taken back is dropped with it.
+                core.synchronize_errors();
                 core.load_system(system);
                 core.set_interface(rest.interface);
                 core.set_timer_active(self.gic.timer_is_active(index));

@@ -29,6 +29,12 @@ fn self_test_on_cpu_neoverse_n1() {
     self_test_on("neoverse-n1");
 }
 
+/// A core that says it is the Raspberry Pi's, and has not its registers: what an erratum asks for is undefined at EL2, on each of the cores.
+#[test]
+fn self_test_where_an_erratum_is_not_el2s_to_mend() {
+    self_test_on("neoverse-n1,midr=0x410fd083");
+}
+
 fn self_test_on(cpu: &str) {
     let image = image::with_config("configs/self-test.toml");
     let run = Board::Virt

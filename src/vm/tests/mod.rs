@@ -3,6 +3,7 @@
 mod bare_calls;
 mod clock;
 mod devices;
+mod errors;
 mod guest;
 mod history;
 mod holes;

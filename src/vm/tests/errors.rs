@@ -1,0 +1,46 @@
+//! SErrors, which come late: a vCPU that was loaded after the one that caused it must not get it.
+
+use super::guest::*;
+use crate::arch::fake::{FakeBoard, FakeCore};
+use crate::config::VmPlan;
+use crate::vm::vcpu::Phase;
+use crate::vm::{Next, Vm};
+use std::boxed::Box;
+
+#[test]
+fn an_serror_is_that_of_the_vcpu_that_stored_whoever_comes_next() {
+    let share = [share(0, 32)];
+    let plan: &'static VmPlan = Box::leak(Box::new(VmPlan { vcpus: 2, ..PLAN }));
+    let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, |_| 0).unwrap();
+    vm.vcpus[1].set_phase(Phase::Ready);
+    let mut core = FakeCore::new(0);
+    let first = vm.load_vcpu(&mut core, 0).unwrap();
+    core.error = true;
+    first.save(&mut core);
+    assert_eq!(vm.vcpus[0].lock().system.serror, 1);
+    let second = vm.load_vcpu(&mut core, 1).unwrap();
+    assert_eq!(core.system.serror, 0);
+    second.save(&mut core);
+    let first = vm.load_vcpu(&mut core, 0).unwrap();
+    assert_eq!(core.system.serror, 1, "it is still to be taken");
+    first.save(&mut core);
+}
+
+#[test]
+fn an_serror_does_not_outlive_the_store_that_is_taken_back() {
+    let mut guest = Guest::new();
+    let id = guest.checkpoint();
+    guest.core().error = true;
+    guest.restore(id, 1);
+    assert_eq!((guest.core().error, guest.core().system.serror), (false, 0));
+}
+
+#[test]
+fn an_serror_ends_a_wait() {
+    const WFI: u64 = 0x1e0_0000;
+    let mut guest = Guest::new();
+    guest.core().error = true;
+    assert_eq!(guest.exception(0x01, WFI), Next::Resume);
+    assert_eq!(guest.core().system.serror, 1);
+    assert_eq!(guest.exception(0x01, WFI), Next::Wait);
+}
