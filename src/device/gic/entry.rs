@@ -107,6 +107,7 @@ impl Gic {
         if private.lines & TIMER != 0 {
             private.lines &= !TIMER;
             register = register.linked_to(TIMER_PPI);
+            self.lists[vcpu].review = true;
         }
         Entry {
             register,
@@ -226,9 +227,6 @@ impl Gic {
 
     /// Who must look because the SPI `intid` came back from `vcpu`.
     pub(super) fn others_for(&self, vcpu: usize, intid: u32) -> u8 {
-        match self.shared.route((intid - 32) & 31) {
-            Some(other) if other != vcpu && self.waiting(other) >> intid & 1 != 0 => 1 << other,
-            _ => 0,
-        }
+        self.takers(intid) & !(1 << vcpu)
     }
 }

@@ -22,6 +22,12 @@ pub struct Lists {
     pub intids: [u8; LISTS_MAX],
     /// A line changed under an interrupt in a list register.
     pub stale: bool,
+    /// Something here must be looked at again, though nothing traps: see [`Gic::review`].
+    pub review: bool,
+    /// The timer's line, as the vCPU's last access to what is pending found it.
+    pub timer_line: bool,
+    /// SPIs that this vCPU left waiting, and another target may have first: bit n is INTID 32 + n.
+    pub declined: u32,
 }
 
 impl Lists {
@@ -32,6 +38,9 @@ impl Lists {
         control: 0,
         intids: [0; LISTS_MAX],
         stale: false,
+        review: false,
+        timer_line: false,
+        declined: 0,
     };
 
     /// Interrupts in list registers, by INTID. The guest may be done with some of them.
@@ -187,9 +196,9 @@ impl Gic {
     /// Refills while some list registers stay as they are. Returns whether that was possible.
     fn add(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) -> bool {
         self.look_at_timer(vcpu, i);
+        let listed = self.lists[vcpu].intids();
+        let pendable = self.to_place(vcpu, i);
         let lists = &self.lists[vcpu];
-        let listed = lists.intids();
-        let pendable = self.pendable(vcpu);
         // An SGI and the timer leave the model when they go into a list register. If one is here again, it came again.
         let again = pendable & listed & (0xffff | 1 << TIMER_PPI);
         if again | self.private[vcpu].active != 0 || lists.stale || lists.control != 0 {
@@ -213,7 +222,7 @@ impl Gic {
     fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) {
         self.look_at_timer(vcpu, i);
         self.lists[vcpu].stale = false;
-        let pendable = self.pendable(vcpu);
+        let pendable = self.to_place(vcpu, i);
         let mut rest = pendable | self.private[vcpu].active;
         let mut free = existing;
         if !fits(rest, free) {
@@ -307,6 +316,7 @@ impl Gic {
             others |= self.fold(vcpu, n, register);
         }
         self.lists[vcpu].stale = false;
+        self.lists[vcpu].review = false;
         others
     }
 

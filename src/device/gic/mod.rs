@@ -38,13 +38,16 @@
 //!   registers keep those of the other waiting.
 
 mod entry;
+mod interface;
 mod list_register;
 mod lists;
 mod register;
 mod registers;
 mod state;
+mod targets;
 mod timer;
 
+pub use interface::Interface;
 pub use list_register::{ListRegister, control};
 use lists::Lists;
 pub use registers::Settle;
@@ -80,6 +83,8 @@ pub trait VirtualInterface {
     fn timer_line(&mut self) -> bool;
     /// Makes the physical [`TIMER_PPI`] inactive. It may come at once, if the line is up.
     fn deactivate_timer(&mut self);
+    /// GICH_VMCR and GICH_APR.
+    fn interface_state(&mut self) -> Interface;
 }
 
 /// The GIC of a VM. Make a copy of `shared` and `private` when all vCPUs are settled, and it can be put back so later.
@@ -90,6 +95,8 @@ pub struct Gic {
     /// What there is for each vCPU.
     pub private: [Private; VCPUS_MAX],
     lists: [Lists; VCPUS_MAX],
+    /// Each vCPU's CPU interface, as it was when it was last looked at for an SPI with several targets.
+    interfaces: [Interface; VCPUS_MAX],
     /// SPIs in the list registers of any vCPU.
     listed_spis: u32,
     vcpus: u32,
@@ -107,6 +114,10 @@ impl Gic {
             shared: Shared::new(vcpus),
             private: [Private::new(); VCPUS_MAX],
             lists: [Lists::EMPTY; VCPUS_MAX],
+            interfaces: [Interface {
+                control: 0,
+                active_priorities: 0,
+            }; VCPUS_MAX],
             listed_spis: 0,
             vcpus: vcpus as u32,
         }
@@ -157,17 +168,47 @@ impl Gic {
                 }
             }
         }
-        match self.shared.route(intid - 32) {
-            Some(vcpu) if up && self.waiting(vcpu) >> intid & 1 != 0 => 1 << vcpu,
-            _ => 0,
-        }
+        if up { self.takers(intid) } else { 0 }
     }
 
-    /// Whether an interrupt that is in no list register waits for `vcpu`: its WFI must not wait. Ask after a settle, which
-    /// takes what is in list registers back. What the guest's CPU interface lets through (PMR, groups) is not looked at.
+    /// Whether an interrupt that is in no list register waits for `vcpu`, which must look then: its CPU interface may let it through.
+    /// Ask after a settle, which takes what is in list registers back.
     #[inline]
-    pub fn deliverable(&self, vcpu: usize) -> bool {
+    pub fn has_waiting(&self, vcpu: usize) -> bool {
         self.waiting(vcpu) != 0
+    }
+
+    /// Whether the CPU interface of `vcpu`, which is loaded, signals an interrupt: its WFI must not wait. One that waits for a list
+    /// register counts, one that the interface holds back does not.
+    pub fn is_signalled(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> bool {
+        let interface = i.interface_state();
+        self.interfaces[vcpu % VCPUS_MAX] = interface;
+        let mut used = !i.empty() & lists::LISTS;
+        while used != 0 {
+            let n = used.trailing_zeros() as usize;
+            used &= used - 1;
+            if interface.signals_register(i.list_register(n)) {
+                return true;
+            }
+        }
+        let mut waiting = self.waiting(vcpu);
+        // The timer's line rose, and nobody has acknowledged the physical interrupt yet.
+        if i.timer_line() && !self.timer_is_active(vcpu) {
+            waiting |= self.passing_timer(vcpu);
+        }
+        self.signalled(vcpu, waiting, interface) != 0
+    }
+
+    /// Those of `intids` that a CPU interface of `vcpu` like this signals.
+    fn signalled(&self, vcpu: usize, mut intids: u64, interface: Interface) -> u64 {
+        let mut signalled = 0;
+        while intids != 0 {
+            let intid = intids.trailing_zeros() & 63;
+            intids &= intids - 1;
+            let (priority, group1) = (self.priority(vcpu, intid), self.is_group1(vcpu, intid));
+            signalled |= u64::from(interface.signals(priority, group1)) << intid;
+        }
+        signalled
     }
 
     /// For a settled `vcpu`: whether the physical [`TIMER_PPI`] must be active on the core that it is loaded on. When it is
@@ -194,7 +235,7 @@ impl Gic {
         u64::from(own) | u64::from(self.routed(vcpu, spis)) << 32
     }
 
-    /// Those of the pending `spis` that are for `vcpu`. One that is active elsewhere has to wait.
+    /// Those of the pending `spis` that have `vcpu` among their targets. One that is active elsewhere has to wait.
     fn routed(&self, vcpu: usize, spis: u32) -> u32 {
         let active_here = (self.private[vcpu % VCPUS_MAX].active >> 32) as u32;
         let mut routed = 0;
@@ -202,9 +243,7 @@ impl Gic {
         while rest != 0 {
             let n = rest.trailing_zeros();
             rest &= rest - 1;
-            if self.shared.route(n) == Some(vcpu) {
-                routed |= 1 << n;
-            }
+            routed |= (self.shared.targets_of(n) >> (vcpu % VCPUS_MAX) & 1) << n;
         }
         routed
     }

@@ -90,11 +90,10 @@ impl Shared {
         group0 & !groups | group1 & groups
     }
 
-    /// The vCPU that the SPI 32 + `n` goes to: the lowest of its targets.
+    /// The vCPUs that the SPI 32 + `n` may go to, a bit each.
     #[inline]
-    pub(super) fn route(&self, n: u32) -> Option<usize> {
-        let targets = byte_of(&self.targets, n);
-        (targets != 0).then(|| targets.trailing_zeros() as usize & 7)
+    pub(super) const fn targets_of(&self, n: u32) -> u32 {
+        byte_of(&self.targets, n)
     }
 }
 
@@ -124,7 +123,14 @@ impl Private {
     /// Pending SGIs and PPIs.
     #[inline]
     pub(super) const fn pending(&self) -> u32 {
-        self.sgis() | ((self.latched | self.lines & !TIMER_LINKED) as u32) << 16
+        self.pending_but_lines_of(0)
+    }
+
+    /// Pending SGIs and PPIs, but for what the input `lines` make pending.
+    #[inline]
+    pub(super) const fn pending_but_lines_of(&self, lines: u16) -> u32 {
+        let up = self.lines & !TIMER_LINKED & !lines;
+        self.sgis() | ((self.latched | up) as u32) << 16
     }
 
     /// Enabled SGIs and PPIs.
