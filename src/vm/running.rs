@@ -6,9 +6,9 @@ use super::hardware::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
-use crate::device::gic::Interface;
 use crate::arch::MutexGuard;
 use crate::arch::vcpu::{Trap, TrapKind};
+use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::{ExceptionState, GuestException};
@@ -186,6 +186,7 @@ impl<'a, H: Hardware> Running<'a, H> {
 
     /// Takes it out of the core, into memory.
     pub fn save(mut self, core: &mut H::Core) {
+        self.give_back(core);
         let vcpu = &mut *self.vcpu;
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.interface();
@@ -203,6 +204,15 @@ impl<'a, H: Hardware> Running<'a, H> {
         let interface = Interface::from(vcpu.interface);
         if vcpu.waiting && vcpu.lists.any_signalled(interface) {
             slot.call();
+        }
+    }
+
+    /// What another vCPU could take in its place does not wait for this one to be loaded again.
+    fn give_back(&mut self, core: &mut H::Core) {
+        if self.vcpu.review != NEVER
+            && let Some(mut shared) = self.vm.share()
+        {
+            self.turn(&mut shared, core).settle();
         }
     }
 }

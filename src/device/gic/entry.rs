@@ -146,6 +146,7 @@ impl Gic {
         };
         self.shared.active &= !bit;
         self.listed_spis |= bit;
+        self.lists[vcpu].review |= pendable && self.has_several_targets(intid);
         entry
     }
 
@@ -167,9 +168,8 @@ impl Gic {
         }
     }
 
-    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. Returns the other vCPUs that
-    /// must look.
-    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) -> u8 {
+    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. [`Self::offer_returned`] follows.
+    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) {
         let mask = 1u8 << n;
         let lists = &mut self.lists[vcpu];
         let intid = u32::from(lists.intids[n % LISTS_MAX]) & 63;
@@ -185,7 +185,6 @@ impl Gic {
                 if register.is_pending() {
                     private.send(intid, register.sender());
                 }
-                0
             }
             16..32 => {
                 if acknowledged {
@@ -196,22 +195,16 @@ impl Gic {
                 } else if register.is_linked() && register.is_pending() {
                     private.lines |= TIMER;
                 }
-                0
             }
-            _ => self.fold_spi(vcpu, intid, register, acknowledged),
+            _ => self.fold_spi(intid, register, acknowledged),
         }
     }
 
-    fn fold_spi(
-        &mut self,
-        vcpu: usize,
-        intid: u32,
-        register: ListRegister,
-        acknowledged: bool,
-    ) -> u8 {
+    fn fold_spi(&mut self, intid: u32, register: ListRegister, acknowledged: bool) {
         let shared = &mut self.shared;
         let bit = 1u32 << ((intid - 32) & 31);
         self.listed_spis &= !bit;
+        self.returned |= bit;
         if register.is_active() {
             shared.active |= bit;
         }
@@ -222,11 +215,5 @@ impl Gic {
         } else if register.is_pending() {
             shared.latched |= bit;
         }
-        self.others_for(vcpu, intid)
-    }
-
-    /// Who must look because the SPI `intid` came back from `vcpu`.
-    pub(super) fn others_for(&self, vcpu: usize, intid: u32) -> u8 {
-        self.takers(intid) & !(1 << vcpu)
     }
 }

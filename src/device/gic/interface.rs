@@ -111,7 +111,7 @@ mod tests {
         assert!(!coarse.signals(0x98, false));
         // No bit of group priority: nothing preempts but what has priority 0 as its group.
         let none = interface(0xff, 7, 7, active);
-        assert!(none.signals(0xf8, false), "group priority 0");
+        assert!(none.signals(0xf0, false), "group priority 0");
         let none = interface(0xff, 7, 7, 1);
         assert!(!none.signals(0, false) && !none.signals(0, true));
         // Group 1 by the binary point of group 0.

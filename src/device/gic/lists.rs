@@ -96,9 +96,9 @@ impl Gic {
     }
 
     fn settle_all(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
-        let others = self.take_back(vcpu, i);
+        self.take_back(vcpu, i);
         self.look_at_timer(vcpu, i);
-        others
+        self.offer_returned(vcpu)
     }
 
     /// Puts what `vcpu` should see into empty list registers, the best first. To be called when the vCPU is loaded, after
@@ -151,14 +151,14 @@ impl Gic {
 
     fn refill_all(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
         let existing = empty | u32::from(self.lists[vcpu].used);
-        let mut others = self.forget_done(vcpu, empty, i);
+        self.forget_done(vcpu, empty, i);
         if self.lists[vcpu].is_empty() && self.lists[vcpu].control == 0 {
             self.fill(vcpu, existing, i);
         } else if !self.add(vcpu, existing, i) {
-            others |= self.take_back(vcpu, i);
+            self.take_back(vcpu, i);
             self.fill(vcpu, existing, i);
         }
-        others
+        self.offer_returned(vcpu)
     }
 
     /// Whether there is nothing to settle or refill, as a glance shows: no interrupt is in a list register, active or pending.
@@ -175,11 +175,10 @@ impl Gic {
 
     /// Forgets the interrupts that the guest is done with.
     #[inline]
-    fn forget_done(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
+    fn forget_done(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) {
         let lists = &mut self.lists[vcpu];
         let mut special = u32::from(lists.special);
         lists.forget(empty as u8 & !lists.special);
-        let mut others = 0;
         while special != 0 {
             let n = special.trailing_zeros() as usize;
             special &= special - 1;
@@ -187,10 +186,9 @@ impl Gic {
             let register = i.list_register(n);
             if register.is_done() {
                 i.set_list_register(n, ListRegister::EMPTY);
-                others |= self.fold(vcpu, n, register);
+                self.fold(vcpu, n, register);
             }
         }
-        others
     }
 
     /// Refills while some list registers stay as they are. Returns whether that was possible.
@@ -299,11 +297,10 @@ impl Gic {
     }
 
     /// Takes everything back and turns maintenance interrupts off.
-    fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
-        let mut others = 0;
+    fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
         if u32::from(self.lists[vcpu].control) & control::LRENPIE != 0 {
             for _ in 0..i.control() >> control::EOI_COUNT_SHIFT {
-                others |= self.deactivate_best(vcpu);
+                self.deactivate_best(vcpu);
             }
         }
         self.set_control(vcpu, 0, i);
@@ -313,26 +310,24 @@ impl Gic {
             used &= used - 1;
             let register = i.list_register(n);
             i.set_list_register(n, ListRegister::EMPTY);
-            others |= self.fold(vcpu, n, register);
+            self.fold(vcpu, n, register);
         }
         self.lists[vcpu].stale = false;
         self.lists[vcpu].review = false;
-        others
     }
 
     /// The guest deactivated an interrupt that is in no list register.
-    fn deactivate_best(&mut self, vcpu: usize) -> u8 {
+    fn deactivate_best(&mut self, vcpu: usize) {
         let active = self.private[vcpu].active;
         if active == 0 {
-            return 0;
+            return;
         }
         let intid = self.best(vcpu, active);
         self.private[vcpu].active &= !(1 << intid);
-        if intid < 32 {
-            return 0;
+        if intid >= 32 {
+            self.shared.active &= !(1 << (intid - 32));
+            self.returned |= 1 << (intid - 32);
         }
-        self.shared.active &= !(1 << (intid - 32));
-        self.others_for(vcpu, intid)
     }
 
     #[inline]

@@ -99,6 +99,8 @@ pub struct Gic {
     interfaces: [Interface; VCPUS_MAX],
     /// SPIs in the list registers of any vCPU.
     listed_spis: u32,
+    /// SPIs that list registers held until just now: see [`Gic::offer_returned`].
+    returned: u32,
     vcpus: u32,
 }
 
@@ -119,6 +121,7 @@ impl Gic {
                 active_priorities: 0,
             }; VCPUS_MAX],
             listed_spis: 0,
+            returned: 0,
             vcpus: vcpus as u32,
         }
     }

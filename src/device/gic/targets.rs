@@ -27,7 +27,6 @@ impl Gic {
         if !self.lists[vcpu].review {
             return 0;
         }
-        let mut others = 0;
         let mut pending = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
         while pending != 0 {
             let n = pending.trailing_zeros() as usize % LISTS_MAX;
@@ -36,14 +35,14 @@ impl Gic {
             if intid == TIMER_PPI {
                 self.review_timer(vcpu, n, i);
             } else if self.has_several_targets(intid) {
-                others |= self.review_spi(vcpu, n, overdue, i);
+                self.review_spi(vcpu, n, overdue, i);
             }
         }
         if overdue {
             self.lists[vcpu].declined = 0;
         }
         self.lists[vcpu].review = false;
-        others | self.refill(vcpu, i) | self.note_review(vcpu, overdue, i)
+        self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i)
     }
 
     /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it.
@@ -57,28 +56,22 @@ impl Gic {
     }
 
     /// Takes an SPI with several targets back out of list register `n` if another of them should have it.
-    fn review_spi(
-        &mut self,
-        vcpu: usize,
-        n: usize,
-        overdue: bool,
-        i: &mut impl VirtualInterface,
-    ) -> u8 {
+    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, i: &mut impl VirtualInterface) {
         let register = i.list_register(n);
         if !register.is_pending() || register.is_active() {
-            return 0;
+            return;
         }
         let intid = u32::from(self.lists[vcpu].intids[n]);
         self.interfaces[vcpu] = i.interface_state();
         let signalled = self.interfaces[vcpu].signals_register(register);
         if signalled && !(overdue && self.another_takes(vcpu, intid)) {
-            return 0;
+            return;
         }
         if signalled {
             self.lists[vcpu].declined |= 1 << (intid & 31);
         }
         i.set_list_register(n, ListRegister::EMPTY);
-        self.fold(vcpu, n, register)
+        self.fold(vcpu, n, register);
     }
 
     /// Whether another target's CPU interface signalled the SPI `intid`, when that was last looked at.
@@ -105,8 +98,7 @@ impl Gic {
             let intid = u32::from(self.lists[vcpu].intids[n]);
             let several = self.has_several_targets(intid);
             let register = i.list_register(n);
-            let waits = register.is_pending() && !register.is_active();
-            if waits && (several || register.is_linked()) {
+            if register.is_pending() && (several || register.is_linked()) {
                 self.lists[vcpu].review = true;
                 if several && overdue {
                     others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
@@ -114,6 +106,18 @@ impl Gic {
             }
         }
         others
+    }
+
+    /// After some list registers of `vcpu` were taken back, and perhaps filled again: the other vCPUs that may take SPIs from there now.
+    #[inline]
+    pub(super) fn offer_returned(&mut self, vcpu: usize) -> u8 {
+        let mut returned = core::mem::take(&mut self.returned) & !self.listed_spis;
+        let mut others = 0;
+        while returned != 0 {
+            others |= self.takers(32 + returned.trailing_zeros());
+            returned &= returned - 1;
+        }
+        others & !(1 << vcpu)
     }
 
     /// Whether this is an SPI that more than one vCPU may take.

@@ -53,7 +53,9 @@ impl Hardware {
 
     /// Whether an interrupt of this priority and group would be signalled.
     pub fn lets_through(&self, priority: u32, group1: bool) -> bool {
-        self.enabled[usize::from(group1)] && priority < self.mask & 0xf8 && priority < self.running()
+        self.enabled[usize::from(group1)]
+            && priority < self.mask & 0xf8
+            && priority < self.running()
     }
 
     /// The list register that IAR would acknowledge.
@@ -176,7 +178,11 @@ impl VirtualInterface for Hardware {
     fn interface_state(&mut self) -> Interface {
         let enables = u32::from(self.enabled[0]) | u32::from(self.enabled[1]) << 1;
         Interface {
-            control: enables | u32::from(self.split) << 9 | 2 << 21 | 3 << 18 | self.mask >> 3 << 27,
+            control: enables
+                | u32::from(self.split) << 9
+                | 2 << 21
+                | 3 << 18
+                | self.mask >> 3 << 27,
             active_priorities: self.active,
         }
     }

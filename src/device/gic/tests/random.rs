@@ -41,6 +41,13 @@ enum Step {
         vcpu: usize,
         priority: u32,
     },
+    Enable {
+        vcpu: usize,
+        groups: [bool; 2],
+    },
+    Overdue {
+        vcpu: usize,
+    },
     Load {
         vcpu: usize,
     },
@@ -172,6 +179,8 @@ fn step(vcpus: usize, cast: Cast) -> impl Strategy<Value = Step> {
             9 => Just(Step::End { vcpu }),
             6 => any::<usize>().prop_map(move |pick| Step::Deactivate { vcpu, pick }),
             1 => prop_oneof![3 => Just(0xffu32), 1 => 0..0x100u32].prop_map(move |priority| Step::Mask { vcpu, priority }),
+            1 => prop_oneof![2 => Just([true; 2]), 1 => any::<[bool; 2]>()].prop_map(move |groups| Step::Enable { vcpu, groups }),
+            2 => Just(Step::Overdue { vcpu }),
             2 => Just(Step::Load { vcpu }),
             1 => Just(Step::Unload { vcpu }),
             1 => Just(Step::Checkpoint),
@@ -208,6 +217,10 @@ fn run(world: &mut World, kept: &mut World, step: &Step, at_once: bool) {
         Step::Mask { vcpu, priority } if world.loaded[vcpu] => {
             world.hardware[vcpu].mask = priority;
         }
+        Step::Enable { vcpu, groups } if world.loaded[vcpu] => {
+            world.hardware[vcpu].enabled = groups;
+        }
+        Step::Overdue { vcpu } => world.review(vcpu, true),
         Step::Load { vcpu } => world.load(vcpu),
         Step::Unload { vcpu } => world.unload(vcpu),
         Step::Checkpoint => *kept = world.checkpoint(),
@@ -231,7 +244,7 @@ fn play(vcpus: usize, cast: Cast, split: bool, levels: &[u64], steps: &[(Step, b
     }
     world.write(0, 0x104, 4, cast.intids >> 32);
     for n in 0..8 {
-        world.write(0, 0x820 + 4 * n, 4, 0x0201_0201 << (n % 3));
+        world.write(0, 0x820 + 4 * n, 4, 0x0703_0201 << (n % 3));
     }
     world.write(0, 0, 4, 3);
     let mut kept = world.checkpoint();
