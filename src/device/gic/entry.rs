@@ -32,9 +32,11 @@ impl Gic {
             _ => self.spi(vcpu, intid, pendable),
         };
         let private = &mut self.private[vcpu];
+        let active = private.active >> intid & 1 != 0;
         private.active &= !(1 << intid);
         let lists = &mut self.lists[vcpu];
         lists.take(n, intid);
+        lists.active |= u8::from(active) << n;
         lists.special |= u8::from(entry.special) << n;
         lists.pended |= u8::from(entry.register.is_pending()) << n;
         i.set_list_register(n, entry.register);

@@ -17,6 +17,8 @@ pub struct Lists {
     pub special: u8,
     /// Of `used`: those that were pending.
     pub pended: u8,
+    /// Of `used`: those that were active.
+    pub active: u8,
     /// Bits of [`control::OWNED`] that are set in GICH_HCR.
     control: u8,
     pub intids: [u8; LISTS_MAX],
@@ -35,6 +37,7 @@ impl Lists {
         used: 0,
         special: 0,
         pended: 0,
+        active: 0,
         control: 0,
         intids: [0; LISTS_MAX],
         stale: false,
@@ -64,6 +67,12 @@ impl Lists {
         empty != 0 && special == 0 && self.control == 0 && !self.stale
     }
 
+    /// Whether the guest acknowledged what list register `n` holds, which is now `register` and active, since it was put there.
+    fn is_acknowledged(&self, n: usize, register: ListRegister) -> bool {
+        let was = |mask: u8| mask >> n & 1 != 0;
+        !was(self.active) || was(self.pended) && !register.is_pending()
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
@@ -80,6 +89,7 @@ impl Lists {
         self.used &= !mask;
         self.special &= !mask;
         self.pended &= !mask;
+        self.active &= !mask;
     }
 }
 
@@ -234,7 +244,7 @@ impl Gic {
     }
 
     /// [`Self::fill`] with more interrupts than list registers. The best of those that are only pending always gets one, or
-    /// it could not preempt the active ones; then the active ones do, so that the guest can end them; then the others.
+    /// it could not preempt the active ones; then the active ones do, the last acknowledged first, so that the guest can end them; then the others.
     ///
     /// An active one that is pending again goes in as active only. It comes back here when it ends, where the others wait
     /// that may be better.
@@ -256,6 +266,13 @@ impl Gic {
         let mut pending = waiting & 1 << first;
         waiting &= !pending;
         self.place_best(vcpu, &mut free, &mut pending, true, i);
+        // Those that are to end first: what has to wait for a list register was acknowledged before all of these.
+        while free != 0
+            && let Some(last) = self.private[vcpu].last_acknowledged(active)
+        {
+            active &= !(1 << last);
+            self.place(vcpu, &mut free, last, false, i);
+        }
         self.place_best(vcpu, &mut free, &mut active, false, i);
         self.place_best(vcpu, &mut free, &mut waiting, true, i);
         // Without list registers a maintenance interrupt would never end.
@@ -300,29 +317,46 @@ impl Gic {
     fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
         if u32::from(self.lists[vcpu].control) & control::LRENPIE != 0 {
             for _ in 0..i.control() >> control::EOI_COUNT_SHIFT {
-                self.deactivate_best(vcpu);
+                self.deactivate_last(vcpu);
             }
         }
         self.set_control(vcpu, 0, i);
         let mut used = u32::from(self.lists[vcpu].used);
+        let mut acknowledged = 0;
         while used != 0 {
             let n = used.trailing_zeros() as usize % LISTS_MAX;
             used &= used - 1;
             let register = i.list_register(n);
             i.set_list_register(n, ListRegister::EMPTY);
+            if register.is_active() && self.lists[vcpu].is_acknowledged(n, register) {
+                acknowledged |= 1 << (register.intid() & 63);
+            }
             self.fold(vcpu, n, register);
         }
         self.lists[vcpu].stale = false;
         self.lists[vcpu].review = false;
+        self.note_acknowledged(vcpu, acknowledged);
     }
 
-    /// The guest deactivated an interrupt that is in no list register.
-    fn deactivate_best(&mut self, vcpu: usize) {
-        let active = self.private[vcpu].active;
-        if active == 0 {
-            return;
+    /// What was acknowledged since the list registers were filled: each one preempted those of lower priority.
+    fn note_acknowledged(&mut self, vcpu: usize, mut intids: u64) {
+        while intids != 0 {
+            let mut last = intids;
+            while last & (last - 1) != 0 {
+                last &= !(1 << self.best(vcpu, last));
+            }
+            intids &= !last;
+            self.private[vcpu].note_acknowledged(last.trailing_zeros());
         }
-        let intid = self.best(vcpu, active);
+    }
+
+    /// The guest ended an interrupt that is in no list register, with EOImode 0: that is the one of them that it acknowledged last, as ends must
+    /// come in the reverse order (IHI 0048B, 4.4.5). What it does not acknowledge it cannot end.
+    fn deactivate_last(&mut self, vcpu: usize) {
+        let private = &self.private[vcpu];
+        let Some(intid) = private.last_acknowledged(private.active) else {
+            return;
+        };
         self.private[vcpu].active &= !(1 << intid);
         if intid >= 32 {
             self.shared.active &= !(1 << (intid - 32));

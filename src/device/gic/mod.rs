@@ -22,18 +22,24 @@
 //!
 //! # The timer
 //!
-//! PPI 27 is the physical timer interrupt. Its list register is linked to it, so that the guest's deactivation is the
+//! PPI 27 is the virtual timer's interrupt, of the hardware. Its list register is linked to it, so that the guest's deactivation is the
 //! physical one: as long as it is pending or active for the guest, the physical interrupt is active, and cannot come again.
 //! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
-//! A guest that turns its timer off while the interrupt waits in a list register still gets it, as from a GIC that sends too
-//! late: the line falls unseen.
+//! A guest turns its timer off without a trap. So [`Gic::review`] looks at the line after each trap and before long, as long as the interrupt
+//! waits in a list register, and takes it back if the line fell. What the guest acknowledges before that look is acknowledged.
+//!
+//! # Ends
+//!
+//! | the guest writes | what becomes of the interrupt |
+//! | --- | --- |
+//! | GICC_DIR, with EOImode 1 | it traps, and is exact: [`Gic::deactivate`] |
+//! | GICC_EOIR, with EOImode 0 | the list register's state changes |
+//! | the same, for what is in no list register | the hardware counts it (EOICount). Ends come in the reverse order of acknowledges, or are UNPREDICTABLE (IHI 0048B, 4.4.5): it is the last one acknowledged of those in no list register. What was not acknowledged does not end |
 //!
 //! # Where this differs from a GIC
 //!
-//! - An SPI with several targets goes to the lowest of them.
-//! - ISPENDR does not show an active timer's line.
-//! - With more active interrupts than list registers, deactivations are only counted (EOICount), and taken as those of the
-//!   best priority outside of the lists. That is exact when they are nested, as without EOImode they must be.
+//! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at the
+//!   vCPU's next trap, or 0.5 ms later.
 //! - Which group the guest's CPU interface has switched off is not looked at: more interrupts of that one than there are list
 //!   registers keep those of the other waiting.
 

@@ -55,9 +55,14 @@ pub struct Private {
     pub(super) lines: u16,
     /// Who sent each active SGI: the number's bits 0, 1, 2 in one word each.
     pub(super) senders: [u16; 3],
+    /// What the guest acknowledged, the last first: INTID plus 1, or 0. What ended in a list register is still there.
+    pub(super) acknowledged: [u8; ACKNOWLEDGED],
 }
 
-const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 72);
+/// With EOImode 0 a guest has no more active interrupts than there are priorities: each one preempts the one before.
+const ACKNOWLEDGED: usize = 32;
+
+const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 104);
 
 impl Shared {
     /// As after a reset.
@@ -109,7 +114,27 @@ impl Private {
             latched: 0,
             lines: 0,
             senders: [0; 3],
+            acknowledged: [0; ACKNOWLEDGED],
         }
+    }
+
+    /// The guest acknowledged `intid`, after all that it acknowledged before.
+    pub(super) fn note_acknowledged(&mut self, intid: u32) {
+        let last = intid as u8 + 1;
+        let mut moved = last;
+        for place in &mut self.acknowledged {
+            core::mem::swap(place, &mut moved);
+            if moved == last || moved == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The one of `intids` that the guest acknowledged last; `None` if it acknowledged none of them.
+    pub(super) fn last_acknowledged(&self, intids: u64) -> Option<u32> {
+        let known = self.acknowledged.iter().take_while(|it| **it != 0);
+        let mut known = known.map(|it| u32::from(*it - 1) & 63);
+        known.find(|intid| intids >> intid & 1 != 0)
     }
 
     /// SGIs that are pending from any vCPU.

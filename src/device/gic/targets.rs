@@ -27,6 +27,9 @@ impl Gic {
         if !self.lists[vcpu].review {
             return 0;
         }
+        if overdue {
+            self.lists[vcpu].declined = 0;
+        }
         let mut pending = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
         while pending != 0 {
             let n = pending.trailing_zeros() as usize % LISTS_MAX;
@@ -37,9 +40,6 @@ impl Gic {
             } else if self.has_several_targets(intid) {
                 self.review_spi(vcpu, n, overdue, i);
             }
-        }
-        if overdue {
-            self.lists[vcpu].declined = 0;
         }
         self.lists[vcpu].review = false;
         self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i)

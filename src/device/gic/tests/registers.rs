@@ -288,5 +288,5 @@ fn no_access_panics() {
 fn state_is_plain_data() {
     let gic = ready(2);
     assert_eq!(gic.shared.as_bytes().len(), 96);
-    assert_eq!(gic.private[0].as_bytes().len(), 72);
+    assert_eq!(gic.private[0].as_bytes().len(), 104);
 }
