@@ -35,17 +35,22 @@ impl Interface {
         self.control & Self::EOI_MODE != 0
     }
 
+    /// Whether interrupts of this group are signalled at all.
+    #[inline]
+    pub const fn enables(self, group1: bool) -> bool {
+        self.control >> group1 as u32 & 1 != 0
+    }
+
     /// Whether a pending interrupt of this priority (eight bits, of which five count) and group is signalled to the CPU: its group is
     /// enabled, its priority passes the mask, and its group priority is above the running one (3.3.2, 3.3.3).
     pub fn signals(self, priority: u32, group1: bool) -> bool {
-        let enabled = self.control >> u32::from(group1) & 1 != 0;
         let mask = self.control >> Self::MASK_SHIFT << 3;
         let running = match self.active_priorities {
             0 => 0x100,
             active => active.trailing_zeros() << 3,
         };
         let subpriority = (1 << self.subpriority_bits(group1)) - 1;
-        enabled && priority & 0xf8 < mask && priority & 0xf8 & !subpriority < running
+        self.enables(group1) && priority & 0xf8 < mask && priority & 0xf8 & !subpriority < running
     }
 
     /// Bits of a priority that do not count for preemption (3.3.3). For group 1 the register has one more than group 0's would.

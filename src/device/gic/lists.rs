@@ -73,6 +73,11 @@ impl Lists {
         !was(self.active) || was(self.pended) && !register.is_pending()
     }
 
+    /// Whether pending interrupts wait for a list register.
+    pub fn has_more(&self) -> bool {
+        u32::from(self.control) & control::NPIE != 0
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
@@ -257,14 +262,18 @@ impl Gic {
     ) {
         let mut free = existing;
         let mut active = self.private[vcpu].active;
-        let mut waiting = pendable & !active;
-        let first = if waiting != 0 {
-            self.best(vcpu, waiting)
-        } else {
-            0
+        let waiting = pendable & !active;
+        // Those of a group that the CPU interface has switched off come last.
+        let mut able = self.of_enabled_groups(vcpu, waiting, i.interface_state());
+        let mut waiting = waiting & !able;
+        let first = match (able, waiting) {
+            (0, 0) => 0,
+            (0, waiting) => 1 << self.best(vcpu, waiting),
+            (able, _) => 1 << self.best(vcpu, able),
         };
-        let mut pending = waiting & 1 << first;
-        waiting &= !pending;
+        let mut pending = first;
+        able &= !first;
+        waiting &= !first;
         self.place_best(vcpu, &mut free, &mut pending, true, i);
         // Those that are to end first: what has to wait for a list register was acknowledged before all of these.
         while free != 0
@@ -274,7 +283,10 @@ impl Gic {
             self.place(vcpu, &mut free, last, false, i);
         }
         self.place_best(vcpu, &mut free, &mut active, false, i);
+        self.place_best(vcpu, &mut free, &mut able, true, i);
         self.place_best(vcpu, &mut free, &mut waiting, true, i);
+        waiting |= able;
+        self.lists[vcpu].review |= waiting != 0;
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
             let more = if waiting != 0 { control::NPIE } else { 0 };

@@ -39,9 +39,8 @@
 //! # Where this differs from a GIC
 //!
 //! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at the
-//!   vCPU's next trap, or 0.5 ms later.
-//! - Which group the guest's CPU interface has switched off is not looked at: more interrupts of that one than there are list
-//!   registers keep those of the other waiting.
+//!   vCPU's next trap, or 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
+//!   than there are list registers.
 
 mod entry;
 mod interface;

@@ -42,6 +42,10 @@ impl Gic {
             }
         }
         self.lists[vcpu].review = false;
+        if self.lists[vcpu].has_more() {
+            // The CPU interface may have switched groups.
+            self.lists[vcpu].stale = true;
+        }
         self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i)
     }
 
@@ -72,6 +76,23 @@ impl Gic {
         }
         i.set_list_register(n, ListRegister::EMPTY);
         self.fold(vcpu, n, register);
+    }
+
+    /// Those of `intids` whose group a CPU interface of `vcpu` like this has switched on.
+    pub(super) fn of_enabled_groups(
+        &self,
+        vcpu: usize,
+        mut intids: u64,
+        interface: Interface,
+    ) -> u64 {
+        let mut enabled = 0;
+        while intids != 0 {
+            let intid = intids.trailing_zeros() & 63;
+            intids &= intids - 1;
+            let passes = interface.enables(self.is_group1(vcpu, intid));
+            enabled |= u64::from(passes) << intid;
+        }
+        enabled
     }
 
     /// Whether another target's CPU interface signalled the SPI `intid`, when that was last looked at.

@@ -287,7 +287,7 @@ impl World {
         };
         self.reference.has_several_targets(intid)
             && ((0..self.vcpus()).any(has)
-                || self.gic.lists[vcpu].declined >> (intid - 32) & 1 != 0)
+                || self.loaded[vcpu] && self.gic.lists[vcpu].declined >> (intid - 32) & 1 != 0)
     }
 
     /// An SPI is pending in one list register at the most, and signalled there if another vCPU could have it.
