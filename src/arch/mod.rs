@@ -1,12 +1,13 @@
 //! The hardware layer: all assembly and nearly all `unsafe` of the crate.
 //!
-//! What is pure arithmetic about hardware ([`memory_map`], [`el2_tables`]) or about the board ([`tree`]) has no `cfg` and is tested on the host.
+//! What is pure arithmetic about hardware ([`memory_map`], [`el2_tables`], [`readback`]) or about the board ([`tree`]) has no `cfg` and is tested on the host.
 #![allow(unsafe_code)]
 
 pub mod el2_tables;
 #[cfg(test)]
 pub mod fake;
 pub mod memory_map;
+pub mod readback;
 pub mod tree;
 pub mod vcpu;
 

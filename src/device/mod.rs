@@ -28,6 +28,9 @@ pub enum Device {
     Uart,
     /// The GIC's distributor. Its state is in [`gic`], not in [`Devices`].
     Distributor,
+    /// The second page of the GIC's CPU interface: GICC_DIR. It is emulated, as the virtual CPU interface does not say which interrupt a write
+    /// names when that is in no list register. Its state is in [`gic`], too.
+    Deactivation,
     /// A device of `virt` that this machine does not have, whose driver looks before it believes: reads as zero, ignores
     /// writes.
     Silent,
@@ -41,10 +44,14 @@ pub enum Device {
 pub const DISTRIBUTOR_BASE: Ipa = Ipa(0x0800_0000);
 /// Bytes of its region. The registers are in the first 4 KiB, the rest reads as zero.
 pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
-/// First address of the GIC's CPU interface, which stage 2 maps to hardware: nothing of it is emulated.
+/// First address of the GIC's CPU interface, whose first page stage 2 maps to hardware: nothing of that is emulated.
 pub const CPU_INTERFACE_BASE: Ipa = Ipa(0x0801_0000);
-/// Bytes of its registers, GICC_DIR being in the second page; nothing in the rest of its 64 KiB, as in `virt`.
-pub const CPU_INTERFACE_SIZE: u64 = 0x2000;
+/// Bytes of it that are mapped.
+pub const CPU_INTERFACE_SIZE: u64 = 0x1000;
+/// Its second page, with GICC_DIR alone; nothing in the rest of its 64 KiB, as in `virt`.
+pub const DEACTIVATION_BASE: Ipa = Ipa(0x0801_1000);
+/// Bytes of that page.
+pub const DEACTIVATION_SIZE: u64 = 0x1000;
 /// First address of the UART.
 pub const UART_BASE: Ipa = Ipa(0x0900_0000);
 /// Bytes of its registers: one page.
@@ -104,6 +111,10 @@ impl Device {
         let offset = ipa.0.wrapping_sub(DISTRIBUTOR_BASE.0);
         if offset < DISTRIBUTOR_SIZE {
             return Some((Self::Distributor, offset));
+        }
+        let offset = ipa.0.wrapping_sub(DEACTIVATION_BASE.0);
+        if offset < DEACTIVATION_SIZE {
+            return Some((Self::Deactivation, offset));
         }
         Self::absent(ipa)
     }
@@ -202,7 +213,7 @@ fn read_absent(device: Device, offset: u64, size: u8) -> u64 {
         // On a bus that nobody drives there are no registers: all bytes are ones, at every address.
         Device::EmptyBus => u64::MAX >> (64 - 8 * u32::from(size)),
         Device::EmptySlot => read(offset, size, empty_slot),
-        Device::Silent | Device::Distributor | Device::Uart => 0,
+        Device::Silent | Device::Distributor | Device::Deactivation | Device::Uart => 0,
     }
 }
 
@@ -230,9 +241,14 @@ mod tests {
         assert_eq!(Device::at(Ipa(0x0800_0000)), Some((Device::Distributor, 0)));
         let last = Some((Device::Distributor, 0xffff));
         assert_eq!(Device::at(Ipa(0x0800_ffff)), last);
+        assert_eq!(
+            Device::at(Ipa(0x0801_1000)),
+            Some((Device::Deactivation, 0))
+        );
         for nothing in [
             CPU_INTERFACE_BASE.0,
-            CPU_INTERFACE_BASE.0 + CPU_INTERFACE_SIZE,
+            CPU_INTERFACE_BASE.0 + CPU_INTERFACE_SIZE - 1,
+            DEACTIVATION_BASE.0 + DEACTIVATION_SIZE,
             0x0801_ffff,
             0x080a_0000,
             0x08ff_ffff,
@@ -256,6 +272,7 @@ mod tests {
         let ours = [
             (DISTRIBUTOR_BASE.0, DISTRIBUTOR_SIZE),
             (CPU_INTERFACE_BASE.0, CPU_INTERFACE_SIZE),
+            (DEACTIVATION_BASE.0, DEACTIVATION_SIZE),
             (UART_BASE.0, UART_SIZE),
             (0x4000_0000, 15 << 30),
         ];
@@ -361,6 +378,7 @@ mod tests {
         for device in [
             Device::Uart,
             Device::Distributor,
+            Device::Deactivation,
             Device::Silent,
             Device::EmptyBus,
             Device::EmptySlot,

@@ -10,7 +10,6 @@
 //! has put all interrupts into group 1. Where it knows one world (QEMU), all interrupts are put into group 0. What is written
 //! here means the same in both.
 
-use core::ops::Range;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::Once;
@@ -19,8 +18,11 @@ use super::smp;
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::aarch64::mmio::Block;
 use crate::arch::aarch64::{cpu::CORES, timer, tlb};
+use crate::arch::readback::Ignored;
 use crate::arch::tree::Tree;
 use crate::vm::Interrupt;
+
+mod readback;
 
 /// What trees call it.
 const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
@@ -88,14 +90,17 @@ pub enum Missing {
     Gic,
     /// It has no virtual interface, or it cannot be mapped.
     VirtualInterface,
+    /// It ignores what is written to it.
+    Ignored(Ignored),
 }
 
 impl core::fmt::Display for Missing {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Gic => "the device tree has no GICv2",
-            Self::VirtualInterface => "the GICv2 has no virtual interface",
-        })
+        match self {
+            Self::Gic => f.write_str("the device tree has no GICv2"),
+            Self::VirtualInterface => f.write_str("the GICv2 has no virtual interface"),
+            Self::Ignored(ignored) => ignored.fmt(f),
+        }
     }
 }
 
@@ -104,7 +109,7 @@ pub struct Gic {
     distributor: Block<0x1000>,
     interface: Block<0x2000>,
     control: Block<0x200>,
-    virtual_interface: Range<Pa>,
+    virtual_interface: Pa,
     list_registers: usize,
     /// The console's interrupt.
     console: u32,
@@ -128,8 +133,8 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         return Err(Missing::Gic);
     };
     let control: Option<Block<0x200>> = control.and_then(|at| Block::map(at.base, at.size));
-    // Two pages, GICV_DIR in the second, which stage 2 maps: they must be whole.
-    let guest = guest.filter(|at| at.base % PAGE_SIZE == 0 && at.size >= 2 * PAGE_SIZE);
+    // Stage 2 maps the first page, which must be whole.
+    let guest = guest.filter(|at| at.base % PAGE_SIZE == 0 && at.size >= PAGE_SIZE);
     let (Some(control), Some(guest)) = (control, guest) else {
         return Err(Missing::VirtualInterface);
     };
@@ -138,14 +143,14 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         distributor,
         interface,
         control,
-        virtual_interface: Pa(guest.base)..Pa(guest.base + 2 * PAGE_SIZE),
+        virtual_interface: Pa(guest.base),
         list_registers: list_registers.min(LIST_REGISTERS_MOST),
         console: console.unwrap_or(FIRST_SPECIAL),
         forgets_lines: distributor.read(GICD_IIDR) == QEMU,
         targets: [const { AtomicU8::new(0) }; CORES],
     });
-    gic.init_distributor(console);
-    gic.init_core(0);
+    gic.init_distributor(console).map_err(Missing::Ignored)?;
+    gic.init_core(0).map_err(Missing::Ignored)?;
     Ok(gic)
 }
 
@@ -156,8 +161,8 @@ pub fn get() -> &'static Gic {
 
 /// Sets up what the GIC has for this core, if there is a GIC.
 pub(super) fn init_core(core: usize) {
-    if let Some(gic) = GIC.get() {
-        gic.init_core(core);
+    if let Some(Err(ignored)) = GIC.get().map(|gic| gic.init_core(core)) {
+        super::fail(format_args!("core {core}: {ignored}"));
     }
 }
 
@@ -169,7 +174,7 @@ pub(super) fn kick(core: usize) {
 }
 
 impl Gic {
-    fn init_distributor(&self, console: Option<u32>) {
+    fn init_distributor(&self, console: Option<u32>) -> Result<(), Ignored> {
         let gicd = self.distributor;
         gicd.write(GICD_CTLR, 0);
         // ITLinesNumber. Private interrupts, the first 32, are each core's own business.
@@ -180,7 +185,8 @@ impl Gic {
             gicd.write(GICD_ICACTIVER + 4 * word, !0);
             gicd.write(GICD_IGROUPR + 4 * word, 0);
         }
-        if let Some(console) = console.filter(|id| (32..32 * words as u32).contains(id)) {
+        let console = console.filter(|id| (32..32 * words as u32).contains(id));
+        if let Some(console) = console {
             let id = u64::from(console);
             set_field(gicd, GICD_IPRIORITYR, id, 8, PRIORITIES & 0xff);
             set_field(gicd, GICD_ITARGETSR, id, 8, self.own_target().into());
@@ -191,10 +197,11 @@ impl Gic {
             log::warn!("the console has no interrupt: nothing that is typed comes in");
         }
         gicd.write(GICD_CTLR, 1);
+        self.check_distributor(console)
     }
 
     /// Sets up what the GIC has for this core, number `core`, and lets its interrupts in. Whatever the firmware had pending or active is gone.
-    fn init_core(&self, core: usize) {
+    fn init_core(&self, core: usize) -> Result<(), Ignored> {
         let (gicd, gicc, gich) = (self.distributor, self.interface, self.control);
         gicc.write(GICC_CTLR, GICC_NO_BYPASS);
         gicd.write(GICD_ICENABLER, !0);
@@ -218,6 +225,7 @@ impl Gic {
         gicc.write(GICC_BPR, 0);
         gicc.write(GICC_CTLR, GICC_ENABLE | GICC_EOI_MODE | GICC_NO_BYPASS);
         self.targets[core].store(self.own_target(), Ordering::Release);
+        self.check_core()
     }
 
     /// This core's bit in target lists: its CPU interface has a number of its own. The first registers show it for the interrupts
@@ -307,9 +315,9 @@ impl Gic {
         self.distributor.read(GICD_ISACTIVER) >> VIRTUAL_TIMER & 1 != 0
     }
 
-    /// The pages of the virtual CPU interface, for stage 2: each core finds its own there.
-    pub fn virtual_interface(&self) -> Range<Pa> {
-        self.virtual_interface.clone()
+    /// The first page of the virtual CPU interface, for stage 2: each core finds its own there.
+    pub fn virtual_interface(&self) -> Pa {
+        self.virtual_interface
     }
 
     /// How many list registers are used.

@@ -5,7 +5,7 @@ use super::running::{Next, Turn};
 use super::{Core, Hardware, Shared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::device::Device;
-use crate::device::gic::Settle;
+use crate::device::gic::{Settle, VirtualInterface};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
@@ -26,7 +26,7 @@ impl<H: Hardware> Turn<'_, H> {
         };
         match self.shared.machine.stage2.page_at(page_ipa) {
             Some(page) => self.ram_fault(fault, page),
-            None => self.device_fault(fault, page_ipa, esr),
+            None => return self.device_fault(fault, page_ipa, esr),
         }
         Next::Resume
     }
@@ -79,19 +79,30 @@ impl<H: Hardware> Turn<'_, H> {
         self.look_at_caches();
     }
 
-    fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
+    fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) -> Next {
         if fault.cache_op && !fault.s1ptw {
             // Nothing outside RAM is ever cached.
-            return self.step_over(esr);
+            self.step_over(esr);
+            return Next::Resume;
         }
         let offset = fault.far.map_or(0, |far| far.page_offset());
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
         let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
         let (Some((device, offset)), Some(access)) = (device, fault.access) else {
-            return self.abort(fault);
+            self.abort(fault);
+            return Next::Resume;
         };
         match device {
-            Device::Distributor => self.distributor(offset, access, fault.write),
+            Device::Distributor => {
+                self.distributor(offset, access, fault.write);
+                self.step_over(esr);
+                return self.go_on();
+            }
+            Device::Deactivation => {
+                self.deactivation(offset, access, fault.write);
+                self.step_over(esr);
+                return self.go_on();
+            }
             device => {
                 let shared = &mut *self.shared;
                 let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
@@ -106,25 +117,56 @@ impl<H: Hardware> Turn<'_, H> {
             }
         }
         self.step_over(esr);
+        Next::Resume
     }
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.
     #[inline]
     fn distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
-        match gic.settle_before(self.index, offset, access.size, write) {
+        match gic.settle_before(self.index, offset, access.size, write, self.core) {
             Settle::Nothing => self.access_distributor(offset, access, write),
             Settle::Own => {
                 self.settle();
                 self.access_distributor(offset, access, write);
                 self.refill();
             }
-            Settle::All => self.access_settled_distributor(offset, access, write),
+            Settle::All => self.with_all_settled(|turn| {
+                turn.access_distributor(offset, access, write);
+            }),
         }
     }
 
+    /// An access to the page of GICC_DIR, whose register is for writes of 32 bits only. With EOImode 0 they are UNPREDICTABLE (IHI 0048B,
+    /// 4.4.15) and ignored, as by QEMU.
     #[cold]
-    fn access_settled_distributor(&mut self, offset: u64, access: Access, write: bool) {
+    fn deactivation(&mut self, offset: u64, access: Access, write: bool) {
+        if !write {
+            return access.load(&mut self.vcpu.registers.x, 0);
+        }
+        if offset != 0 || access.size < 4 || !self.core.interface_state().splits_end() {
+            return;
+        }
+        let value = access.stored(&self.vcpu.registers.x) as u32;
+        let deactivate = |turn: &mut Self| {
+            let mask = turn.shared.gic.deactivate(turn.index, value);
+            turn.deliver(mask);
+        };
+        let gic = &self.shared.gic;
+        match gic.settle_before_deactivation(self.index, value) {
+            Settle::Nothing => deactivate(self),
+            Settle::Own => {
+                self.settle();
+                deactivate(self);
+                self.refill();
+            }
+            Settle::All => self.with_all_settled(deactivate),
+        }
+    }
+
+    /// Does something while nothing is in list registers, here or on other cores.
+    #[cold]
+    fn with_all_settled(&mut self, action: impl FnOnce(&mut Self)) {
         let vm = self.vm;
         let mut others = vm.stop(self.core, Some(self.index));
         let mut called = 0;
@@ -134,7 +176,7 @@ impl<H: Hardware> Turn<'_, H> {
             }
         }
         self.settle();
-        self.access_distributor(offset, access, write);
+        action(self);
         self.refill();
         // The others fill theirs when they are loaded again.
         vm.release(self.core, others);

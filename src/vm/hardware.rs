@@ -34,7 +34,7 @@ pub trait Hardware: Maintenance + Console {
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
-    /// The registers of the board's virtual CPU interface (GICV), two pages, for the guest.
+    /// The first page of the board's virtual CPU interface (GICV), for the guest.
     fn virtual_interface(&self) -> Pa;
 }
 

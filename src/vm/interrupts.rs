@@ -1,9 +1,9 @@
 //! A vCPU's interrupts: what is pending gets into its list registers, and a wait ends.
 
 use super::running::{Next, Running, Turn};
-use super::vcpu::Phase;
+use super::vcpu::{NEVER, Phase};
 use super::{Core, Hardware, Interrupt};
-use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID, VirtualInterface};
+use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};
 use core::sync::atomic::Ordering;
 
 impl<H: Hardware> Running<'_, H> {
@@ -27,12 +27,22 @@ impl<H: Hardware> Running<'_, H> {
             core.set_timer_active(false);
             return Next::Leave;
         };
-        let called = shared.gic.timer_fired(self.index, core);
-        self.vm.call(core, called);
-        if self.vcpu.waiting {
-            self.turn(&mut shared, core).end_wait();
-        }
-        Next::Resume
+        let mut turn = self.turn(&mut shared, core);
+        let called = turn.shared.gic.timer_fired(turn.index, turn.core);
+        turn.vm.call(turn.core, called);
+        turn.note_review();
+        turn.end_wait();
+        turn.go_on()
+    }
+
+    /// Looks at what changes without a trap.
+    pub(super) fn review(&mut self, core: &mut H::Core) -> Next {
+        let Some(mut shared) = self.vm.share() else {
+            return Next::Leave;
+        };
+        let mut turn = self.turn(&mut shared, core);
+        turn.review();
+        turn.go_on()
     }
 
     fn kicked(&mut self, core: &mut H::Core) -> Next {
@@ -66,7 +76,7 @@ impl<H: Hardware> Running<'_, H> {
         let mut turn = self.turn(&mut shared, core);
         turn.refill();
         turn.end_wait();
-        Next::Resume
+        turn.go_on()
     }
 
     fn alarm(&mut self, core: &mut H::Core) -> Next {
@@ -75,6 +85,7 @@ impl<H: Hardware> Running<'_, H> {
         };
         let mut turn = self.turn(&mut shared, core);
         turn.update_timer();
+        turn.review();
         turn.end_wait();
         turn.look_at_caches();
         Next::Interrupt(Interrupt::Alarm)
@@ -112,24 +123,48 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// Ends a wait that has a reason to. In the same turn in which the reason came up: the core may be taken from the vCPU after it, and
     /// nobody would call it again.
-    fn end_wait(&mut self) {
+    pub(super) fn end_wait(&mut self) {
         if self.vcpu.waiting && self.something_is_pending() {
             self.vcpu.waiting = false;
             self.vm.vcpus[self.index].set_phase(Phase::Ready);
         }
     }
 
-    /// An interrupt for this vCPU that its CPU interface may not let through: a WFI may end for any reason.
+    /// An interrupt that its CPU interface signals to this vCPU.
     fn something_is_pending(&mut self) -> bool {
-        // The timer of one that was just loaded, which nobody has acknowledged yet: it comes as soon as the vCPU runs.
-        if self.core.timer_line() && !self.shared.gic.timer_is_active(self.index) {
-            return true;
+        // One whose line fell is not pending any more.
+        self.review();
+        self.shared.gic.is_signalled(self.index, self.core)
+    }
+
+    /// The vCPU goes on.
+    #[inline]
+    pub(super) fn go_on(&self) -> Next {
+        match self.vcpu.review {
+            NEVER => Next::Resume,
+            _ => Next::Review,
         }
-        let used = !self.core.empty() & 0xf;
-        let in_list = |n: &usize| used & 1 << n != 0;
-        let mut lists = (0..4).filter(in_list);
-        lists.any(|n| self.core.list_register(n).is_pending())
-            || self.shared.gic.deliverable(self.index)
+    }
+
+    /// Looks at what changes without a trap, if there is such a thing.
+    fn review(&mut self) {
+        if self.vcpu.review == NEVER {
+            return;
+        }
+        let overdue = H::Core::count() >= self.vcpu.review;
+        let called = self.shared.gic.review(self.index, overdue, self.core);
+        self.vm.call(self.core, called);
+        if overdue {
+            self.vcpu.review = NEVER;
+        }
+        self.note_review();
+    }
+
+    /// Remembers whether a review is needed.
+    #[inline]
+    pub(super) fn note_review(&mut self) {
+        let needed = self.shared.gic.needs_review(self.index);
+        self.vcpu.note_review(needed, self.core);
     }
 
     /// Looks around: at the VM's input, the timer, what others made pending, and whether the caches are off.
@@ -140,6 +175,7 @@ impl<H: Hardware> Turn<'_, H> {
             self.update_uart();
         }
         self.update_timer();
+        self.shared.gic.note_interface(self.index, self.core);
         self.refill();
         self.end_wait();
         self.look_at_caches();
@@ -155,6 +191,7 @@ impl<H: Hardware> Turn<'_, H> {
     pub(super) fn refill(&mut self) {
         let called = self.shared.gic.refill(self.index, self.core);
         self.vm.call(self.core, called);
+        self.note_review();
     }
 
     /// The UART may have changed its interrupt line.

@@ -56,6 +56,7 @@ impl<H: Hardware> Turn<'_, H> {
     fn cpu_off(&mut self) -> Next {
         // What is in its list registers is not lost: it may go to another one, or to this one when it is on again.
         self.settle();
+        self.shared.gic.set_off(self.index);
         let slots = &self.vm.vcpus;
         slots[self.index].set_phase(Phase::Off);
         if slots.iter().all(|slot| slot.phase() == Phase::Off) {

@@ -8,6 +8,7 @@ use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
 use crate::arch::MutexGuard;
 use crate::arch::vcpu::{Trap, TrapKind};
+use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::{ExceptionState, GuestException};
@@ -18,6 +19,8 @@ use crate::trap::syndrome::{Esr, Exit, Wfx};
 pub enum Next {
     /// The vCPU goes on.
     Resume,
+    /// It goes on, but is looked at after each trap for a while.
+    Review,
     /// It would rather let another one run.
     Yield,
     /// It waits for an interrupt.
@@ -106,14 +109,45 @@ impl<'a, H: Hardware> Running<'a, H> {
             }
         }
         let mut exits = 0;
+        let mut next = match self.vcpu.review {
+            NEVER => Next::Resume,
+            _ => self.review(core),
+        };
         loop {
-            exits += 1;
-            match self.step(core) {
-                Next::Resume => {}
+            next = match next {
+                Next::Resume => self.run_freely(core, &mut exits),
+                Next::Review => self.run_reviewed(core, &mut exits),
                 other => {
                     self.vm.vcpus[self.index].add_exits(exits);
                     return other;
                 }
+            }
+        }
+    }
+
+    #[inline]
+    fn run_freely(&mut self, core: &mut H::Core, exits: &mut u64) -> Next {
+        loop {
+            *exits += 1;
+            match self.step(core) {
+                Next::Resume => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, with a look after each trap at what changes without one.
+    #[inline(never)]
+    fn run_reviewed(&mut self, core: &mut H::Core, exits: &mut u64) -> Next {
+        loop {
+            *exits += 1;
+            match self.step(core) {
+                Next::Resume | Next::Review => {}
+                other => return other,
+            }
+            match self.review(core) {
+                Next::Review => {}
+                other => return other,
             }
         }
     }
@@ -154,6 +188,7 @@ impl<'a, H: Hardware> Running<'a, H> {
 
     /// Takes it out of the core, into memory.
     pub fn save(mut self, core: &mut H::Core) {
+        self.give_back(core);
         let vcpu = &mut *self.vcpu;
         // Its own, before another vCPU is loaded, which would take it.
         if core.synchronize_errors() {
@@ -172,8 +207,18 @@ impl<'a, H: Hardware> Running<'a, H> {
         }
         slot.set_deadline(self.vm.deadline(vcpu));
         // What came while it waited, if the core was taken from it before it saw that.
-        if vcpu.waiting && vcpu.lists.any_pending() {
+        let interface = Interface::from(vcpu.interface);
+        if vcpu.waiting && vcpu.lists.any_signalled(interface) {
             slot.call();
+        }
+    }
+
+    /// What another vCPU could take in its place does not wait for this one to be loaded again.
+    fn give_back(&mut self, core: &mut H::Core) {
+        if self.vcpu.review != NEVER
+            && let Some(mut shared) = self.vm.share()
+        {
+            self.turn(&mut shared, core).settle();
         }
     }
 }
@@ -217,11 +262,12 @@ impl<H: Hardware> Turn<'_, H> {
             self.vm.input.store(input, Ordering::Relaxed);
             self.look();
         }
+        self.end_wait();
         match self.vm.vcpus[self.index].phase() {
             Phase::Off => Next::Leave,
             Phase::Waiting => Next::Wait,
             Phase::Ready if self.vm.gate.is_closed() => Next::Leave,
-            Phase::Ready => Next::Resume,
+            Phase::Ready => self.go_on(),
         }
     }
 

@@ -150,13 +150,13 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         let (system, from) = System::<H>::ref_from_prefix(from).expect(ALIGNED);
         let (rest, _) = Rest::ref_from_prefix(from).expect(ALIGNED);
         self.gic.private[index] = rest.gic;
-        let phase = match Phase::from_number(rest.phase) {
-            // It was told, and did not look yet.
-            Phase::Waiting if self.gic.deliverable(index) => Phase::Ready,
-            phase => phase,
-        };
+        let phase = Phase::from_number(rest.phase);
         let slot = &self.vm.vcpus[index];
         slot.set_phase(phase);
+        if phase == Phase::Waiting && self.gic.has_waiting(index) {
+            // It was told, and did not look yet.
+            slot.call();
+        }
         if phase == Phase::Off {
             return;
         }
@@ -340,6 +340,9 @@ impl<H: Hardware> Vm<H> {
             && self.vcpus[own].phase() != Phase::Off
         {
             called |= gic.refill(own, asker.core);
+            if let Some((_, vcpu)) = asker.vcpu {
+                vcpu.note_review(gic.needs_review(own), asker.core);
+            }
         }
         self.release(asker.core, others);
         self.call(asker.core, called);

@@ -201,7 +201,7 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     /// Whether the `i`th vCPU keeps the core.
     fn goes_on(&mut self, running: &mut Running<'_, H>, i: usize, next: Next, start: u64) -> bool {
         match next {
-            Next::Resume => true,
+            Next::Resume | Next::Review => true,
             Next::Leave => false,
             // It would have slept, had nobody else wanted the core.
             Next::Wait => false,

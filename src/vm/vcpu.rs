@@ -2,9 +2,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use super::Core;
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
-use crate::device::gic::{self, ListRegister, VirtualInterface};
+use crate::device::gic::{self, Interface, ListRegister, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
 
@@ -20,6 +21,8 @@ pub struct Vcpu<S> {
     pub lists: Lists,
     /// Its emulated timer.
     pub timer: PhysicalTimer,
+    /// The physical count by which it must be looked at again, though nothing traps ([`gic::Gic::review`]), or [`NEVER`].
+    pub review: u64,
     /// It waits for an interrupt, in WFI or CPU_SUSPEND; its pc is behind that.
     pub waiting: bool,
 }
@@ -33,7 +36,33 @@ impl<S> Vcpu<S> {
             interface: [0; 2],
             lists: Lists::default(),
             timer: PhysicalTimer::default(),
+            review: NEVER,
             waiting: false,
+        }
+    }
+}
+
+/// How long what changes without a trap goes unnoticed, at the most: ticks of the counter, about 0.5 ms on both boards.
+const REVIEW: u64 = 1 << 15;
+
+impl<S> Vcpu<S> {
+    /// Remembers whether the vCPU, which is loaded on `core`, must be looked at again before long.
+    #[inline]
+    pub fn note_review<C: Core>(&mut self, needed: bool, core: &mut C) {
+        if needed {
+            self.await_review(core);
+        } else {
+            self.review = NEVER;
+        }
+    }
+
+    fn await_review<C: Core>(&mut self, core: &mut C) {
+        if self.review == NEVER {
+            self.review = C::count() + REVIEW;
+        }
+        // While it waits, nothing changes without a trap.
+        if !self.waiting {
+            core.alarm_by(self.review);
         }
     }
 }
@@ -94,9 +123,10 @@ impl Lists {
         lists
     }
 
-    /// Whether an interrupt waits in one of them to be acknowledged.
-    pub fn any_pending(&self) -> bool {
-        self.registers.iter().any(|register| register.is_pending())
+    /// Whether a CPU interface like this one signals what is in one of them.
+    pub fn any_signalled(&self, interface: Interface) -> bool {
+        let signalled = |register: &ListRegister| interface.signals_register(*register);
+        self.registers.iter().any(signalled)
     }
 }
 
@@ -128,6 +158,11 @@ impl VirtualInterface for Lists {
     }
 
     fn deactivate_timer(&mut self) {}
+
+    // Nothing is placed in these.
+    fn interface_state(&mut self) -> Interface {
+        Interface::default()
+    }
 }
 
 /// A vCPU's place in its VM.

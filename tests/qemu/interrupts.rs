@@ -14,7 +14,7 @@ fn one_cpu(board: Board) {
         .until_it_ends();
     run.powers_off();
     run.require(
-        run.count("interrupts: 32 passed, 0 failed") == 1,
+        run.count("interrupts: 37 passed, 0 failed") == 1,
         "all groups should have passed",
     );
 }
@@ -64,7 +64,7 @@ fn passes(run: Run) {
     run.powers_off();
     run.require(run.count("smp-test: FAIL") == 0, "no CPU should complain");
     let steps = run.lines.iter().filter(|line| line.ends_with(": PASS"));
-    let all = 11;
+    let all = 12;
     run.require(steps.count() == all, "all steps should have passed");
     run.require(
         run.count("smp-test: passed on ") == 1,

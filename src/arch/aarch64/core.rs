@@ -5,7 +5,7 @@ use aarch64_cpu::registers::{HCR_EL2, ReadWriteable, Readable};
 use super::{SystemState, control, cpu, el1, fixup, id, switch, timer, tlb};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
-use crate::device::gic::{ListRegister, VirtualInterface};
+use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
@@ -83,6 +83,10 @@ impl VirtualInterface for Core {
 
     fn deactivate_timer(&mut self) {
         self.gic.set_timer_active(false);
+    }
+
+    fn interface_state(&mut self) -> Interface {
+        vm::Core::interface(self).into()
     }
 }
 

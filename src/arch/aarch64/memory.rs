@@ -26,7 +26,7 @@ impl VmMemory {
         Self {
             vm,
             memory,
-            virtual_interface: gic.virtual_interface().start,
+            virtual_interface: gic.virtual_interface(),
         }
     }
 

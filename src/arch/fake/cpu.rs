@@ -3,7 +3,7 @@
 use super::system::System;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::device::gic::{ListRegister, VirtualInterface};
+use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::{Core, Identity, Interrupt};
@@ -206,6 +206,10 @@ impl VirtualInterface for FakeCore {
 
     fn deactivate_timer(&mut self) {
         self.timer_active = false;
+    }
+
+    fn interface_state(&mut self) -> Interface {
+        self.interface.into()
     }
 }
 

@@ -32,9 +32,11 @@ impl Gic {
             _ => self.spi(vcpu, intid, pendable),
         };
         let private = &mut self.private[vcpu];
+        let active = private.active >> intid & 1 != 0;
         private.active &= !(1 << intid);
         let lists = &mut self.lists[vcpu];
         lists.take(n, intid);
+        lists.active |= u8::from(active) << n;
         lists.special |= u8::from(entry.special) << n;
         lists.pended |= u8::from(entry.register.is_pending()) << n;
         i.set_list_register(n, entry.register);
@@ -107,6 +109,7 @@ impl Gic {
         if private.lines & TIMER != 0 {
             private.lines &= !TIMER;
             register = register.linked_to(TIMER_PPI);
+            self.lists[vcpu].review = true;
         }
         Entry {
             register,
@@ -145,6 +148,7 @@ impl Gic {
         };
         self.shared.active &= !bit;
         self.listed_spis |= bit;
+        self.lists[vcpu].review |= pendable && self.has_several_targets(intid);
         entry
     }
 
@@ -166,9 +170,8 @@ impl Gic {
         }
     }
 
-    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. Returns the other vCPUs that
-    /// must look.
-    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) -> u8 {
+    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. [`Self::offer_returned`] follows.
+    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) {
         let mask = 1u8 << n;
         let lists = &mut self.lists[vcpu];
         let intid = u32::from(lists.intids[n % LISTS_MAX]) & 63;
@@ -184,7 +187,6 @@ impl Gic {
                 if register.is_pending() {
                     private.send(intid, register.sender());
                 }
-                0
             }
             16..32 => {
                 if acknowledged {
@@ -195,22 +197,16 @@ impl Gic {
                 } else if register.is_linked() && register.is_pending() {
                     private.lines |= TIMER;
                 }
-                0
             }
-            _ => self.fold_spi(vcpu, intid, register, acknowledged),
+            _ => self.fold_spi(intid, register, acknowledged),
         }
     }
 
-    fn fold_spi(
-        &mut self,
-        vcpu: usize,
-        intid: u32,
-        register: ListRegister,
-        acknowledged: bool,
-    ) -> u8 {
+    fn fold_spi(&mut self, intid: u32, register: ListRegister, acknowledged: bool) {
         let shared = &mut self.shared;
         let bit = 1u32 << ((intid - 32) & 31);
         self.listed_spis &= !bit;
+        self.returned |= bit;
         if register.is_active() {
             shared.active |= bit;
         }
@@ -220,15 +216,6 @@ impl Gic {
             }
         } else if register.is_pending() {
             shared.latched |= bit;
-        }
-        self.others_for(vcpu, intid)
-    }
-
-    /// Who must look because the SPI `intid` came back from `vcpu`.
-    pub(super) fn others_for(&self, vcpu: usize, intid: u32) -> u8 {
-        match self.shared.route((intid - 32) & 31) {
-            Some(other) if other != vcpu && self.waiting(other) >> intid & 1 != 0 => 1 << other,
-            _ => 0,
         }
     }
 }

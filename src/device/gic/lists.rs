@@ -17,11 +17,19 @@ pub struct Lists {
     pub special: u8,
     /// Of `used`: those that were pending.
     pub pended: u8,
+    /// Of `used`: those that were active.
+    pub active: u8,
     /// Bits of [`control::OWNED`] that are set in GICH_HCR.
     control: u8,
     pub intids: [u8; LISTS_MAX],
     /// A line changed under an interrupt in a list register.
     pub stale: bool,
+    /// Something here must be looked at again, though nothing traps: see [`Gic::review`].
+    pub review: bool,
+    /// The timer's line, as the vCPU's last access to what is pending found it.
+    pub timer_line: bool,
+    /// SPIs that this vCPU left waiting, and another target may have first: bit n is INTID 32 + n.
+    pub declined: u32,
 }
 
 impl Lists {
@@ -29,9 +37,13 @@ impl Lists {
         used: 0,
         special: 0,
         pended: 0,
+        active: 0,
         control: 0,
         intids: [0; LISTS_MAX],
         stale: false,
+        review: false,
+        timer_line: false,
+        declined: 0,
     };
 
     /// Interrupts in list registers, by INTID. The guest may be done with some of them.
@@ -55,6 +67,17 @@ impl Lists {
         empty != 0 && special == 0 && self.control == 0 && !self.stale
     }
 
+    /// Whether the guest acknowledged what list register `n` holds, which is now `register` and active, since it was put there.
+    fn is_acknowledged(&self, n: usize, register: ListRegister) -> bool {
+        let was = |mask: u8| mask >> n & 1 != 0;
+        !was(self.active) || was(self.pended) && !register.is_pending()
+    }
+
+    /// Whether pending interrupts wait for a list register.
+    pub fn has_more(&self) -> bool {
+        u32::from(self.control) & control::NPIE != 0
+    }
+
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
@@ -71,6 +94,7 @@ impl Lists {
         self.used &= !mask;
         self.special &= !mask;
         self.pended &= !mask;
+        self.active &= !mask;
     }
 }
 
@@ -87,9 +111,9 @@ impl Gic {
     }
 
     fn settle_all(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
-        let others = self.take_back(vcpu, i);
+        self.take_back(vcpu, i);
         self.look_at_timer(vcpu, i);
-        others
+        self.offer_returned(vcpu)
     }
 
     /// Puts what `vcpu` should see into empty list registers, the best first. To be called when the vCPU is loaded, after
@@ -142,14 +166,14 @@ impl Gic {
 
     fn refill_all(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
         let existing = empty | u32::from(self.lists[vcpu].used);
-        let mut others = self.forget_done(vcpu, empty, i);
+        self.forget_done(vcpu, empty, i);
         if self.lists[vcpu].is_empty() && self.lists[vcpu].control == 0 {
             self.fill(vcpu, existing, i);
         } else if !self.add(vcpu, existing, i) {
-            others |= self.take_back(vcpu, i);
+            self.take_back(vcpu, i);
             self.fill(vcpu, existing, i);
         }
-        others
+        self.offer_returned(vcpu)
     }
 
     /// Whether there is nothing to settle or refill, as a glance shows: no interrupt is in a list register, active or pending.
@@ -166,11 +190,10 @@ impl Gic {
 
     /// Forgets the interrupts that the guest is done with.
     #[inline]
-    fn forget_done(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) -> u8 {
+    fn forget_done(&mut self, vcpu: usize, empty: u32, i: &mut impl VirtualInterface) {
         let lists = &mut self.lists[vcpu];
         let mut special = u32::from(lists.special);
         lists.forget(empty as u8 & !lists.special);
-        let mut others = 0;
         while special != 0 {
             let n = special.trailing_zeros() as usize;
             special &= special - 1;
@@ -178,18 +201,17 @@ impl Gic {
             let register = i.list_register(n);
             if register.is_done() {
                 i.set_list_register(n, ListRegister::EMPTY);
-                others |= self.fold(vcpu, n, register);
+                self.fold(vcpu, n, register);
             }
         }
-        others
     }
 
     /// Refills while some list registers stay as they are. Returns whether that was possible.
     fn add(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) -> bool {
         self.look_at_timer(vcpu, i);
+        let listed = self.lists[vcpu].intids();
+        let pendable = self.to_place(vcpu, i);
         let lists = &self.lists[vcpu];
-        let listed = lists.intids();
-        let pendable = self.pendable(vcpu);
         // An SGI and the timer leave the model when they go into a list register. If one is here again, it came again.
         let again = pendable & listed & (0xffff | 1 << TIMER_PPI);
         if again | self.private[vcpu].active != 0 || lists.stale || lists.control != 0 {
@@ -213,7 +235,7 @@ impl Gic {
     fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) {
         self.look_at_timer(vcpu, i);
         self.lists[vcpu].stale = false;
-        let pendable = self.pendable(vcpu);
+        let pendable = self.to_place(vcpu, i);
         let mut rest = pendable | self.private[vcpu].active;
         let mut free = existing;
         if !fits(rest, free) {
@@ -227,7 +249,7 @@ impl Gic {
     }
 
     /// [`Self::fill`] with more interrupts than list registers. The best of those that are only pending always gets one, or
-    /// it could not preempt the active ones; then the active ones do, so that the guest can end them; then the others.
+    /// it could not preempt the active ones; then the active ones do, the last acknowledged first, so that the guest can end them; then the others.
     ///
     /// An active one that is pending again goes in as active only. It comes back here when it ends, where the others wait
     /// that may be better.
@@ -240,17 +262,31 @@ impl Gic {
     ) {
         let mut free = existing;
         let mut active = self.private[vcpu].active;
-        let mut waiting = pendable & !active;
-        let first = if waiting != 0 {
-            self.best(vcpu, waiting)
-        } else {
-            0
+        let waiting = pendable & !active;
+        // Those of a group that the CPU interface has switched off come last.
+        let mut able = self.of_enabled_groups(vcpu, waiting, i.interface_state());
+        let mut waiting = waiting & !able;
+        let first = match (able, waiting) {
+            (0, 0) => 0,
+            (0, waiting) => 1 << self.best(vcpu, waiting),
+            (able, _) => 1 << self.best(vcpu, able),
         };
-        let mut pending = waiting & 1 << first;
-        waiting &= !pending;
+        let mut pending = first;
+        able &= !first;
+        waiting &= !first;
         self.place_best(vcpu, &mut free, &mut pending, true, i);
+        // Those that are to end first: what has to wait for a list register was acknowledged before all of these.
+        while free != 0
+            && let Some(last) = self.private[vcpu].last_acknowledged(active)
+        {
+            active &= !(1 << last);
+            self.place(vcpu, &mut free, last, false, i);
+        }
         self.place_best(vcpu, &mut free, &mut active, false, i);
+        self.place_best(vcpu, &mut free, &mut able, true, i);
         self.place_best(vcpu, &mut free, &mut waiting, true, i);
+        waiting |= able;
+        self.lists[vcpu].review |= waiting != 0;
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
             let more = if waiting != 0 { control::NPIE } else { 0 };
@@ -290,39 +326,54 @@ impl Gic {
     }
 
     /// Takes everything back and turns maintenance interrupts off.
-    fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u8 {
-        let mut others = 0;
+    fn take_back(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
         if u32::from(self.lists[vcpu].control) & control::LRENPIE != 0 {
             for _ in 0..i.control() >> control::EOI_COUNT_SHIFT {
-                others |= self.deactivate_best(vcpu);
+                self.deactivate_last(vcpu);
             }
         }
         self.set_control(vcpu, 0, i);
         let mut used = u32::from(self.lists[vcpu].used);
+        let mut acknowledged = 0;
         while used != 0 {
             let n = used.trailing_zeros() as usize % LISTS_MAX;
             used &= used - 1;
             let register = i.list_register(n);
             i.set_list_register(n, ListRegister::EMPTY);
-            others |= self.fold(vcpu, n, register);
+            if register.is_active() && self.lists[vcpu].is_acknowledged(n, register) {
+                acknowledged |= 1 << (register.intid() & 63);
+            }
+            self.fold(vcpu, n, register);
         }
         self.lists[vcpu].stale = false;
-        others
+        self.lists[vcpu].review = false;
+        self.note_acknowledged(vcpu, acknowledged);
     }
 
-    /// The guest deactivated an interrupt that is in no list register.
-    fn deactivate_best(&mut self, vcpu: usize) -> u8 {
-        let active = self.private[vcpu].active;
-        if active == 0 {
-            return 0;
+    /// What was acknowledged since the list registers were filled: each one preempted those of lower priority.
+    fn note_acknowledged(&mut self, vcpu: usize, mut intids: u64) {
+        while intids != 0 {
+            let mut last = intids;
+            while last & (last - 1) != 0 {
+                last &= !(1 << self.best(vcpu, last));
+            }
+            intids &= !last;
+            self.private[vcpu].note_acknowledged(last.trailing_zeros());
         }
-        let intid = self.best(vcpu, active);
+    }
+
+    /// The guest ended an interrupt that is in no list register, with EOImode 0: that is the one of them that it acknowledged last, as ends must
+    /// come in the reverse order (IHI 0048B, 4.4.5). What it does not acknowledge it cannot end.
+    fn deactivate_last(&mut self, vcpu: usize) {
+        let private = &self.private[vcpu];
+        let Some(intid) = private.last_acknowledged(private.active) else {
+            return;
+        };
         self.private[vcpu].active &= !(1 << intid);
-        if intid < 32 {
-            return 0;
+        if intid >= 32 {
+            self.shared.active &= !(1 << (intid - 32));
+            self.returned |= 1 << (intid - 32);
         }
-        self.shared.active &= !(1 << (intid - 32));
-        self.others_for(vcpu, intid)
     }
 
     #[inline]

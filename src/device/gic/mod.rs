@@ -26,26 +26,34 @@
 //! hardware interrupt, so that the guest's deactivation is the hardware's: as long as it is pending or active for the guest, the
 //! hardware interrupt is active, and cannot come again.
 //! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
-//! A guest that turns its timer off while the interrupt waits in a list register still gets it, as from a GIC that sends too
-//! late: the line falls unseen.
+//! A guest turns its timer off without a trap. So [`Gic::review`] looks at the line after each trap and before long, as long as the interrupt
+//! waits in a list register, and takes it back if the line fell. What the guest acknowledges before that look is acknowledged.
+//!
+//! # Ends
+//!
+//! | the guest writes | what becomes of the interrupt |
+//! | --- | --- |
+//! | GICC_DIR, with EOImode 1 | it traps, and is exact: [`Gic::deactivate`] |
+//! | GICC_EOIR, with EOImode 0 | the list register's state changes |
+//! | the same, for what is in no list register | the hardware counts it (EOICount). Ends come in the reverse order of acknowledges, or are UNPREDICTABLE (IHI 0048B, 4.4.5): it is the last one acknowledged of those in no list register. What was not acknowledged does not end |
 //!
 //! # Where this differs from a GIC
 //!
-//! - An SPI with several targets goes to the lowest of them.
-//! - ISPENDR does not show an active timer's line.
-//! - With more active interrupts than list registers, deactivations are only counted (EOICount), and taken as those of the
-//!   best priority outside of the lists. That is exact when they are nested, as without EOImode they must be.
-//! - Which group the guest's CPU interface has switched off is not looked at: more interrupts of that one than there are list
-//!   registers keep those of the other waiting.
+//! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at the
+//!   vCPU's next trap, or 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
+//!   than there are list registers.
 
 mod entry;
+mod interface;
 mod list_register;
 mod lists;
 mod register;
 mod registers;
 mod state;
+mod targets;
 mod timer;
 
+pub use interface::Interface;
 pub use list_register::{ListRegister, control};
 use lists::Lists;
 pub use registers::Settle;
@@ -81,6 +89,8 @@ pub trait VirtualInterface {
     fn timer_line(&mut self) -> bool;
     /// Makes [`TIMER_PPI`], the hardware's interrupt, inactive. It may come at once, if the line is up.
     fn deactivate_timer(&mut self);
+    /// GICH_VMCR and GICH_APR.
+    fn interface_state(&mut self) -> Interface;
 }
 
 /// The GIC of a VM. Make a copy of `shared` and `private` when all vCPUs are settled, and it can be put back so later.
@@ -91,8 +101,12 @@ pub struct Gic {
     /// What there is for each vCPU.
     pub private: [Private; VCPUS_MAX],
     lists: [Lists; VCPUS_MAX],
+    /// Each vCPU's CPU interface, as it was when it was last looked at for an SPI with several targets.
+    interfaces: [Interface; VCPUS_MAX],
     /// SPIs in the list registers of any vCPU.
     listed_spis: u32,
+    /// SPIs that list registers held until just now: see [`Gic::offer_returned`].
+    returned: u32,
     vcpus: u32,
 }
 
@@ -108,7 +122,12 @@ impl Gic {
             shared: Shared::new(vcpus),
             private: [Private::new(); VCPUS_MAX],
             lists: [Lists::EMPTY; VCPUS_MAX],
+            interfaces: [Interface {
+                control: 0,
+                active_priorities: 0,
+            }; VCPUS_MAX],
             listed_spis: 0,
+            returned: 0,
             vcpus: vcpus as u32,
         }
     }
@@ -158,17 +177,47 @@ impl Gic {
                 }
             }
         }
-        match self.shared.route(intid - 32) {
-            Some(vcpu) if up && self.waiting(vcpu) >> intid & 1 != 0 => 1 << vcpu,
-            _ => 0,
-        }
+        if up { self.takers(intid) } else { 0 }
     }
 
-    /// Whether an interrupt that is in no list register waits for `vcpu`: its WFI must not wait. Ask after a settle, which
-    /// takes what is in list registers back. What the guest's CPU interface lets through (PMR, groups) is not looked at.
+    /// Whether an interrupt that is in no list register waits for `vcpu`, which must look then: its CPU interface may let it through.
+    /// Ask after a settle, which takes what is in list registers back.
     #[inline]
-    pub fn deliverable(&self, vcpu: usize) -> bool {
+    pub fn has_waiting(&self, vcpu: usize) -> bool {
         self.waiting(vcpu) != 0
+    }
+
+    /// Whether the CPU interface of `vcpu`, which is loaded, signals an interrupt: its WFI must not wait. One that waits for a list
+    /// register counts, one that the interface holds back does not.
+    pub fn is_signalled(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> bool {
+        let interface = i.interface_state();
+        self.interfaces[vcpu % VCPUS_MAX] = interface;
+        let mut used = !i.empty() & lists::LISTS;
+        while used != 0 {
+            let n = used.trailing_zeros() as usize;
+            used &= used - 1;
+            if interface.signals_register(i.list_register(n)) {
+                return true;
+            }
+        }
+        let mut waiting = self.waiting(vcpu);
+        // The timer's line rose, and nobody has acknowledged the physical interrupt yet.
+        if i.timer_line() && !self.timer_is_active(vcpu) {
+            waiting |= self.passing_timer(vcpu);
+        }
+        self.signalled(vcpu, waiting, interface) != 0
+    }
+
+    /// Those of `intids` that a CPU interface of `vcpu` like this signals.
+    fn signalled(&self, vcpu: usize, mut intids: u64, interface: Interface) -> u64 {
+        let mut signalled = 0;
+        while intids != 0 {
+            let intid = intids.trailing_zeros() & 63;
+            intids &= intids - 1;
+            let (priority, group1) = (self.priority(vcpu, intid), self.is_group1(vcpu, intid));
+            signalled |= u64::from(interface.signals(priority, group1)) << intid;
+        }
+        signalled
     }
 
     /// For a settled `vcpu`: whether the physical [`TIMER_PPI`] must be active on the core that it is loaded on. When it is
@@ -195,7 +244,7 @@ impl Gic {
         u64::from(own) | u64::from(self.routed(vcpu, spis)) << 32
     }
 
-    /// Those of the pending `spis` that are for `vcpu`. One that is active elsewhere has to wait.
+    /// Those of the pending `spis` that have `vcpu` among their targets. One that is active elsewhere has to wait.
     fn routed(&self, vcpu: usize, spis: u32) -> u32 {
         let active_here = (self.private[vcpu % VCPUS_MAX].active >> 32) as u32;
         let mut routed = 0;
@@ -203,9 +252,7 @@ impl Gic {
         while rest != 0 {
             let n = rest.trailing_zeros();
             rest &= rest - 1;
-            if self.shared.route(n) == Some(vcpu) {
-                routed |= 1 << n;
-            }
+            routed |= (self.shared.targets_of(n) >> (vcpu % VCPUS_MAX) & 1) << n;
         }
         routed
     }

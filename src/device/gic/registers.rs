@@ -7,7 +7,7 @@
 
 use super::register::{self, Bits, Register, SGIR};
 use super::state::TIMER;
-use super::{Gic, VCPUS_MAX};
+use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 /// Whose list registers must be settled ([`Gic::settle`]) before an access, and refilled after it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,13 +32,29 @@ const LINES_NUMBER: u32 = 1;
 const PRIORITY_MASK: u32 = 0xf8f8_f8f8;
 
 impl Gic {
-    /// Whose list registers must be settled before `vcpu` accesses `size` bytes at `offset`, and refilled after it.
+    /// Whose list registers must be settled before `vcpu`, which is loaded, accesses `size` bytes at `offset`, and refilled after it.
     #[inline]
-    pub fn settle_before(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
+    pub fn settle_before(
+        &mut self,
+        vcpu: usize,
+        offset: u64,
+        size: u8,
+        write: bool,
+        i: &mut impl VirtualInterface,
+    ) -> Settle {
         if offset == SGIR || !write && !register::is_state(offset) {
             return Settle::Nothing;
         }
+        self.lists[vcpu % VCPUS_MAX].timer_line = i.timer_line();
         self.settle_before_state(vcpu, offset, size, write)
+    }
+
+    /// Whose list registers must be settled before `vcpu` writes `value` to GICC_DIR, and refilled after it.
+    pub fn settle_before_deactivation(&self, vcpu: usize, value: u32) -> Settle {
+        match value & 0x3ff {
+            intid @ 0..64 => self.holders(vcpu, 1 << intid),
+            _ => Settle::Nothing,
+        }
     }
 
     fn settle_before_state(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
@@ -61,9 +77,7 @@ impl Gic {
 
     /// Whose list registers have any of `intids`, as far as `vcpu` can see.
     fn holders(&self, vcpu: usize, intids: u64) -> Settle {
-        // The timer's interrupt can wait here while its line falls. A settle looks.
-        let timer = self.private[vcpu % VCPUS_MAX].lines & TIMER;
-        let own = self.lists[vcpu % VCPUS_MAX].intids() | u64::from(timer) << 16;
+        let own = self.lists[vcpu % VCPUS_MAX].intids();
         // What CTLR cuts off are also the private interrupts of others.
         let others = if intids == u64::MAX {
             (0..VCPUS_MAX).any(|n| n != vcpu && !self.lists[n].is_empty())
@@ -139,7 +153,11 @@ impl Gic {
             (Bits::Group, _) => shared.groups,
             (Bits::SetEnable | Bits::ClearEnable, 0) => private.enabled(),
             (Bits::SetEnable | Bits::ClearEnable, _) => shared.enabled,
-            (Bits::SetPending | Bits::ClearPending, 0) => private.pending(),
+            // The timer's line as it is now, whether its physical interrupt has been taken for the guest or not.
+            (Bits::SetPending | Bits::ClearPending, 0) => {
+                let timer = u32::from(self.lists[vcpu].timer_line) << TIMER_PPI;
+                private.pending_but_lines_of(TIMER) | timer
+            }
             (Bits::SetPending | Bits::ClearPending, _) => shared.pending(),
             (Bits::SetActive | Bits::ClearActive, 0) => private.active as u32,
             (Bits::SetActive | Bits::ClearActive, _) => shared.active,
@@ -183,6 +201,29 @@ impl Gic {
             mask |= u8::from(self.must_look(vcpu)) << vcpu;
         }
         mask
+    }
+
+    /// `vcpu` writes `value` to GICC_DIR (4.4.15) with EOImode 1, after what [`Self::settle_before_deactivation`] asks for. What is not active
+    /// is left alone; an SPI may be active on another vCPU. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    pub fn deactivate(&mut self, vcpu: usize, value: u32) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        let private = &mut self.private[vcpu];
+        let intid = value & 0x3ff;
+        match intid {
+            0..16 if private.active_sender(intid) != value >> 10 & 7 => return 0,
+            0..32 => private.active &= !(1 << intid),
+            32..64 => self.deactivate_spis(1 << (intid - 32)),
+            _ => return 0,
+        }
+        self.all_that_must_look(vcpu, 1 << intid)
+    }
+
+    /// On whichever vCPU they are active.
+    fn deactivate_spis(&mut self, spis: u32) {
+        self.shared.active &= !spis;
+        for private in &mut self.private {
+            private.active &= !(u64::from(spis) << 32);
+        }
     }
 
     /// GICD_SGIR (4.3.15).
@@ -282,23 +323,21 @@ impl Gic {
             Bits::SetPending => shared.latched |= value,
             Bits::ClearPending => shared.latched &= !value,
             Bits::SetActive => self.activate_spis(vcpu, value),
-            Bits::ClearActive => {
-                shared.active &= !value;
-                for private in &mut self.private {
-                    private.active &= !(u64::from(value) << 32);
-                }
-            }
+            Bits::ClearActive => self.deactivate_spis(value),
         }
     }
 
-    /// Makes `spis` active, each on the vCPU that it goes to, or else on `vcpu`.
+    /// Makes `spis` active, each on the lowest of its targets, or else on `vcpu`.
     fn activate_spis(&mut self, vcpu: usize, spis: u32) {
         let mut rest = spis & !self.shared.active;
         self.shared.active |= spis;
         while rest != 0 {
             let n = rest.trailing_zeros();
             rest &= rest - 1;
-            let owner = self.shared.route(n).unwrap_or(vcpu);
+            let owner = match self.shared.targets_of(n) {
+                0 => vcpu,
+                targets => targets.trailing_zeros() as usize % VCPUS_MAX,
+            };
             self.private[owner].active |= 1 << (32 + n);
         }
     }

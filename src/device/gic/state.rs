@@ -55,9 +55,14 @@ pub struct Private {
     pub(super) lines: u16,
     /// Who sent each active SGI: the number's bits 0, 1, 2 in one word each.
     pub(super) senders: [u16; 3],
+    /// What the guest acknowledged, the last first: INTID plus 1, or 0. What ended in a list register is still there.
+    pub(super) acknowledged: [u8; ACKNOWLEDGED],
 }
 
-const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 72);
+/// With EOImode 0 a guest has no more active interrupts than there are priorities: each one preempts the one before.
+const ACKNOWLEDGED: usize = 32;
+
+const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 104);
 
 impl Shared {
     /// As after a reset.
@@ -90,11 +95,10 @@ impl Shared {
         group0 & !groups | group1 & groups
     }
 
-    /// The vCPU that the SPI 32 + `n` goes to: the lowest of its targets.
+    /// The vCPUs that the SPI 32 + `n` may go to, a bit each.
     #[inline]
-    pub(super) fn route(&self, n: u32) -> Option<usize> {
-        let targets = byte_of(&self.targets, n);
-        (targets != 0).then(|| targets.trailing_zeros() as usize & 7)
+    pub(super) const fn targets_of(&self, n: u32) -> u32 {
+        byte_of(&self.targets, n)
     }
 }
 
@@ -110,7 +114,27 @@ impl Private {
             latched: 0,
             lines: 0,
             senders: [0; 3],
+            acknowledged: [0; ACKNOWLEDGED],
         }
+    }
+
+    /// The guest acknowledged `intid`, after all that it acknowledged before.
+    pub(super) fn note_acknowledged(&mut self, intid: u32) {
+        let last = intid as u8 + 1;
+        let mut moved = last;
+        for place in &mut self.acknowledged {
+            core::mem::swap(place, &mut moved);
+            if moved == last || moved == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The one of `intids` that the guest acknowledged last; `None` if it acknowledged none of them.
+    pub(super) fn last_acknowledged(&self, intids: u64) -> Option<u32> {
+        let known = self.acknowledged.iter().take_while(|it| **it != 0);
+        let mut known = known.map(|it| u32::from(*it - 1) & 63);
+        known.find(|intid| intids >> intid & 1 != 0)
     }
 
     /// SGIs that are pending from any vCPU.
@@ -124,7 +148,14 @@ impl Private {
     /// Pending SGIs and PPIs.
     #[inline]
     pub(super) const fn pending(&self) -> u32 {
-        self.sgis() | ((self.latched | self.lines & !TIMER_LINKED) as u32) << 16
+        self.pending_but_lines_of(0)
+    }
+
+    /// Pending SGIs and PPIs, but for what the input `lines` make pending.
+    #[inline]
+    pub(super) const fn pending_but_lines_of(&self, lines: u16) -> u32 {
+        let up = self.lines & !TIMER_LINKED & !lines;
+        self.sgis() | ((self.latched | up) as u32) << 16
     }
 
     /// Enabled SGIs and PPIs.

@@ -22,6 +22,7 @@ impl Gic {
             if lists.intids() >> TIMER_PPI & 1 == 0 {
                 let n = empty.trailing_zeros() as usize;
                 lists.take(n, TIMER_PPI);
+                lists.review = true;
                 i.set_list_register(
                     n,
                     self.empty_register(vcpu, TIMER_PPI)

@@ -13,18 +13,19 @@ use crate::vm::{Core, Interrupt, Next};
 pub const GICD: u64 = 0x0800_0000;
 const CTLR: u64 = GICD;
 const ISENABLER: u64 = GICD + 0x100;
-const ISPENDR: u64 = GICD + 0x200;
+pub const ISPENDR: u64 = GICD + 0x200;
 const ICPENDR: u64 = GICD + 0x280;
-const ITARGETSR: u64 = GICD + 0x800;
+pub const ITARGETSR: u64 = GICD + 0x800;
 const SGIR: u64 = GICD + 0xf00;
-const UART_BIT: u64 = 1 << 1;
+pub const UART_BIT: u64 = 1 << 1;
 
 /// All vCPUs on and loaded, and all interrupts enabled.
-fn enabled(vcpus: u32) -> Smp {
+pub fn enabled(vcpus: u32) -> Smp {
     let mut smp = Smp::all_on(vcpus);
     for vcpu in 0..vcpus as usize {
         assert!(smp.load(vcpu));
         smp.store(vcpu, ISENABLER, 0xffff_ffff);
+        smp.cores[vcpu].interface = OPEN;
     }
     smp.store(0, CTLR, 1);
     smp.store(0, ITARGETSR + 32, 0x0101_0101);
@@ -37,12 +38,12 @@ fn enabled(vcpus: u32) -> Smp {
 }
 
 /// vCPU `to` of two gets the SGI.
-fn sgi(smp: &mut Smp, from: usize, to: usize, intid: u64) {
+pub fn sgi(smp: &mut Smp, from: usize, to: usize, intid: u64) {
     smp.store(from, SGIR, 1 << (16 + to) | intid);
 }
 
 /// The guest acknowledges, or ends, what is in this list register.
-fn guest_changes(core: &mut FakeCore, intid: u32, change: impl Fn(u32) -> u32) {
+pub fn guest_changes(core: &mut FakeCore, intid: u32, change: impl Fn(u32) -> u32) {
     let list = core
         .lists
         .iter_mut()
@@ -51,8 +52,8 @@ fn guest_changes(core: &mut FakeCore, intid: u32, change: impl Fn(u32) -> u32) {
     list.0 = change(list.0);
 }
 
-const PENDING: u32 = 1 << 28;
-const ACTIVE: u32 = 1 << 29;
+pub const PENDING: u32 = 1 << 28;
+pub const ACTIVE: u32 = 1 << 29;
 
 #[test]
 fn an_sgi_kicks_the_others_core_and_gets_there() {
@@ -74,7 +75,7 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
 fn the_virtual_timers_interrupt_is_linked_to_the_physical_one() {
     let mut smp = enabled(1);
     smp.cores[0].system.timer_line = 1;
-    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), Next::Resume);
+    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), Next::Review);
     assert_eq!(smp.listed(0)[0], [27]);
     let list = smp.cores[0]
         .lists

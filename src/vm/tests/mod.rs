@@ -18,6 +18,7 @@ mod power;
 mod ram;
 mod random_traps;
 mod resets;
+mod review;
 mod scheduling;
 mod smp;
 mod smp_power;

@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::interrupts::GICD;
-use super::smp::{CPU_OFF, ENTRY, sync};
+use super::smp::{CPU_OFF, ENTRY, OPEN, sync};
 use crate::arch::fake::abort::Abort;
 use crate::arch::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
 use crate::arch::vcpu::Registers;
@@ -234,6 +234,7 @@ fn the_last_one_that_waits_stays_loaded_while_the_core_sleeps() {
     let vm = &world.vms[0];
     let mut core = core(0);
     core.script.push_back(trap(0x01, 0));
+    vm.vcpus[0].lock().interface = OPEN;
     // Its timer's interrupt finds it there.
     vm.shared.lock().gic.write(0, 0x100, 4, 1 << 27);
     vm.shared.lock().gic.write(0, 0, 4, 1);
@@ -258,6 +259,7 @@ fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() 
     let vm = &world.vms[0];
     let mut core = core(0);
     waits(vm, 1, 3 * SLICE);
+    vm.vcpus[0].lock().interface = OPEN;
     vm.shared.lock().gic.write(0, 0x100, 4, 0xffff_ffff);
     vm.shared.lock().gic.write(0, 0, 4, 1);
     core.script.push_back(trap(0x01, 0));

@@ -9,6 +9,7 @@
 
 mod controller;
 mod delivery;
+mod falls;
 mod lines;
 mod priorities;
 mod registers;
@@ -59,6 +60,17 @@ static GROUPS: &[Group] = &[
     machine("virtual timer", lines::virtual_timer),
     machine("physical timer", lines::physical_timer),
     machine("UART", lines::uart),
+    machine("timers that fall", falls::timers),
+    machine("waits that go on", falls::waits),
+    machine("active and pending", falls::active_and_pending),
+    machine(
+        "more deactivated than list registers",
+        falls::many_deactivated,
+    ),
+    machine(
+        "nested, with other priorities",
+        falls::nested_with_other_priorities,
+    ),
     machine("while it runs", taken::while_it_runs),
     machine("WFI", taken::wfi),
     machine("WFI, masked", taken::wfi_masked),

@@ -168,3 +168,37 @@ pub fn uart(cpu: usize) {
     meet();
     mask_interrupts();
 }
+
+/// A shared interrupt for all CPUs comes to the one that takes it: the others mask it, or have their interfaces off.
+pub fn taken_by_another(cpu: usize) {
+    if cpu == 0 {
+        gic::set_edge(COUNTED_SPI, true);
+        gic::set_priority(COUNTED_SPI, 0x90);
+        gic::set_targets(COUNTED_SPI, 0xff);
+        gic::enable_interrupt(COUNTED_SPI);
+    }
+    unmask_interrupts();
+    for (register, taking) in [
+        (gic::cpu_interface::PMR, gic::LOWEST_PRIORITY.into()),
+        (gic::cpu_interface::CTLR, 1),
+    ] {
+        for target in (0..count()).rev() {
+            gic::write_cpu(register, if cpu == target { taking } else { 0 });
+            meet();
+            if cpu == 0 {
+                forget_spis();
+                gic::set_bit(distributor::ISPENDR, COUNTED_SPI);
+                wait_for("one that others mask does not come", || spis() > 0);
+                expect("who takes it", 1, SPIS[target].load(SeqCst).into());
+            }
+            meet();
+        }
+        gic::write_cpu(register, taking);
+    }
+    meet();
+    if cpu == 0 {
+        gic::disable_interrupt(COUNTED_SPI);
+        forget_spis();
+    }
+    mask_interrupts();
+}

@@ -47,6 +47,7 @@ static STEPS: &[(&str, Step)] = &[
     ("SGIs", Step::Apart(apart::sgis)),
     ("shared interrupts", Step::Apart(apart::shared)),
     ("UART", Step::Apart(apart::uart)),
+    ("taken by another", Step::Apart(apart::taken_by_another)),
     ("storm", Step::Storm(storm::NO_SNAPSHOTS)),
     ("storm, off and on", Step::Storm(storm::OFF_AND_ON)),
     ("storm with restores", Step::Storm(storm::RESTORES)),

@@ -1,6 +1,6 @@
 //! A core's virtual CPU interface: GICH for the hypervisor, GICV for the guest (IHI 0048B, 4.4, 5.3, 5.5).
 
-use super::super::{ListRegister, TIMER_PPI, VirtualInterface, control};
+use super::super::{Interface, ListRegister, TIMER_PPI, VirtualInterface, control};
 
 /// What IAR says when there is nothing.
 pub const SPURIOUS: u32 = 1023;
@@ -53,7 +53,9 @@ impl Hardware {
 
     /// Whether an interrupt of this priority and group would be signalled.
     pub fn lets_through(&self, priority: u32, group1: bool) -> bool {
-        self.enabled[usize::from(group1)] && priority < self.mask && priority < self.running()
+        self.enabled[usize::from(group1)]
+            && priority < self.mask & 0xf8
+            && priority < self.running()
     }
 
     /// The list register that IAR would acknowledge.
@@ -90,13 +92,6 @@ impl Hardware {
         self.active &= self.active.wrapping_sub(1);
         if !self.split {
             self.deactivate_listed(intid, dropped);
-        }
-    }
-
-    /// GICV_DIR.
-    pub fn deactivate(&mut self, intid: u32) {
-        if self.split {
-            self.deactivate_listed(intid, true);
         }
     }
 
@@ -178,6 +173,18 @@ impl VirtualInterface for Hardware {
 
     fn timer_line(&mut self) -> bool {
         self.timer_line || !self.is_core
+    }
+
+    fn interface_state(&mut self) -> Interface {
+        let enables = u32::from(self.enabled[0]) | u32::from(self.enabled[1]) << 1;
+        Interface {
+            control: enables
+                | u32::from(self.split) << 9
+                | 2 << 21
+                | 3 << 18
+                | self.mask >> 3 << 27,
+            active_priorities: self.active,
+        }
     }
 
     fn deactivate_timer(&mut self) {

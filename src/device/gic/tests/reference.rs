@@ -63,7 +63,7 @@ impl Reference {
     /// Whether the distributor sends it to `vcpu`.
     pub fn is_forwarded(&self, vcpu: usize, intid: usize) -> bool {
         let it = self.at(vcpu, intid);
-        let here = intid < 32 || self.vcpus == 1 || it.targets.trailing_zeros() as usize == vcpu;
+        let here = intid < 32 || self.vcpus == 1 || it.targets >> vcpu & 1 != 0;
         let passes = self.control >> u32::from(it.group1) & 1 != 0;
         it.enabled && here && passes && it.active.is_none() && self.is_pending(vcpu, intid)
     }
@@ -87,6 +87,19 @@ impl Reference {
         if it.active == Some((vcpu, iar >> 10)) {
             it.active = None;
         }
+    }
+
+    /// GICC_DIR: an SPI may be active on another vCPU.
+    pub fn deactivate_any(&mut self, vcpu: usize, iar: u32) {
+        let it = self.at_mut(vcpu, iar as usize & 0x3ff);
+        if it.active.is_some_and(|(_, sender)| sender == iar >> 10) {
+            it.active = None;
+        }
+    }
+
+    /// Whether it is an SPI that more than one vCPU may take.
+    pub fn has_several_targets(&self, intid: usize) -> bool {
+        intid >= 32 && self.vcpus > 1 && self.spis[intid - 32].targets.count_ones() > 1
     }
 
     pub fn is_from(&self, vcpu: usize, iar: u32) -> bool {

@@ -192,10 +192,10 @@ fn who_is_settled_before() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.set_line(UART_INTID, 0, true);
     gic.write(0, 0xf00, 4, 0x0002_0001);
-    let all = |gic: &Gic, vcpu, expected: &[(u64, bool, Settle)]| {
+    let all = |gic: &mut Gic, vcpu, expected: &[(u64, bool, Settle)]| {
         for &(offset, write, settle) in expected {
             assert_eq!(
-                gic.settle_before(vcpu, offset, 4, write),
+                gic.settle_before(vcpu, offset, 4, write, &mut Hardware::default()),
                 settle,
                 "{offset:#x} {write}"
             );
@@ -203,7 +203,7 @@ fn who_is_settled_before() {
     };
     for offset in (0..0x1000).step_by(4) {
         all(
-            &gic,
+            &mut gic,
             0,
             &[
                 (offset, true, Settle::Nothing),
@@ -241,12 +241,19 @@ fn who_is_settled_before() {
             (0xf20, of_sgi, of_sgi),
             (0xfe8, Settle::Nothing, Settle::Nothing),
         ] {
-            all(&gic, vcpu, &[(offset, false, read), (offset, true, write)]);
+            all(
+                &mut gic,
+                vcpu,
+                &[(offset, false, read), (offset, true, write)],
+            );
         }
     }
-    assert_eq!(gic.settle_before(1, 0x400, 8, true), Settle::Own);
     assert_eq!(
-        gic.settle_before(1, 0x3fc, 8, true),
+        gic.settle_before(1, 0x400, 8, true, &mut Hardware::default()),
+        Settle::Own
+    );
+    assert_eq!(
+        gic.settle_before(1, 0x3fc, 8, true, &mut Hardware::default()),
         Settle::Own,
         "the second of two"
     );
@@ -260,9 +267,9 @@ fn no_access_panics() {
         for offset in (0..0x1010).chain([0x1_0000, u64::MAX - 7, u64::MAX]) {
             for size in SIZES.into_iter().chain([0, 3, 255]) {
                 for value in [0, 0x0203_0405_0607_0809, u64::MAX] {
-                    gic.settle_before(vcpu, offset, size, true);
+                    gic.settle_before(vcpu, offset, size, true, &mut Hardware::default());
                     gic.write(vcpu, offset, size, value);
-                    gic.settle_before(vcpu, offset, size, false);
+                    gic.settle_before(vcpu, offset, size, false, &mut Hardware::default());
                     gic.read(vcpu, offset, size);
                 }
             }
@@ -281,5 +288,5 @@ fn no_access_panics() {
 fn state_is_plain_data() {
     let gic = ready(2);
     assert_eq!(gic.shared.as_bytes().len(), 96);
-    assert_eq!(gic.private[0].as_bytes().len(), 72);
+    assert_eq!(gic.private[0].as_bytes().len(), 104);
 }

@@ -24,7 +24,7 @@ fn the_timer_is_linked() {
     }
     gic.settle(0, &mut hardware);
     assert!(hardware.is_settled());
-    assert!(!gic.deliverable(0) && !gic.timer_is_active(0));
+    assert!(!gic.has_waiting(0) && !gic.timer_is_active(0));
 }
 
 #[test]
@@ -33,13 +33,13 @@ fn the_timer_waits_in_the_model() {
     fire(&mut gic, 0, &mut hardware);
     gic.settle(0, &mut hardware);
     assert!(hardware.is_settled() && hardware.timer_active);
-    assert!(gic.deliverable(0) && gic.timer_is_active(0));
+    assert!(gic.has_waiting(0) && gic.timer_is_active(0));
     let saved = (gic.shared, gic.private);
 
     gic.refill(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), TIMER_PPI);
     gic.settle(0, &mut hardware);
-    assert!(!gic.deliverable(0) && gic.timer_is_active(0), "active");
+    assert!(!gic.has_waiting(0) && gic.timer_is_active(0), "active");
     gic.refill(0, &mut hardware);
     hardware.end(TIMER_PPI);
     assert!(!hardware.timer_active, "the link is kept");
@@ -69,7 +69,10 @@ fn a_disabled_timer_is_not_lost() {
 
     // Disabled while it is in a list register; then it is turned off, and enabled.
     fire(&mut gic, 0, &mut hardware);
-    assert_eq!(gic.settle_before(0, 0x180, 4, true), Settle::Own);
+    assert_eq!(
+        gic.settle_before(0, 0x180, 4, true, &mut hardware),
+        Settle::Own
+    );
     gic.settle(0, &mut hardware);
     gic.write(0, 0x180, 4, 1 << TIMER_PPI);
     gic.refill(0, &mut hardware);
@@ -144,7 +147,7 @@ fn disabled_it_does_not_come_however_it_was_made() {
     gic.write(0, 0x300, 4, 1 << TIMER_PPI);
     gic.refill(0, &mut hardware);
     hardware.split = true;
-    hardware.deactivate(TIMER_PPI);
+    deactivate(&mut gic, &mut hardware, TIMER_PPI);
     gic.refill(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
 }

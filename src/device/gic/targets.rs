@@ -1,0 +1,212 @@
+//! SPIs with several targets (the 1-of-N model, IHI 0048B, 1.4.3 and 3.2.3), and what else changes without a trap.
+//!
+//! Such an SPI is offered to all of its targets: they are told to look, and the first whose CPU interface signals it gets it into a list
+//! register. A guest changes its CPU interface without a trap, and may not acknowledge what it is signalled. So the vCPU that
+//! has such an SPI, and each running target that would not take it, look again ([`Gic::review`]) after each trap and after a limited time.
+//! A vCPU whose interface does not signal it any more gives it back; so does one that left it waiting for that time, if another
+//! target would take it.
+//!
+//! The virtual timer's line falls without a trap, too: it is looked at on the same occasions, as long as its interrupt is pending in a
+//! list register.
+
+use super::lists::{LISTS, LISTS_MAX};
+use super::state::TIMER;
+use super::{Gic, Interface, ListRegister, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+
+impl Gic {
+    /// Whether something of `vcpu` must be looked at again ([`Self::review`]) after its traps, and before long.
+    #[inline]
+    pub fn needs_review(&self, vcpu: usize) -> bool {
+        self.lists[vcpu % VCPUS_MAX].review
+    }
+
+    /// Looks at what changes without a trap, for a `vcpu` that is loaded. `overdue` if a limited time has passed since the last look. Returns
+    /// the other vCPUs that must look ([`Self::refill`]), a bit each.
+    pub fn review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        if !self.lists[vcpu].review {
+            return 0;
+        }
+        if overdue {
+            self.lists[vcpu].declined = 0;
+        }
+        let mut pending = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
+        while pending != 0 {
+            let n = pending.trailing_zeros() as usize % LISTS_MAX;
+            pending &= pending - 1;
+            let intid = u32::from(self.lists[vcpu].intids[n]);
+            if intid == TIMER_PPI {
+                self.review_timer(vcpu, n, i);
+            } else if self.has_several_targets(intid) {
+                self.review_spi(vcpu, n, overdue, i);
+            }
+        }
+        self.lists[vcpu].review = false;
+        if self.lists[vcpu].has_more() {
+            // The CPU interface may have switched groups.
+            self.lists[vcpu].stale = true;
+        }
+        self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i)
+    }
+
+    /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it.
+    fn review_timer(&mut self, vcpu: usize, n: usize, i: &mut impl VirtualInterface) {
+        let register = i.list_register(n);
+        if register.is_linked() && register.is_pending() && !i.timer_line() {
+            i.set_list_register(n, ListRegister::EMPTY);
+            self.lists[vcpu].forget(1 << n);
+            i.deactivate_timer();
+        }
+    }
+
+    /// Takes an SPI with several targets back out of list register `n` if another of them should have it.
+    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, i: &mut impl VirtualInterface) {
+        let register = i.list_register(n);
+        if !register.is_pending() || register.is_active() {
+            return;
+        }
+        let intid = u32::from(self.lists[vcpu].intids[n]);
+        self.interfaces[vcpu] = i.interface_state();
+        let signalled = self.interfaces[vcpu].signals_register(register);
+        if signalled && !(overdue && self.another_takes(vcpu, intid)) {
+            return;
+        }
+        if signalled {
+            self.lists[vcpu].declined |= 1 << (intid & 31);
+        }
+        i.set_list_register(n, ListRegister::EMPTY);
+        self.fold(vcpu, n, register);
+    }
+
+    /// Those of `intids` whose group a CPU interface of `vcpu` like this has switched on.
+    pub(super) fn of_enabled_groups(
+        &self,
+        vcpu: usize,
+        mut intids: u64,
+        interface: Interface,
+    ) -> u64 {
+        let mut enabled = 0;
+        while intids != 0 {
+            let intid = intids.trailing_zeros() & 63;
+            intids &= intids - 1;
+            let passes = interface.enables(self.is_group1(vcpu, intid));
+            enabled |= u64::from(passes) << intid;
+        }
+        enabled
+    }
+
+    /// Whether another target's CPU interface signalled the SPI `intid`, when that was last looked at.
+    fn another_takes(&self, vcpu: usize, intid: u32) -> bool {
+        let mut others = self.shared.targets_of(intid & 31) & !(1 << vcpu);
+        while others != 0 {
+            let other = others.trailing_zeros() as usize % VCPUS_MAX;
+            others &= others - 1;
+            if self.signalled(other, 1 << intid, self.interfaces[other]) != 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers whether `vcpu` needs another review, after a refill. Returns the other targets of what it holds unacknowledged, if this is
+    /// `overdue`: what is known of their CPU interfaces may be old.
+    fn note_review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
+        let mut others = 0;
+        let mut held = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
+        while held != 0 {
+            let n = held.trailing_zeros() as usize % LISTS_MAX;
+            held &= held - 1;
+            let intid = u32::from(self.lists[vcpu].intids[n]);
+            let several = self.has_several_targets(intid);
+            let register = i.list_register(n);
+            if register.is_pending() && (several || register.is_linked()) {
+                self.lists[vcpu].review = true;
+                if several && overdue {
+                    others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
+                }
+            }
+        }
+        others
+    }
+
+    /// After some list registers of `vcpu` were taken back, and perhaps filled again: the other vCPUs that may take SPIs from there now.
+    #[inline]
+    pub(super) fn offer_returned(&mut self, vcpu: usize) -> u8 {
+        let mut returned = core::mem::take(&mut self.returned) & !self.listed_spis;
+        let mut others = 0;
+        while returned != 0 {
+            others |= self.takers(32 + returned.trailing_zeros());
+            returned &= returned - 1;
+        }
+        others & !(1 << vcpu)
+    }
+
+    /// Whether this is an SPI that more than one vCPU may take.
+    #[inline]
+    pub(super) fn has_several_targets(&self, intid: u32) -> bool {
+        let targets = self.shared.targets_of(intid & 31);
+        intid >= 32 && targets & targets.wrapping_sub(1) != 0
+    }
+
+    /// The vCPUs that the SPI `intid` waits for: all that may take it must look.
+    pub(super) fn takers(&self, intid: u32) -> u8 {
+        let mut takers = 0;
+        let mut targets = self.shared.targets_of(intid & 31);
+        while targets != 0 {
+            let vcpu = targets.trailing_zeros() as usize % VCPUS_MAX;
+            targets &= targets - 1;
+            takers |= ((self.waiting(vcpu) >> (intid & 63) & 1) as u8) << vcpu;
+        }
+        takers
+    }
+
+    /// Those of `pendable` that `vcpu`, which is loaded, may have in list registers: of SPIs with several targets those that its CPU
+    /// interface signals now.
+    #[inline]
+    pub(super) fn to_place(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u64 {
+        let pendable = self.pendable(vcpu);
+        if pendable >> 32 == 0 {
+            return pendable;
+        }
+        self.without_others(vcpu, pendable, i)
+    }
+
+    fn without_others(&mut self, vcpu: usize, pendable: u64, i: &mut impl VirtualInterface) -> u64 {
+        let mut several = 0;
+        let mut spis = pendable >> 32 & !(self.private[vcpu].active >> 32);
+        while spis != 0 {
+            let n = spis.trailing_zeros();
+            spis &= spis - 1;
+            several |= u64::from(self.has_several_targets(32 + n)) << (32 + n);
+        }
+        if several == 0 {
+            return pendable;
+        }
+        // Whether it gets them or not.
+        self.lists[vcpu].review = true;
+        self.interfaces[vcpu] = i.interface_state();
+        let declined = u64::from(self.lists[vcpu].declined) << 32;
+        let taken = self.signalled(vcpu, several & !declined, self.interfaces[vcpu]);
+        pendable & !several | taken
+    }
+
+    /// [`TIMER_PPI`] as a bit, if its line may interrupt `vcpu`.
+    pub(super) fn passing_timer(&self, vcpu: usize) -> u64 {
+        let private = &self.private[vcpu % VCPUS_MAX];
+        let passing = self.shared.passing(private.groups) & !private.active as u32;
+        u64::from(passing & u32::from(private.enabled & TIMER) << 16)
+    }
+
+    /// Remembers what the CPU interface of `vcpu`, which is loaded, signals, if an SPI waits in list registers: it may be another vCPU's.
+    #[inline]
+    pub fn note_interface(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
+        if self.listed_spis != 0 {
+            self.interfaces[vcpu % VCPUS_MAX] = i.interface_state();
+        }
+    }
+
+    /// `vcpu` is off: it takes nothing.
+    pub fn set_off(&mut self, vcpu: usize) {
+        self.interfaces[vcpu % VCPUS_MAX] = Interface::default();
+    }
+}

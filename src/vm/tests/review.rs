@@ -1,0 +1,165 @@
+//! What changes without a trap is looked at: a timer's line, a CPU interface; and GICC_DIR, which traps.
+
+use super::interrupts::*;
+use super::smp::*;
+use crate::arch::fake::{FakeCore, set_count};
+use crate::device::DEACTIVATION_BASE;
+use crate::vm::vcpu::Phase::Waiting;
+use crate::vm::{Core, Interrupt, Next};
+use std::boxed::Box;
+
+/// GICH_VMCR: as [`OPEN`], with EOImode 1; with all priorities masked.
+const SPLIT: u32 = OPEN[0] | 1 << 9;
+const MASKED: u32 = 3;
+
+/// The vCPU runs, makes one trap that changes nothing, and then waits for an event.
+fn runs_past_a_trap(smp: &mut Smp, vcpu: usize) {
+    let (running, core) = smp.on(vcpu);
+    // HVC of a function that is not there; WFE.
+    core.script.push_back(Box::new(|registers| {
+        registers.x[0] = 0x8400_00ff;
+        sync(0x16, 0)
+    }));
+    core.script.push_back(Box::new(|_| sync(0x01, 1)));
+    assert_eq!(running.run(core), Next::Yield);
+}
+
+fn timer_fires(smp: &mut Smp) {
+    smp.cores[0].system.timer_line = 1;
+    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), Next::Review);
+    assert_eq!(smp.listed(0)[0], [27]);
+}
+
+#[test]
+fn a_timer_that_falls_is_noticed_at_the_next_trap() {
+    let mut smp = enabled(1);
+    timer_fires(&mut smp);
+    runs_past_a_trap(&mut smp, 0);
+    assert_eq!(smp.listed(0)[0], [27], "its line is still up");
+    smp.cores[0].system.timer_line = 0;
+    runs_past_a_trap(&mut smp, 0);
+    assert_eq!(smp.listed(0), [[], []]);
+    assert!(!smp.cores[0].timer_active, "it can come again");
+    // And is not looked at any more.
+    let (running, core) = smp.on(0);
+    core.script.push_back(Box::new(|_| sync(0x01, 1)));
+    assert_eq!(running.run(core), Next::Yield);
+    timer_fires(&mut smp);
+}
+
+#[test]
+fn a_timer_that_falls_is_noticed_without_a_trap_before_long() {
+    let mut smp = enabled(1);
+    let start = FakeCore::count();
+    timer_fires(&mut smp);
+    smp.cores[0].system.timer_line = 0;
+    let alarm = smp.cores[0].alarm;
+    assert!(alarm > start && alarm - start <= 1 << 16, "at most 1 ms");
+    set_count(alarm);
+    smp.irq(0, Interrupt::Alarm);
+    assert_eq!(smp.listed(0), [[], []]);
+    assert_eq!(smp.cores[0].alarm, u64::MAX);
+}
+
+#[test]
+fn a_wait_does_not_end_by_what_is_not_signalled() {
+    let mut smp = enabled(2);
+    timer_fires(&mut smp);
+    smp.cores[0].system.timer_line = 0;
+    assert_eq!(smp.wfi(0), Next::Wait, "the timer's line fell");
+    // Masked by its CPU interface, which cannot change while it waits.
+    smp.cores[1].interface[0] = MASKED;
+    sgi(&mut smp, 0, 1, 3);
+    assert_eq!(smp.wfi(1), Next::Wait);
+    smp.take_irq(1);
+    assert_eq!(smp.phases()[1], Waiting);
+    smp.save(1);
+    assert!(!smp.vm.is_runnable(1));
+}
+
+/// The UART's SPI, for both vCPUs.
+fn for_both() -> Smp {
+    let mut smp = enabled(2);
+    smp.store(0, ITARGETSR + 32, 0x0303_0303);
+    smp
+}
+
+#[test]
+fn an_spi_goes_to_the_target_that_takes_it() {
+    let mut smp = for_both();
+    smp.cores[0].interface[0] = MASKED;
+    smp.store(0, ISPENDR + 4, UART_BIT);
+    assert_eq!(smp.listed(0), [[], []]);
+    smp.take_irq(1);
+    assert_eq!(smp.listed(1)[0], [33]);
+    // That one masks it, too, and traps; the first takes it.
+    smp.cores[1].interface[0] = MASKED;
+    smp.cores[0].interface = OPEN;
+    runs_past_a_trap(&mut smp, 1);
+    assert_eq!(smp.listed(1), [[], []]);
+    smp.take_irq(0);
+    assert_eq!(smp.listed(0)[0], [33]);
+    // It is taken off its core.
+    smp.cores[1].interface = OPEN;
+    smp.save(0);
+    smp.take_irq(1);
+    assert_eq!(smp.listed(1)[0], [33]);
+    // It goes off.
+    assert!(smp.load(0));
+    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    smp.take_irq(0);
+    assert_eq!(smp.listed(0)[0], [33]);
+}
+
+#[test]
+fn an_spi_moves_without_a_trap_before_long() {
+    let mut smp = for_both();
+    smp.store(0, ISPENDR + 4, UART_BIT);
+    assert_eq!(smp.listed(0)[0], [33]);
+    // vCPU 0 does not acknowledge it, and does not trap.
+    let tick = |smp: &mut Smp, vcpu: usize| {
+        set_count(smp.cores[vcpu].alarm);
+        smp.irq(vcpu, Interrupt::Alarm);
+    };
+    tick(&mut smp, 0);
+    assert_eq!(
+        smp.listed(0)[0],
+        [33],
+        "what the other would do is not known"
+    );
+    smp.take_irq(1);
+    tick(&mut smp, 0);
+    assert_eq!(smp.listed(0), [[], []]);
+    smp.take_irq(1);
+    assert_eq!(smp.listed(1)[0], [33]);
+}
+
+#[test]
+fn deactivation_is_of_the_interrupt_that_is_named() {
+    let mut smp = enabled(1);
+    let dir = DEACTIVATION_BASE.0;
+    smp.cores[0].interface[0] = SPLIT;
+    for intid in [1, 2] {
+        sgi(&mut smp, 0, 0, intid);
+        guest_changes(&mut smp.cores[0], intid as u32, |list| {
+            list & !PENDING | ACTIVE
+        });
+    }
+    timer_fires(&mut smp);
+    guest_changes(&mut smp.cores[0], 27, |list| list & !PENDING | ACTIVE);
+    // Nobody's, another sender's, and none that there is.
+    for value in [3, 1 << 10 | 1, 1023, 64] {
+        smp.store(0, dir, value);
+        assert_eq!(smp.listed(0)[1], [1, 2, 27]);
+    }
+    smp.store(0, dir + 4, 1);
+    assert_eq!(smp.load_from(0, dir), 0);
+    smp.store(0, dir, 1);
+    assert_eq!(smp.listed(0)[1], [2, 27]);
+    smp.store(0, dir, 27);
+    assert_eq!(smp.listed(0)[1], [2]);
+    assert!(!smp.cores[0].timer_active, "nor is the physical one active");
+    smp.cores[0].interface = OPEN;
+    smp.store(0, dir, 2);
+    assert_eq!(smp.listed(0)[1], [2], "with EOImode 0 it does nothing");
+}
