@@ -2,7 +2,7 @@
 //! what hardware without anything there would give it.
 
 use super::running::{Next, Turn};
-use super::{Core, Hardware, Shared};
+use super::{Core, Hardware, Shared, Stage1Access};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::device::Device;
 use crate::device::gic::Settle;
@@ -33,7 +33,7 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// The page that the access goes to, where the syndrome does not say: it does not for permission faults.
     fn ask_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self.core.translate(fault.far?)?;
+        let ipa = self.core.translate(fault.far?, Stage1Access::El1Read)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
@@ -81,7 +81,7 @@ impl<H: Hardware> Turn<'_, H> {
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
         let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
         let (Some((device, offset)), Some(access)) = (device, fault.access) else {
-            return self.abort(fault);
+            return self.load_store(fault);
         };
         match device {
             Device::Distributor => self.distributor(offset, access, fault.write),
@@ -117,7 +117,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     #[cold]
-    fn access_settled_distributor(&mut self, offset: u64, access: Access, write: bool) {
+    pub(super) fn access_settled_distributor(&mut self, offset: u64, access: Access, write: bool) {
         let vm = self.vm;
         let mut others = vm.stop(self.core, Some(self.index));
         let mut called = 0;
@@ -135,7 +135,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     #[inline]
-    fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
+    pub(super) fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
         if write {
             let value = access.stored(&self.vcpu.registers.x);
@@ -148,7 +148,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// A synchronous external abort, as from a bus where nobody answers.
-    fn abort(&mut self, fault: &MemoryFault) {
+    pub(super) fn abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }
 }

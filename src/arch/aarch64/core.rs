@@ -9,7 +9,7 @@ use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::{self, Identity, Interrupt};
+use crate::vm::{self, Identity, Interrupt, Stage1Access};
 
 /// VMs that there may be: a core remembers for each which of its vCPUs it had last.
 pub const VMS_MAX: usize = 8;
@@ -177,8 +177,17 @@ impl vm::Core for Core {
         HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
     }
 
-    fn translate(&mut self, va: Va) -> Option<Ipa> {
-        el1::translate(va)
+    #[inline(always)]
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        el1::translate(va, access)
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        el1::stack_pointer(el1)
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        el1::set_stack_pointer(el1, value);
     }
 
     fn id_register(&mut self, reg: SysReg) -> u64 {

@@ -4,12 +4,14 @@ use core::arch::asm;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ELR_EL1, ESR_EL1, FAR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable,
+    ELR_EL1, ESR_EL1, FAR_EL1, PAR_EL1, Readable, SCTLR_EL1, SP_EL0, SP_EL1, SPSR_EL1, VBAR_EL1,
+    Writeable,
 };
 
 use crate::addr::{Ipa, Va};
 use crate::trap::inject::ExceptionState;
 use crate::trap::sysreg::VmRegister;
+use crate::vm::Stage1Access;
 
 /// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
 pub fn exception_state() -> ExceptionState {
@@ -46,12 +48,40 @@ pub fn write_vm_register(register: VmRegister, value: u64) {
     }
 }
 
-/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults,
-/// which are not promised to set HPFAR_EL2 (its register description). The guest's PAR_EL1 stays as it is.
-pub fn translate(va: Va) -> Option<Ipa> {
+/// SP_EL1 or SP_EL0.
+pub fn stack_pointer(el1: bool) -> u64 {
+    match el1 {
+        true => SP_EL1.get(),
+        false => SP_EL0.get(),
+    }
+}
+
+/// Writes it. EL2 is on its own stack pointer.
+pub fn set_stack_pointer(el1: bool, value: u64) {
+    match el1 {
+        true => SP_EL1.set(value),
+        false => SP_EL0.set(value),
+    }
+}
+
+macro_rules! at {
+    ($operation:literal, $va:expr) => {
+        // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only.
+        unsafe { asm!(concat!("at ", $operation, ", {}"), in(reg) $va.0, options(nostack, preserves_flags)) }
+    };
+}
+
+/// Where the guest's stage 1 maps `va` for an access; `None` if it does not (any more). For permission faults,
+/// which are not promised to set HPFAR_EL2 (its register description), and to find an instruction. The guest's PAR_EL1 stays as it is.
+#[inline(always)]
+pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
     let saved = PAR_EL1.get();
-    // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only.
-    unsafe { asm!("at s1e1r, {}", in(reg) va.0, options(nostack, preserves_flags)) };
+    match access {
+        Stage1Access::El1Read => at!("s1e1r", va),
+        Stage1Access::El1Write => at!("s1e1w", va),
+        Stage1Access::El0Read => at!("s1e0r", va),
+        Stage1Access::El0Write => at!("s1e0w", va),
+    }
     barrier::isb(barrier::SY);
     let par = PAR_EL1.get();
     PAR_EL1.set(saved);

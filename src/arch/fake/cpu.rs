@@ -6,7 +6,7 @@ use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::{Core, Identity, Interrupt};
+use crate::vm::{Core, Identity, Interrupt, Stage1Access};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -91,7 +91,7 @@ pub struct FakeCore {
     /// How often the guest's writes to registers that may trap were released.
     pub released: usize,
     /// What the guest's stage 1 says.
-    pub stage1: fn(Va) -> Option<Ipa>,
+    pub stage1: fn(Va, Stage1Access) -> Option<Ipa>,
     /// The hardware's identification registers.
     pub id_register: fn(SysReg) -> u64,
 }
@@ -121,7 +121,7 @@ impl FakeCore {
             interface: [0; 2],
             timer_active: false,
             released: 0,
-            stage1: |va| Some(Ipa(va.0)),
+            stage1: |va, _| Some(Ipa(va.0)),
             id_register: |_| 0,
         }
     }
@@ -295,8 +295,22 @@ impl Core for FakeCore {
         self.released += 1;
     }
 
-    fn translate(&mut self, va: Va) -> Option<Ipa> {
-        (self.stage1)(va)
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        (self.stage1)(va, access)
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        match el1 {
+            true => self.system.sp_el1,
+            false => self.system.sp_el0,
+        }
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        match el1 {
+            true => self.system.sp_el1 = value,
+            false => self.system.sp_el0 = value,
+        }
     }
 
     fn id_register(&mut self, reg: SysReg) -> u64 {
