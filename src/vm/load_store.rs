@@ -70,6 +70,7 @@ impl<H: Hardware> Turn<'_, H> {
             .page_ipa
             .or_else(|| self.stage1(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
             .ok_or(Refusal::Retry)?;
+        Device::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
         let word = self.instruction().ok_or(Refusal::Retry)?;
         let instruction = LoadStore::decode(word).ok_or(Refusal::Abort)?;
         let sp = self.core.stack_pointer(self.is_on_sp_el1());

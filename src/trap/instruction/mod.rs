@@ -326,3 +326,6 @@ impl Word {
         self.plain(self.field(22, 2), offset, Index::Offset)
     }
 }
+
+#[cfg(test)]
+mod tests;
