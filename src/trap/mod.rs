@@ -3,6 +3,7 @@
 //! - [`syndrome`]: ESR_EL2, FAR_EL2 and HPFAR_EL2 into an [`Exit`], once, in one place;
 //! - [`memory_fault`]: the part of it about accesses that stage 2 refused;
 //! - [`access`]: the register side of an emulated load or store, and stepping over an instruction;
+//! - [`instruction`]: loads and stores that no syndrome describes;
 //! - [`inject`]: an exception into the guest, as the CPU would have taken it;
 //! - [`sysreg`]: the answer to a trapped system register;
 //! - [`aarch32`]: what of that AArch32 code at EL0 reaches;
@@ -14,6 +15,7 @@ pub mod aarch32;
 pub mod access;
 pub mod id_registers;
 pub mod inject;
+pub mod instruction;
 pub mod memory_fault;
 pub mod syndrome;
 pub mod sysreg;

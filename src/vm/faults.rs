@@ -2,7 +2,7 @@
 //! what hardware without anything there would give it.
 
 use super::running::{Next, Turn};
-use super::{Core, Hardware, Shared};
+use super::{Core, Hardware, Shared, Stage1Access};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::device::Device;
 use crate::device::gic::{Settle, VirtualInterface};
@@ -33,7 +33,7 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// The page that the access goes to, where the syndrome does not say: it does not for permission faults.
     fn ask_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self.core.translate(fault.far?)?;
+        let ipa = self.core.translate(fault.far?, Stage1Access::El1Read)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
@@ -89,7 +89,7 @@ impl<H: Hardware> Turn<'_, H> {
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
         let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
         let (Some((device, offset)), Some(access)) = (device, fault.access) else {
-            self.abort(fault);
+            self.load_store(fault);
             return Next::Resume;
         };
         match device {
@@ -140,7 +140,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// An access to the page of GICC_DIR, whose register is for writes of 32 bits only. With EOImode 0 they are UNPREDICTABLE (IHI 0048B,
     /// 4.4.15) and ignored, as by QEMU.
     #[cold]
-    fn deactivation(&mut self, offset: u64, access: Access, write: bool) {
+    pub(super) fn deactivation(&mut self, offset: u64, access: Access, write: bool) {
         if !write {
             return access.load(&mut self.vcpu.registers.x, 0);
         }
@@ -166,7 +166,7 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// Does something while nothing is in list registers, here or on other cores.
     #[cold]
-    fn with_all_settled(&mut self, action: impl FnOnce(&mut Self)) {
+    pub(super) fn with_all_settled(&mut self, action: impl FnOnce(&mut Self)) {
         let vm = self.vm;
         let mut others = vm.stop(self.core, Some(self.index));
         let mut called = 0;
@@ -184,7 +184,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     #[inline]
-    fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
+    pub(super) fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
         if write {
             let value = access.stored(&self.vcpu.registers.x);
@@ -197,7 +197,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// A synchronous external abort, as from a bus where nobody answers.
-    fn abort(&mut self, fault: &MemoryFault) {
+    pub(super) fn abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }
 }

@@ -34,6 +34,8 @@ pub trait Hardware: Maintenance + Console {
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
+    /// The instruction at `at`, a multiple of 4, in guest memory, as the guest fetches it.
+    fn instruction(&mut self, at: Pa) -> u32;
     /// The first page of the board's virtual CPU interface (GICV), for the guest.
     fn virtual_interface(&self) -> Pa;
 }
@@ -49,6 +51,19 @@ pub struct Identity {
     pub vcpu: usize,
     /// The VM's level 1 table.
     pub root: Pa,
+}
+
+/// An access whose stage 1 translation is asked for: the AT instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage1Access {
+    /// AT S1E1R.
+    El1Read,
+    /// AT S1E1W.
+    El1Write,
+    /// AT S1E0R.
+    El0Read,
+    /// AT S1E0W.
+    El0Write,
 }
 
 /// An interrupt of the board, acknowledged.
@@ -123,8 +138,12 @@ pub trait Core: VirtualInterface {
     /// The loaded vCPU's SCTLR_EL1.
     fn sctlr(&mut self) -> u64;
 
-    /// Where the guest's stage 1 maps `va` for a read at EL1, if it does.
-    fn translate(&mut self, va: Va) -> Option<Ipa>;
+    /// Where the guest's stage 1 maps `va` for that access, if it does. PSTATE.PAN is not looked at.
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
+    /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
+    fn stack_pointer(&mut self, el1: bool) -> u64;
+    /// Writes it.
+    fn set_stack_pointer(&mut self, el1: bool, value: u64);
     /// The hardware's identification register.
     fn id_register(&mut self, reg: SysReg) -> u64;
 

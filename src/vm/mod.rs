@@ -5,6 +5,7 @@
 //! | `schedule` | what a core does: which vCPU is next, for how long, and what is done in between |
 //! | `vcpu`, `running` | a vCPU in memory, and on a core: loaded, run from trap to trap, saved |
 //! | `calls`, `faults`, `registers`, `power` | what a trap leads to: hypercalls, accesses, system registers, PSCI |
+//! | `load_store` | an access to a device whose instruction must be read |
 //! | `interrupts` | what is pending gets into list registers, and ends a wait |
 //! | `clock` | the VM's counter when it starts, goes back, or goes on after a pause |
 //! | `stop`, `saved` | one point in time for all vCPUs, and what a snapshot keeps of them |
@@ -32,6 +33,7 @@ mod faults;
 mod hardware;
 mod interrupts;
 mod load;
+mod load_store;
 mod machine;
 mod operator;
 mod power;
@@ -45,7 +47,7 @@ mod vcpu;
 #[cfg(test)]
 mod tests;
 
-pub use hardware::{Core, Hardware, Identity, Interrupt};
+pub use hardware::{Core, Hardware, Identity, Interrupt, Stage1Access};
 pub use load::{StartError, bookkeeping, shares};
 pub use machine::RAM_BASE;
 pub use running::{Next, Running};

@@ -9,7 +9,7 @@ use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::{self, Identity, Interrupt};
+use crate::vm::{self, Identity, Interrupt, Stage1Access};
 
 /// VMs that there may be: a core remembers for each which of its vCPUs it had last.
 pub const VMS_MAX: usize = 8;
@@ -205,8 +205,16 @@ impl vm::Core for Core {
         el1::sctlr()
     }
 
-    fn translate(&mut self, va: Va) -> Option<Ipa> {
-        fixup::translate(va)
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        fixup::translate(va, access)
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        el1::stack_pointer(el1)
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        el1::set_stack_pointer(el1, value);
     }
 
     fn id_register(&mut self, reg: SysReg) -> u64 {

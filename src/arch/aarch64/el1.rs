@@ -2,7 +2,7 @@
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable,
+    ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SP_EL0, SP_EL1, SPSR_EL1, VBAR_EL1, Writeable,
 };
 
 use crate::trap::inject::ExceptionState;
@@ -49,4 +49,20 @@ pub fn write_vm_register(register: VmRegister, value: u64) {
 #[inline]
 pub fn sctlr() -> u64 {
     SCTLR_EL1.get()
+}
+
+/// SP_EL1 or SP_EL0.
+pub fn stack_pointer(el1: bool) -> u64 {
+    match el1 {
+        true => SP_EL1.get(),
+        false => SP_EL0.get(),
+    }
+}
+
+/// Writes it. EL2 is on its own stack pointer.
+pub fn set_stack_pointer(el1: bool, value: u64) {
+    match el1 {
+        true => SP_EL1.set(value),
+        false => SP_EL0.set(value),
+    }
 }

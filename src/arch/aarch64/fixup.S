@@ -3,14 +3,22 @@
 // On entry of the exception PSTATE.DAIF is set, and the exception level and stack pointer stay what they are: a branch leads back.
 .section .text.fixup, "ax"
 
-// avisor_translate(va) -> PAR_EL1. The table walk of an AT may take a synchronous External abort, or the lookup a TLB conflict abort, and
-// these are taken as exceptions, not reported in PAR_EL1 (D8.15, "Address translation instructions"). The result then is
+// avisor_translate_OPERATION(va) -> PAR_EL1. The table walk of an AT may take a synchronous External abort, or the lookup a TLB conflict
+// abort, and these are taken as exceptions, not reported in PAR_EL1 (D8.15, "Address translation instructions"). The result then is
 // PAR_EL1.F alone. What the TLB has of the VM goes: the guest's own access walks again, and takes the abort itself.
+.macro translate operation
 .balign 16
-.global avisor_translate
-avisor_translate:
-translation:
-    at      s1e1r, x0
+.global avisor_translate_\operation
+avisor_translate_\operation:
+translation_\operation:
+    at      \operation, x0
+    b       translated
+.endm
+translate s1e1r
+translate s1e1w
+translate s1e0r
+translate s1e0w
+translated:
     isb                                 // PAR_EL1 is written when the AT is synchronized (D8.15)
     mrs     x0, par_el1
     ret
@@ -68,7 +76,10 @@ cpu_left:
 .balign 8
 .global avisor_fixups
 avisor_fixups:
-    expected translation, translation_aborted
+    expected translation_s1e1r, translation_aborted
+    expected translation_s1e1w, translation_aborted
+    expected translation_s1e0r, translation_aborted
+    expected translation_s1e0w, translation_aborted
     expected serror_window, serror_taken
     expected serror_window_end, serror_taken
     expected cpuactlr_read, cpu_left

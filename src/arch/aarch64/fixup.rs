@@ -8,11 +8,15 @@ use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
 
 use super::cpu::features;
 use crate::addr::{Ipa, Va};
+use crate::vm::Stage1Access;
 
 global_asm!(include_str!("fixup.S"));
 
 unsafe extern "C" {
-    fn avisor_translate(va: u64) -> u64;
+    fn avisor_translate_s1e1r(va: u64) -> u64;
+    fn avisor_translate_s1e1w(va: u64) -> u64;
+    fn avisor_translate_s1e0r(va: u64) -> u64;
+    fn avisor_translate_s1e0w(va: u64) -> u64;
     fn avisor_take_serror() -> u64;
     /// Sets what the CPU's errata ask for. For the boot stub.
     pub(super) fn avisor_mend_cpu();
@@ -20,13 +24,19 @@ unsafe extern "C" {
     pub(super) static avisor_fixups: u8;
 }
 
-/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more), or if the table walk was aborted. For
-/// permission faults, which are not promised to set HPFAR_EL2 (its register description). The guest's PAR_EL1 stays as it is.
-pub fn translate(va: Va) -> Option<Ipa> {
+/// Where the guest's stage 1 maps `va` for an access; `None` if it does not (any more), or if the table walk was aborted. For permission
+/// faults, which are not promised to set HPFAR_EL2 (its register description), and to find an instruction. The guest's PAR_EL1 stays as it is.
+pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
+    let translate = match access {
+        Stage1Access::El1Read => avisor_translate_s1e1r,
+        Stage1Access::El1Write => avisor_translate_s1e1w,
+        Stage1Access::El0Read => avisor_translate_s1e0r,
+        Stage1Access::El0Write => avisor_translate_s1e0w,
+    };
     let saved = PAR_EL1.get();
     // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only. The exception that it may take is
     // in the table of `fixup.S`, and changes registers only that AAPCS64 lets a callee change.
-    let par = unsafe { avisor_translate(va.0) };
+    let par = unsafe { translate(va.0) };
     PAR_EL1.set(saved);
     // F (bit 0): the translation failed. PA in 47:12.
     (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))

@@ -149,6 +149,12 @@ impl Hardware for VmMemory {
         page::clean_and_invalidate(at.0..at.0 + length);
     }
 
+    fn instruction(&mut self, at: Pa) -> u32 {
+        debug_assert!(self.owns(at, 4));
+        // SAFETY: a word of a frame out of this VM's share, which is RAM in EL2's map.
+        unsafe { page::read_word(at) }
+    }
+
     fn virtual_interface(&self) -> Pa {
         self.virtual_interface
     }

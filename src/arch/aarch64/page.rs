@@ -10,6 +10,7 @@
 
 use core::arch::{asm, global_asm};
 use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use aarch64_cpu::asm::barrier;
 use spin::Once;
@@ -56,6 +57,18 @@ pub fn clean_and_invalidate(range: Range<u64>) {
         address += line;
     }
     barrier::dsb(barrier::SY);
+}
+
+/// Reads a word as it is at the point of coherency, where also a guest that goes around the caches has it.
+///
+/// # Safety
+/// `at` is a multiple of 4 in RAM of EL2's map.
+pub unsafe fn read_word(at: Pa) -> u32 {
+    // The guest's own uncached stores are done before the line is dropped.
+    barrier::dsb(barrier::SY);
+    clean_and_invalidate(at.0..at.0 + 4);
+    // SAFETY: the caller's promise. The guest's other vCPUs may write the word meanwhile, so the load is atomic.
+    unsafe { AtomicU32::from_ptr(at.0 as *mut u32) }.load(Ordering::Relaxed)
 }
 
 /// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely.

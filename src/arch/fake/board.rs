@@ -159,6 +159,13 @@ impl Hardware for FakeBoard {
         self.memory.write(at, bytes);
     }
 
+    fn instruction(&mut self, at: Pa) -> u32 {
+        assert!(at.0.is_multiple_of(4));
+        u32::from_le_bytes(std::array::from_fn(|i| {
+            self.memory.read(Pa(at.0 + i as u64))
+        }))
+    }
+
     fn virtual_interface(&self) -> Pa {
         Pa(0x0804_0000)
     }

@@ -6,7 +6,7 @@ use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
-use crate::vm::{Core, Identity, Interrupt};
+use crate::vm::{Core, Identity, Interrupt, Stage1Access};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -100,7 +100,7 @@ pub struct FakeCore {
     /// An SError of what was stored, which was not reported yet.
     pub error: bool,
     /// What the guest's stage 1 says.
-    pub stage1: fn(Va) -> Option<Ipa>,
+    pub stage1: fn(Va, Stage1Access) -> Option<Ipa>,
     /// The hardware's identification registers.
     pub id_register: fn(SysReg) -> u64,
 }
@@ -131,7 +131,7 @@ impl FakeCore {
             interface: [0; 2],
             timer_active: false,
             error: false,
-            stage1: |va| Some(Ipa(va.0)),
+            stage1: |va, _| Some(Ipa(va.0)),
             id_register: |_| 0,
         }
     }
@@ -330,8 +330,22 @@ impl Core for FakeCore {
         self.system.sctlr
     }
 
-    fn translate(&mut self, va: Va) -> Option<Ipa> {
-        (self.stage1)(va)
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        (self.stage1)(va, access)
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        match el1 {
+            true => self.system.sp_el1,
+            false => self.system.sp_el0,
+        }
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        match el1 {
+            true => self.system.sp_el1 = value,
+            false => self.system.sp_el0 = value,
+        }
     }
 
     fn id_register(&mut self, reg: SysReg) -> u64 {

@@ -9,6 +9,7 @@ mod history;
 mod holes;
 mod instructions;
 mod interrupts;
+mod load_stores;
 mod loading;
 mod logged;
 mod operator;

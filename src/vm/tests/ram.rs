@@ -200,7 +200,7 @@ fn a_copied_page_may_not_be_executed_until_instructions_are_forgotten_again() {
 fn a_permission_faults_page_is_what_stage_1_says() {
     let mut guest = with_snapshot();
     let abort = permission_fault(&mut guest, DATA);
-    guest.core().stage1 = |va| Some(Ipa(va.0 - 0xffff_0000_0000_0000 + DATA));
+    guest.core().stage1 = |va, _| Some(Ipa(va.0 - 0xffff_0000_0000_0000 + DATA));
     let before = guest.state();
     let aliased = Abort {
         far: 0xffff_0000_0000_0123,
@@ -215,7 +215,7 @@ fn a_permission_faults_page_is_what_stage_1_says() {
 fn where_stage_1_knows_nothing_the_guest_tries_again() {
     let mut guest = with_snapshot();
     let store = permission_fault(&mut guest, DATA);
-    guest.core().stage1 = |_| None;
+    guest.core().stage1 = |_, _| None;
     for abort in [
         store,
         Abort {
@@ -238,7 +238,7 @@ fn a_permission_fault_on_a_table_walk_is_a_store_to_the_table() {
     let mut guest = with_snapshot();
     let fault = permission_fault(&mut guest, DATA);
     // The register says where; stage 1 is not asked, and the instruction only read.
-    guest.core().stage1 = |_| panic!("HPFAR_EL2 is valid");
+    guest.core().stage1 = |_, _| panic!("HPFAR_EL2 is valid");
     let walk = Abort {
         far: 0x1234_5678,
         ipa: Ipa(DATA),

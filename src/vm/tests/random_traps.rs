@@ -2,6 +2,7 @@
 
 use super::guest::*;
 use super::history::Random;
+use crate::addr::Ipa;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::vm::Next;
 
@@ -60,6 +61,24 @@ fn trap(random: &mut Random) -> Trap {
     }
 }
 
+/// Something to be decoded where the pc is, if there is RAM: half of the time a load or store, and near a device.
+fn instruction(guest: &mut Guest, random: &mut Random) {
+    let anything = random.next();
+    let word = random.of(&[
+        anything as u32,
+        anything as u32 & !(1 << 26 | 1 << 28) | 1 << 27,
+    ]);
+    let pc = Ipa(guest.registers().pc & !3);
+    let machine = &mut guest.vm.shared.get_mut().machine;
+    if let Some(at) = machine.stage2.translate(pc) {
+        machine.hardware.memory.write(at, &word.to_le_bytes());
+    }
+    let base = anything as usize >> 5 & 31;
+    if base < 31 {
+        guest.registers().x[base] = 0x0900_0000 + (random.next() & 0xff8);
+    }
+}
+
 /// What always holds.
 fn check(guest: &mut Guest) {
     let registers = *guest.registers();
@@ -95,6 +114,7 @@ fn play(seed: u64, blocks: u64) {
             guest.registers().x[register] = argument(&mut random);
         }
         guest.registers().pstate = random.of(&[0x3c5, 0x3c4, 0, 0x10, 0x30, 0x3c5 | 3 << 10]);
+        instruction(&mut guest, &mut random);
         let trap = trap(&mut random);
         if guest.trap(trap) == Next::Leave {
             guest.reset();

@@ -32,7 +32,8 @@ pub fn one(machine: &Machine, budget: &mut Budget, number: u64, random: &mut Ran
         return hypercall(machine, budget, (number / 4) as u16, number, random);
     }
     match random.below(12) {
-        0..=4 => access(machine, random),
+        0..=3 => access(machine, random),
+        4 => emulated_access(random),
         5 => tables::attempt(random),
         6 => execute(machine, random),
         7 => hypercall(machine, budget, 0, number, random),
@@ -231,6 +232,40 @@ fn access(machine: &Machine, random: &mut Random) {
         x[0] |= 64;
     }
     run(&[instruction], &mut x);
+}
+
+/// A load or store with random fields: x0 is the base, x1 to x4 or XZR the data. None of them reaches 2 KiB.
+fn load_store(random: &mut Random) -> u32 {
+    let registers = |random: &mut Random| match random.below(5) {
+        0 => 31,
+        register => register as u32,
+    };
+    let (rt, rt2) = (registers(random), registers(random));
+    let fields = random.next() as u32;
+    let simd = if random.once_in(8) { 1 << 26 } else { 0 };
+    match random.below(3) {
+        // Unscaled, post-index, unprivileged, pre-index.
+        0 => 0x3800_0000 | simd | fields & 0xc0df_fc00 | rt,
+        // Pairs.
+        1 => 0x2800_0000 | simd | fields & 0xc1ff_8000 | rt2 << 10 | rt,
+        // Ordered, unscaled.
+        _ => 0x1900_0000 | fields & 0xc0df_f000 | rt,
+    }
+}
+
+/// One of them on what the machine emulates.
+fn emulated_access(random: &mut Random) {
+    /// Interrupt priorities, flash, virtio slots, PCIe, and the UART where it prints nothing.
+    const DEVICES: [u64; 5] = [
+        0x0800_0400,
+        0x0400_0000,
+        0x0a00_0000,
+        0x1000_0000,
+        0x0900_0800,
+    ];
+    let mut x = registers(random);
+    x[0] = random.choose(&DEVICES) + (random.below(0x400) & !(random.below(16)));
+    run(&[load_store(random)], &mut x);
 }
 
 /// A jump outside RAM: `br x0`.

@@ -1,6 +1,6 @@
 //! EL0: its registers come back too, and its mistakes are EL1's to see, as on hardware.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 
 use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
@@ -99,13 +99,25 @@ fn data_address() -> usize {
 }
 
 fn run(code: *const u8, sp: usize, x0: usize) -> Option<Frame> {
-    let pc = code_address(code);
+    run_at(code_address(code), sp, x0)
+}
+
+/// EL0 from `pc` on, until the exception with which it ends.
+pub fn run_at(pc: usize, sp: usize, x0: usize) -> Option<Frame> {
     LEFT.set(None);
     exception::set_handler(serve);
     // SAFETY: EL0 runs code that ends with an exception, for which `serve` comes back here.
     unsafe { avisor_enter_el0(pc, sp, x0) }
     exception::reset_handler();
     LEFT.get()
+}
+
+/// SP_EL0, as EL0 left it.
+pub fn stack_pointer() -> u64 {
+    let sp: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, sp_el0", out(reg) sp, options(nostack, nomem)) }
+    sp
 }
 
 /// Checkpoint and restore while EL0's registers are live; those that EL1 saved are in memory, which comes back as well.

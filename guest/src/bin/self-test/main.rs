@@ -18,6 +18,7 @@ mod calls;
 mod context;
 mod el0;
 mod fault;
+mod load_store;
 mod machine;
 mod memory;
 mod mmu;
@@ -60,6 +61,20 @@ static GROUPS: &[Group] = &[
     machine("exceptions at EL1, MMU on", || mmu::on(machine::faults_el1)),
     machine("exceptions at EL0, MMU off", el0::faults),
     machine("exceptions at EL0, MMU on", || mmu::on(el0::faults)),
+    machine(
+        "loads and stores without syndrome at EL1, MMU off",
+        load_store::at_el1,
+    ),
+    machine("loads and stores without syndrome at EL1, MMU on", || {
+        mmu::on(load_store::at_el1)
+    }),
+    machine(
+        "loads and stores without syndrome at EL0, MMU off",
+        load_store::at_el0,
+    ),
+    machine("loads and stores without syndrome at EL0, MMU on", || {
+        mmu::on(load_store::at_el0)
+    }),
     snapshots("SMC and vendor calls", machine::vendor_calls),
     snapshots("widths of arguments", calls::widths),
     snapshots("ids and errors", calls::ids_and_errors),
