@@ -5,6 +5,7 @@
 //! - [`access`]: the register side of an emulated load or store, and stepping over an instruction;
 //! - [`inject`]: an exception into the guest, as the CPU would have taken it;
 //! - [`sysreg`]: the answer to a trapped system register;
+//! - [`debug`]: which debug register it is;
 //! - [`aarch32`]: what of that AArch32 code at EL0 reaches;
 //! - [`id_registers`]: what of the CPU a guest is shown.
 //!
@@ -12,6 +13,7 @@
 
 pub mod aarch32;
 pub mod access;
+pub mod debug;
 pub mod id_registers;
 pub mod inject;
 pub mod memory_fault;

@@ -1,5 +1,6 @@
 //! What a trapped system register answers.
 
+use super::debug::{self, DebugRegister};
 use super::id_registers;
 use super::syndrome::SysRegAccess;
 use core::fmt;
@@ -169,11 +170,13 @@ pub enum Answer {
     Write(VmRegister),
     /// The emulated timer is read or written.
     Timer(TimerRegister),
+    /// A debug register is read or written.
+    Debug(DebugRegister),
     /// An undefined-instruction exception.
     Undefined,
 }
 
-/// Decides a trapped access. `read_id` reads the hardware's own identification register and is called for those only.
+/// Decides a trapped access. `read_id` reads the hardware's own identification register.
 ///
 /// | register | read | write |
 /// | --- | --- | --- |
@@ -181,6 +184,7 @@ pub enum Answer {
 /// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
 /// | [`VmRegister`] | not trapped | as the guest says |
 /// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
+/// | debug registers | [`debug::answer`] | the same |
 /// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
 ///
 /// The last row is what the identification registers promise. What the VM does have is not trapped.
@@ -195,6 +199,10 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
         } else {
             Answer::Value(0)
         };
+    }
+    if matches!(reg.op0(), 0 | 2) {
+        let dfr0 = || id_registers::shown(id_registers::ID_AA64DFR0_EL1, read_id);
+        return debug::answer(reg, access.write, dfr0).unwrap_or(Answer::Undefined);
     }
     match (VmRegister::of(reg), TimerRegister::of(reg)) {
         (Some(register), _) if access.write => Answer::Write(register),

@@ -127,6 +127,7 @@ impl<H: Hardware> Vm<H> {
                     self.begin(&start, vcpu);
                     core.set_virtual_offset(self.offset());
                     core.load_system(&vcpu.system);
+                    core.load_debug(&vcpu.debug);
                     core.set_interface(vcpu.interface);
                     core.set_timer_active(false);
                 }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
+use crate::device::debug::DebugState;
 use crate::device::gic::{self, ListRegister, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
@@ -20,6 +21,8 @@ pub struct Vcpu<S> {
     pub lists: Lists,
     /// Its emulated timer.
     pub timer: PhysicalTimer,
+    /// Its debug registers. Those that act are in the core too.
+    pub debug: DebugState,
     /// It waits for an interrupt, in WFI or CPU_SUSPEND; its pc is behind that.
     pub waiting: bool,
 }
@@ -33,6 +36,7 @@ impl<S> Vcpu<S> {
             interface: [0; 2],
             lists: Lists::default(),
             timer: PhysicalTimer::default(),
+            debug: DebugState::RESET,
             waiting: false,
         }
     }

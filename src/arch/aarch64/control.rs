@@ -31,7 +31,12 @@ pub fn set_up() {
     write_register!("cntv_ctl_el0", 0);
     write_register!("cntp_ctl_el0", 0);
     write_register!("vpidr_el2", MIDR_EL1.get());
+    if features().pmu {
+        // EN: what EL0 tries traps here (MDCR_EL2.TPM), not to its EL1, and is undefined, as without a PMU.
+        write_register!("pmuserenr_el0", 1);
+    }
     set_up_newer();
+    super::debug::set_up();
     barrier::isb(barrier::SY);
 }
 
@@ -86,8 +91,8 @@ fn vtcr() -> u64 {
     .value
 }
 
-/// Breakpoints and their locks are the guest's; the debug ROM's address, performance monitors, profiling, trace are
-/// not.
+/// Debug registers are emulated ([`DebugState`](crate::device::debug::DebugState)); performance monitors, profiling and trace are not the
+/// guest's.
 fn mdcr() -> u64 {
     // All counters are in the lower range, which HPMN bounds: 0 would be reserved in ARMv8.0.
     let counters = if features().pmu {
@@ -95,7 +100,10 @@ fn mdcr() -> u64 {
     } else {
         0
     };
-    let mut mdcr = MDCR_EL2::HPMN.val(counters) + MDCR_EL2::TDRA::SET;
+    let mut mdcr = MDCR_EL2::HPMN.val(counters)
+        + MDCR_EL2::TDRA::SET
+        + MDCR_EL2::TDOSA::SET
+        + MDCR_EL2::TDA::SET;
     // A benchmark guest counts what EL2 does: it has the PMU to itself, and EL2 is not left out (HPMD = 0).
     if !cfg!(feature = "bench") {
         mdcr +=

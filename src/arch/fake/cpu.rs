@@ -3,6 +3,7 @@
 use super::system::System;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::device::debug::DebugState;
 use crate::device::gic::{ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
@@ -57,6 +58,8 @@ pub struct FakeCore {
     pub faced: Option<usize>,
     /// Its registers.
     pub system: System,
+    /// Its debug registers.
+    pub debug: DebugState,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
     /// Interrupts of the board.
@@ -104,6 +107,7 @@ impl FakeCore {
             vcpu: None,
             faced: None,
             system: System::RESET,
+            debug: DebugState::RESET,
             script: VecDeque::new(),
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
@@ -245,6 +249,10 @@ impl Core for FakeCore {
 
     fn load_system(&mut self, from: &System) {
         self.system = *from;
+    }
+
+    fn load_debug(&mut self, from: &DebugState) {
+        self.debug = *from;
     }
 
     fn set_virtual_offset(&mut self, offset: u64) {
