@@ -177,6 +177,49 @@ mod tests {
     }
 
     #[test]
+    fn debug_registers() {
+        let read = |class: u64, iss: u64| match Exit::decode(esr(class, iss | 1), 0, 0) {
+            Exit::SysReg(access) => Some((access.reg, access.rt, access.rt2, access.write)),
+            _ => None,
+        };
+        const MRC: u64 = 0x05;
+        const MRRC: u64 = 0x0c;
+        // mrc p14, 0, r3, c<crn>, c<crm>, 0
+        for (crn, crm, reg) in [
+            (0, 0, Some(DBGDIDR)),
+            (0, 1, Some(DBGDSCRINT)),
+            (0, 5, Some(DBGDTR_EL0)),
+            (1, 0, Some(MDRAR_EL1)),
+            (2, 0, Some(MDRAR_EL1)),
+            (3, 0, None),
+            (0, 2, None),
+        ] {
+            let expected = reg.map(|reg| (reg, 3, None, false));
+            assert_eq!(read(MRC, crn << 10 | 3 << 5 | crm << 1), expected);
+            assert_eq!(read(MRC, 1 << 14 | crn << 10 | crm << 1), None, "opc1");
+            assert_eq!(read(MRC, 1 << 17 | crn << 10 | crm << 1), None, "opc2");
+        }
+        let pair = Some((MDRAR_EL1, 4, Some(5), false));
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5 | 1 << 1), pair);
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5 | 2 << 1), pair);
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5), None);
+    }
+
+    #[test]
+    fn rt_15_is_the_flags() {
+        let mrc = word(DBGDSCRINT, Esr(15 << 5 | 1));
+        assert_eq!(flags_read(mrc, 0xf000_0010, 0x6000_ffff), Some(0x6000_0010));
+        assert_eq!(flags_read(mrc, 0xf000_0000, 0), None, "x15 in AArch64");
+        assert_eq!(flags_read(word(DBGDIDR, Esr(14 << 5 | 1)), 0x10, 0), None);
+        assert_eq!(
+            flags_read(word(DBGDTR_EL0, Esr(15 << 5)), 0x10, 0),
+            None,
+            "a write"
+        );
+        assert_eq!(flags_read(pair(MDRAR_EL1, Esr(15 << 5 | 1)), 0x10, 0), None);
+    }
+
+    #[test]
     fn conditions() {
         const A32: u64 = 0x10;
         const T32: u64 = 0x30;

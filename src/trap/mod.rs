@@ -6,6 +6,7 @@
 //! - [`inject`]: an exception into the guest, as the CPU would have taken it;
 //! - [`sysreg`]: the answer to a trapped system register;
 //! - [`debug`]: which debug register it is;
+//! - [`registers`]: what becomes of each register, as a table;
 //! - [`aarch32`]: what of that AArch32 code at EL0 reaches;
 //! - [`id_registers`]: what of the CPU a guest is shown.
 //!
@@ -17,6 +18,7 @@ pub mod debug;
 pub mod id_registers;
 pub mod inject;
 pub mod memory_fault;
+pub mod registers;
 pub mod syndrome;
 pub mod sysreg;
 

@@ -110,11 +110,6 @@ const DIFFERENCES: &[Difference] = &[
         answers: ("+", "-"),
         why: "no register of the architecture: QEMU takes DBGDTRTX_EL0's AArch64 encoding for one",
     },
-    Difference {
-        of: &["aarch32 mrc p14 0 c0 c1_0", "aarch32 * p14 0 c0 c5_0"],
-        answers: ("-", "+"),
-        why: "DBGDSCRint, DBGDTRRXint and DBGDTRTXint, which QEMU lacks",
-    },
 ];
 
 /// `pattern` is the beginning of `line`; a `*` stands for a word or more.

@@ -45,6 +45,9 @@ const CPTR_TTA: u64 = 1 << 20;
 /// Activity monitors trap.
 const CPTR_TAM: u64 = 1 << 30;
 
+/// MPAM2_EL2.{TRAPMPAM0EL1, TRAPMPAM1EL1}: a guest has no say in how caches are partitioned.
+const MPAM2_TRAP: u64 = 3 << 48;
+
 fn hcr() -> u64 {
     // Not VM: VTTBR_EL2 names no tables yet, see `set_stage2`.
     let mut hcr =
@@ -125,6 +128,9 @@ fn set_up_newer() {
         write_register!("S3_4_C1_C1_6", 0); // HFGITR_EL2
         write_register!("S3_4_C3_C1_4", 0); // HDFGRTR_EL2
         write_register!("S3_4_C3_C1_5", 0); // HDFGWTR_EL2
+    }
+    if features.mpam {
+        write_register!("S3_4_C10_C5_0", MPAM2_TRAP); // MPAM2_EL2: EL2's own partition is 0
     }
     if features.hcx {
         write_register!("S3_4_C1_C2_2", 0); // HCRX_EL2

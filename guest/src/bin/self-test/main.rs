@@ -15,6 +15,7 @@
 mod absent;
 mod calls;
 mod context;
+mod debug;
 mod el0;
 mod fault;
 mod machine;
@@ -58,6 +59,8 @@ static GROUPS: &[Group] = &[
     machine("exceptions at EL1, MMU on", || mmu::on(machine::faults_el1)),
     machine("exceptions at EL0, MMU off", el0::faults),
     machine("exceptions at EL0, MMU on", || mmu::on(el0::faults)),
+    snapshots("OS Lock", debug::os_lock),
+    machine("registers of external debuggers", debug::external),
     snapshots("SMC and vendor calls", machine::vendor_calls),
     snapshots("ids and errors", calls::ids_and_errors),
     snapshots("the tree", calls::tree),
