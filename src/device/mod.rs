@@ -1,9 +1,10 @@
 //! The devices of a VM: a closed set, each with its place in the guest's address space.
 //!
 //! [`Device`] says which device an address belongs to, [`Devices`] holds their state, but for those of interrupts ([`gic`]) and of a
-//! vCPU ([`timer`]). The state is plain data of fixed size without pointers, so that a snapshot copies it as it is. What a
+//! vCPU ([`timer`], [`debug`]). The state is plain data of fixed size without pointers, so that a snapshot copies it as it is. What a
 //! device does to the world outside goes through [`Console`], which a snapshot does not take back.
 
+pub mod debug;
 pub mod gic;
 pub mod pl011;
 pub mod timer;

@@ -1,28 +1,28 @@
-//! What AArch32 code at EL0 can bring to EL2 with an answer: the physical counter and timer, which it reaches through coprocessor 15
-//! (Arm ARM DDI 0487, `ESR_EL2`, ISS encodings for an exception from an MCR or MRC access, and from an MCRR or MRRC access).
+//! What AArch32 code at EL0 can bring to EL2 with an answer: the physical counter and timer, which it reaches through coprocessor 15, and
+//! debug registers, through coprocessor 14 (Arm ARM DDI 0487, `ESR_EL2`, ISS encodings for an exception from an MCR or MRC access, and from an MCRR or MRRC access).
 
+use super::debug::{DBGDIDR, DBGDSCRINT, DBGDTR_EL0, MDRAR_EL1};
 use super::syndrome::{Esr, SysRegAccess};
-use super::sysreg::TimerRegister;
+use super::sysreg::{SysReg, TimerRegister};
 
-/// A trapped MCR or MRC, of coprocessor 15: CNTP_TVAL, CNTP_CTL. `None` for all else.
-pub(super) const fn decode_word(esr: Esr) -> Option<SysRegAccess> {
-    let (opc1, crn, crm, opc2) = (
+/// opc1, CRn, CRm, opc2 of a trapped MCR or MRC.
+const fn word_encoding(esr: Esr) -> (u8, u8, u8, u8) {
+    (
         esr.field(14, 3),
         esr.field(10, 4),
         esr.field(1, 4),
         esr.field(17, 3),
-    );
-    let register = match (opc1, crn, crm, opc2) {
+    )
+}
+
+/// A trapped MCR or MRC, of coprocessor 15: CNTP_TVAL, CNTP_CTL. `None` for all else.
+pub(super) const fn decode_word(esr: Esr) -> Option<SysRegAccess> {
+    let register = match word_encoding(esr) {
         (0, 14, 2, 0) => TimerRegister::Value,
         (0, 14, 2, 1) => TimerRegister::Control,
         _ => return None,
     };
-    Some(SysRegAccess {
-        reg: register.encoding(),
-        rt: esr.field(5, 5),
-        rt2: None,
-        write: !esr.bit(0),
-    })
+    Some(word(register.encoding(), esr))
 }
 
 /// A trapped MCRR or MRRC, of coprocessor 15: CNTPCT, CNTP_CVAL. `None` for all else.
@@ -32,12 +32,54 @@ pub(super) const fn decode_pair(esr: Esr) -> Option<SysRegAccess> {
         (2, 14) => TimerRegister::Compare,
         _ => return None,
     };
-    Some(SysRegAccess {
-        reg: register.encoding(),
+    Some(pair(register.encoding(), esr))
+}
+
+/// A trapped MCR or MRC, of coprocessor 14: DBGDIDR, DBGDSCRint, DBGDTRRXint and DBGDTRTXint, DBGDRAR, DBGDSAR. `None` for all else.
+pub(super) const fn decode_debug_word(esr: Esr) -> Option<SysRegAccess> {
+    let register = match word_encoding(esr) {
+        (0, 0, 0, 0) => DBGDIDR,
+        (0, 0, 1, 0) => DBGDSCRINT,
+        (0, 0, 5, 0) => DBGDTR_EL0,
+        (0, 1 | 2, 0, 0) => MDRAR_EL1,
+        _ => return None,
+    };
+    Some(word(register, esr))
+}
+
+/// A trapped MRRC, of coprocessor 14: DBGDRAR, DBGDSAR. `None` for all else.
+pub(super) const fn decode_debug_pair(esr: Esr) -> Option<SysRegAccess> {
+    match (esr.field(16, 4), esr.field(1, 4)) {
+        (0, 1 | 2) => Some(pair(MDRAR_EL1, esr)),
+        _ => None,
+    }
+}
+
+const fn word(reg: SysReg, esr: Esr) -> SysRegAccess {
+    SysRegAccess {
+        reg,
         rt: esr.field(5, 5),
-        rt2: Some(esr.field(10, 5)),
+        rt2: None,
         write: !esr.bit(0),
-    })
+    }
+}
+
+const fn pair(reg: SysReg, esr: Esr) -> SysRegAccess {
+    SysRegAccess {
+        rt2: Some(esr.field(10, 5)),
+        ..word(reg, esr)
+    }
+}
+
+/// PSTATE after an MRC into APSR_nzcv, which Rt = 15 stands for: N, Z, C and V are bits 31:28 of `value`. `None` for another `access`.
+pub const fn flags_read(access: SysRegAccess, pstate: u64, value: u64) -> Option<u64> {
+    const AARCH32: u64 = 1 << 4;
+    const NZCV: u64 = 0xf << 28;
+    if pstate & AARCH32 != 0 && access.rt == 15 && access.rt2.is_none() && !access.write {
+        Some(pstate & !NZCV | value & NZCV)
+    } else {
+        None
+    }
 }
 
 /// Whether the trapped instruction was to be executed at all: some CPUs trap an AArch32 instruction whose condition fails. Such a one
@@ -132,6 +174,49 @@ mod tests {
         ] {
             assert_eq!(access(MRRC, iss), expected, "{iss:#x}");
         }
+    }
+
+    #[test]
+    fn debug_registers() {
+        let read = |class: u64, iss: u64| match Exit::decode(esr(class, iss | 1), 0, 0) {
+            Exit::SysReg(access) => Some((access.reg, access.rt, access.rt2, access.write)),
+            _ => None,
+        };
+        const MRC: u64 = 0x05;
+        const MRRC: u64 = 0x0c;
+        // mrc p14, 0, r3, c<crn>, c<crm>, 0
+        for (crn, crm, reg) in [
+            (0, 0, Some(DBGDIDR)),
+            (0, 1, Some(DBGDSCRINT)),
+            (0, 5, Some(DBGDTR_EL0)),
+            (1, 0, Some(MDRAR_EL1)),
+            (2, 0, Some(MDRAR_EL1)),
+            (3, 0, None),
+            (0, 2, None),
+        ] {
+            let expected = reg.map(|reg| (reg, 3, None, false));
+            assert_eq!(read(MRC, crn << 10 | 3 << 5 | crm << 1), expected);
+            assert_eq!(read(MRC, 1 << 14 | crn << 10 | crm << 1), None, "opc1");
+            assert_eq!(read(MRC, 1 << 17 | crn << 10 | crm << 1), None, "opc2");
+        }
+        let pair = Some((MDRAR_EL1, 4, Some(5), false));
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5 | 1 << 1), pair);
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5 | 2 << 1), pair);
+        assert_eq!(read(MRRC, 5 << 10 | 4 << 5), None);
+    }
+
+    #[test]
+    fn rt_15_is_the_flags() {
+        let mrc = word(DBGDSCRINT, Esr(15 << 5 | 1));
+        assert_eq!(flags_read(mrc, 0xf000_0010, 0x6000_ffff), Some(0x6000_0010));
+        assert_eq!(flags_read(mrc, 0xf000_0000, 0), None, "x15 in AArch64");
+        assert_eq!(flags_read(word(DBGDIDR, Esr(14 << 5 | 1)), 0x10, 0), None);
+        assert_eq!(
+            flags_read(word(DBGDTR_EL0, Esr(15 << 5)), 0x10, 0),
+            None,
+            "a write"
+        );
+        assert_eq!(flags_read(pair(MDRAR_EL1, Esr(15 << 5 | 1)), 0x10, 0), None);
     }
 
     #[test]

@@ -6,6 +6,9 @@
 
 use super::sysreg::SysReg;
 
+/// ID_AA64DFR0_EL1: debug features.
+pub const ID_AA64DFR0_EL1: SysReg = SysReg::id(5, 0);
+
 /// What the guest reads in identification register `reg`. `read` reads the hardware's; it is called only for registers
 /// of which something is shown. (Those younger than the CPU read as 0 there: the ID space is RAZ where not assigned.)
 pub fn shown(reg: SysReg, read: impl FnOnce(SysReg) -> u64) -> u64 {
@@ -82,7 +85,7 @@ const EVERYTHING: &[Field] = &[
 const RULES: &[(SysReg, &[Field])] = &[
     (SysReg::id(4, 0), ID_AA64PFR0),
     (SysReg::id(4, 1), ID_AA64PFR1),
-    (SysReg::id(5, 0), ID_AA64DFR0),
+    (ID_AA64DFR0_EL1, ID_AA64DFR0),
     (SysReg::id(6, 0), ID_AA64ISAR0),
     (SysReg::id(6, 1), ID_AA64ISAR1),
     (SysReg::id(6, 2), ID_AA64ISAR2),

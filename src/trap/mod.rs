@@ -6,6 +6,8 @@
 //! - [`instruction`]: loads and stores that no syndrome describes;
 //! - [`inject`]: an exception into the guest, as the CPU would have taken it;
 //! - [`sysreg`]: the answer to a trapped system register;
+//! - [`debug`]: which debug register it is;
+//! - [`registers`]: what becomes of each register, as a table;
 //! - [`aarch32`]: what of that AArch32 code at EL0 reaches;
 //! - [`id_registers`]: what of the CPU a guest is shown.
 //!
@@ -13,10 +15,12 @@
 
 pub mod aarch32;
 pub mod access;
+pub mod debug;
 pub mod id_registers;
 pub mod inject;
 pub mod instruction;
 pub mod memory_fault;
+pub mod registers;
 pub mod syndrome;
 pub mod sysreg;
 

@@ -19,6 +19,10 @@ impl Esr {
     pub const EC_CP15_WORD: u8 = 0x03;
     /// A trapped MCRR or MRRC of coprocessor 15, from AArch32.
     pub const EC_CP15_PAIR: u8 = 0x04;
+    /// A trapped MCR or MRC of coprocessor 14, from AArch32.
+    pub const EC_CP14_WORD: u8 = 0x05;
+    /// A trapped MRRC of coprocessor 14, from AArch32.
+    pub const EC_CP14_PAIR: u8 = 0x0c;
     /// PSTATE.IL was set.
     pub const EC_ILLEGAL_STATE: u8 = 0x0e;
     /// HVC from AArch64.
@@ -188,6 +192,8 @@ impl Exit {
         let access = match class {
             Esr::EC_CP15_WORD => aarch32::decode_word(esr),
             Esr::EC_CP15_PAIR => aarch32::decode_pair(esr),
+            Esr::EC_CP14_WORD => aarch32::decode_debug_word(esr),
+            Esr::EC_CP14_PAIR => aarch32::decode_debug_pair(esr),
             _ => None,
         };
         match access {
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn every_class_decodes() {
         for class in 0..64 {
-            let known = [0x01, 0x0e, 0x16, 0x17, 0x18, 0x20, 0x24, 0x2f].contains(&class);
+            let known = [0x01, 0x05, 0x0e, 0x16, 0x17, 0x18, 0x20, 0x24, 0x2f].contains(&class);
             let unsupported = matches!(Exit::decode(esr(class, 0), 0, 0), Exit::Unsupported { class: c } if c == class);
             assert_eq!(unsupported, !known, "class {class:#x}");
         }

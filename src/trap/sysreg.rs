@@ -1,5 +1,6 @@
 //! What a trapped system register answers.
 
+use super::debug::{self, DebugRegister};
 use super::id_registers;
 use super::syndrome::SysRegAccess;
 use core::fmt;
@@ -178,11 +179,13 @@ pub enum Answer {
     Timer(TimerRegister),
     /// Cache maintenance by set and way.
     SetWay,
+    /// A debug register is read or written.
+    Debug(DebugRegister),
     /// An undefined-instruction exception.
     Undefined,
 }
 
-/// Decides a trapped access. `read_id` reads the hardware's own identification register and is called for those only.
+/// Decides a trapped access. `read_id` reads the hardware's own identification register.
 ///
 /// | register | read | write |
 /// | --- | --- | --- |
@@ -191,6 +194,7 @@ pub enum Answer {
 /// | [`VmRegister`] | not trapped | as the guest says |
 /// | [`SET_WAY`] | undefined | done by address |
 /// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
+/// | debug registers | [`debug::answer`] | the same |
 /// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
 ///
 /// The last row is what the identification registers promise. What the VM does have is not trapped.
@@ -205,6 +209,10 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
         } else {
             Answer::Value(0)
         };
+    }
+    if matches!(reg.op0(), 0 | 2) {
+        let dfr0 = || id_registers::shown(id_registers::ID_AA64DFR0_EL1, read_id);
+        return debug::answer(reg, access.write, dfr0).unwrap_or(Answer::Undefined);
     }
     match (VmRegister::of(reg), TimerRegister::of(reg)) {
         (Some(register), _) if access.write => Answer::Write(register),

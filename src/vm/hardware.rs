@@ -6,6 +6,7 @@
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::Console;
+use crate::device::debug::DebugState;
 use crate::device::gic::VirtualInterface;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
@@ -115,6 +116,8 @@ pub trait Core: VirtualInterface {
     /// Puts the vCPU's state into the core, and clears its exclusive monitor. Whether its writes to [`VmRegister`]s trap is part of that state:
     /// after a reset they do.
     fn load_system(&mut self, from: &Self::System);
+    /// Puts breakpoints, watchpoints and MDSCR_EL1 into the core.
+    fn load_debug(&mut self, from: &DebugState);
     /// The guest's CNTVCT_EL0 is `offset` behind the physical count. Its virtual timer is off until its state is loaded.
     fn set_virtual_offset(&mut self, offset: u64);
     /// When the virtual timer in a saved state fires: its compare value, if it is on.

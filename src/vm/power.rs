@@ -129,6 +129,7 @@ impl<H: Hardware> Vm<H> {
                     core.set_virtual_offset(self.offset());
                     core.synchronize_errors();
                     core.load_system(&vcpu.system);
+                    core.load_debug(&vcpu.debug);
                     core.set_interface(vcpu.interface);
                     core.set_timer_active(false);
                 }

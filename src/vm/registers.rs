@@ -2,7 +2,8 @@
 
 use super::running::Turn;
 use super::{Core, Hardware};
-use crate::trap::aarch32::condition_holds;
+use crate::trap::aarch32::{condition_holds, flags_read};
+use crate::trap::debug::DebugRegister;
 use crate::trap::inject::GuestException;
 use crate::trap::syndrome::{Esr, SysRegAccess};
 use crate::trap::sysreg::{self, Answer, TimerRegister, VmRegister, caches_are_on};
@@ -14,9 +15,7 @@ impl<H: Hardware> Turn<'_, H> {
         }
         let core = &mut *self.core;
         match sysreg::answer(access, |reg| core.id_register(reg)) {
-            Answer::Value(value) => {
-                access.give(&mut self.vcpu.registers.x, value);
-            }
+            Answer::Value(value) => self.give(access, value),
             Answer::Ignored => {}
             Answer::Write(register) => {
                 let value = access.written(&self.vcpu.registers.x);
@@ -24,9 +23,28 @@ impl<H: Hardware> Turn<'_, H> {
             }
             Answer::Timer(register) => self.timer_register(register, access),
             Answer::SetWay => self.maintain_by_set_way(),
+            Answer::Debug(register) => self.debug_register(register, access),
             Answer::Undefined => return self.inject(GuestException::Undefined),
         }
         self.step_over(esr);
+    }
+
+    fn give(&mut self, access: SysRegAccess, value: u64) {
+        let registers = &mut self.vcpu.registers;
+        match flags_read(access, registers.pstate, value) {
+            Some(pstate) => registers.pstate = pstate,
+            None => access.give(&mut registers.x, value),
+        }
+    }
+
+    fn debug_register(&mut self, register: DebugRegister, access: SysRegAccess) {
+        if access.write {
+            let value = access.written(&self.vcpu.registers.x);
+            self.vcpu.debug.write(register, value);
+            self.core.load_debug(&self.vcpu.debug);
+        } else {
+            self.give(access, self.vcpu.debug.read(register));
+        }
     }
 
     /// The physical counter and timer, in virtual time: a restore takes them back.

@@ -66,6 +66,7 @@ impl<H: Hardware> Vm<H> {
         // The count first: a timer that is loaded before would be compared with the count of another time.
         core.set_virtual_offset(self.offset());
         core.load_system(&vcpu.system);
+        core.load_debug(&vcpu.debug);
         core.set_interface(vcpu.interface);
         let called = shared.gic.settle(index, &mut vcpu.lists);
         self.call(core, called);

@@ -13,6 +13,7 @@ use super::vcpu::{Lists, Phase, Vcpu};
 use super::{Core, Hardware, Shared, System, Vm};
 use crate::arch::vcpu::Registers;
 use crate::device::Devices;
+use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
 use crate::snapshot::{Moment, Node, NotFound, Snapshots, State, StateSize, Which};
@@ -43,6 +44,7 @@ struct Rest {
     gic: gic::Private,
     interface: [u32; 2],
     timer: PhysicalTimer,
+    debug: DebugState,
     /// [`Phase`].
     phase: u64,
 }
@@ -143,6 +145,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         };
         copy(&vcpu.registers, &mut rest.registers);
         rest.timer = vcpu.timer;
+        copy(&vcpu.debug, &mut rest.debug);
     }
 
     #[inline]
@@ -166,6 +169,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
                 // What comes of a store that is taken back is dropped with it.
                 core.synchronize_errors();
                 core.load_system(system);
+                core.load_debug(&rest.debug);
                 core.set_interface(rest.interface);
                 core.set_timer_active(self.gic.timer_is_active(index));
                 vcpu
@@ -187,6 +191,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
             vcpu.registers.x[1] = self.result.unwrap_or(1);
         }
         vcpu.timer = rest.timer;
+        vcpu.debug = rest.debug;
         vcpu.waiting = phase == Phase::Waiting;
     }
 }

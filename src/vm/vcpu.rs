@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use super::Core;
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
+use crate::device::debug::DebugState;
 use crate::device::gic::{self, Interface, ListRegister, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
@@ -23,6 +24,8 @@ pub struct Vcpu<S> {
     pub timer: PhysicalTimer,
     /// The physical count by which it must be looked at again, though nothing traps ([`gic::Gic::review`]), or [`NEVER`].
     pub review: u64,
+    /// Its debug registers. Those that act are in the core too.
+    pub debug: DebugState,
     /// It waits for an interrupt, in WFI or CPU_SUSPEND; its pc is behind that.
     pub waiting: bool,
 }
@@ -37,6 +40,7 @@ impl<S> Vcpu<S> {
             lists: Lists::default(),
             timer: PhysicalTimer::default(),
             review: NEVER,
+            debug: DebugState::RESET,
             waiting: false,
         }
     }

@@ -8,6 +8,7 @@
 //! | [`linux`] | Debian's Linux, at work while it is taken back and forth |
 //! | [`u_boot`] | Debian's U-Boot, to its prompt |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
+//! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
@@ -17,6 +18,7 @@
 
 mod board;
 mod debugger;
+mod encodings;
 mod faults;
 mod fetched;
 mod files;

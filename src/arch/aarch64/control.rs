@@ -40,7 +40,12 @@ pub fn set_up() {
     write_register!("cntv_ctl_el0", 0);
     write_register!("cntp_ctl_el0", 0);
     write_register!("vpidr_el2", MIDR_EL1.get());
+    if features().pmu {
+        // EN: what EL0 tries traps here (MDCR_EL2.TPM), not to its EL1, and is undefined, as without a PMU.
+        write_register!("pmuserenr_el0", 1);
+    }
     set_up_newer();
+    super::debug::set_up();
     barrier::isb(barrier::SY);
     // HCR_EL2.AMO is set: SErrors are EL2's from here on. One that waits already is nobody's here.
     if let Some(syndrome) = fixup::synchronize_errors() {
@@ -53,6 +58,9 @@ pub fn set_up() {
 const CPTR_TTA: u64 = 1 << 20;
 /// Activity monitors trap.
 const CPTR_TAM: u64 = 1 << 30;
+
+/// MPAM2_EL2.{TRAPMPAM0EL1, TRAPMPAM1EL1}: a guest has no say in how caches are partitioned.
+const MPAM2_TRAP: u64 = 3 << 48;
 
 fn hcr() -> u64 {
     let mut hcr = HCR_EL2::VM::SET
@@ -98,8 +106,8 @@ fn vtcr() -> u64 {
     .value
 }
 
-/// Breakpoints and their locks are the guest's; the debug ROM's address, performance monitors, profiling, trace are
-/// not.
+/// Debug registers are emulated ([`DebugState`](crate::device::debug::DebugState)); performance monitors, profiling and trace are not the
+/// guest's.
 fn mdcr() -> u64 {
     // All counters are in the lower range, which HPMN bounds: 0 would be reserved in ARMv8.0.
     let counters = if features().pmu {
@@ -107,7 +115,10 @@ fn mdcr() -> u64 {
     } else {
         0
     };
-    let mut mdcr = MDCR_EL2::HPMN.val(counters) + MDCR_EL2::TDRA::SET;
+    let mut mdcr = MDCR_EL2::HPMN.val(counters)
+        + MDCR_EL2::TDRA::SET
+        + MDCR_EL2::TDOSA::SET
+        + MDCR_EL2::TDA::SET;
     // A benchmark guest counts what EL2 does: it has the PMU to itself, and EL2 is not left out (HPMD = 0).
     if !cfg!(feature = "bench") {
         mdcr +=
@@ -129,6 +140,9 @@ fn set_up_newer() {
         write_register!("S3_4_C1_C1_6", 0); // HFGITR_EL2
         write_register!("S3_4_C3_C1_4", 0); // HDFGRTR_EL2
         write_register!("S3_4_C3_C1_5", 0); // HDFGWTR_EL2
+    }
+    if features.mpam {
+        write_register!("S3_4_C10_C5_0", MPAM2_TRAP); // MPAM2_EL2: EL2's own partition is 0
     }
     if features.hcx {
         write_register!("S3_4_C1_C2_2", 0); // HCRX_EL2

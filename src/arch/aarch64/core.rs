@@ -2,9 +2,10 @@
 
 use aarch64_cpu::registers::{HCR_EL2, ReadWriteable, Readable};
 
-use super::{SystemState, control, cpu, el1, fixup, id, switch, timer, tlb};
+use super::{SystemState, control, cpu, debug, el1, fixup, id, switch, timer, tlb};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
+use crate::device::debug::DebugState;
 use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
@@ -153,6 +154,11 @@ impl vm::Core for Core {
     #[inline]
     fn load_system(&mut self, from: &SystemState) {
         from.load();
+    }
+
+    #[inline]
+    fn load_debug(&mut self, from: &DebugState) {
+        debug::load(from);
     }
 
     #[inline]

@@ -146,6 +146,8 @@ pub struct Features {
     pub fgt: bool,
     /// FEAT_HCX: HCRX_EL2.
     pub hcx: bool,
+    /// FEAT_MPAM: MPAM2_EL2, whose traps may be open at reset.
+    pub mpam: bool,
     /// Breakpoints, 2 to 16.
     pub breakpoints: usize,
     /// Watchpoints, 2 to 16.
@@ -157,6 +159,8 @@ static FEATURES: Once<Features> = Once::new();
 /// The CPU's features, read from its ID registers once.
 pub fn features() -> &'static Features {
     FEATURES.call_once(|| {
+        let pfr0 = ID_AA64PFR0_EL1.get();
+        let pfr1 = read_register!("ID_AA64PFR1_EL1");
         let isar1 = ID_AA64ISAR1_EL1.get();
         let isar2 = read_register!("S3_0_C0_C6_2");
         let mmfr0 = read_register!("ID_AA64MMFR0_EL1");
@@ -166,10 +170,12 @@ pub fn features() -> &'static Features {
         Features {
             // APA, API, GPA, GPI; APA3, GPA3.
             pac: isar1 & 0xff00_0ff0 != 0 || isar2 & 0xff00 != 0,
-            ras: field(ID_AA64PFR0_EL1.get(), 28) != 0,
+            ras: field(pfr0, 28) != 0,
             pmu: !matches!(field(dfr0, 8), 0 | 0xf),
             fgt: field(mmfr0, 56) != 0,
             hcx: field(mmfr1, 40) != 0,
+            // Version 0.1 says so in ID_AA64PFR1_EL1.MPAM_frac alone.
+            mpam: field(pfr0, 40) != 0 || field(pfr1, 16) != 0,
             breakpoints: field(dfr0, 12) as usize + 1,
             watchpoints: field(dfr0, 20) as usize + 1,
         }

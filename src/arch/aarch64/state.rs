@@ -9,7 +9,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::control::stop_walks;
 use super::cpu::features;
-use super::debug::DebugState;
 use super::fp::FpState;
 use crate::arch::vcpu::Registers;
 use crate::device::timer::virtual_deadline;
@@ -91,7 +90,7 @@ macro_rules! vdisr_el2 {
     };
 }
 
-/// The state of a vCPU besides [`Registers`] and the VM's counter ([`super::timer`]). Not in it, because a guest
+/// The state of a vCPU besides [`Registers`], its debug registers ([`super::debug`]) and the VM's counter ([`super::timer`]). Not in it, because a guest
 /// has no way to it: what HCR_EL2, CPTR_EL2, MDCR_EL2 and HCRX_EL2 trap or keep off (see [`super::control`]).
 #[repr(C)]
 #[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -108,8 +107,8 @@ pub struct SystemState {
     pub el1: El1State,
     /// Pointer authentication.
     pub keys: Keys,
-    /// Self-hosted debug.
-    pub debug: DebugState,
+    /// Nothing: `fp` is aligned to 16.
+    reserved: u64,
     /// SIMD and floating point.
     pub fp: FpState,
 }
@@ -136,7 +135,7 @@ impl SystemState {
             hcr: HCR_TVM,
             el1: El1State::ZERO,
             keys: Keys::ZERO,
-            debug: DebugState::reset(),
+            reserved: 0,
             fp: FpState::reset(),
         }
     }
@@ -159,7 +158,6 @@ impl SystemState {
             self.vdisr = read_register!(vdisr_el2!());
         }
         self.hcr = HCR_EL2.get();
-        self.debug.save();
         self.fp.save();
     }
 
@@ -180,7 +178,6 @@ impl SystemState {
         }
         const OWN: u64 = HCR_VSE | HCR_TVM;
         HCR_EL2.set(HCR_EL2.get() & !OWN | self.hcr & OWN);
-        self.debug.load();
         self.fp.load();
         barrier::isb(barrier::SY);
         SCTLR_EL1.set(self.sctlr);

@@ -3,6 +3,7 @@
 use super::system::System;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::device::debug::DebugState;
 use crate::device::gic::{Interface, ListRegister, VirtualInterface};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
@@ -66,6 +67,8 @@ pub struct FakeCore {
     facing: bool,
     /// Its registers.
     pub system: System,
+    /// Its debug registers.
+    pub debug: DebugState,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
     /// Interrupts of the board.
@@ -114,6 +117,7 @@ impl FakeCore {
             faced: None,
             facing: false,
             system: System::RESET,
+            debug: DebugState::RESET,
             script: VecDeque::new(),
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
@@ -269,6 +273,10 @@ impl Core for FakeCore {
 
     fn load_system(&mut self, from: &System) {
         self.system = *from;
+    }
+
+    fn load_debug(&mut self, from: &DebugState) {
+        self.debug = *from;
     }
 
     fn set_virtual_offset(&mut self, offset: u64) {

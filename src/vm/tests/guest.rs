@@ -118,6 +118,11 @@ impl Guest {
         action(&mut running, &mut self.core)
     }
 
+    /// Its vCPU leaves the core.
+    pub fn leaves(&mut self) {
+        self.vm.loaded(0).save(&mut self.core);
+    }
+
     pub fn core(&mut self) -> &mut FakeCore {
         &mut self.core
     }

@@ -16,6 +16,7 @@ mod absent;
 mod caches;
 mod calls;
 mod context;
+mod debug;
 mod el0;
 mod fault;
 mod load_store;
@@ -75,6 +76,8 @@ static GROUPS: &[Group] = &[
     machine("loads and stores without syndrome at EL0, MMU on", || {
         mmu::on(load_store::at_el0)
     }),
+    snapshots("OS Lock", debug::os_lock),
+    machine("registers of external debuggers", debug::external),
     snapshots("SMC and vendor calls", machine::vendor_calls),
     snapshots("widths of arguments", calls::widths),
     snapshots("ids and errors", calls::ids_and_errors),
