@@ -37,6 +37,11 @@ pub fn files(
             };
             image::plan(image, &placement)
         });
+        if let Ok(plan) = &plan
+            && let Some(warning) = plan.warning
+        {
+            println!("cargo::warning={image_key}: {image:?}: {warning}");
+        }
         let plan =
             plan.map_err(|(blamed, why)| format!("{}: {why}", blamed.map_or(image_key, key)))?;
         let initrd = match &vm.initrd {

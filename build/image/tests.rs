@@ -200,6 +200,10 @@ fn arm64_images_go_where_qemu_puts_them() {
         assert_eq!((plan.format, plan.entry), (Format::Arm64Image, at));
         assert_eq!(places(&plan), [(at, 0..0x1000, zeroes)]);
     }
+    for (flags, warns) in [(0x8, false), (0xa, false), (0xc, true), (0xe, false)] {
+        let plan = plan(&arm64(0, 0x1000, flags, 0x1000), &placement()).unwrap();
+        assert_eq!(plan.warning.is_some(), warns, "{flags:#x}");
+    }
     assert_eq!(
         refusal(&arm64(0, 0x1000, 0xb, 0x1000)),
         ImageError::BigEndian

@@ -89,19 +89,27 @@ fn bad_configuration() {
 /// What `make run` asks before it builds.
 #[test]
 fn bad_machine() {
-    for (board, memory, why) in [
+    for (board, name, value, why) in [
         (
             Board::Virt,
+            "SMP",
+            "9",
+            "SMP=9 is not allowed; allowed: 1 to 8, as many CPUs as a GICv2 serves",
+        ),
+        (
+            Board::Virt,
+            "MEM",
             "banana",
             "MEM=banana is not allowed; allowed: a number with M or G, for example 1G",
         ),
         (
             Board::Rpi4,
+            "MEM",
             "1G",
             "MEM=1G is not allowed with BOARD=rpi4: QEMU's Raspberry Pi has 2G; leave MEM out",
         ),
     ] {
-        let run = board.boots("--check".into()).set("MEM", memory);
+        let run = board.boots("--check".into()).set(name, value);
         let run = run.until_it_ends();
         run.stops_with_failure();
         run.require(run.errors == format!("tools/qemu: {why}\n"), why);
