@@ -1,6 +1,8 @@
 //! Arm architecture calls, 0x8000_0000 and on (Arm DEN0028, "Arm Architecture Calls").
 
+use super::width::arguments;
 use super::{Call, FunctionId, Results};
+use crate::trap::access::GeneralRegisters;
 
 /// SMCCC_VERSION.
 pub const VERSION: FunctionId = FunctionId(0x8000_0000);
@@ -13,10 +15,10 @@ const SMCCC_VERSION: u64 = 0x1_0002;
 
 /// SOC_ID and the workarounds for speculation have no service here: the first would name a board, the second would
 /// promise what only the firmware can keep.
-pub(super) fn decode(function: FunctionId, [asked, ..]: [u64; 3]) -> Option<Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call> {
     match function {
         VERSION => Some(Call::Answered(Results::of([SMCCC_VERSION]))),
-        ARCH_FEATURES => match FunctionId(asked as u32) {
+        ARCH_FEATURES => match FunctionId(arguments(ARCH_FEATURES, x)[0] as u32) {
             VERSION | ARCH_FEATURES => Some(Call::Answered(Results::SUCCESS)),
             _ => None,
         },

@@ -67,11 +67,10 @@ impl Call {
 
     fn decode_smccc(x: &GeneralRegisters) -> Self {
         let function = FunctionId(x[0] as u32);
-        let arguments = width::arguments(function, x);
         let call = match function.owner() {
-            Some(Owner::Architecture) => architecture::decode(function, arguments),
-            Some(Owner::StandardSecure) => psci::decode(function, arguments),
-            Some(Owner::VendorHypervisor) => vendor::decode(function, arguments),
+            Some(Owner::Architecture) => architecture::decode(function, x),
+            Some(Owner::StandardSecure) => psci::decode(function, x),
+            Some(Owner::VendorHypervisor) => vendor::decode(function, x),
             Some(Owner::Other) | None => None,
         };
         call.unwrap_or(Self::Answered(Results::NOT_SUPPORTED))

@@ -1,7 +1,9 @@
 //! Vendor-specific hypervisor calls, 0x8600_0000 and on: who we are, and the snapshot calls.
 
+use super::width::arguments;
 use super::{Call, FunctionId, Results, which};
 use crate::snapshot::Which;
+use crate::trap::access::GeneralRegisters;
 
 /// CHECKPOINT() -> id, 0; after a restore again: id, the value passed.
 pub const CHECKPOINT: FunctionId = FunctionId(0xc600_0001);
@@ -67,16 +69,18 @@ pub enum Snapshot {
 }
 
 #[inline]
-pub(super) fn decode(function: FunctionId, [first, second, _]: [u64; 3]) -> Option<Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call> {
+    // With a name that is known: what has no arguments does not pay for them.
+    let id = |function| arguments(function, x)[0];
     Some(Call::Snapshot(match function {
         CHECKPOINT => Snapshot::Checkpoint,
         RESTORE => Snapshot::Restore {
-            which: which(first),
-            value: second.max(1),
+            which: which(id(RESTORE)),
+            value: arguments(RESTORE, x)[1].max(1),
         },
-        DELETE => Snapshot::Delete { id: first },
-        INFO => Snapshot::Info { id: first },
-        NEXT => Snapshot::Next { id: first },
+        DELETE => Snapshot::Delete { id: id(DELETE) },
+        INFO => Snapshot::Info { id: id(INFO) },
+        NEXT => Snapshot::Next { id: id(NEXT) },
         STATS => Snapshot::Stats,
         GENERATION => Snapshot::Generation,
         CALL_COUNT => return Some(Call::Answered(Results::of([CALLS]))),

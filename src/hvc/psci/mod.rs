@@ -4,8 +4,10 @@
 //! supported, but for SYSTEM_RESET2: MIGRATE and MIGRATE_INFO_UP_CPU (there is no Trusted OS), CPU_FREEZE,
 //! CPU_DEFAULT_SUSPEND, NODE_HW_STATE, SYSTEM_SUSPEND, PSCI_SET_SUSPEND_MODE, statistics, MEM_PROTECT.
 
+use super::width::arguments;
 use super::{FunctionId, Results, architecture};
 use crate::addr::Ipa;
+use crate::trap::access::GeneralRegisters;
 
 /// PSCI_VERSION.
 pub const VERSION: FunctionId = FunctionId(0x8400_0000);
@@ -94,10 +96,8 @@ pub enum Call {
 
 // Apart, it would take its arguments and its answer through memory.
 #[inline(always)]
-pub(super) fn decode(
-    function: FunctionId,
-    [first, second, third]: [u64; 3],
-) -> Option<super::Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Call> {
+    let [first, second, third] = arguments(function, x);
     let answered = |value| Some(super::Call::Answered(Results::of([value])));
     Some(super::Call::Psci(match function {
         CPU_SUSPEND | CPU_SUSPEND_64 => Call::CpuSuspend {
@@ -129,7 +129,7 @@ pub(super) fn decode(
 fn is_function(id: FunctionId) -> bool {
     id == architecture::VERSION
         || id == FEATURES
-        || id.owner() == Some(super::Owner::StandardSecure) && decode(id, [0; 3]).is_some()
+        || id.owner() == Some(super::Owner::StandardSecure) && decode(id, &[0; 31]).is_some()
 }
 
 /// Where a CPU of the VM is between off and on, as AFFINITY_INFO says it.
