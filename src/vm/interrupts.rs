@@ -131,6 +131,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// An interrupt that its CPU interface signals to this vCPU.
+    #[inline(never)]
     fn something_is_pending(&mut self) -> bool {
         // One whose line fell is not pending any more.
         self.review();
@@ -147,10 +148,15 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// Looks at what changes without a trap, if there is such a thing.
+    #[inline]
     fn review(&mut self) {
-        if self.vcpu.review == NEVER {
-            return;
+        if self.vcpu.review != NEVER {
+            self.look_again();
         }
+    }
+
+    #[inline(never)]
+    fn look_again(&mut self) {
         let overdue = H::Core::count() >= self.vcpu.review;
         let called = self.shared.gic.review(self.index, overdue, self.core);
         self.vm.call(self.core, called);

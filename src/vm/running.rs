@@ -109,47 +109,37 @@ impl<'a, H: Hardware> Running<'a, H> {
                 other => return other,
             }
         }
-        let mut exits = 0;
-        let mut next = match self.vcpu.review {
-            NEVER => Next::Resume,
-            _ => self.review(core),
-        };
-        loop {
-            next = match next {
-                Next::Resume => self.run_freely(core, &mut exits),
-                Next::Review => self.run_reviewed(core, &mut exits),
-                other => {
-                    self.vm.vcpus[self.index].add_exits(exits);
-                    return other;
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn run_freely(&mut self, core: &mut H::Core, exits: &mut u64) -> Next {
-        loop {
-            *exits += 1;
-            match self.step(core) {
-                Next::Resume => {}
-                other => return other,
-            }
-        }
-    }
-
-    /// The same, with a look after each trap at what changes without one.
-    #[inline(never)]
-    fn run_reviewed(&mut self, core: &mut H::Core, exits: &mut u64) -> Next {
-        loop {
-            *exits += 1;
-            match self.step(core) {
-                Next::Resume | Next::Review => {}
-                other => return other,
-            }
+        let mut reviewed = self.vcpu.review != NEVER;
+        if reviewed {
             match self.review(core) {
+                Next::Resume => reviewed = false,
                 Next::Review => {}
                 other => return other,
             }
+        }
+        let mut exits = 0;
+        loop {
+            exits += 1;
+            match self.step(core) {
+                Next::Resume if !reviewed => {}
+                next => match self.after_step(core, next, reviewed) {
+                    Next::Resume => reviewed = false,
+                    Next::Review => reviewed = true,
+                    other => {
+                        self.vm.vcpus[self.index].add_exits(exits);
+                        return other;
+                    }
+                },
+            }
+        }
+    }
+
+    /// What comes after a trap that `next` comes after, with a look at what changes without a trap if the vCPU is `reviewed`.
+    #[inline(never)]
+    fn after_step(&mut self, core: &mut H::Core, next: Next, reviewed: bool) -> Next {
+        match next {
+            Next::Resume | Next::Review if reviewed => self.review(core),
+            next => next,
         }
     }
 

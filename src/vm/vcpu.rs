@@ -60,6 +60,7 @@ impl<S> Vcpu<S> {
         }
     }
 
+    #[inline(never)]
     fn await_review<C: Core>(&mut self, core: &mut C) {
         if self.review == NEVER {
             self.review = C::count() + REVIEW;

@@ -24,7 +24,7 @@ pub fn timers() -> Outcome {
             timer.start(0);
             comes(intid)?;
             silence(timer);
-            pause(microseconds(2000));
+            pause(microseconds(20_000));
             nothing()?;
             // After the next access that traps.
             timer.start(0);
