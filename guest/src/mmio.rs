@@ -1,7 +1,7 @@
 //! Device registers.
 //!
-//! Plain `ldr` and `str` with one base register, never what the compiler likes best: a hypervisor
-//! emulates an access from its syndrome, and only these forms leave a complete one (ISV = 1).
+//! Plain `ldr` and `str` with one base register, never what the compiler likes best: only these forms leave a complete syndrome
+//! (ISV = 1). For others a hypervisor must read the instruction, if it can.
 
 use core::arch::asm;
 

@@ -55,7 +55,7 @@ pub struct MemoryFault {
     /// DC or IC by address, or AT. (DC ZVA is none: it is a store.)
     pub cache_op: bool,
     /// Size and register of a plain load or store (ESR_EL2.ISV). `None` for pairs, SIMD, exclusives, atomics,
-    /// write-back forms, fetches and table walks: those cannot be emulated from the syndrome.
+    /// write-back forms, fetches and table walks: what those do is in the [instruction](super::instruction).
     pub access: Option<Access>,
 }
 

@@ -1,5 +1,6 @@
 //! What belongs to each CPU, and what comes to which.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use avisor_guest::console::{self, TRANSMIT};
@@ -201,4 +202,27 @@ pub fn taken_by_another(cpu: usize) {
         forget_spis();
     }
     mask_interrupts();
+}
+
+/// Pairs with write-back on priorities that each CPU has for itself, by all CPUs at once: the machine reads each one's own instruction and registers.
+pub fn pairs(cpu: usize) {
+    let at = gic::DISTRIBUTOR + distributor::IPRIORITYR + 16;
+    meet();
+    for round in 0..200 {
+        let word =
+            |n: u64| (round * 64 + cpu as u64 * 8 + n).wrapping_mul(0x0820_4108) & 0xf8f8_f8f8;
+        let (mut base, [mut first, mut second]) = (at, [0_u64; 2]);
+        // SAFETY: priorities of interrupts of this CPU that are off.
+        unsafe {
+            asm!(
+                "stp {0:w}, {1:w}, [{2}], #8", "ldp {3:w}, {4:w}, [{2}, #-8]!",
+                in(reg) word(0), in(reg) word(1), inout(reg) base, inout(reg) first, inout(reg) second,
+                options(nostack),
+            );
+        }
+        expect("the base of a pair", at as u64, base as u64);
+        expect("the first of a pair", word(0), first);
+        expect("the second of a pair", word(1), second);
+    }
+    meet();
 }

@@ -44,6 +44,7 @@ enum Step {
 
 static STEPS: &[(&str, Step)] = &[
     ("registers of each CPU", Step::Apart(apart::registers)),
+    ("pairs with write-back", Step::Apart(apart::pairs)),
     ("SGIs", Step::Apart(apart::sgis)),
     ("shared interrupts", Step::Apart(apart::shared)),
     ("UART", Step::Apart(apart::uart)),
