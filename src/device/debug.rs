@@ -48,11 +48,13 @@ pub struct DebugState {
     /// MDSCR_EL1.
     mdscr: u32,
     /// OSLSR_EL1.OSLK, 0 or 1.
-    os_lock: u32,
+    os_lock: u8,
     /// OSDLR_EL1.DLK, 0 or 1.
-    os_double_lock: u32,
+    os_double_lock: u8,
     /// The claim tags.
-    claim: u32,
+    claim: u8,
+    /// 1 once a comparator was more than zero. Until then all are zero, and [`copy_to`](Self::copy_to) leaves them out.
+    used: u8,
 }
 
 impl DebugState {
@@ -66,7 +68,32 @@ impl DebugState {
         os_lock: 1,
         os_double_lock: 0,
         claim: 0,
+        used: 0,
     };
+
+    /// Copies it into a snapshot. Comparators that are all zero are left out: what is there then is read by
+    /// [`restore_to`](Self::restore_to) only, which knows.
+    #[inline]
+    pub fn copy_to(&self, to: &mut Self) {
+        if self.used != 0 {
+            to.as_mut_bytes().copy_from_slice(self.as_bytes());
+            return;
+        }
+        to.mdscr = self.mdscr;
+        to.os_lock = self.os_lock;
+        to.os_double_lock = self.os_double_lock;
+        to.claim = self.claim;
+        to.used = 0;
+    }
+
+    /// Copies it out of a snapshot, to a vCPU: `to` is equal to what was copied into it afterwards.
+    #[inline]
+    pub fn restore_to(&self, to: &mut Self) {
+        if self.used == 0 && to.used != 0 {
+            *to = Self::RESET;
+        }
+        self.copy_to(to);
+    }
 
     /// Reads a register.
     pub fn read(&self, register: DebugRegister) -> u64 {
@@ -88,12 +115,13 @@ impl DebugState {
 
     /// Writes a register. One that is read-only stays as it is.
     pub fn write(&mut self, register: DebugRegister, value: u64) {
+        self.used |= u8::from(register.is_comparator() && value != 0);
         match register {
             DebugRegister::Mdscr => self.mdscr = value as u32 & mdscr::GUESTS,
-            DebugRegister::OsLockAccess => self.os_lock = value as u32 & 1,
-            DebugRegister::OsDoubleLock => self.os_double_lock = value as u32 & 1,
-            DebugRegister::ClaimSet => self.claim |= (value & CLAIM) as u32,
-            DebugRegister::ClaimClear => self.claim &= !(value & CLAIM) as u32,
+            DebugRegister::OsLockAccess => self.os_lock = value as u8 & 1,
+            DebugRegister::OsDoubleLock => self.os_double_lock = value as u8 & 1,
+            DebugRegister::ClaimSet => self.claim |= (value & CLAIM) as u8,
+            DebugRegister::ClaimClear => self.claim &= !(value & CLAIM) as u8,
             DebugRegister::BreakpointValue(n) => self.breakpoint_values[n & 15] = value,
             DebugRegister::BreakpointControl(n) => {
                 self.breakpoint_controls[n & 15] = (value & BREAKPOINT_CONTROL) as u32;
@@ -174,6 +202,24 @@ mod tests {
         assert_eq!(debug.effective_mdscr(), 0xb001, "only bit 0 counts");
         debug.write(OsLockStatus, u64::MAX);
         assert_eq!(debug.read(OsLockStatus), 0b1000, "read-only");
+    }
+
+    #[test]
+    fn comparators_are_copied_once_they_are_used() {
+        let mut used = DebugState::RESET;
+        used.write(WatchpointValue(3), 0x1230);
+        let mut other = DebugState::RESET;
+        other.write(BreakpointControl(15), 0);
+        other.write(Mdscr, 1 << 15);
+        // What a snapshot kept has any bytes where there was nothing to keep.
+        let mut kept = used;
+        other.copy_to(&mut kept);
+        let mut state = used;
+        kept.restore_to(&mut state);
+        assert_eq!(state, other, "zero again");
+        used.copy_to(&mut kept);
+        kept.restore_to(&mut state);
+        assert_eq!(state, used);
     }
 
     #[test]

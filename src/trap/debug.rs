@@ -29,6 +29,19 @@ pub enum DebugRegister {
     Dscr,
 }
 
+impl DebugRegister {
+    /// Whether it belongs to a breakpoint or a watchpoint.
+    pub const fn is_comparator(self) -> bool {
+        matches!(
+            self,
+            Self::BreakpointValue(_)
+                | Self::BreakpointControl(_)
+                | Self::WatchpointValue(_)
+                | Self::WatchpointControl(_)
+        )
+    }
+}
+
 /// MDRAR_EL1: no debug ROM table. DBGDRAR and DBGDSAR are the same to AArch32.
 pub const MDRAR_EL1: SysReg = SysReg::new(2, 0, 1, 0, 0);
 /// DBGDTRRX_EL0 and DBGDTRTX_EL0; DBGDTRRXint and DBGDTRTXint to AArch32.

@@ -145,7 +145,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         };
         copy(&vcpu.registers, &mut rest.registers);
         rest.timer = vcpu.timer;
-        copy(&vcpu.debug, &mut rest.debug);
+        vcpu.debug.copy_to(&mut rest.debug);
     }
 
     #[inline]
@@ -168,8 +168,9 @@ impl<H: Hardware> Stopped<'_, '_, H> {
                 let core = &mut *self.asker.core;
                 // What comes of a store that is taken back is dropped with it.
                 core.synchronize_errors();
+                rest.debug.restore_to(&mut vcpu.debug);
                 core.load_system(system);
-                core.load_debug(&rest.debug);
+                core.load_debug(&vcpu.debug);
                 core.set_interface(rest.interface);
                 core.set_timer_active(self.gic.timer_is_active(index));
                 vcpu
@@ -179,6 +180,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
                     return;
                 };
                 copy(system, &mut vcpu.system);
+                rest.debug.restore_to(&mut vcpu.debug);
                 vcpu.interface = rest.interface;
                 vcpu.lists = Lists::default();
                 vcpu.timer = rest.timer;
@@ -191,7 +193,6 @@ impl<H: Hardware> Stopped<'_, '_, H> {
             vcpu.registers.x[1] = self.result.unwrap_or(1);
         }
         vcpu.timer = rest.timer;
-        vcpu.debug = rest.debug;
         vcpu.waiting = phase == Phase::Waiting;
     }
 }

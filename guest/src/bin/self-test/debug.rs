@@ -79,7 +79,7 @@ pub fn os_lock() -> Outcome {
     equal("breakpoints while it is locked", 0, hits())?;
     write!("oslar_el1", 0);
     equal("OSLSR_EL1, open", 0b1000, read!("oslsr_el1"))?;
-    write!("mdscr_el1", u64::MAX & !1);
+    write!("mdscr_el1", !1);
     equal("MDSCR_EL1, open", 0xb000, read!("mdscr_el1"))?;
     equal("breakpoints while it is open", 1, hits())
 }
