@@ -163,6 +163,12 @@ impl Console {
         &self.names[..self.vms]
     }
 
+    /// What is in front of a VM's lines, if there are several.
+    pub fn log_name(&self, vm: usize) -> Option<&'static str> {
+        let named = self.names().get(vm).copied();
+        named.filter(|_| self.vms > 1)
+    }
+
     /// The VM that has the keyboard.
     pub fn attached(&self) -> usize {
         self.attached
@@ -244,9 +250,7 @@ impl Console {
 
     /// In front of a line of a VM.
     fn show_name(&self, vm: usize, screen: &mut impl Screen) {
-        if self.vms > 1
-            && let Some(name) = self.names().get(vm)
-        {
+        if let Some(name) = self.log_name(vm) {
             print(screen, name);
             print(screen, "| ");
         }

@@ -161,6 +161,11 @@ fn deadline() -> u64 {
     timer::count().saturating_add(PATIENCE * timer::frequency())
 }
 
+/// What the log calls a VM, if there are several.
+pub fn log_name(vm: usize) -> Option<&'static str> {
+    CONSOLE.lock().log_name(vm)
+}
+
 /// The VM that has the keyboard.
 pub fn attached() -> usize {
     CONSOLE.lock().attached()

@@ -34,6 +34,8 @@ pub trait Hardware: Maintenance + Console {
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
+    /// The name in front of the VM's lines in the log, if there are several VMs.
+    fn log_name(&self) -> Option<&'static str>;
     /// The registers of the board's virtual CPU interface (GICV), two pages, for the guest.
     fn virtual_interface(&self) -> Pa;
 }

@@ -147,6 +147,10 @@ impl Hardware for VmMemory {
         page::clean_and_invalidate(at.0..at.0 + length);
     }
 
+    fn log_name(&self) -> Option<&'static str> {
+        console::log_name(self.vm)
+    }
+
     fn virtual_interface(&self) -> Pa {
         self.virtual_interface
     }

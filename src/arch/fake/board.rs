@@ -28,6 +28,8 @@ pub struct FakeBoard {
     pub printed: Vec<u8>,
     /// What is there to be read by it.
     pub typed: VecDeque<u8>,
+    /// What the log calls its VM, if there are several.
+    pub log_name: Option<&'static str>,
 }
 
 impl FakeBoard {
@@ -42,6 +44,7 @@ impl FakeBoard {
             },
             printed: Vec::new(),
             typed: VecDeque::new(),
+            log_name: None,
         }
     }
 
@@ -157,6 +160,10 @@ impl Hardware for FakeBoard {
     fn write(&mut self, at: Pa, bytes: &[u8]) {
         self.recorder.note(Asked::Write(at, bytes.len() as u64));
         self.memory.write(at, bytes);
+    }
+
+    fn log_name(&self) -> Option<&'static str> {
+        self.log_name
     }
 
     fn virtual_interface(&self) -> Pa {
