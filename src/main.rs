@@ -38,8 +38,6 @@ mod image {
             .unwrap_or_else(|missing| driver::fail(format_args!("{missing}: no interrupts")));
         aarch64::control::set_up();
         let cores = smp::start(&board.tree, other_core);
-        // What an earlier life of the board left, on any of them.
-        aarch64::tlb::invalidate_all_vms();
         WORLD.call_once(|| world(gic, cores));
         if board.console_interrupt.is_some() {
             console::listen();

@@ -1,6 +1,6 @@
 //! What changing a live translation table demands of the CPU: the seam behind which the fake on the host takes note of it.
 
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Pa};
 
 /// Barriers, TLB and instruction-cache maintenance for the VM whose VMID is in VTTBR_EL2.
 pub trait Maintenance {
@@ -17,6 +17,6 @@ pub trait Maintenance {
     fn invalidate_ipa_here(&mut self, ipa: Ipa);
     /// TLBI VMALLS12E1IS: all that all cores cached for the VM.
     fn invalidate_vm(&mut self);
-    /// IC IALLUIS, completed: no core executes what it fetched before.
-    fn invalidate_instructions(&mut self);
+    /// No core executes what it fetched before from these `bytes` of memory, a page or a block (IC IVAU or IC IALLUIS, completed).
+    fn invalidate_instructions(&mut self, at: Pa, bytes: u64);
 }

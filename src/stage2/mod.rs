@@ -194,16 +194,18 @@ impl Stage2 {
     /// Where the byte at `ipa` lies, if its page is present.
     pub fn translate(&self, ipa: Ipa) -> Option<Pa> {
         let page = self.page_at(ipa)?;
-        let entry = self.leaf(page);
-        let size = if core::ptr::eq(entry, self.block_entry(page)) {
-            BLOCK_SIZE
-        } else {
-            PAGE_SIZE
-        };
-        let descriptor = read(entry);
+        let descriptor = read(self.leaf(page));
         descriptor
             .is_valid()
-            .then(|| Pa(descriptor.address().0 + ipa.0 % size))
+            .then(|| Pa(descriptor.address().0 + ipa.0 % self.leaf_bytes(page)))
+    }
+
+    /// How many bytes the entry that translates `page` is for.
+    fn leaf_bytes(&self, page: Page) -> u64 {
+        match read(self.block_entry(page)).is_table() {
+            true => PAGE_SIZE,
+            false => BLOCK_SIZE,
+        }
     }
 
     /// Calls `f` with where each present block and page is, and its bytes.
@@ -282,7 +284,7 @@ impl Stage2 {
         }
         if !descriptor.is_executable() {
             // First forget what the frame held before, then let it be fetched from.
-            m.invalidate_instructions();
+            m.invalidate_instructions(descriptor.address(), self.leaf_bytes(page));
             write(entry, descriptor.executable());
             m.stores_complete();
         }

@@ -165,7 +165,7 @@ fn a_first_fetch_forgets_old_instructions_first() {
     assert_eq!(
         asked,
         [
-            (InvalidateInstructions, page(7)),
+            (InvalidateInstructions(s.pa(Frame(7)), PAGE_SIZE), page(7)),
             (StoresComplete, wide),
             (InvalidateIpaHere(s.ipa(5)), wide)
         ]

@@ -126,6 +126,13 @@ pub const fn caches_are_on(sctlr: u64) -> bool {
     sctlr & M_AND_C == M_AND_C
 }
 
+/// DC ISW, CSW and CISW, trapped by HCR_EL2.TSW.
+pub const SET_WAY: [SysReg; 3] = [
+    SysReg::new(1, 0, 7, 6, 2),
+    SysReg::new(1, 0, 7, 10, 2),
+    SysReg::new(1, 0, 7, 14, 2),
+];
+
 /// A register of the EL1 physical timer, or its counter. CNTHCTL_EL2 traps all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimerRegister {
@@ -169,6 +176,8 @@ pub enum Answer {
     Write(VmRegister),
     /// The emulated timer is read or written.
     Timer(TimerRegister),
+    /// Cache maintenance by set and way.
+    SetWay,
     /// An undefined-instruction exception.
     Undefined,
 }
@@ -180,6 +189,7 @@ pub enum Answer {
 /// | identification | the hardware's, as [`id_registers::sanitize`] shows it | undefined |
 /// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
 /// | [`VmRegister`] | not trapped | as the guest says |
+/// | [`SET_WAY`] | undefined | done by address |
 /// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
 /// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
 ///
@@ -200,6 +210,7 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
         (Some(register), _) if access.write => Answer::Write(register),
         (_, Some(TimerRegister::Count)) if access.write => Answer::Undefined,
         (_, Some(register)) => Answer::Timer(register),
+        _ if access.write && SET_WAY.contains(&reg) => Answer::SetWay,
         _ => Answer::Undefined,
     }
 }
@@ -279,6 +290,20 @@ mod tests {
         }
         assert_eq!(seen.len(), registers.len());
         assert!(!caches_are_on(1) && !caches_are_on(4) && caches_are_on(5));
+    }
+
+    #[test]
+    fn set_way_operations() {
+        // SYS #0, C7, C6/C10/C14, #2: and no other system instruction.
+        for bits in 0..1 << 14 {
+            let (op1, crn) = (bits >> 11, bits >> 7 & 15);
+            let (crm, op2) = (bits >> 3 & 15, bits & 7);
+            let reg = SysReg::new(1, op1 as u8, crn as u8, crm as u8, op2 as u8);
+            let expected = (op1, crn, op2) == (0, 7, 2) && matches!(crm, 6 | 10 | 14);
+            let answered = answer(write(reg), |_| 0) == Answer::SetWay;
+            assert_eq!(answered, expected, "{reg:?}");
+            assert_eq!(answer(read(reg), |_| 0), Answer::Undefined);
+        }
     }
 
     #[test]

@@ -65,11 +65,18 @@ impl<H: Hardware> Turn<'_, H> {
                 machine.stage2.permit_fetch(&mut machine.hardware, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.shared.touch(page, fault.write);
+                self.touch(page, fault.write);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.abort(fault),
         }
+    }
+
+    /// Out of line, or an access to a device would pay for the registers that this needs.
+    #[inline(never)]
+    fn touch(&mut self, page: Page, write: bool) {
+        self.shared.touch(page, write);
+        self.look_at_caches();
     }
 
     fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {

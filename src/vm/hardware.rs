@@ -88,15 +88,19 @@ pub trait Core: VirtualInterface {
     fn adopt(&mut self, vcpu: &Identity);
     /// With no vCPU loaded: what is done to translations from here on is done to those of VM number `vm`, whose level 1 table is `root`.
     fn face(&mut self, vm: usize, root: Pa);
+    /// After [`face`](Self::face): nothing of that VM is in the core any more.
+    fn look_away(&mut self);
     /// Runs the loaded vCPU until it traps.
     fn run(&mut self, registers: &mut Registers) -> Trap;
 
     /// Copies the vCPU's state out of the core.
     fn save_system(&mut self, to: &mut Self::System);
-    /// The core has no vCPU any more: no timer of it fires.
+    /// Waits for the SErrors of what the loaded vCPU stored. Returns whether one came: it is taken then, and is that vCPU's.
+    fn synchronize_errors(&mut self) -> bool;
+    /// The core has no vCPU any more: no timer of it fires, and no translation starts from its registers.
     fn abandon(&mut self);
-    /// Puts the vCPU's state into the core, and clears its exclusive monitor. It is decided anew whether its writes to [`VmRegister`]s trap:
-    /// unless its caches are on.
+    /// Puts the vCPU's state into the core, and clears its exclusive monitor. Whether its writes to [`VmRegister`]s trap is part of that state:
+    /// after a reset they do.
     fn load_system(&mut self, from: &Self::System);
     /// The guest's CNTVCT_EL0 is `offset` behind the physical count. Its virtual timer is off until its state is loaded.
     fn set_virtual_offset(&mut self, offset: u64);
@@ -116,6 +120,10 @@ pub trait Core: VirtualInterface {
     fn write_vm_register(&mut self, register: VmRegister, value: u64);
     /// The guest writes them itself from here on.
     fn release_vm_registers(&mut self);
+    /// The guest's writes to them trap from here on. Returns whether they did not before.
+    fn watch_vm_registers(&mut self) -> bool;
+    /// The loaded vCPU's SCTLR_EL1.
+    fn sctlr(&mut self) -> u64;
 
     /// Where the guest's stage 1 maps `va` for a read at EL1, if it does.
     fn translate(&mut self, va: Va) -> Option<Ipa>;

@@ -76,6 +76,7 @@ impl<H: Hardware> Running<'_, H> {
         let mut turn = self.turn(&mut shared, core);
         turn.update_timer();
         turn.end_wait();
+        turn.look_at_caches();
         Next::Interrupt(Interrupt::Alarm)
     }
 
@@ -126,7 +127,7 @@ impl<H: Hardware> Turn<'_, H> {
             || self.shared.gic.deliverable(self.index)
     }
 
-    /// Looks around: at the VM's input, the timer, and what others made pending.
+    /// Looks around: at the VM's input, the timer, what others made pending, and whether the caches are off.
     pub(super) fn look(&mut self) {
         if self.vm.input.swap(false, Ordering::AcqRel) {
             let shared = &mut *self.shared;
@@ -136,6 +137,7 @@ impl<H: Hardware> Turn<'_, H> {
         self.update_timer();
         self.refill();
         self.end_wait();
+        self.look_at_caches();
     }
 
     /// Takes back what is in list registers.

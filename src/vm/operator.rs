@@ -165,7 +165,13 @@ impl<H: Hardware> Vm<H> {
     ) -> R {
         let mut shared = self.shared.lock();
         core.face(self.number, shared.machine.stage2.root());
-        action(&mut shared, Asker { core, vcpu: None })
+        let asker = Asker {
+            core: &mut *core,
+            vcpu: None,
+        };
+        let result = action(&mut shared, asker);
+        core.look_away();
+        result
     }
 
     /// Whether it is off.

@@ -23,6 +23,7 @@ impl<H: Hardware> Turn<'_, H> {
                 self.write_vm_register(register, value);
             }
             Answer::Timer(register) => self.timer_register(register, access),
+            Answer::SetWay => self.maintain_by_set_way(),
             Answer::Undefined => return self.inject(GuestException::Undefined),
         }
         self.step_over(esr);
@@ -42,20 +43,67 @@ impl<H: Hardware> Turn<'_, H> {
         }
     }
 
-    /// Writes a register for the guest. When that switches its caches on, nothing that EL2's map of the guest's memory brought into them
-    /// while it wrote around them may be there any more: the guest would read what was there before.
+    /// Writes a register for the guest. What switches its caches on or off makes caches and memory agree.
+    #[cold]
+    #[inline(never)]
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
-        self.core.write_vm_register(register, value);
-        if register == VmRegister::Sctlr && caches_are_on(value) {
-            // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine.
-            if !core::mem::replace(&mut self.shared.caches_agree, true) {
-                let machine = &mut self.shared.machine;
-                let hardware = &mut machine.hardware;
-                machine
-                    .stage2
-                    .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+        if register != VmRegister::Sctlr {
+            return self.core.write_vm_register(register, value);
+        }
+        match (caches_are_on(self.core.sctlr()), caches_are_on(value)) {
+            (false, true) => self.switch_caches_on(value),
+            (true, false) => {
+                // Off first: no line comes back behind the maintenance.
+                self.core.write_vm_register(register, value);
+                self.clean_caches();
             }
+            _ => self.core.write_vm_register(register, value),
+        }
+        if caches_are_on(value) {
             self.core.release_vm_registers();
+        }
+    }
+
+    /// Nothing that EL2's map of the guest's memory brought into the caches while the guest wrote around them may be there any more: the
+    /// guest would read what was there before.
+    fn switch_caches_on(&mut self, sctlr: u64) {
+        // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine.
+        if !self.shared.caches_agree {
+            self.clean_caches();
+            self.shared.caches_agree = true;
+        }
+        // Not before: with the caches on, the guest's regime could bring old lines in at once, if only by speculation.
+        self.core.write_vm_register(VmRegister::Sctlr, sctlr);
+    }
+
+    /// All of the VM's memory is clean in the caches, and not in them. Until a vCPU switches its caches on, they are not to be trusted.
+    fn clean_caches(&mut self) {
+        self.shared.caches_agree = false;
+        let machine = &mut self.shared.machine;
+        let hardware = &mut machine.hardware;
+        machine
+            .stage2
+            .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+    }
+
+    /// DC ISW, CSW or CISW. By set and way a cache is maintained, and not the memory of a VM: other vCPUs' lines in other cores' caches stay,
+    /// and other VMs' go (D7.5.9.16, "Cache maintenance by set/way"). What a guest means by its loop is all of its memory: that is cleaned by
+    /// address at the first of them. The guest is then about to switch its caches off, or has done so. From here on that is watched, and what
+    /// follows of the loop has nothing to do.
+    #[cold]
+    #[inline(never)]
+    fn maintain_by_set_way(&mut self) {
+        if self.core.watch_vm_registers() {
+            self.clean_caches();
+        }
+    }
+
+    /// A guest can switch its caches off when nothing watches it, having cleaned what it needs by address. Then this is as good as
+    /// the moment: what switches them on again will be seen.
+    #[inline(never)]
+    pub(super) fn look_at_caches(&mut self) {
+        if !caches_are_on(self.core.sctlr()) {
+            self.maintain_by_set_way();
         }
     }
 }

@@ -96,6 +96,8 @@ impl<'a, H: Hardware> Running<'a, H> {
     }
 
     /// Runs it until it cannot go on by itself.
+    // A function of its own: with the scheduler's registers in use too, each trap would go through the stack.
+    #[inline(never)]
     pub fn run(&mut self, core: &mut H::Core) -> Next {
         if self.vcpu.waiting {
             match self.wake(core) {
@@ -153,6 +155,10 @@ impl<'a, H: Hardware> Running<'a, H> {
     /// Takes it out of the core, into memory.
     pub fn save(mut self, core: &mut H::Core) {
         let vcpu = &mut *self.vcpu;
+        // Its own, before another vCPU is loaded, which would take it.
+        if core.synchronize_errors() {
+            core.pend_serror();
+        }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.interface();
         vcpu.lists = Lists::take(core);

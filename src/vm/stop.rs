@@ -4,7 +4,7 @@
 //! take the kick, or while they wait for the shared part; they put their vCPU's state into memory and unlock it. So to stop a
 //! VM is to lock all of its vCPUs. A trap that has not got the shared part by then has not happened: its instruction runs again.
 
-use core::sync::atomic::{AtomicU8, Ordering, fence};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::vcpu::{Phase, Slot, Vcpu};
 use super::{Core, Hardware, System, Vm};
@@ -34,16 +34,19 @@ impl Gate {
         self.0.load(Ordering::Acquire) & reason != 0
     }
 
-    /// One more reason.
+    /// One more reason. It is each vCPU's lock that makes this seen. A core locks its vCPU, then looks here; who closes the gate locks the
+    /// vCPUs afterwards. All that changes a lock is in one order:
+    /// - the stopper had the lock before the core: the core's locking acquires what the stopper's unlocking released, and that is behind this
+    ///   store, so the core sees the gate as it was left;
+    /// - the core has it: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by who takes the kick
+    ///   ([`Core::kick`]), and the core looks here again then.
     pub fn close(&self, reason: u8) {
-        self.0.fetch_or(reason, Ordering::SeqCst);
-        // A core locks its vCPU, then looks here; the caller locks the vCPUs after this. One of the two sees the other.
-        fence(Ordering::SeqCst);
+        self.0.fetch_or(reason, Ordering::AcqRel);
     }
 
-    /// One reason less.
+    /// One reason less. The cores are told afterwards.
     pub fn open(&self, reason: u8) {
-        self.0.fetch_and(!reason, Ordering::SeqCst);
+        self.0.fetch_and(!reason, Ordering::AcqRel);
     }
 }
 

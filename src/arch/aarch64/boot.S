@@ -119,6 +119,7 @@ start:
     bl      {wrong_level}
 
 5:  set_up_el2
+    bl      {mend_cpu}
 
     mov     x0, x19
     bl      {map_image}                 // x0: TTBR0_EL2
@@ -159,6 +160,7 @@ secondary:
     ldr     x0, [x20, #{CPU_STACK}]
     mov     sp, x0
     mov     x29, xzr
+    bl      {mend_cpu}
     mov     x30, xzr
     ldr     x4, [x20, #{CPU_TABLES}]
     switch_translation_on

@@ -6,7 +6,7 @@ use core::mem::offset_of;
 
 use aarch64_cpu::asm::barrier;
 
-use super::{control, cpu, mmu, page, switch};
+use super::{control, cpu, fixup, mmu, page, switch};
 use crate::driver;
 
 /// HCR_EL2.RW: EL1 is AArch64. All else, E2H and TGE among it, off until [`super::control`] sets it up.
@@ -35,6 +35,7 @@ global_asm!(
     cpus = sym cpu::CPUS,
     stacks = sym cpu::STACKS,
     vectors = sym switch::avisor_vectors,
+    mend_cpu = sym fixup::avisor_mend_cpu,
     map_image = sym mmu::map_image,
     wrong_level = sym wrong_level,
     main = sym enter_main,

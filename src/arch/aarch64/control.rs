@@ -1,28 +1,37 @@
 //! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each
 //! core; and the few that name the guest. All in the non-VHE layout.
 
+use core::sync::atomic::AtomicU64;
+
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
     ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, ReadWriteable, Readable,
-    SCTLR_EL1, TCR_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+    SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
 };
 
 use super::boot::CPTR_RES1;
 use super::cpu::features;
-use super::state::{SCTLR_M, TCR_EPD};
+use super::state::{SCTLR_M, SCTLR_RESET, TCR_EPD};
+use super::{fixup, tlb};
 use crate::addr::Pa;
 
 /// Bits of an IPA: VTCR_EL2.T0SZ = 64 - 39, walks start at level 1 with one page of 512 entries.
 pub const IPA_BITS: u32 = 39;
 
-/// Sets up this core for guests.
+/// Sets up this core for guests, with no vCPU loaded.
 pub fn set_up() {
-    HCR_EL2.set(hcr());
     VTCR_EL2.set(vtcr());
+    // TTBR, TCR, SCTLR and VTTBR are UNKNOWN after a reset (their register descriptions, "Reset"), and speculation may use them at once.
+    leave_vm();
+    HCR_EL2.set(hcr());
+    barrier::isb(barrier::SY);
+    // What was cached by them, or left by an earlier life of the board. No table was written: no DSB before.
+    tlb::invalidate_all_here();
+    tlb::dsb_nsh();
+    tlb::isb();
     CPTR_EL2.set(CPTR_RES1 | CPTR_TTA | CPTR_TAM);
     MDCR_EL2.set(mdcr());
-    // The physical counter and timer are the guest's for now (EL1PCTEN, EL1PCEN).
-    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
+    CNTHCTL_EL2.set(cnthctl());
     // EL1 may write no register that the implementation defines (Cortex-A72: CPUACTLR_EL1, CPUECTLR_EL1, ...).
     ACTLR_EL2.set(0);
     write_register!("hstr_el2", 0);
@@ -33,6 +42,11 @@ pub fn set_up() {
     write_register!("vpidr_el2", MIDR_EL1.get());
     set_up_newer();
     barrier::isb(barrier::SY);
+    // HCR_EL2.AMO is set: SErrors are EL2's from here on. One that waits already is nobody's here.
+    if let Some(syndrome) = fixup::synchronize_errors() {
+        log::warn!("an SError from before the start was dropped: syndrome {syndrome:#x}");
+    }
+    fixup::unmask_errors();
 }
 
 /// Trace system registers trap (or, without them, do not exist).
@@ -41,19 +55,17 @@ const CPTR_TTA: u64 = 1 << 20;
 const CPTR_TAM: u64 = 1 << 30;
 
 fn hcr() -> u64 {
-    // Not VM: VTTBR_EL2 names no tables yet, see `set_stage2`.
-    let mut hcr =
-        // Set/way invalidation becomes clean and invalidate: a guest cannot drop another's data.
-        HCR_EL2::SWIO::SET
+    let mut hcr = HCR_EL2::VM::SET
+        // Cache maintenance by set and way traps: see `Turn::maintain_by_set_way`.
+        + HCR_EL2::TSW::SET
         // A stage 1 walk through memory that stage 2 calls Device faults instead of reading a device.
         + HCR_EL2::PTW::SET
         // Physical interrupts come to EL2 while a guest runs.
         + HCR_EL2::FMO::SET
         + HCR_EL2::IMO::SET
         + HCR_EL2::AMO::SET
-        // A guest's local TLB and cache maintenance and its barriers reach all cores, so that its vCPU may move.
-        + HCR_EL2::FB::SET
-        + HCR_EL2::BSU::InnerShareable
+        // Not FB and BSU, which make a guest's local TLB and cache maintenance and its barriers reach all cores: a vCPU is pinned to a
+        // core, so that all that was cached for it is there; what another vCPU of its VM left there goes (`tlb::forget_vcpu`).
         + HCR_EL2::TWI::SET
         + HCR_EL2::TWE::SET
         // ID registers; not TID2 and TID4 (CTR_EL0, cache geometry): kernels read these all the time, and may know.
@@ -123,17 +135,14 @@ fn set_up_newer() {
     }
 }
 
-/// The guest's physical counter and timer (CNTPCT_EL0, CNTP_*_EL0) trap on this core from now on, as they are emulated in virtual time; and
-/// the timer that is in the hardware is off, or its interrupt would come to EL2.
-pub fn trap_physical_timer() {
-    write_register!("cntp_ctl_el0", 0);
+/// The guest's physical counter and timer (CNTPCT_EL0, CNTP_*_EL0) trap, as they are emulated in virtual time.
+fn cnthctl() -> u64 {
     let mut cnthctl = CNTHCTL_EL2::EL1PCEN::CLEAR;
     // A benchmark guest sees the board's own counter: it measures from the power-on on.
     if cfg!(feature = "bench") {
         cnthctl += CNTHCTL_EL2::EL1PCTEN::SET;
     }
-    CNTHCTL_EL2.write(cnthctl);
-    barrier::isb(barrier::SY);
+    cnthctl.value
 }
 
 /// Several vCPUs share this core: WFE traps, so that one that waits for another in a loop gives the core away.
@@ -151,31 +160,44 @@ pub fn set_vcpu_number(number: u32) {
     VMPIDR_EL2.set(1 << 31 | u64::from(number));
 }
 
-/// Stage 2 goes through the table at `root` from now on, with entries tagged `vmid`.
+/// A level 1 table without entries: stage 2 while no vCPU is loaded, under VMID 0. Atomic only so that it is in bss, not in the image's file.
+#[repr(C, align(4096))]
+struct NoEntries([AtomicU64; 512]);
+
+static NO_ENTRIES: NoEntries = NoEntries([const { AtomicU64::new(0) }; 512]);
+
+/// Stage 2 goes through the table at `root` from now on, with entries tagged `vmid`. No vCPU is loaded: no walk can start.
 #[inline]
 pub fn set_stage2(root: Pa, vmid: u8) {
     VTTBR_EL2.set(u64::from(vmid) << 48 | root.0);
     barrier::isb(barrier::SY);
-    // Only now: no walk, not even a speculative one, begins at what a reset left in VTTBR_EL2.
-    HCR_EL2.modify(HCR_EL2::VM::SET);
-    barrier::isb(barrier::SY);
 }
 
-/// The same for a core on which a vCPU of another VM may have been loaded: between the saving of that one's state and the
-/// loading of this one's, which [`SystemState::load`](super::SystemState::load) ends by putting TCR_EL1 and SCTLR_EL1 right.
+/// Stage 2 leads nowhere, for no VM.
 #[inline]
-pub fn switch_stage2(root: Pa, vmid: u8) {
-    stop_walks();
-    set_stage2(root, vmid);
+pub fn leave_stage2() {
+    set_stage2(Pa(&raw const NO_ENTRIES as u64), 0);
 }
 
 /// No walk of the EL1&0 regime starts from here on, until a vCPU's state is loaded. With the tables of stage 2 about to change or to go,
 /// Cortex-A72's erratum 1319367 (A57: 1319537) would let a speculative AT walk half in one state and half in the other, and keep what it
-/// found in the TLB. With stage 1 on and its walks disabled there is nothing to walk.
+/// found in the TLB. With stage 1 on and its walks disabled there is nothing to walk. In this order, each step in effect before the next.
 #[inline]
 pub fn stop_walks() {
     TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
     barrier::isb(barrier::SY);
     SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
     barrier::isb(barrier::SY);
+}
+
+/// Nothing of a VM is live in the EL1&0 regime from here on, and no walk starts, until a vCPU's state is loaded: erratum 1319367 again, and
+/// speculation in general, which may use these registers at any time.
+#[inline]
+pub fn leave_vm() {
+    stop_walks();
+    TCR_EL1.set(TCR_EPD);
+    SCTLR_EL1.set(SCTLR_RESET | SCTLR_M);
+    TTBR0_EL1.set(0);
+    TTBR1_EL1.set(0);
+    leave_stage2();
 }

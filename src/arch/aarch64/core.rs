@@ -1,8 +1,8 @@
 //! The physical core that vCPUs run on, as [`vm`](crate::vm) asks for it.
 
-use aarch64_cpu::registers::{HCR_EL2, ReadWriteable};
+use aarch64_cpu::registers::{HCR_EL2, ReadWriteable, Readable};
 
-use super::{SystemState, control, cpu, el1, id, switch, timer, tlb};
+use super::{SystemState, control, cpu, el1, fixup, id, switch, timer, tlb};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::gic::{ListRegister, VirtualInterface};
@@ -35,7 +35,6 @@ pub struct Core {
 impl Core {
     /// Core `number`, on which this runs: [`control::set_up`] and [`Gic::init_core`] were here before.
     pub fn new(number: usize, gic: &'static Gic) -> Self {
-        control::trap_physical_timer();
         Self {
             number,
             gic,
@@ -106,18 +105,23 @@ impl vm::Core for Core {
     }
 
     fn adopt(&mut self, vcpu: &Identity) {
-        cpu::runs(vcpu.name, vcpu.vcpu as u32);
+        fixup::mask_errors();
+        cpu::runs(Some((vcpu.name, vcpu.vcpu as u32)));
         control::set_vcpu_number(vcpu.vcpu as u32);
-        control::switch_stage2(vcpu.root, vmid(vcpu.vm));
-        let last = self.last[vcpu.vm].replace(vcpu.vcpu as u8);
-        if last.is_some_and(|last| last != vcpu.vcpu as u8) {
+        control::set_stage2(vcpu.root, vmid(vcpu.vm));
+        let number = vcpu.vcpu as u8;
+        if self.last[vcpu.vm].replace(number) != Some(number) {
             tlb::forget_vcpu();
         }
     }
 
     fn face(&mut self, vm: usize, root: Pa) {
         // TLB maintenance by IPA, and that of a whole VM, is for the VMID in VTTBR_EL2.
-        control::switch_stage2(root, vmid(vm));
+        control::set_stage2(root, vmid(vm));
+    }
+
+    fn look_away(&mut self) {
+        control::leave_stage2();
     }
 
     #[inline]
@@ -130,9 +134,16 @@ impl vm::Core for Core {
         to.save();
     }
 
+    fn synchronize_errors(&mut self) -> bool {
+        fixup::synchronize_errors().is_some()
+    }
+
     fn abandon(&mut self) {
+        control::leave_vm();
         timer::stop_virtual_timer();
         self.gic.set_timer_active(false);
+        cpu::runs(None);
+        fixup::unmask_errors();
     }
 
     #[inline]
@@ -177,8 +188,21 @@ impl vm::Core for Core {
         HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
     }
 
+    fn watch_vm_registers(&mut self) -> bool {
+        let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
+        if is_new {
+            HCR_EL2.modify(HCR_EL2::TVM::SET);
+        }
+        is_new
+    }
+
+    #[inline]
+    fn sctlr(&mut self) -> u64 {
+        el1::sctlr()
+    }
+
     fn translate(&mut self, va: Va) -> Option<Ipa> {
-        el1::translate(va)
+        fixup::translate(va)
     }
 
     fn id_register(&mut self, reg: SysReg) -> u64 {

@@ -39,7 +39,7 @@ pub(super) struct StackMemory(UnsafeCell<MaybeUninit<[Stacks; CORES]>>);
 unsafe impl Sync for StackMemory {}
 
 // SAFETY: the section is NOLOAD memory at the image's end, for which linker.ld provides; nothing expects it zeroed.
-#[unsafe(link_section = ".bss.stacks")]
+#[unsafe(link_section = ".bss..stacks")]
 pub(super) static STACKS: StackMemory = StackMemory(UnsafeCell::new(MaybeUninit::uninit()));
 
 /// Physical addresses of all guard pages.
@@ -101,11 +101,11 @@ impl Cpu {
     }
 }
 
-/// Notes for fault reports that this core runs vCPU `vcpu` of `vm` from now on.
-pub fn runs(vm: &'static str, vcpu: u32) {
+/// Notes for fault reports which vCPU this core has loaded from now on: the VM's name and the vCPU's number.
+pub fn runs(vcpu: Option<(&'static str, u32)>) {
     // SAFETY: the boot stub pointed TPIDR_EL2 at this core's element of CPUS; no reference to it is alive, because only
     // this module, `switch` and `fault` touch it, each for single loads and stores.
-    unsafe { (*Cpu::this()).vcpu = Some((vm, vcpu)) };
+    unsafe { (*Cpu::this()).vcpu = vcpu };
 }
 
 /// This core's number: 0 is the boot core.

@@ -1,13 +1,10 @@
-//! Single registers of the guest that is in the CPU: what it takes to give it an exception, and its own translation.
-
-use core::arch::asm;
+//! Single registers of the guest that is in the CPU: what it takes to give it an exception, and those that say how it sees memory.
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ELR_EL1, ESR_EL1, FAR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable,
+    ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable,
 };
 
-use crate::addr::{Ipa, Va};
 use crate::trap::inject::ExceptionState;
 use crate::trap::sysreg::VmRegister;
 
@@ -29,7 +26,8 @@ pub fn set_exception_state(state: &ExceptionState) {
     FAR_EL1.set(state.far);
 }
 
-/// Writes a register as the guest would. The ERET to the guest synchronizes it.
+/// Writes a register as the guest would, in effect when this returns: cache maintenance that follows is not undone by a speculative access
+/// of the guest's regime as it was before.
 pub fn write_vm_register(register: VmRegister, value: u64) {
     match register {
         VmRegister::Sctlr => SCTLR_EL1.set(value),
@@ -44,17 +42,11 @@ pub fn write_vm_register(register: VmRegister, value: u64) {
         VmRegister::Amair => write_register!("amair_el1", value),
         VmRegister::Contextidr => write_register!("contextidr_el1", value),
     }
+    barrier::isb(barrier::SY);
 }
 
-/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more). For permission faults,
-/// which are not promised to set HPFAR_EL2 (its register description). The guest's PAR_EL1 stays as it is.
-pub fn translate(va: Va) -> Option<Ipa> {
-    let saved = PAR_EL1.get();
-    // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only.
-    unsafe { asm!("at s1e1r, {}", in(reg) va.0, options(nostack, preserves_flags)) };
-    barrier::isb(barrier::SY);
-    let par = PAR_EL1.get();
-    PAR_EL1.set(saved);
-    // F (bit 0): the translation failed. PA in 47:12.
-    (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))
+/// SCTLR_EL1.
+#[inline]
+pub fn sctlr() -> u64 {
+    SCTLR_EL1.get()
 }

@@ -73,8 +73,9 @@ impl Maintenance for VmMemory {
         tlb::invalidate_vm();
     }
 
-    fn invalidate_instructions(&mut self) {
-        page::invalidate_instruction_caches();
+    fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
+        debug_assert!(self.owns(at, bytes));
+        page::invalidate_instructions(at.0..at.0 + bytes);
     }
 }
 
@@ -141,7 +142,8 @@ impl Hardware for VmMemory {
     fn write(&mut self, at: Pa, bytes: &[u8]) {
         let length = bytes.len() as u64;
         assert!(self.owns(at, length));
-        // SAFETY: the assertion; the VM has one vCPU, which does not run now, and no Rust reference points into guest memory.
+        // SAFETY: the assertion; no Rust reference points into guest memory, and no vCPU of the VM runs: `Shared::load`, which writes image and
+        // tree, is called for a VM that is being made or was stopped.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
         // The guest starts with its caches off and reads memory directly.
         page::clean_and_invalidate(at.0..at.0 + length);

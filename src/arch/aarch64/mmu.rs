@@ -67,13 +67,12 @@ pub(super) extern "C" fn map_image(tree: u64) -> u64 {
 
 /// The pages that the device tree at `tree` says it has; none if there is no tree. The MMU may be off.
 pub fn tree_pages(tree: u64) -> Range<u64> {
-    if !tree.is_multiple_of(8) || tree < PAGE_SIZE {
+    if !tree.is_multiple_of(8) || tree == 0 {
         return 0..0;
     }
     super::page::clean_and_invalidate(tree..tree + 8);
-    // SAFETY: the boot protocol has x0 point to the tree on an 8-byte boundary. Where a loader passes none, the
-    // value is below the first page (QEMU's raspi4b: 0x100; else 0), which the test above refuses. Alignment was
-    // tested.
+    // SAFETY: the boot protocol has x0 point to the tree on an 8-byte boundary; both was tested. Where a loader passes none, the
+    // value is 0, or where older firmware of the Raspberry Pi has its list of tags (QEMU's raspi4b without -dtb: 0x100), which is RAM.
     let [magic, size] = unsafe { (tree as *const [u32; 2]).read_volatile() }.map(u32::from_be);
     if magic != crate::arch::tree::MAGIC || u64::from(size) > TREE_MAX {
         return 0..0;

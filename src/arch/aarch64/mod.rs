@@ -6,7 +6,7 @@
 //! | [`boot`] | the image's header and entry, up to `main` with MMU and caches on |
 //! | [`mmu`] | EL2's own tables |
 //! | [`cpu`] | what a physical core has for itself; features of the CPU |
-//! | [`switch`], [`fault`] | the vectors: traps from a guest, and EL2's own faults |
+//! | [`switch`], [`fault`], [`fixup`] | the vectors: traps from a guest, EL2's own faults, and those that it expects |
 //! | [`control`], [`timer`] | what a guest may do: HCR_EL2, VTCR_EL2, ... and its counter |
 //! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones |
 //! | [`el1`], [`id`] | single registers of a guest, address translation, ID registers |
@@ -26,6 +26,7 @@ pub mod debug;
 pub mod el1;
 pub mod fault;
 pub mod firmware;
+pub mod fixup;
 pub mod fp;
 pub mod heap;
 pub mod id;

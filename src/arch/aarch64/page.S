@@ -39,6 +39,7 @@ avisor_copy_page:
 .balign 64
 .global avisor_zero_lines
 avisor_zero_lines:
+    dsb     sy                          // what a guest stored here around the caches is done before its lines are dropped
 1:
     .rept 16
     dc      zva, x0

@@ -45,6 +45,9 @@ fn line_size() -> u64 {
 
 /// Cleans and invalidates the lines of `range` to the point of coherency, completely. The MMU may be off.
 pub fn clean_and_invalidate(range: Range<u64>) {
+    // A DC by address may be executed before earlier accesses that go around the cache, Device or Non-cacheable ones, the guest's or EL2's
+    // own with its MMU off (D7.5.9.15, "Ordering of cache maintenance instructions"): a line would come back before they are done.
+    barrier::dsb(barrier::SY);
     let line = line_size();
     let mut address = range.start & !(line - 1);
     while address < range.end {
@@ -66,7 +69,6 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
         // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
         unsafe { avisor_copy_page(to.0, from.0) };
     } else {
-        barrier::dsb(barrier::SY);
         clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
         // SAFETY: the caller's promise.
         unsafe {
@@ -94,18 +96,36 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
         // SAFETY: the caller's promise.
         unsafe { avisor_zero_lines(range.start, range.end) };
     } else {
+        barrier::dsb(barrier::SY);
         // SAFETY: the caller's promise.
         unsafe { core::ptr::write_bytes(range.start as *mut u64, 0, bytes as usize / 8) };
         clean_and_invalidate(range);
     }
 }
 
-/// Code may have been written: no core fetches an old instruction afterwards. The data must be clean to the point of
+/// Code may have been written to `range`: no core fetches an old instruction from it afterwards. The data must be clean to the point of
 /// unification, as [`copy_page`] and [`clean_and_invalidate`] leave it.
-pub fn invalidate_instruction_caches() {
+pub fn invalidate_instructions(range: Range<u64>) {
+    /// CTR_EL0.DIC: instruction caches follow the data by themselves.
+    const DIC: u64 = 1 << 29;
+    /// CTR_EL0.L1Ip: physically indexed, physically tagged. Only there does IC IVAU by EL2's address reach what was fetched by
+    /// the guest's (D7.5.2, "The instruction cache policies").
+    const PIPT: u64 = 3 << 14;
+    let ctr = read_register!("ctr_el0");
+    // The data is there before the instructions go (B2.4.4, "Concurrent modification and execution of instructions").
     barrier::dsb(barrier::ISH);
-    // SAFETY: instruction caches hold copies only.
-    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    if ctr & PIPT == PIPT && range.end - range.start <= PAGE_SIZE {
+        let line = 4_usize << (ctr & 0xf);
+        let lines = if ctr & DIC == 0 { range } else { 0..0 };
+        for address in lines.step_by(line) {
+            // SAFETY: instruction caches hold copies only; EL2 maps the range.
+            unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
+        }
+    } else {
+        // SAFETY: as above. For a block, too: one broadcast instead of thousands.
+        unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    }
+    // Done on all cores; the ERET is what makes each fetch anew, here and where the entry that permits the fetch is seen.
     barrier::dsb(barrier::ISH);
     barrier::isb(barrier::SY);
 }

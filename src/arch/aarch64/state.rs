@@ -13,7 +13,6 @@ use super::debug::DebugState;
 use super::fp::FpState;
 use crate::arch::vcpu::Registers;
 use crate::device::timer::virtual_deadline;
-use crate::trap::sysreg::caches_are_on;
 
 /// Registers that are saved and loaded in the order of this list, straight through.
 macro_rules! register_block {
@@ -103,8 +102,8 @@ pub struct SystemState {
     pub tcr: u64,
     /// VDISR_EL2.
     pub vdisr: u64,
-    /// HCR_EL2.VSE: an SError is pending for the guest.
-    pub serror: u64,
+    /// HCR_EL2. A vCPU's own are VSE, an SError is pending, and TVM, its caches are being watched.
+    pub hcr: u64,
     /// System registers.
     pub el1: El1State,
     /// Pointer authentication.
@@ -120,7 +119,7 @@ const _: () = assert!(size_of::<SystemState>() + size_of::<Registers>() <= 1900)
 
 /// SCTLR_EL1 at reset: MMU, caches and alignment checks off, RES1 bits of ARMv8.0, and what Cortex-A cores and QEMU
 /// have on besides: SA, SA0, CP15BEN, nTWI, nTWE.
-const SCTLR_RESET: u64 = 0x30d5_0838;
+pub(super) const SCTLR_RESET: u64 = 0x30d5_0838;
 pub(super) const SCTLR_M: u64 = 1 << 0;
 const HCR_VSE: u64 = 1 << 8;
 const HCR_TVM: u64 = 1 << 26;
@@ -128,13 +127,13 @@ const HCR_TVM: u64 = 1 << 26;
 pub(super) const TCR_EPD: u64 = 1 << 7 | 1 << 23;
 
 impl SystemState {
-    /// As after a reset. What the architecture leaves UNKNOWN is zero.
+    /// As after a reset, with the caches watched, as they are off. What the architecture leaves UNKNOWN is zero.
     pub const fn reset() -> Self {
         Self {
             sctlr: SCTLR_RESET,
             tcr: 0,
             vdisr: 0,
-            serror: 0,
+            hcr: HCR_TVM,
             el1: El1State::ZERO,
             keys: Keys::ZERO,
             debug: DebugState::reset(),
@@ -159,14 +158,14 @@ impl SystemState {
         if features.ras {
             self.vdisr = read_register!(vdisr_el2!());
         }
-        self.serror = HCR_EL2.get() & HCR_VSE;
+        self.hcr = HCR_EL2.get();
         self.debug.save();
         self.fp.save();
     }
 
     /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before
-    /// under the same VMID. A vCPU of another VM than before needs its stage 2 first
-    /// ([`switch_stage2`](super::control::switch_stage2)), for this ends with walks enabled; and its virtual counter, with which the timer
+    /// under the same VMID. A vCPU that was not loaded needs its stage 2 first
+    /// ([`set_stage2`](super::control::set_stage2)), for this ends with walks enabled; and its virtual counter, with which the timer
     /// that is loaded here is compared.
     pub fn load(&self) {
         let features = features();
@@ -179,13 +178,8 @@ impl SystemState {
         if features.ras {
             write_register!(vdisr_el2!(), self.vdisr);
         }
-        // With its caches on the guest is not watched any more: see `GuestMachine::write_vm_register`.
-        let watch = if caches_are_on(self.sctlr) {
-            0
-        } else {
-            HCR_TVM
-        };
-        HCR_EL2.set(HCR_EL2.get() & !(HCR_VSE | HCR_TVM) | self.serror & HCR_VSE | watch);
+        const OWN: u64 = HCR_VSE | HCR_TVM;
+        HCR_EL2.set(HCR_EL2.get() & !OWN | self.hcr & OWN);
         self.debug.load();
         self.fp.load();
         barrier::isb(barrier::SY);

@@ -62,10 +62,22 @@ from_guest:
     ldp     x29, x30, [sp], #96
     ret
 
-// From the vectors: x0 = TrapKind. Never returns, so no register needs saving, and the stack pointer, which may be what
-// faulted, is given up.
+// From the vectors: x0 = TrapKind. An exception that `fixup.S` expects goes on there: its functions have nothing in x1 to x3. Any other is EL2's
+// own fault, from which nothing returns: no register needs saving, and the stack pointer, which may be what faulted, is given up.
 from_el2:
-    mov     x1, sp
+    mrs     x1, elr_el2
+    adrp    x2, {fixups}
+    add     x2, x2, :lo12:{fixups}
+1:  ldrsw   x3, [x2]
+    cbz     x3, 2f
+    add     x3, x3, x2
+    cmp     x3, x1
+    ldrsw   x3, [x2, #4]!
+    add     x3, x3, x2
+    add     x2, x2, #4
+    b.ne    1b
+    br      x3
+2:  mov     x1, sp
     mov     x2, x30
     mrs     x3, tpidr_el2
     ldr     x3, [x3, #{CPU_EMERGENCY}]

@@ -32,8 +32,9 @@ pub fn invalidate_stage1_local() {
 /// Another vCPU of the VM whose stage 2 is in place ran on this core before the one that comes: what this core cached for that one
 /// must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
 /// that is its right), and both run under one VMID; and one that has its MMU off fetches instructions
-/// from memory, past what another has only in its data cache, and leaves them in the instruction cache. The guest's own maintenance reaches
-/// all cores (HCR_EL2.FB): a vCPU that comes back with no other of its VM in between finds nothing stale.
+/// from memory, past what another has only in its data cache, and leaves them in the instruction cache. The guest's own maintenance for one
+/// core is done on this core, which is the only one that a vCPU runs on, and goes for the whole VMID: a vCPU that comes back with no other
+/// of its VM in between finds nothing stale. No table was written: no DSB before.
 #[inline]
 pub fn forget_vcpu() {
     // SAFETY: as above; instruction caches hold copies only.
@@ -62,11 +63,10 @@ pub fn invalidate_vm() {
     unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
 }
 
-/// Invalidates everything of all VMIDs on all cores.
-#[inline]
-pub fn invalidate_all_vms() {
+/// Invalidates everything of all VMIDs on this core only.
+pub fn invalidate_all_here() {
     // SAFETY: as above.
-    unsafe { asm!("tlbi alle1is", options(nostack, preserves_flags)) };
+    unsafe { asm!("tlbi alle1", options(nostack, preserves_flags)) };
 }
 
 /// EL2's own entry for the page at `address`, whose descriptor is invalid now, on all cores.

@@ -109,8 +109,8 @@ impl Maintenance for FakeBoard {
         self.mmu.forget_all();
     }
 
-    fn invalidate_instructions(&mut self) {
-        self.recorder.invalidate_instructions();
+    fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
+        self.recorder.invalidate_instructions(at, bytes);
     }
 }
 

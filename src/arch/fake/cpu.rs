@@ -18,6 +18,13 @@ use std::vec::Vec;
 std::thread_local! {
     /// The physical count: it stands still until a test moves it.
     static COUNT: Cell<u64> = const { Cell::new(1 << 40) };
+    /// SCTLR_EL1 as it was last written for a guest.
+    static SCTLR: Cell<u64> = const { Cell::new(0) };
+}
+
+/// SCTLR_EL1 as EL2 last wrote it for a guest, in this thread: for a [`Recorder`](super::Recorder) to watch.
+pub fn written_sctlr() -> u64 {
+    SCTLR.get()
 }
 
 /// Moves the physical count.
@@ -53,8 +60,10 @@ pub struct FakeCore {
     number: usize,
     /// Who is loaded.
     pub vcpu: Option<Identity>,
-    /// The VM whose translations it changes, with nobody loaded.
+    /// The VM whose translations it changed last, with nobody loaded.
     pub faced: Option<usize>,
+    /// It still faces that one.
+    facing: bool,
     /// Its registers.
     pub system: System,
     /// What the vCPU is going to do.
@@ -88,8 +97,8 @@ pub struct FakeCore {
     pub interface: [u32; 2],
     /// The physical interrupt of the virtual timer is active.
     pub timer_active: bool,
-    /// How often the guest's writes to registers that may trap were released.
-    pub released: usize,
+    /// An SError of what was stored, which was not reported yet.
+    pub error: bool,
     /// What the guest's stage 1 says.
     pub stage1: fn(Va) -> Option<Ipa>,
     /// The hardware's identification registers.
@@ -103,6 +112,7 @@ impl FakeCore {
             number,
             vcpu: None,
             faced: None,
+            facing: false,
             system: System::RESET,
             script: VecDeque::new(),
             interrupts: VecDeque::new(),
@@ -120,7 +130,7 @@ impl FakeCore {
             control: 0,
             interface: [0; 2],
             timer_active: false,
-            released: 0,
+            error: false,
             stage1: |va| Some(Ipa(va.0)),
             id_register: |_| 0,
         }
@@ -216,12 +226,18 @@ impl Core for FakeCore {
     }
 
     fn adopt(&mut self, vcpu: &Identity) {
+        assert!(!self.facing && !self.error, "nothing of another is left");
         self.vcpu = Some(*vcpu);
     }
 
     fn face(&mut self, vm: usize, _root: Pa) {
-        assert!(self.vcpu.is_none());
+        assert!(self.vcpu.is_none() && !self.facing);
+        self.facing = true;
         self.faced = Some(vm);
+    }
+
+    fn look_away(&mut self) {
+        self.facing = false;
     }
 
     fn run(&mut self, registers: &mut Registers) -> Trap {
@@ -235,6 +251,10 @@ impl Core for FakeCore {
 
     fn save_system(&mut self, to: &mut System) {
         *to = self.system;
+    }
+
+    fn synchronize_errors(&mut self) -> bool {
+        std::mem::take(&mut self.error)
     }
 
     fn abandon(&mut self) {
@@ -284,7 +304,10 @@ impl Core for FakeCore {
 
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
         match register {
-            VmRegister::Sctlr => self.system.sctlr = value,
+            VmRegister::Sctlr => {
+                self.system.sctlr = value;
+                SCTLR.set(value);
+            }
             VmRegister::Esr => self.system.esr = value,
             VmRegister::Far => self.system.far = value,
             _ => {}
@@ -292,7 +315,15 @@ impl Core for FakeCore {
     }
 
     fn release_vm_registers(&mut self) {
-        self.released += 1;
+        self.system.watched = 0;
+    }
+
+    fn watch_vm_registers(&mut self) -> bool {
+        std::mem::replace(&mut self.system.watched, 1) == 0
+    }
+
+    fn sctlr(&mut self) -> u64 {
+        self.system.sctlr
     }
 
     fn translate(&mut self, va: Va) -> Option<Ipa> {

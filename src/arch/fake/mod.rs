@@ -16,6 +16,6 @@ mod recorder;
 mod system;
 
 pub use board::FakeBoard;
-pub use cpu::{FakeCore, Patience, Step, set_count};
+pub use cpu::{FakeCore, Patience, Step, set_count, written_sctlr};
 pub use recorder::{Asked, Recorder};
 pub use system::System;

@@ -19,8 +19,8 @@ pub enum Asked {
     InvalidateIpaHere(Ipa),
     /// TLBI VMALLS12E1IS.
     InvalidateVm,
-    /// IC IALLUIS, completed.
-    InvalidateInstructions,
+    /// The instruction caches forgot so many bytes from here on.
+    InvalidateInstructions(Pa, u64),
     /// A page was copied.
     Copy {
         /// From here.
@@ -34,10 +34,6 @@ pub enum Asked {
     Write(Pa, u64),
     /// Caches and memory were made to agree on so many bytes from here on.
     CleanAndInvalidate(Pa, u64),
-    /// The guest writes its VM-control registers itself.
-    ReleaseVmRegisters,
-    /// The guest's counter goes on from here. Nothing but a reset or a restore does that, before they give it the rest of its state.
-    SetVirtualCount(u64),
 }
 
 /// Takes note, in order; and of what a watched table entry held at each moment.
@@ -82,7 +78,7 @@ impl<F: Fn() -> u64> Maintenance for Recorder<F> {
         self.note(Asked::InvalidateVm);
     }
 
-    fn invalidate_instructions(&mut self) {
-        self.note(Asked::InvalidateInstructions);
+    fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
+        self.note(Asked::InvalidateInstructions(at, bytes));
     }
 }

@@ -19,6 +19,8 @@ pub struct System {
     pub vectors: [u64; 4],
     /// An SError is pending.
     pub serror: u64,
+    /// HCR_EL2.TVM.
+    pub watched: u64,
     /// The virtual timer's output.
     pub timer_line: u64,
     /// When it fires, if not 0.
@@ -39,6 +41,7 @@ impl System {
         tpidr_el1: 0,
         vectors: [0; 4],
         serror: 0,
+        watched: 1,
         timer_line: 0,
         timer_deadline: 0,
     };

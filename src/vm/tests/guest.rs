@@ -167,6 +167,7 @@ impl Guest {
             tpidr_el1: value(48),
             vectors: std::array::from_fn(|i| value(50 + i as u64)),
             serror: 0,
+            watched: 1,
             timer_line: 0,
             timer_deadline: 0,
         };

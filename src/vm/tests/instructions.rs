@@ -2,11 +2,12 @@
 
 use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
-use crate::arch::fake::Asked;
 use crate::arch::fake::mmu::Access;
+use crate::arch::fake::{Asked, written_sctlr};
 use crate::arch::vcpu::{Trap, TrapKind};
-use crate::trap::sysreg::SysReg;
-use crate::vm::Next;
+use crate::trap::sysreg::{self, SysReg};
+use crate::vm::{Interrupt, Next};
+use std::boxed::Box;
 use std::vec::Vec;
 
 const WFX: u64 = 0x01;
@@ -94,43 +95,126 @@ fn actlr_reads_as_zero_and_ignores_writes() {
     done(SYSREG, iss(actlr, 31, false), None);
 }
 
-#[test]
-fn caches_are_switched_on_over_memory_that_they_agree_with() {
-    let sctlr = SysReg::new(3, 0, 1, 0, 0);
+const SCTLR: SysReg = SysReg::new(3, 0, 1, 0, 0);
+const OFF: u64 = 0x30d5_0838;
+const ON: u64 = OFF | 5;
+
+/// The guest writes SCTLR_EL1, and that traps; or it does cache maintenance by set and way. Returns what was cleaned, each with the
+/// SCTLR_EL1 that EL2 had written by then.
+fn cleaned(guest: &mut Guest, reg: SysReg, value: u64) -> Vec<(Asked, u64)> {
+    guest.registers().x[7] = value;
+    guest.board().recorder.watch = Some(Box::new(written_sctlr));
+    let mut expected = guest.state();
+    assert_eq!(guest.exception(SYSREG, iss(reg, 7, true)), Next::Resume);
+    guest.board().recorder.watch = None;
+    let asked = std::mem::take(&mut guest.board().recorder.asked);
+    expected.registers.pc += 4;
+    if reg == SCTLR {
+        expected.system.sctlr = value;
+    }
+    expected.system.watched = guest.core().system.watched;
+    assert_eq!(guest.state(), expected);
+    asked
+}
+
+fn is_watched(guest: &mut Guest) -> bool {
+    guest.core().system.watched != 0
+}
+
+/// A guest whose RAM is partly absent, partly in blocks, partly in pages; and that it was cleaned as a whole.
+fn with_ram() -> Guest {
     let mut guest = Guest::new();
     guest.store(UNTOUCHED, 1);
     guest.checkpoint();
     // This page and the rest of its block, in pieces.
     guest.store(UNTOUCHED, 2);
-    for (value, on) in [(0x1001, false), (4, false), (5, true)] {
-        guest.registers().x[7] = value;
-        let mut expected = guest.state();
-        let asked = guest.watched(UNTOUCHED, |guest| {
-            assert_eq!(guest.exception(SYSREG, iss(sctlr, 7, true)), Next::Resume);
-        });
-        expected.system.sctlr = value;
-        expected.registers.pc += 4;
-        assert_eq!(guest.state(), expected);
-        let asked: Vec<_> = asked.into_iter().map(|(asked, _)| asked).collect();
-        assert_eq!(guest.core().released, usize::from(on));
-        if !on {
-            assert!(asked.is_empty());
-            continue;
+    guest.board().recorder.asked.clear();
+    guest
+}
+
+fn assert_all_cleaned(guest: &mut Guest, asked: &[(Asked, u64)]) {
+    let (mut bytes, mut pages) = (0, 0);
+    for (asked, _) in asked {
+        let Asked::CleanAndInvalidate(_, size) = asked else {
+            panic!("{asked:?}");
+        };
+        bytes += size;
+        pages += u64::from(*size == PAGE_SIZE);
+    }
+    // Image, tree and this one: three blocks of the four are present, and this one is divided.
+    assert_eq!((bytes, pages), (3 * BLOCK_SIZE, BLOCK_SIZE / PAGE_SIZE));
+    let pa = guest.board().access(Ipa(UNTOUCHED), Access::Load).unwrap();
+    let page = Asked::CleanAndInvalidate(pa, PAGE_SIZE);
+    assert!(asked.iter().any(|(asked, _)| *asked == page));
+}
+
+#[test]
+fn caches_are_switched_on_over_memory_that_they_agree_with() {
+    let mut guest = with_ram();
+    for value in [OFF | 1 << 12 | 1, OFF | 4] {
+        assert!(cleaned(&mut guest, SCTLR, value).is_empty());
+        assert!(is_watched(&mut guest));
+    }
+    let asked = cleaned(&mut guest, SCTLR, ON);
+    assert_all_cleaned(&mut guest, &asked);
+    // SCTLR_EL1 is written when that is done.
+    assert!(asked.iter().all(|(_, sctlr)| *sctlr == OFF | 4));
+    assert!(!is_watched(&mut guest));
+}
+
+#[test]
+fn set_way_maintenance_is_done_by_address_once_and_watched_from_then_on() {
+    for reg in sysreg::SET_WAY {
+        let mut guest = with_ram();
+        // With its caches off from the start there is nothing to clean, and it is watched already.
+        assert!(cleaned(&mut guest, reg, 0).is_empty());
+        cleaned(&mut guest, SCTLR, ON);
+        let asked = cleaned(&mut guest, reg, 1 << 5);
+        assert_all_cleaned(&mut guest, &asked);
+        for _ in 0..1000 {
+            assert!(cleaned(&mut guest, reg, 2 << 5).is_empty());
         }
-        let cleaned = asked;
-        let mut bytes = 0;
-        let mut pages = 0;
-        for asked in &cleaned {
-            let Asked::CleanAndInvalidate(_, size) = asked else {
-                panic!("{asked:?}");
-            };
-            bytes += size;
-            pages += u64::from(*size == PAGE_SIZE);
-        }
-        // Image, tree and this one: three blocks of the four are present, and this one is divided.
-        assert_eq!((bytes, pages), (3 * BLOCK_SIZE, BLOCK_SIZE / PAGE_SIZE));
-        let pa = guest.board().access(Ipa(UNTOUCHED), Access::Load).unwrap();
-        assert!(cleaned.contains(&Asked::CleanAndInvalidate(pa, PAGE_SIZE)));
+        // Off: what it wrote since is cleaned, behind the switch. On: what was brought in meanwhile goes, before.
+        let asked = cleaned(&mut guest, SCTLR, OFF);
+        assert_all_cleaned(&mut guest, &asked);
+        assert!(asked.iter().all(|(_, sctlr)| *sctlr == OFF));
+        assert!(is_watched(&mut guest));
+        let asked = cleaned(&mut guest, SCTLR, ON);
+        assert_all_cleaned(&mut guest, &asked);
+        assert!(asked.iter().all(|(_, sctlr)| *sctlr == OFF));
+        assert!(!is_watched(&mut guest));
+    }
+}
+
+#[test]
+fn caches_that_were_switched_off_unseen_are_watched_again() {
+    let alarm = |guest: &mut Guest| {
+        guest.core().interrupts.push_back(Interrupt::Alarm);
+        guest.trap(trap(TrapKind::Irq));
+    };
+    let store = |guest: &mut Guest| {
+        let fault = guest.board().access(Ipa(DATA), Access::Store);
+        guest.trap(fault.expect_err("a snapshot holds it"));
+    };
+    let sees: [fn(&mut Guest); 2] = [alarm, store];
+    for see in sees {
+        let mut guest = with_ram();
+        cleaned(&mut guest, SCTLR, ON);
+        // Nothing is done for one whose caches are on.
+        see(&mut guest);
+        assert!(!is_watched(&mut guest));
+        guest.checkpoint();
+        guest.core().system.sctlr = OFF;
+        guest.board().recorder.asked.clear();
+        see(&mut guest);
+        assert!(is_watched(&mut guest));
+        let is_clean =
+            |(asked, _): &(Asked, u64)| matches!(asked, Asked::CleanAndInvalidate(_, BLOCK_SIZE));
+        assert!(guest.board().recorder.asked.iter().any(is_clean));
+        guest.board().recorder.asked.clear();
+        // So the loop over its ways that a guest does after that has been done, and its caches come on over memory that they agree with.
+        assert!(cleaned(&mut guest, sysreg::SET_WAY[2], 0).is_empty());
+        assert!(!cleaned(&mut guest, SCTLR, ON).is_empty());
     }
 }
 

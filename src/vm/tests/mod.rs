@@ -2,6 +2,7 @@
 
 mod bare_calls;
 mod devices;
+mod errors;
 mod guest;
 mod history;
 mod holes;

@@ -1,7 +1,7 @@
 //! Accesses to RAM: what the guest sees, and in which order the core is asked for it.
 
 use super::guest::*;
-use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
+use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::fake::Asked::{self, *};
 use crate::arch::fake::abort::{self, Abort};
 use crate::arch::fake::mmu::Access;
@@ -160,10 +160,11 @@ fn a_fetch_forgets_old_instructions_before_it_is_permitted() {
     let mut guest = with_snapshot();
     let image = RAM + 0x8_0000;
     let asked = guest.watched(image, |guest| assert_eq!(guest.fetch(image), IMAGE[0]));
+    let page = Pa(asked[0].1 & 0xffff_ffff_f000);
     assert_eq!(
         names(&asked),
         [
-            InvalidateInstructions,
+            InvalidateInstructions(page, PAGE_SIZE),
             StoresComplete,
             InvalidateIpaHere(Ipa(image))
         ]
@@ -181,12 +182,18 @@ fn a_copied_page_may_not_be_executed_until_instructions_are_forgotten_again() {
     let mut guest = with_snapshot();
     guest.fetch(DATA);
     guest.store(DATA, 20);
+    // Those of this page, and no others.
+    let page = |asked: &[(Asked, u64)]| {
+        let at = Pa(asked[0].1 & 0xffff_ffff_f000);
+        assert_eq!(asked[0].0, InvalidateInstructions(at, PAGE_SIZE));
+        at
+    };
     let asked = guest.watched(DATA, |guest| assert_eq!(guest.fetch(DATA), 20));
-    assert_eq!(asked[0].0, InvalidateInstructions);
+    let copy = page(&asked);
     guest.registers().x[0] = LATEST;
     guest.hvc(2);
     let asked = guest.watched(DATA, |guest| assert_eq!(guest.fetch(DATA), 10));
-    assert_eq!(asked[0].0, InvalidateInstructions);
+    assert_ne!(page(&asked), copy);
 }
 
 #[test]

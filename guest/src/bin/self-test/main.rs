@@ -13,6 +13,7 @@
 #![allow(unsafe_code)]
 
 mod absent;
+mod caches;
 mod calls;
 mod context;
 mod el0;
@@ -78,6 +79,7 @@ static GROUPS: &[Group] = &[
     snapshots("code that changes, MMU on", || mmu::on(memory::code)),
     snapshots("exclusive monitor", || mmu::on(memory::exclusive_monitor)),
     snapshots("MMU off, then on", memory::mmu_switched_on),
+    snapshots("caches off and on, by set and way", caches::off_and_on),
     snapshots("MMU on, then off", || mmu::on(memory::mmu_switched_off)),
 ];
 

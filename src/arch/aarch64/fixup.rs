@@ -1,0 +1,79 @@
+//! Instructions of EL2 that may take an exception, and that EL2 survives: `fixup.S` has them, and the vectors look there before they call an
+//! exception EL2's own mistake.
+
+use core::arch::{asm, global_asm};
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
+
+use super::cpu::features;
+use crate::addr::{Ipa, Va};
+
+global_asm!(include_str!("fixup.S"));
+
+unsafe extern "C" {
+    fn avisor_translate(va: u64) -> u64;
+    fn avisor_take_serror() -> u64;
+    /// Sets what the CPU's errata ask for. For the boot stub.
+    pub(super) fn avisor_mend_cpu();
+    /// The instructions, and where EL2 goes on. For the vectors.
+    pub(super) static avisor_fixups: u8;
+}
+
+/// Where the guest's stage 1 maps `va` for a read at EL1; `None` if it does not (any more), or if the table walk was aborted. For
+/// permission faults, which are not promised to set HPFAR_EL2 (its register description). The guest's PAR_EL1 stays as it is.
+pub fn translate(va: Va) -> Option<Ipa> {
+    let saved = PAR_EL1.get();
+    // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only. The exception that it may take is
+    // in the table of `fixup.S`, and changes registers only that AAPCS64 lets a callee change.
+    let par = unsafe { avisor_translate(va.0) };
+    PAR_EL1.set(saved);
+    // F (bit 0): the translation failed. PA in 47:12.
+    (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))
+}
+
+/// ISR_EL1.A: an SError is pending. At EL2 this is the physical one.
+const ISR_A: u64 = 1 << 8;
+/// DISR_EL1.A: an SError was deferred.
+const DISR_A: u64 = 1 << 31;
+
+/// Waits until what was stored before has had its SError, if it gets one, and consumes that. Returns its syndrome, in the format of ESR_EL2
+/// or, with FEAT_RAS, of DISR_EL1. PSTATE.A is set before and after.
+pub fn synchronize_errors() -> Option<u64> {
+    // An External abort on a store comes when the store completes, which a DSB waits for.
+    barrier::dsb(barrier::SY);
+    if features().ras {
+        // ESB synchronizes errors, and defers the pending one to DISR_EL1, as PSTATE.A is set (D1.3.5, "Error synchronization event").
+        // SAFETY: a hint; it writes DISR_EL1 only, which nothing else uses at EL2.
+        unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
+        let deferred = read_register!("S3_0_C12_C1_1");
+        if deferred & DISR_A != 0 {
+            write_register!("S3_0_C12_C1_1", 0);
+            return Some(deferred);
+        }
+    }
+    // ISR_EL1 is not read before the DSB has ended.
+    barrier::isb(barrier::SY);
+    if read_register!("isr_el1") & ISR_A == 0 {
+        return None;
+    }
+    // SAFETY: the one exception that comes while PSTATE.A is clear is in the table of `fixup.S`, and changes registers only that AAPCS64
+    // lets a callee change.
+    let syndrome = unsafe { avisor_take_serror() };
+    (syndrome != 0).then_some(syndrome)
+}
+
+/// An SError is taken from here on, and is EL2's own: no vCPU is loaded, and what the last one caused was synchronized.
+pub fn unmask_errors() {
+    // SAFETY: PSTATE.A; the vector reports the error and ends the run.
+    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
+}
+
+/// SErrors of EL2's own have been taken; those from here on wait until the vCPU that is about to be loaded runs, and are its own.
+pub fn mask_errors() {
+    // The DSB waits for what was stored, the ISB for the exception (D1.3.5).
+    barrier::dsb(barrier::SY);
+    barrier::isb(barrier::SY);
+    // SAFETY: PSTATE.A.
+    unsafe { asm!("msr daifset, #4", options(nostack, preserves_flags)) };
+}
