@@ -17,7 +17,7 @@ use spin::Once;
 
 use super::smp;
 use crate::addr::{PAGE_SIZE, Pa};
-use crate::arch::aarch64::mmio::Block;
+use crate::arch::aarch64::mmio::{Block, Registers};
 use crate::arch::aarch64::{cpu::CORES, timer, tlb};
 use crate::arch::tree::Tree;
 use crate::vm::Interrupt;
@@ -130,6 +130,8 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
     let control: Option<Block<0x200>> = control.and_then(|at| Block::map(at.base, at.size));
     // Two pages, GICV_DIR in the second, which stage 2 maps: they must be whole.
     let guest = guest.filter(|at| at.base % PAGE_SIZE == 0 && at.size >= 2 * PAGE_SIZE);
+    // A guest gets them: they must be registers, and no RAM. That is mapped by now, so that mapping it again is refused.
+    let guest = guest.filter(|at| Registers::map(at.base, 2 * PAGE_SIZE).is_some());
     let (Some(control), Some(guest)) = (control, guest) else {
         return Err(Missing::VirtualInterface);
     };

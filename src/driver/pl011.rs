@@ -45,6 +45,20 @@ impl Pl011 {
     /// What a tree calls it.
     pub const COMPATIBLE: &str = "arm,pl011";
 
+    /// Bytes of registers that are used here.
+    pub const SIZE: u64 = 0x48;
+
+    /// Whether what is at `registers`, a page, identifies itself as a PL011 (DDI 0183, 3.3.17 and 3.3.18), of whatever revision.
+    pub fn is_there(registers: Registers) -> bool {
+        if registers.size() < 0x1000 {
+            return false;
+        }
+        let byte = |n: u64| registers.read(0xfe0 + 4 * n) & 0xff;
+        let part = byte(0) | (byte(1) & 0xf) << 8;
+        let cell = [4, 5, 6, 7].map(byte);
+        part == 0x011 && cell == [0x0d, 0xf0, 0x05, 0xb1]
+    }
+
     /// Takes the UART over, at the speed at which the firmware left it: its clock is in the hands of the firmware too
     /// (on the Raspberry Pi it is no fixed clock that the tree could tell), and the speed is right because the firmware
     /// itself prints there. One that has no speed gets one out of `clock`, in Hz, if the tree tells.
