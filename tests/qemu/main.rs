@@ -9,6 +9,8 @@
 //! | [`u_boot`] | Debian's U-Boot, to its prompt |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
+//! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
+//! | [`trees`] | device trees that are missing, broken or wrong |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
@@ -16,6 +18,7 @@
 //! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
 
 mod board;
+mod console;
 mod debugger;
 mod faults;
 mod fetched;
@@ -30,6 +33,7 @@ mod random;
 mod refusals;
 mod session;
 mod transcript;
+mod trees;
 mod u_boot;
 
 /// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.
