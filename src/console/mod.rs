@@ -186,6 +186,8 @@ impl Console {
         } else {
             self.attached = vm;
         }
+        // The other one may read.
+        self.pressing = false;
     }
 
     /// A VM prints a character.

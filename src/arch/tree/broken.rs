@@ -9,8 +9,12 @@ use std::vec::Vec;
 fn ask(bytes: &[u8]) -> Result<(), BadTree> {
     let tree = Tree::new(bytes)?;
     let mut map = MemoryMap::default();
-    tree.each_memory(|bank| drop(map.add(bank.range())));
-    tree.each_reserved(|region, _| drop(map.remove(region.range())));
+    tree.each_memory(|bank| {
+        let _ = map.add(bank.range());
+    });
+    tree.each_reserved(|region, _| {
+        let _ = map.remove(region.range());
+    });
     assert!(map.pages().all(|range| range.start < range.end));
     assert!(!tree.model().contains(char::is_control));
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")];
@@ -20,7 +24,9 @@ fn ask(bytes: &[u8]) -> Result<(), BadTree> {
     for device in devices.into_iter().chain(found).flatten() {
         tree.shared_interrupt(&device);
         tree.fixed_clock(&device);
-        (0..6).for_each(|index| drop(device.registers(index)));
+        for index in 0..6 {
+            device.registers(index);
+        }
     }
     tree.psci_method();
     tree.bootargs();
@@ -99,7 +105,7 @@ fn says_what_is_wrong() {
 #[test]
 fn nodes_within_nodes_without_end() {
     let deep = |levels: u32| -> Vec<u8> {
-        let mut tree = vm_fdt::FdtWriter::new();
+        let mut tree = vm_fdt::FdtWriter::new().unwrap();
         let nodes: Vec<_> = (0..levels).map(|_| tree.begin_node("n")).collect();
         for node in nodes.into_iter().rev() {
             tree.end_node(node.unwrap()).unwrap();
