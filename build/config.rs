@@ -170,10 +170,12 @@ fn vm(section: &Section) -> Result<Vm, String> {
 }
 
 fn name(section: &Section) -> Result<String, String> {
-    let allowed = "1 to 15 characters out of a-z, 0-9 and -";
+    let allowed = "1 to 15 characters out of a-z, 0-9 and -, but no number and not \"latest\"";
     section
         .read("name", allowed, |value| {
-            word(value).filter(|w| w.len() <= NAME_MAX)
+            // To the monitor, a number is a VM's or a snapshot's, and `latest` is a snapshot.
+            let meant_otherwise = |w: &String| w == "latest" || digits(w).is_some();
+            word(value).filter(|w| w.len() <= NAME_MAX && !meant_otherwise(w))
         })?
         .ok_or_else(|| format!("{}: missing; allowed: {allowed}", section.key("name")))
 }
@@ -310,10 +312,7 @@ pub fn size(text: &str) -> Option<u64> {
         'G' => GIB,
         _ => return None,
     };
-    text[..text.len() - 1]
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(unit)
+    digits(&text[..text.len() - 1])?.checked_mul(unit)
 }
 
 /// The milliseconds that `"500ms"`, `"10s"` or `"2m"` means.
@@ -325,7 +324,13 @@ fn milliseconds(text: &str) -> Option<u64> {
         "m" => 60 * 1000,
         _ => return None,
     };
-    text[..unit].parse::<u64>().ok()?.checked_mul(factor)
+    digits(&text[..unit])?.checked_mul(factor)
+}
+
+/// A number out of digits alone: `parse` would take a sign in front.
+fn digits(text: &str) -> Option<u64> {
+    let all = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| all)
 }
 
 #[cfg(test)]

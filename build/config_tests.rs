@@ -179,7 +179,7 @@ fn a_vm_has_a_name_and_one_guest() {
     let parse_vm = |lines: &str| parse(&format!("[[vm]]\n{lines}\n")).unwrap_err();
     assert_eq!(
         parse_vm("image = \"b\""),
-        "vm[0].name: missing; allowed: 1 to 15 characters out of a-z, 0-9 and -"
+        "vm[0].name: missing; allowed: 1 to 15 characters out of a-z, 0-9 and -, but no number and not \"latest\""
     );
     assert!(
         parse_vm("name = \"Debian\"\nimage = \"b\"")
@@ -345,4 +345,65 @@ fn bad_toml_is_one_line_with_its_number() {
         error.starts_with("line 2: ") && !error.contains('\n'),
         "{error}"
     );
+}
+
+/// To the monitor they mean something else.
+#[test]
+fn names_that_the_monitor_takes_for_something_else() {
+    let named = |name: &str| parse(&format!("[[vm]]\nname = \"{name}\"\nimage = \"b\"\n"));
+    for name in ["0", "7", "007", "12345678901", "latest"] {
+        assert_eq!(
+            named(name).unwrap_err(),
+            format!(
+                "vm[0].name: \"{name}\" is not allowed; \
+                 allowed: 1 to 15 characters out of a-z, 0-9 and -, but no number and not \"latest\""
+            )
+        );
+    }
+    for name in [
+        "0a",
+        "a0",
+        "7-",
+        "-",
+        "late",
+        "latest-1",
+        "snapshots",
+        "vms",
+    ] {
+        assert!(named(name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_sign_is_no_digit() {
+    for line in [
+        "memory = \"+4M\"",
+        "memory = \"-4M\"",
+        "memory = \"M\"",
+        "checkpoint_every = \"+10s\"",
+        "checkpoint_every = \"s\"",
+    ] {
+        let error = error_in_vm(line);
+        assert!(error.contains(" is not allowed; allowed: "), "{error}");
+    }
+}
+
+#[test]
+fn an_error_is_one_line_whatever_the_file_says() {
+    for text in [
+        "\"a\\nb\" = 1",
+        "\"a\\r\\u001b[2Jb\" = 1",
+        "\"a\\u0085b\\u2028\" = 1",
+        "\"a\\nb\" = 1\n\"a\\nb\" = 2",
+        "log = \"a\\nb\\u001b\"",
+        "log = \"\"\"\na\nb\"\"\"",
+        "vm = \"\\n\"",
+        "[[vm]]\nname = \"x\\ny\"",
+        "[[vm]]\nname = \"x\"\n\"a\\nb\" = 1",
+        "[vm]\n\"\n\" = 1",
+    ] {
+        let error = parse(text).expect_err("must be refused");
+        let breaks = |c: char| c.is_control() || c == '\u{2028}';
+        assert!(!error.contains(breaks), "{error:?}");
+    }
 }

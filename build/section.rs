@@ -11,7 +11,10 @@ pub fn syntax_error(text: &str, error: &toml::de::Error) -> String {
         .filter(|&byte| byte == b'\n')
         .count()
         + 1;
-    format!("line {line}: {}", error.message().replace('\n', " "))
+    format!(
+        "line {line}: {}",
+        escaped(&error.message().replace('\n', " "))
+    )
 }
 
 /// A table, with the path that leads to it for error messages.
@@ -23,8 +26,9 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// The full name of a key in this section, such as `vm[0].memory`.
     pub fn key(&self, name: &str) -> String {
+        let name = escaped(name);
         if self.path.is_empty() {
-            name.to_owned()
+            name
         } else {
             format!("{}.{name}", self.path)
         }
@@ -113,6 +117,15 @@ impl<'a> Section<'a> {
 fn one_line(value: &Value) -> String {
     match value {
         Value::Table(_) | Value::Array(_) => format!("this {}", value.type_str()),
-        _ => value.to_string().replace('\n', " "),
+        _ => escaped(&value.to_string().replace('\n', " ")),
     }
+}
+
+/// Text on one line, whatever is in it.
+fn escaped(text: &str) -> String {
+    let shown = |c: char| match c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }

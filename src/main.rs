@@ -84,6 +84,10 @@ mod image {
             console::interrupt()
         }
 
+        fn input_due(&self) -> u64 {
+            console::look_at()
+        }
+
         fn command(&self, operator: &mut impl avisor::monitor::Operator) -> Option<usize> {
             console::serve(operator)
         }

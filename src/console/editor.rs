@@ -79,6 +79,8 @@ pub struct Editor {
     looks_at: usize,
     /// The line that is being typed, while another one is looked at.
     draft: Line,
+    /// Some of what was typed is not in the line.
+    torn: bool,
 }
 
 impl Editor {
@@ -91,6 +93,7 @@ impl Editor {
         remembered: 0,
         looks_at: 0,
         draft: Line::EMPTY,
+        torn: false,
     };
 
     /// The line as it stands.
@@ -124,6 +127,17 @@ impl Editor {
         self.line = Line::EMPTY;
         self.cursor = 0;
         self.looks_at = 0;
+        self.torn = false;
+    }
+
+    /// Some of what was typed is lost: what is left must not be carried out.
+    pub fn tear(&mut self) {
+        self.torn = true;
+    }
+
+    /// Whether some of what was typed is not in the line, as it was lost or there was no room.
+    pub fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Puts `text` in at the cursor, as far as there is room.
@@ -144,6 +158,7 @@ impl Editor {
             Key::Character(byte) => {
                 let count = self.line.insert(cursor, &[byte]);
                 self.cursor += count;
+                self.torn |= count == 0;
                 match (count, cursor == end) {
                     (0, _) => Outcome::Nothing,
                     (_, true) => Outcome::Appended(byte),
@@ -161,7 +176,10 @@ impl Editor {
             }
             Key::Backspace => self.delete(cursor.saturating_sub(1)..cursor),
             Key::Delete | Key::EndOfInput => self.delete(cursor..end.min(cursor + 1)),
-            Key::DeleteToStart => self.delete(0..cursor),
+            Key::DeleteToStart => {
+                self.torn &= cursor != end;
+                self.delete(0..cursor)
+            }
             Key::DeleteToEnd => self.delete(cursor..end),
             Key::DeleteWord => self.delete(self.word_start()..cursor),
             Key::Left => self.go(cursor.saturating_sub(1)),

@@ -12,7 +12,8 @@
 //!
 //! What is typed goes to the attached VM, but for [`ESCAPE`], which opens the monitor. There it is edited as a line
 //! ([`editor`]) up to Enter; then the line waits for somebody who takes it ([`Console::command`]), does what it says, prints with
-//! [`Console::reply`], and [finishes](Console::finish) it. What is typed meanwhile is kept for later.
+//! [`Console::reply`], and [finishes](Console::finish) it. What is typed meanwhile is kept for later. What there is no room for stays
+//! where it is: see `typed.rs`.
 
 pub mod editor;
 mod keys;
@@ -22,17 +23,20 @@ mod row;
 mod screen;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use core::fmt;
 
-use crate::monitor::{Next, VMS_MAX};
+use crate::monitor::VMS_MAX;
 use editor::Line;
-use prompt::{Prompt, Step};
+use prompt::Prompt;
 use ring::Ring;
 use row::Row;
-use screen::{CANCEL, print, print_bytes};
+use screen::{CANCEL, print};
 
 pub use screen::{Screen, write_lines};
+pub use typed::Notice;
+use typed::{AHEAD_MAX, TYPED_MAX};
 
 /// Ctrl-]: opens the monitor, and leaves it. Twice in a row, it goes to the VM.
 pub const ESCAPE: u8 = 0x1d;
@@ -84,7 +88,11 @@ struct Speaker {
     /// The line that it writes on.
     row: Row,
     /// What was typed for it.
-    typed: Ring,
+    typed: Ring<u8>,
+    /// What comes up to the end of its line is left out.
+    skips: bool,
+    /// Characters that were left out, and not counted in the log yet.
+    left_out: usize,
 }
 
 /// The state of the terminal and of all who use it.
@@ -97,10 +105,15 @@ pub struct Console {
     cursor: Cursor,
     /// The terminal did not see, or has forgotten, how the sequence begins that the attached VM is sending: the rest would show as text.
     torn: bool,
+    /// The attached VM ended a line in the middle of a sequence: the terminal may still be in it.
+    unfinished: bool,
     keyboard: Keyboard,
     prompt: Prompt,
-    /// Typed while the monitor was busy.
-    typed_ahead: Ring,
+    /// Typed, and not given to anybody yet: characters, and where some are missing.
+    ahead: Ring<u16>,
+    /// What the attached VM has no room for is left out.
+    pressing: bool,
+    notice: Option<Notice>,
     /// What the monitor answers, up to a whole line.
     answer: Row,
 }
@@ -116,7 +129,9 @@ impl Console {
     pub const fn new() -> Self {
         const SILENT: Speaker = Speaker {
             row: Row::EMPTY,
-            typed: Ring::EMPTY,
+            typed: Ring::new(TYPED_MAX),
+            skips: false,
+            left_out: 0,
         };
         Self {
             names: [""; VMS_MAX],
@@ -125,9 +140,12 @@ impl Console {
             attached: 0,
             cursor: Cursor::Start,
             torn: false,
+            unfinished: false,
             keyboard: Keyboard::Guest,
             prompt: Prompt::NEW,
-            typed_ahead: Ring::EMPTY,
+            ahead: Ring::new(AHEAD_MAX),
+            pressing: false,
+            notice: None,
             answer: Row::EMPTY,
         }
     }
@@ -143,6 +161,12 @@ impl Console {
 
     fn names(&self) -> &[&'static str] {
         &self.names[..self.vms]
+    }
+
+    /// What is in front of a VM's lines, if there are several.
+    pub fn log_name(&self, vm: usize) -> Option<&'static str> {
+        let named = self.names().get(vm).copied();
+        named.filter(|_| self.vms > 1)
     }
 
     /// The VM that has the keyboard.
@@ -162,6 +186,8 @@ impl Console {
         } else {
             self.attached = vm;
         }
+        // The other one may read.
+        self.pressing = false;
     }
 
     /// A VM prints a character.
@@ -175,6 +201,7 @@ impl Console {
         if vm == self.attached && matches!(self.keyboard, Keyboard::Guest) {
             self.torn &= in_sequence && byte != b'\n';
             if !self.torn {
+                self.unfinished |= in_sequence && byte == b'\n';
                 self.pass(byte, screen);
             }
         } else if complete {
@@ -188,11 +215,6 @@ impl Console {
         }
     }
 
-    /// The next character that was typed for a VM.
-    pub fn get(&mut self, vm: usize) -> Option<u8> {
-        self.speakers.get_mut(vm)?.typed.pop()
-    }
-
     /// Prints `message` in whole lines, which it must consist of.
     pub fn lines(&mut self, message: fmt::Arguments, screen: &mut impl Screen) {
         self.aside(screen, |_, screen| write_lines(message, screen));
@@ -203,7 +225,7 @@ impl Console {
         for byte in text.bytes() {
             if self.answer.push(byte) {
                 self.aside(screen, |console, screen| {
-                    print_bytes(screen, console.answer.text());
+                    console.answer.text().for_each(|text| print(screen, text));
                     print(screen, "\r\n");
                 });
                 self.answer.clear();
@@ -211,80 +233,10 @@ impl Console {
         }
     }
 
-    /// Takes a byte that was typed.
-    pub fn input(&mut self, byte: u8, screen: &mut impl Screen) -> Input {
-        match self.keyboard {
-            Keyboard::Guest if byte == ESCAPE => {
-                self.fresh_line(screen);
-                self.prompt.open();
-                self.keyboard = Keyboard::Prompt;
-                self.show_prompt(screen);
-            }
-            Keyboard::Guest => self.speakers[self.attached].typed.push(byte),
-            Keyboard::Prompt => self.at_prompt(byte, screen),
-            Keyboard::Busy(_) => self.typed_ahead.push(byte),
-        }
-        Input {
-            guest: matches!(self.keyboard, Keyboard::Guest).then_some(self.attached),
-            command: matches!(self.keyboard, Keyboard::Busy(_)),
-        }
-    }
-
-    /// The line that waits for the monitor. Who gets it calls [`finish`](Self::finish) when it is done.
-    pub fn command(&mut self) -> Option<Line> {
-        match &mut self.keyboard {
-            Keyboard::Busy(line) => line.take(),
-            _ => None,
-        }
-    }
-
-    /// The monitor did what the line says. What was typed meanwhile is looked at now.
-    pub fn finish(&mut self, next: Next, screen: &mut impl Screen) -> Input {
-        match next {
-            Next::Stay => {
-                self.keyboard = Keyboard::Prompt;
-                self.show_prompt(screen);
-            }
-            Next::Leave => self.leave(screen),
-        }
-        let mut input = Input::default();
-        while !input.command
-            && let Some(byte) = self.typed_ahead.pop()
-        {
-            input = input.and(self.input(byte, screen));
-        }
-        input
-    }
-
-    fn at_prompt(&mut self, byte: u8, screen: &mut impl Screen) {
-        match self.prompt.push(byte, &self.names[..self.vms], screen) {
-            Step::Stay => {}
-            Step::Leave => self.leave(screen),
-            Step::Literal => {
-                self.speakers[self.attached].typed.push(ESCAPE);
-                self.leave(screen);
-            }
-            Step::Command(line) => {
-                self.keyboard = Keyboard::Busy(Some(line));
-                self.cursor = Cursor::Start;
-            }
-            Step::Choices => self.aside(screen, |console, screen| {
-                console.prompt.show_choices(console.names(), screen);
-            }),
-        }
-    }
-
-    /// Closes the monitor.
-    fn leave(&mut self, screen: &mut impl Screen) {
-        self.keyboard = Keyboard::Guest;
-        self.fresh_line(screen);
-        self.show_attached(screen);
-    }
-
     /// Shows the line that the attached VM writes on, if there is something on it.
     fn show_attached(&mut self, screen: &mut impl Screen) {
         self.torn = self.speakers[self.attached].row.in_sequence();
-        if !self.speakers[self.attached].row.text().is_empty() {
+        if !self.speakers[self.attached].row.is_empty() {
             self.show_row(self.attached, screen);
             let back = self.speakers[self.attached].row.cursor_from_end();
             (0..back).for_each(|_| screen.send(0x08));
@@ -294,14 +246,13 @@ impl Console {
 
     fn show_row(&self, vm: usize, screen: &mut impl Screen) {
         self.show_name(vm, screen);
-        print_bytes(screen, self.speakers[vm].row.text());
+        let row = &self.speakers[vm].row;
+        row.text().for_each(|text| print(screen, text));
     }
 
     /// In front of a line of a VM.
     fn show_name(&self, vm: usize, screen: &mut impl Screen) {
-        if self.vms > 1
-            && let Some(name) = self.names().get(vm)
-        {
+        if let Some(name) = self.log_name(vm) {
             print(screen, name);
             print(screen, "| ");
         }
@@ -314,15 +265,15 @@ impl Console {
 
     /// Brings the cursor to the start of a line that shows nothing.
     fn fresh_line(&mut self, screen: &mut impl Screen) {
+        let in_sequence = self.speakers[self.attached].row.in_sequence();
+        let is_shown = matches!(self.cursor, Cursor::Returned | Cursor::Guest);
+        if core::mem::take(&mut self.unfinished) || (is_shown && in_sequence) {
+            self.torn = in_sequence;
+            print(screen, CANCEL);
+        }
         match self.cursor {
             Cursor::Start => {}
-            Cursor::Returned | Cursor::Guest => {
-                if self.speakers[self.attached].row.in_sequence() {
-                    self.torn = true;
-                    screen.send(CANCEL);
-                }
-                print(screen, "\r\n");
-            }
+            Cursor::Returned | Cursor::Guest => print(screen, "\r\n"),
             Cursor::Prompt => print(screen, prompt::ERASE),
         }
         self.cursor = Cursor::Start;

@@ -1,11 +1,14 @@
 //! The monitor's prompt, and the line that is typed there, on a terminal.
 
 use super::ESCAPE;
-use super::editor::{Editor, Line, Outcome};
+use super::editor::{Editor, LINE_MAX, Line, Outcome};
 use super::screen::{Screen, print, print_bytes};
 use crate::monitor::each_completion;
 
 const PROMPT: &str = "avisor> ";
+/// What is said of a line that is not carried out because some of it is missing.
+const TORN: &str = "this line was left out: it is longer than 70 characters, or some were lost\r\n";
+const _: () = assert!(LINE_MAX == 70);
 /// To the start of the line, and erase it (ECMA-48, EL).
 pub const ERASE: &str = "\r\x1b[K";
 
@@ -15,6 +18,8 @@ pub enum Step {
     Stay,
     /// This line is to be carried out. The cursor stands on the next one.
     Command(Line),
+    /// The line was not typed whole: it is not carried out. What to say, on the next line.
+    Torn(&'static str),
     /// The operator wants to leave.
     Leave,
     /// The operator wants to leave, and the VM to get the byte that opens the monitor.
@@ -41,6 +46,11 @@ impl Prompt {
     pub fn open(&mut self) {
         self.editor.forget();
         self.untouched = true;
+    }
+
+    /// Some of what was typed here is lost.
+    pub fn tear(&mut self) {
+        self.editor.tear();
     }
 
     /// Shows it, at the start of a line.
@@ -75,6 +85,11 @@ impl Prompt {
             }
             Outcome::Done => {
                 let line = *self.editor.line();
+                if self.editor.is_torn() {
+                    self.editor.forget();
+                    print(screen, "\r\n");
+                    return Step::Torn(TORN);
+                }
                 self.editor.begin();
                 if line.text().trim().is_empty() {
                     return Step::Leave;

@@ -1,40 +1,58 @@
-//! Bytes that wait for somebody who takes them.
+//! What was typed and waits for somebody who takes it.
 
-/// Bytes that wait at most. Text that is pasted comes faster than a guest takes it.
-pub const RING_MAX: usize = 512;
+use alloc::collections::VecDeque;
 
-/// First in, first out.
-pub struct Ring {
-    bytes: [u8; RING_MAX],
-    first: usize,
-    length: usize,
+/// First in, first out; at most so many, and fewer where memory does not suffice.
+pub struct Ring<T> {
+    waiting: VecDeque<T>,
+    most: usize,
 }
 
-impl Ring {
-    /// Nothing.
-    pub const EMPTY: Self = Self {
-        bytes: [0; RING_MAX],
-        first: 0,
-        length: 0,
-    };
-
-    /// Takes a byte; drops it if there is no room.
-    pub fn push(&mut self, byte: u8) {
-        if self.length < RING_MAX {
-            self.bytes[(self.first + self.length) % RING_MAX] = byte;
-            self.length += 1;
+impl<T: Copy> Ring<T> {
+    /// An empty one for at most `most`.
+    pub const fn new(most: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            most,
         }
     }
 
-    /// Gives the oldest byte back.
-    pub fn pop(&mut self) -> Option<u8> {
-        if self.length == 0 {
-            return None;
+    /// Whether [`push`](Self::push) would take another one.
+    pub fn has_room(&mut self) -> bool {
+        self.waiting.len() < self.most && self.waiting.try_reserve(1).is_ok()
+    }
+
+    /// Takes one. False, and nothing is changed, if there is no room.
+    #[must_use]
+    pub fn push(&mut self, value: T) -> bool {
+        let room = self.has_room();
+        if room {
+            self.waiting.push_back(value);
         }
-        let byte = self.bytes[self.first];
-        self.first = (self.first + 1) % RING_MAX;
-        self.length -= 1;
-        Some(byte)
+        room
+    }
+
+    /// Gives the oldest one back.
+    pub fn pop(&mut self) -> Option<T> {
+        self.waiting.pop_front()
+    }
+
+    /// The oldest one, which stays.
+    pub fn peek(&self) -> Option<T> {
+        self.waiting.front().copied()
+    }
+
+    /// Whether less than half of the room is used.
+    pub fn is_half_empty(&self) -> bool {
+        self.waiting.len() <= self.most / 2
+    }
+
+    /// Takes back the newest ones as far as the newest for which `ends` holds, which stays; gives how many those were.
+    pub fn take_back(&mut self, ends: impl Fn(T) -> bool) -> usize {
+        let before = self.waiting.len();
+        let kept = self.waiting.iter().rposition(|value| ends(*value));
+        self.waiting.truncate(kept.map_or(0, |at| at + 1));
+        before - self.waiting.len()
     }
 }
 
@@ -42,26 +60,39 @@ impl Ring {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::VecDeque;
+    use std::vec::Vec;
 
     proptest! {
         #[test]
         fn as_a_queue_with_a_limit(steps in prop::collection::vec((any::<bool>(), 1..700_usize), 1..20)) {
-            let (mut ring, mut model) = (Ring::EMPTY, VecDeque::new());
+            let (mut ring, mut model) = (Ring::new(512), VecDeque::new());
             let mut next = 0_u8;
             for (pushes, count) in steps {
                 for _ in 0..count {
                     if pushes {
                         next = next.wrapping_add(1);
-                        ring.push(next);
-                        if model.len() < RING_MAX {
+                        let room = model.len() < 512;
+                        prop_assert_eq!(ring.push(next), room);
+                        if room {
                             model.push_back(next);
                         }
                     } else {
+                        prop_assert_eq!(ring.peek(), model.front().copied());
                         prop_assert_eq!(ring.pop(), model.pop_front());
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn takes_a_line_back() {
+        let mut ring = Ring::new(100);
+        for (typed, taken_back, left) in [("one\rtw", 2, "one\r"), ("", 0, ""), ("x", 1, "")] {
+            assert!(typed.bytes().all(|byte| ring.push(byte)));
+            assert_eq!(ring.take_back(|byte| byte == b'\r'), taken_back);
+            let rest: Vec<u8> = core::iter::from_fn(|| ring.pop()).collect();
+            assert_eq!(rest, left.as_bytes());
         }
     }
 }

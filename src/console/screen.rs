@@ -2,8 +2,8 @@
 
 use core::fmt::{self, Write};
 
-/// Has a terminal forget the sequence that has begun (ECMA-48, CAN).
-pub const CANCEL: u8 = 0x18;
+/// Has a terminal forget the sequence that has begun (CAN), also where it ends a string at ST only (ECMA-48, 8.3.143).
+pub const CANCEL: &str = "\x18\x1b\\";
 
 /// A terminal, to write on.
 pub trait Screen {

@@ -1,14 +1,15 @@
 //! The board's UART as the terminal that [`Console`] describes, shared by all cores.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use log::Level;
 use spin::{Mutex, Once};
 
-use super::pl011::Pl011;
+use super::{gic, pl011::Pl011};
+use crate::arch::aarch64::timer;
 use crate::config::VmPlan;
-use crate::console::{Console, Input, Screen, write_lines};
+use crate::console::{Console, Input, Notice, Screen, write_lines};
 use crate::monitor::{self, Operator};
 
 static UART: Once<Pl011> = Once::new();
@@ -18,6 +19,14 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
 
 /// What comes in is announced by an interrupt: nobody has to look for it.
 static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// The physical count from which on [`interrupt`] is to be called without an interrupt: characters were left in the UART, whose
+/// interrupt is off meanwhile. Changed with the console's lock held.
+static LOOK_AT: AtomicU64 = AtomicU64::new(NEVER);
+const NEVER: u64 = u64::MAX;
+
+/// A VM that has read nothing for so many seconds, while characters wait in the UART, is taken not to read at all.
+const PATIENCE: u64 = 10;
 
 impl Screen for Pl011 {
     #[inline]
@@ -45,19 +54,65 @@ pub fn listen() {
     }
 }
 
-/// Takes what came in, after the UART's interrupt, and says who should know.
+/// Takes what came in, after the UART's interrupt or at [`look_at`], and says who should know.
 pub fn interrupt() -> Input {
-    UART.get()
-        .map_or(Input::default(), |uart| drain(*uart, &mut CONSOLE.lock()))
+    let Some(uart) = UART.get().copied() else {
+        return Input::default();
+    };
+    let mut console = CONSOLE.lock();
+    let since = LOOK_AT.load(Ordering::Relaxed);
+    if since != 0 && since <= timer::count() {
+        console.press_on();
+    }
+    let input = drain(uart, &mut console);
+    let notice = console.notice();
+    drop(console);
+    tell(notice);
+    input
 }
 
+/// The physical count at which [`interrupt`] is to be called if no interrupt has come by then.
+#[inline]
+pub fn look_at() -> u64 {
+    LOOK_AT.load(Ordering::Relaxed)
+}
+
+/// Takes what is in the UART, as long as there is room, and gives it to who gets it. What stays there raises no interrupt.
 fn drain(mut uart: Pl011, console: &mut Console) -> Input {
-    let mut input = Input::default();
+    let mut input = console.deliver(&mut uart);
     uart.acknowledge();
-    while let Some(byte) = uart.receive() {
-        input = input.and(console.input(byte, &mut uart));
+    loop {
+        // First out of the FIFO, which is small, and then to the others: a terminal may be slow.
+        let mut came = false;
+        while console.has_room()
+            && let Some(byte) = uart.receive()
+        {
+            console.take(byte);
+            came = true;
+        }
+        if uart.overrun() {
+            console.gap();
+            came = true;
+        }
+        if !came {
+            break;
+        }
+        input = input.and(console.deliver(&mut uart));
+    }
+    if console.has_room() {
+        LOOK_AT.store(NEVER, Ordering::Relaxed);
+        uart.listen();
+    } else {
+        LOOK_AT.store(deadline(), Ordering::Relaxed);
+        uart.ignore();
     }
     input
+}
+
+fn tell(notice: Option<Notice>) {
+    if let Some(notice) = notice {
+        log::warn!("{notice}");
+    }
 }
 
 /// A VM's UART sends a character.
@@ -71,12 +126,44 @@ pub fn put(vm: usize, byte: u8) {
 pub fn get(vm: usize) -> Option<u8> {
     let uart = UART.get()?;
     let mut console = CONSOLE.lock();
-    if let Some(byte) = console.get(vm) {
-        return Some(byte);
+    let byte = console.get(vm);
+    if byte.is_some() {
+        if vm == console.attached() && LOOK_AT.load(Ordering::Relaxed).wrapping_sub(1) < NEVER - 1 {
+            reads_again(&console);
+        }
+        let notice = console.notice();
+        drop(console);
+        tell(notice);
+        return byte;
     }
     // Without its interrupt there is no monitor, as nobody would carry out its commands.
     let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
-    polled.then(|| uart.receive()).flatten()
+    drop(console);
+    if !polled {
+        return None;
+    }
+    tell(uart.overrun().then_some(Notice::Overrun));
+    uart.receive()
+}
+
+/// The attached VM reads while characters are left in the UART. When there is room enough for those, the boot core takes them.
+#[cold]
+fn reads_again(console: &Console) {
+    let room = console.is_worth_delivering();
+    LOOK_AT.store(if room { 0 } else { deadline() }, Ordering::Relaxed);
+    if room {
+        gic::kick(0);
+    }
+}
+
+/// When a VM that reads nothing from now on is taken not to read at all.
+fn deadline() -> u64 {
+    timer::count().saturating_add(PATIENCE * timer::frequency())
+}
+
+/// What the log calls a VM, if there are several.
+pub fn log_name(vm: usize) -> Option<&'static str> {
+    CONSOLE.lock().log_name(vm)
 }
 
 /// The VM that has the keyboard.
@@ -101,7 +188,13 @@ pub fn serve(operator: &mut impl Operator) -> Option<usize> {
         let line = CONSOLE.lock().command();
         let Some(line) = line else { return guest };
         let next = monitor::execute(line.text(), operator, &mut Reply(uart));
-        guest = CONSOLE.lock().finish(next, &mut uart).guest.or(guest);
+        let mut console = CONSOLE.lock();
+        let input = console.finish(next, &mut uart);
+        let input = input.and(drain(uart, &mut console));
+        let notice = console.notice();
+        drop(console);
+        tell(notice);
+        guest = input.guest.or(guest);
     }
 }
 

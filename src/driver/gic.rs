@@ -16,7 +16,7 @@ use spin::Once;
 
 use super::smp;
 use crate::addr::{PAGE_SIZE, Pa};
-use crate::arch::aarch64::mmio::Block;
+use crate::arch::aarch64::mmio::{Block, Registers};
 use crate::arch::aarch64::{cpu::CORES, timer, tlb};
 use crate::arch::readback::Ignored;
 use crate::arch::tree::Tree;
@@ -135,6 +135,8 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
     let control: Option<Block<0x200>> = control.and_then(|at| Block::map(at.base, at.size));
     // Stage 2 maps the first page, which must be whole.
     let guest = guest.filter(|at| at.base % PAGE_SIZE == 0 && at.size >= PAGE_SIZE);
+    // A guest gets it: it must be registers, and no RAM. That is mapped by now, so that mapping it again is refused.
+    let guest = guest.filter(|at| Registers::map(at.base, PAGE_SIZE).is_some());
     let (Some(control), Some(guest)) = (control, guest) else {
         return Err(Missing::VirtualInterface);
     };

@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::arch::aarch64::mmio::Registers;
 
 const DR: u64 = 0x00;
+/// RSR when read, ECR when written.
+const RSR: u64 = 0x04;
 const FR: u64 = 0x18;
 const IBRD: u64 = 0x24;
 const FBRD: u64 = 0x28;
@@ -14,6 +16,8 @@ const IFLS: u64 = 0x34;
 const IMSC: u64 = 0x38;
 const ICR: u64 = 0x44;
 
+/// A character came while the FIFO was full, and is lost.
+const RSR_OE: u32 = 1 << 3;
 const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
@@ -40,6 +44,20 @@ pub struct Pl011(Registers);
 impl Pl011 {
     /// What a tree calls it.
     pub const COMPATIBLE: &str = "arm,pl011";
+
+    /// Bytes of registers that are used here.
+    pub const SIZE: u64 = 0x48;
+
+    /// Whether what is at `registers`, a page, identifies itself as a PL011 (DDI 0183, 3.3.17 and 3.3.18), of whatever revision.
+    pub fn is_there(registers: Registers) -> bool {
+        if registers.size() < 0x1000 {
+            return false;
+        }
+        let byte = |n: u64| registers.read(0xfe0 + 4 * n) & 0xff;
+        let part = byte(0) | (byte(1) & 0xf) << 8;
+        let cell = [4, 5, 6, 7].map(byte);
+        part == 0x011 && cell == [0x0d, 0xf0, 0x05, 0xb1]
+    }
 
     /// Takes the UART over, at the speed at which the firmware left it: its clock is in the hands of the firmware too
     /// (on the Raspberry Pi it is no fixed clock that the tree could tell), and the speed is right because the firmware
@@ -81,10 +99,25 @@ impl Pl011 {
         // Bits 11:8 are errors of the line; a damaged character is passed on like any other.
         (self.0.read(FR) & FR_RXFE == 0).then(|| self.0.read(DR) as u8)
     }
+
+    /// Whether characters were lost since this was asked last: the FIFO was full. They came behind all that it held.
+    pub fn overrun(self) -> bool {
+        let overrun = self.0.read(RSR) & RSR_OE != 0;
+        if overrun {
+            self.0.write(RSR, 0);
+        }
+        overrun
+    }
+
     /// Raises the interrupt when something comes in, and no other: what the firmware had enabled goes to nobody here.
     pub fn listen(self) {
         self.0.write(IFLS, IFLS_RECEIVE_EARLY);
         self.0.write(IMSC, RECEIVE_INTERRUPTS);
+    }
+
+    /// Raises no interrupt, whatever comes in, until [`listen`](Self::listen).
+    pub fn ignore(self) {
+        self.0.write(IMSC, 0);
     }
 
     /// Lowers the interrupt, to be followed by [`receive`](Self::receive) until there is nothing: in the other order, a byte that came in

@@ -42,6 +42,7 @@ impl Power {
             .any(|word| word == SEMIHOSTING);
         let bcm2835 = || {
             tree.compatible("brcm,bcm2835-pm-wdt")
+                .filter(|device| device.size >= BCM2835_SIZE)
                 .and_then(|device| registers(device.base, device.size))
         };
         let switch = match (tree.psci_method(), level) {
@@ -77,6 +78,9 @@ impl Power {
         firmware::halt()
     }
 }
+
+/// Bytes of registers that [`bcm2835_off`] uses.
+const BCM2835_SIZE: u64 = 0x28;
 
 /// The power management block of BCM2835 to BCM2711 has no "off": a watchdog reset into partition 63 makes the boot ROM
 /// halt. As Linux's bcm2835_wdt does it.

@@ -8,7 +8,7 @@ use super::gic;
 use crate::arch::Relax;
 use crate::arch::aarch64::boot::{self, Destination};
 use crate::arch::aarch64::cpu::{self, CORES};
-use crate::arch::aarch64::{firmware, timer};
+use crate::arch::aarch64::{firmware, mmu, timer};
 use crate::arch::tree::{Core, Start, Tree};
 
 /// A core that does not answer for so many seconds does not come. An emulator on a busy machine may need some of them.
@@ -42,7 +42,7 @@ pub fn start(tree: &Tree, entry: fn(core: usize) -> !) -> usize {
         }
         if slot == CORES {
             beyond += 1;
-            park(core);
+            park(tree, core);
             return;
         }
         if call(tree, core, slot) && comes(slot) {
@@ -74,9 +74,23 @@ fn call(tree: &Tree, core: Core, slot: usize) -> bool {
             tree.psci_method() == Some("smc")
                 && firmware::psci_cpu_on(core.affinity, Destination::Work.entry())
         }
-        Start::SpinTable(release) => boot::release_core(release, Destination::Work).is_ok(),
+        Start::SpinTable(release) => release_core(tree, release, Destination::Work),
         Start::Unknown => false,
     }
+}
+
+/// The word that a core of a spin table waits for lies in reserved memory, outside the image (Devicetree Specification 0.4, 3.8.1).
+fn release_core(tree: &Tree, release: u64, destination: Destination) -> bool {
+    let word = release..release.saturating_add(8);
+    let image = mmu::image();
+    let outside = word.end <= image.start || image.end <= word.start;
+    let tree_pages = mmu::tree_pages(tree.address());
+    let in_tree = word.start < tree_pages.end && tree_pages.start < word.end;
+    release.is_multiple_of(8)
+        && outside
+        && !in_tree
+        && tree.is_reserved(word)
+        && boot::release_core(release, destination).is_ok()
 }
 
 /// Waits for the core of `slot`. `false` if it has not come in time and will not be let in.
@@ -116,9 +130,9 @@ pub(crate) fn enter() -> ! {
 }
 
 /// A core that is not used sleeps in the image, and not in a busy loop of the firmware, in memory that is not ours. Behind PSCI it is off.
-fn park(core: Core) {
+fn park(tree: &Tree, core: Core) {
     if let Start::SpinTable(release) = core.start
-        && boot::release_core(release, Destination::Park).is_err()
+        && !release_core(tree, release, Destination::Park)
     {
         let number = core.affinity;
         log::warn!("core {number:#x}: its release address {release:#x} cannot be reached");

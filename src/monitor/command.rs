@@ -146,6 +146,8 @@ pub enum Mistake<'l> {
     AmbiguousVm(&'l str, &'l [&'static str]),
     /// This is no snapshot's id.
     NotAnId(&'l str),
+    /// No id is so large.
+    TooLarge(&'l str),
     /// An argument is missing; this is how the command is used.
     Missing(&'static str, &'static str),
     /// There is a word too many.
@@ -233,13 +235,20 @@ impl<'l> Vms<'l> {
 
 /// `7`, or `#7` as the monitor prints it.
 fn id(word: &str) -> Result<u64, Mistake<'_>> {
-    number(word.strip_prefix('#').unwrap_or(word)).ok_or(Mistake::NotAnId(word))
+    let digits = word.strip_prefix('#').unwrap_or(word);
+    number(digits).ok_or(match is_number(digits) {
+        true => Mistake::TooLarge(word),
+        false => Mistake::NotAnId(word),
+    })
 }
 
 /// Digits and nothing else.
 fn number(word: &str) -> Option<u64> {
-    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
-    word.parse().ok().filter(|_| is_number)
+    word.parse().ok().filter(|_| is_number(word))
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn which(word: &str) -> Result<Which, Mistake<'_>> {
@@ -342,6 +351,9 @@ impl fmt::Display for Mistake<'_> {
                 list(f, vms.iter().filter(|name| name.starts_with(word)), "or")
             }
             Self::NotAnId(word) => write!(f, "{word:?} is no id of a snapshot, which is a number"),
+            Self::TooLarge(word) => {
+                write!(f, "{word:?} is too large: the largest id is {}", u64::MAX)
+            }
             Self::Missing(name, usage) => write!(f, "something is missing: {name} {usage}"),
             Self::TooMany(word, name, "") => write!(f, "{word:?} is too much: {name} stands alone"),
             Self::TooMany(word, name, usage) => write!(f, "{word:?} is too much: {name} {usage}"),

@@ -95,9 +95,12 @@ fn obey(command: Command, operator: &mut impl Operator, out: &mut impl Write) ->
         }
         Command::Reset(vm) => {
             let done = operator.reset(vm);
-            outcome(vm, done, operator, out, |out, ()| {
-                out.write_str("starts from its image")
-            })
+            let says = match operator.status(vm).state {
+                VmState::Running => "starts from its image",
+                VmState::Paused => "starts from its image when it is resumed: it is paused",
+                VmState::Off => "does not start again: it is off",
+            };
+            outcome(vm, done, operator, out, |out, ()| out.write_str(says))
         }
     }
 }

@@ -33,6 +33,9 @@ pub fn vms(operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
             let vcpu = operator.vcpu(vm, number);
             let separator = if number == 0 { "" } else { ", " };
             match vcpu.state {
+                VcpuState::On | VcpuState::Waiting if status.state == VmState::Paused => {
+                    write!(out, "{separator}{number} paused on core {}", vcpu.core)?;
+                }
                 VcpuState::On => write!(out, "{separator}{number} on core {}", vcpu.core)?,
                 VcpuState::Waiting => {
                     write!(out, "{separator}{number} waiting on core {}", vcpu.core)?;

@@ -144,7 +144,7 @@ impl Pools {
         self.newest = id;
         self.count += 1;
         let bytes = u64::from(self.plan.capacity) * u64::from(self.pages) * PAGE_SIZE;
-        log::info!("new snapshot pool size: {}MB", bytes >> 20);
+        m.log(format_args!("new snapshot pool size: {}MB", bytes >> 20));
         Ok((id, pool))
     }
 
@@ -354,7 +354,9 @@ impl Snapshots {
         }
         self.fold_if_alone(m);
         let pages = self.memory.frames.free().saturating_sub(before);
-        log::info!("freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages");
+        m.log(format_args!(
+            "freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages"
+        ));
         true
     }
 }

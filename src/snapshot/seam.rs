@@ -4,6 +4,8 @@
 //!
 //! On the host both are a model that the tests can look into.
 
+use core::fmt;
+
 use super::frames::Frame;
 use super::nodes::Node;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -85,6 +87,11 @@ pub trait Machine {
     fn set_block(&mut self, page: Page, first: Option<Frame>);
     /// Puts the translations back.
     fn end_remap(&mut self);
+
+    /// Tells the operator.
+    fn log(&mut self, message: fmt::Arguments) {
+        log::info!("{message}");
+    }
 }
 
 /// How much a snapshot keeps besides RAM.

@@ -4,6 +4,7 @@ use super::Hardware;
 use super::running::{Next, Turn};
 use crate::hvc::{Call, Results, Snapshot, error};
 use crate::snapshot::{NotFound, Which};
+use log::Level;
 
 /// What an id argument that is no id says: there is none.
 const NO_ID: u64 = u64::MAX;
@@ -53,7 +54,8 @@ impl<H: Hardware> Turn<'_, H> {
 
     fn bare_restore(&mut self, which: Which) -> Next {
         self.restore(which, 1).unwrap_or_else(|NotFound| {
-            log::error!("invalid snapshot id");
+            let machine = &mut self.shared.machine;
+            machine.say(Level::Error, format_args!("invalid snapshot id"));
             Next::Resume
         })
     }

@@ -37,6 +37,8 @@ pub trait Hardware: Maintenance + Console {
     fn write(&mut self, at: Pa, bytes: &[u8]);
     /// The instruction at `at`, a multiple of 4, in guest memory, as the guest fetches it.
     fn instruction(&mut self, at: Pa) -> u32;
+    /// The name in front of the VM's lines in the log, if there are several VMs.
+    fn log_name(&self) -> Option<&'static str>;
     /// The first page of the board's virtual CPU interface (GICV), for the guest.
     fn virtual_interface(&self) -> Pa;
 }

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64};
+use log::Level;
 
 /// Why a VM cannot be started.
 #[derive(Debug)]
@@ -223,14 +224,10 @@ impl<H: Hardware> Shared<H> {
         })
     }
 
-    fn announce(&self, plan: &VmPlan, image: &Image<'_>) {
-        log::info!(
-            "{}: {} MiB of RAM, {:?} image, entered at {:#x}",
-            plan.name,
-            self.memory_bytes() >> 20,
-            image.format,
-            image.entry
-        );
+    fn announce(&mut self, plan: &VmPlan, image: &Image<'_>) {
+        let (mib, Image { format, entry, .. }) = (self.memory_bytes() >> 20, image);
+        let what = format_args!("{mib} MiB of RAM, {format:?} image, entered at {entry:#x}");
+        self.say_named(plan.name, Level::Info, what);
     }
 
     /// Writes into the guest's RAM, as the guest would: what a snapshot holds stays as it is.

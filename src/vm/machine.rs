@@ -1,10 +1,13 @@
 //! A VM's memory, as snapshots see it.
 
-use super::hardware::Hardware;
+use super::hardware::{Core, Hardware};
+use super::journal::Journal;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
 use crate::snapshot::{Bookkeeping, Frame, Machine, Mapping, Page};
 use crate::stage2::Stage2;
+use core::fmt;
+use log::Level;
 
 /// Where RAM starts, as on QEMU's `virt`.
 pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
@@ -15,6 +18,8 @@ pub struct GuestMachine<H> {
     pub hardware: H,
     /// As the CPUs see it.
     pub stage2: Stage2,
+    /// How much it has in the log.
+    journal: Journal,
 }
 
 impl<H: Hardware> GuestMachine<H> {
@@ -26,11 +31,58 @@ impl<H: Hardware> GuestMachine<H> {
             hardware.virtual_interface(),
             CPU_INTERFACE_SIZE / PAGE_SIZE,
         );
-        Self { hardware, stage2 }
+        Self {
+            hardware,
+            stage2,
+            journal: Journal::default(),
+        }
+    }
+
+    /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. It
+    /// begins with the VM's name where there are several VMs.
+    #[cold]
+    pub fn say(&mut self, level: Level, message: fmt::Arguments) {
+        self.say_left_out(false);
+        if self.journal.admits(H::Core::count(), H::Core::frequency()) {
+            log::log!(level, "{}{message}", self.prefix());
+        }
+    }
+
+    /// Says how many lines were left out, if it is time to, or now for the `last` time.
+    pub fn say_left_out(&mut self, last: bool) {
+        let count = match last {
+            true => self.journal.left_out_at_last(),
+            false => self
+                .journal
+                .left_out(H::Core::count(), H::Core::frequency()),
+        };
+        if let Some(count) = count {
+            log::warn!("{}too many lines: {count} were left out", self.prefix());
+        }
+    }
+
+    fn prefix(&self) -> Prefix {
+        Prefix(self.hardware.log_name())
+    }
+}
+
+/// A VM's name in front of a line.
+struct Prefix(Option<&'static str>);
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "{name}: "),
+            None => Ok(()),
+        }
     }
 }
 
 impl<H: Hardware> Machine for GuestMachine<H> {
+    fn log(&mut self, message: fmt::Arguments) {
+        self.say(Level::Info, message);
+    }
+
     #[inline]
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
         self.hardware.bookkeeping(self.stage2.pa(frame))

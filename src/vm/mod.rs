@@ -32,6 +32,7 @@ mod clock;
 mod faults;
 mod hardware;
 mod interrupts;
+mod journal;
 mod load;
 mod load_store;
 mod machine;
@@ -54,8 +55,10 @@ pub use running::{Next, Running};
 pub use schedule::{Desk, World, run};
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use log::Level;
 use spin::RelaxStrategy;
 
 use crate::addr::PAGE_SIZE;
@@ -231,6 +234,14 @@ impl<H: Hardware> Vm<H> {
 }
 
 impl<H: Hardware> Shared<H> {
+    /// Writes a line into the log that begins with the VM's `name`, however many VMs there are.
+    fn say_named(&mut self, name: &str, level: Level, message: fmt::Arguments) {
+        match self.machine.hardware.log_name() {
+            Some(_) => self.machine.say(level, message),
+            None => self.machine.say(level, format_args!("{name}: {message}")),
+        }
+    }
+
     fn memory_bytes(&self) -> u64 {
         u64::from(self.snapshots.pages()) * PAGE_SIZE
     }

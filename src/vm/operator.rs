@@ -24,7 +24,10 @@ impl<H: Hardware, D: Desk<H>> Controls<'_, H, D> {
         action: impl FnOnce(&Vm<H>, &mut Shared<H>, Asker<'_, H>) -> R,
     ) -> R {
         let vm = &self.world.vms[vm];
-        vm.with_all(self.core, |shared, asker| action(vm, shared, asker))
+        vm.with_all(self.core, |shared, asker| {
+            shared.machine.say_left_out(false);
+            action(vm, shared, asker)
+        })
     }
 }
 

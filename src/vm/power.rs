@@ -12,6 +12,7 @@ use crate::device::gic::Gic;
 use crate::hvc::Results;
 use crate::hvc::psci::{self, Action, PowerState};
 use crate::snapshot::Which;
+use log::Level;
 
 /// What PSCI must know of a VM.
 struct Power<'a, H: Hardware>(&'a Vm<H>, &'a Shared<H>);
@@ -42,6 +43,7 @@ impl<H: Hardware> Turn<'_, H> {
                 context,
             } => self.cpu_on(target as usize, entry, context),
             Action::SystemOff => {
+                self.shared.machine.say_left_out(true);
                 self.vm.end(self.core, Some(self.index));
                 Next::Leave
             }
@@ -60,7 +62,9 @@ impl<H: Hardware> Turn<'_, H> {
         let slots = &self.vm.vcpus;
         slots[self.index].set_phase(Phase::Off);
         if slots.iter().all(|slot| slot.phase() == Phase::Off) {
-            log::info!("{}: its last vCPU is off", self.vm.plan.name);
+            let what = format_args!("its last vCPU is off");
+            self.shared.say_named(self.vm.plan.name, Level::Info, what);
+            self.shared.machine.say_left_out(true);
             self.vm.end(self.core, Some(self.index));
         }
         Next::Leave
@@ -96,8 +100,8 @@ impl<H: Hardware> Vm<H> {
             shared.tries += 1;
             let number = shared.tries;
             if let Ok(id) = self.restore(shared, asker.again(), Which::Latest, 1) {
-                let name = self.plan.name;
-                log::warn!("{name}: reset; back to snapshot {id}, try {number} of {tries}");
+                let what = format_args!("reset; back to snapshot {id}, try {number} of {tries}");
+                shared.say_named(self.plan.name, Level::Warn, what);
                 return;
             }
         }
@@ -106,7 +110,7 @@ impl<H: Hardware> Vm<H> {
 
     /// It starts again from its image. Its snapshots stay. The caller holds the shared part.
     pub(super) fn reset(&self, shared: &mut Shared<H>, asker: Asker<'_, H>) {
-        log::info!("{}: reset", self.plan.name);
+        shared.say_named(self.plan.name, Level::Info, format_args!("reset"));
         let Asker { core, vcpu } = asker;
         let own = vcpu.as_ref().map(|(index, _)| *index);
         let mut others = self.stop(core, own);
@@ -138,7 +142,7 @@ impl<H: Hardware> Vm<H> {
             },
             // It was loaded before; but the heap may have become smaller since.
             Err(error) => {
-                log::error!("{}: {error}", self.plan.name);
+                shared.say_named(self.plan.name, Level::Error, format_args!("{error}"));
                 self.gate.close(OFF);
                 self.vcpus
                     .iter()

@@ -18,6 +18,7 @@ use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
 use crate::snapshot::{Moment, Node, NotFound, Snapshots, State, StateSize, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
+use log::Level;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The next snapshot's id: counted for all VMs together, so that no id ever names two snapshots.
@@ -269,7 +270,10 @@ impl<H: Hardware> Vm<H> {
         });
         match taken {
             Some(_) => shared.tries = 0,
-            None => log::error!("no memory for a snapshot of {}", self.plan.name),
+            None => {
+                let what = format_args!("no memory for a snapshot");
+                shared.say_named(self.plan.name, Level::Error, what);
+            }
         }
         taken
     }

@@ -28,6 +28,8 @@ pub struct World<H: Hardware> {
 pub trait Desk<H: Hardware> {
     /// Takes the console's input.
     fn input(&self) -> Input;
+    /// The physical count at which it is to be taken if no interrupt has come by then.
+    fn input_due(&self) -> u64;
     /// Does what the operator entered. Returns the VM that has characters to read after that, if one has.
     fn command(&self, operator: &mut impl Operator) -> Option<usize>;
     /// The VM that has the keyboard.
@@ -109,6 +111,9 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
         if self.core.number() != 0 {
             return;
         }
+        if self.desk.input_due() <= H::Core::count() {
+            self.console_input();
+        }
         if core::mem::take(&mut self.command) {
             let vm = self.desk.command(&mut Controls {
                 world: self.world,
@@ -125,7 +130,8 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     fn has_chores(&self) -> bool {
         let now = H::Core::count();
         let due = |vm: &Vm<H>| vm.next_checkpoint() <= now;
-        self.core.number() == 0 && (self.command || self.world.vms.iter().any(due))
+        self.core.number() == 0
+            && (self.command || self.desk.input_due() <= now || self.world.vms.iter().any(due))
     }
 
     /// How long the `i`th vCPU, which has the core since `start`, may keep it: a physical count.
@@ -150,7 +156,7 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
         }
         if self.core.number() == 0 {
             let next = self.world.vms.iter().map(Vm::next_checkpoint).min();
-            at = at.min(next.unwrap_or(NEVER));
+            at = at.min(next.unwrap_or(NEVER)).min(self.desk.input_due());
         }
         if at != NEVER {
             self.core.alarm_by(at);

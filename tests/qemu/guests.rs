@@ -122,7 +122,12 @@ fn hostile_without_memory() {
         .until_it_ends();
     answers_all_tries(&run);
     let freed = run.count("AVISOR INFO: freed the oldest snapshot pool: ");
-    run.require(freed > 100, "memory should have run out often");
+    // The guest may cause only so many lines in a while.
+    let left_out = run.count("AVISOR WARN: too many lines: ");
+    run.require(
+        freed >= 90 && left_out > 0,
+        "memory should have run out often",
+    );
 }
 
 #[track_caller]

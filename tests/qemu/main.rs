@@ -10,6 +10,8 @@
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
 //! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
+//! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
+//! | [`trees`] | device trees that are missing, broken or wrong |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
@@ -17,6 +19,7 @@
 //! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
 
 mod board;
+mod console;
 mod debugger;
 mod encodings;
 mod faults;
@@ -32,6 +35,7 @@ mod random;
 mod refusals;
 mod session;
 mod transcript;
+mod trees;
 mod u_boot;
 
 /// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.

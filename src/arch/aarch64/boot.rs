@@ -69,14 +69,18 @@ impl Destination {
 /// Sends a core that waits in a spin table (it polls `release`, MMU and caches off) to `destination`.
 pub fn release_core(release: u64, destination: Destination) -> Result<(), mmu::MapError> {
     mmu::with_page(release, || {
-        // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory that is
-        // mapped during this call; both destinations need nothing of what the core had.
+        if fixup::probe(release).is_none() {
+            return Err(mmu::MapError::NotFree);
+        }
+        // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory, as the caller checked, that
+        // is mapped during this call and answers; both destinations need nothing of what the core had.
         unsafe { (release as *mut u64).write_volatile(destination.entry()) };
         // The core reads memory, not our cache.
         page::clean_and_invalidate(release..release + 8);
         barrier::dsb(barrier::SY);
         aarch64_cpu::asm::sev();
-    })
+        Ok(())
+    })?
 }
 
 unsafe extern "Rust" {

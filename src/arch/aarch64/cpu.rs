@@ -6,8 +6,8 @@ use core::ptr;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, Readable, TPIDR_EL2,
-    TTBR0_EL2,
+    ID_AA64DFR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64PFR0_EL1, MIDR_EL1, Readable,
+    TPIDR_EL2, TTBR0_EL2,
 };
 use spin::Once;
 
@@ -205,4 +205,14 @@ pub fn prepare(slot: usize, affinity: u64) {
 pub fn set_number(number: usize) {
     // SAFETY: as above.
     unsafe { (*Cpu::this()).number = number };
+}
+
+/// MIDR_EL1.PartNum of Arm's cores on boards that are known.
+pub const CORTEX_A72: u64 = 0xd08;
+/// The same.
+pub const CORTEX_A53: u64 = 0xd03;
+
+/// What kind of core this is: MIDR_EL1.PartNum.
+pub fn part() -> u64 {
+    MIDR_EL1.get() >> 4 & 0xfff
 }

@@ -29,6 +29,17 @@ translation_aborted:
     mov     x0, #1
     ret
 
+// avisor_probe(address) -> the word there, or -1 if nothing answers: a translation fault, or a synchronous External abort.
+.balign 16
+.global avisor_probe
+avisor_probe:
+probing:
+    ldr     w0, [x0]
+    ret
+nobody_answered:
+    mov     x0, #-1
+    ret
+
 // avisor_take_serror() -> ESR_EL2 of the SError that was pending, or 0. PSTATE.A must be set, and is set afterwards. A pending SError is
 // taken between the MSR and the end of the ISB (D1.3.5, "Asynchronous exception types": by a context synchronization event).
 .balign 16
@@ -80,6 +91,7 @@ avisor_fixups:
     expected translation_s1e1w, translation_aborted
     expected translation_s1e0r, translation_aborted
     expected translation_s1e0w, translation_aborted
+    expected probing, nobody_answered
     expected serror_window, serror_taken
     expected serror_window_end, serror_taken
     expected cpuactlr_read, cpu_left

@@ -17,6 +17,7 @@ unsafe extern "C" {
     fn avisor_translate_s1e1w(va: u64) -> u64;
     fn avisor_translate_s1e0r(va: u64) -> u64;
     fn avisor_translate_s1e0w(va: u64) -> u64;
+    fn avisor_probe(address: u64) -> u64;
     fn avisor_take_serror() -> u64;
     /// Sets what the CPU's errata ask for. For the boot stub.
     pub(super) fn avisor_mend_cpu();
@@ -40,6 +41,14 @@ pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
     PAR_EL1.set(saved);
     // F (bit 0): the translation failed. PA in 47:12.
     (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))
+}
+
+/// The word at the physical address `address`, a multiple of 4; `None` if nothing answers there, or it is not mapped. Must not be the
+/// register of a device that a read changes. At another level than EL2 an abort is not survived.
+pub fn probe(address: u64) -> Option<u32> {
+    // SAFETY: a load, which changes no memory. The exception that it may take is in the table of `fixup.S`, and changes registers only
+    // that AAPCS64 lets a callee change.
+    u32::try_from(unsafe { avisor_probe(address) }).ok()
 }
 
 /// ISR_EL1.A: an SError is pending. At EL2 this is the physical one.

@@ -155,6 +155,10 @@ impl Hardware for VmMemory {
         unsafe { page::read_word(at) }
     }
 
+    fn log_name(&self) -> Option<&'static str> {
+        console::log_name(self.vm)
+    }
+
     fn virtual_interface(&self) -> Pa {
         self.virtual_interface
     }

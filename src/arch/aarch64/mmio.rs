@@ -1,6 +1,9 @@
 //! Device registers.
 
-use super::mmu;
+use super::{fixup, mmu};
+
+/// The largest block of registers that is driven here.
+pub const SIZE_MAX: u64 = 64 << 10;
 
 /// A block of device registers that is mapped as Device memory (or the MMU is off, which makes all memory that).
 #[derive(Debug, Clone, Copy)]
@@ -10,18 +13,25 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// The block of `size` bytes at `base`, mapped. `None` if it cannot be.
+    /// The block of `size` bytes at `base`, mapped. `None` if it cannot be, or if nothing answers there: a tree may say anything. Of a block
+    /// beyond [`SIZE_MAX`] only so much is mapped.
     pub fn map(base: u64, size: u64) -> Option<Self> {
-        if !base.is_multiple_of(4) {
-            return None;
-        }
-        mmu::map_device(base..base.checked_add(size)?).ok()?;
-        Some(Self { base, size })
+        let block = Self::unmapped(base, size)?;
+        mmu::map_device(base..base + block.size).ok()?;
+        fixup::probe(base).map(|_| block)
     }
 
     /// The same with the MMU off, at any exception level.
     pub fn unmapped(base: u64, size: u64) -> Option<Self> {
-        base.is_multiple_of(4).then_some(Self { base, size })
+        let size = size.min(SIZE_MAX);
+        let end = base.checked_add(size)?;
+        (base.is_multiple_of(4) && size >= 4 && end <= mmu::ADDRESS_LIMIT)
+            .then_some(Self { base, size })
+    }
+
+    /// Bytes of it.
+    pub fn size(self) -> u64 {
+        self.size
     }
 
     #[inline]

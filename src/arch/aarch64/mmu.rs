@@ -9,7 +9,7 @@ use core::ops::Range;
 use aarch64_cpu::asm::barrier;
 use spin::mutex::SpinMutex;
 
-use super::cpu;
+use super::{cpu, fixup};
 use crate::addr::PAGE_SIZE;
 use crate::arch::el2_tables::Tables;
 pub use crate::arch::el2_tables::{ADDRESS_LIMIT, Attributes, MapError};
@@ -68,6 +68,12 @@ pub(super) extern "C" fn map_image(tree: u64) -> u64 {
 /// The pages that the device tree at `tree` says it has; none if there is no tree. The MMU may be off.
 pub fn tree_pages(tree: u64) -> Range<u64> {
     if !tree.is_multiple_of(8) || tree == 0 {
+        return 0..0;
+    }
+    let Some(end) = tree.checked_add(TREE_MAX) else {
+        return 0..0;
+    };
+    if end > ADDRESS_LIMIT || fixup::probe(tree).is_none() {
         return 0..0;
     }
     super::page::clean_and_invalidate(tree..tree + 8);

@@ -28,6 +28,8 @@ pub struct FakeBoard {
     pub printed: Vec<u8>,
     /// What is there to be read by it.
     pub typed: VecDeque<u8>,
+    /// What the log calls its VM, if there are several.
+    pub log_name: Option<&'static str>,
 }
 
 impl FakeBoard {
@@ -42,6 +44,7 @@ impl FakeBoard {
             },
             printed: Vec::new(),
             typed: VecDeque::new(),
+            log_name: None,
         }
     }
 
@@ -164,6 +167,10 @@ impl Hardware for FakeBoard {
         u32::from_le_bytes(std::array::from_fn(|i| {
             self.memory.read(Pa(at.0 + i as u64))
         }))
+    }
+
+    fn log_name(&self) -> Option<&'static str> {
+        self.log_name
     }
 
     fn virtual_interface(&self) -> Pa {

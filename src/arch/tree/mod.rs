@@ -2,22 +2,31 @@
 //! there is. `fdt` walks the tree; what it leaves to its callers is here: `ranges` of the buses on the way, and the
 //! reservation block.
 
+use core::ops::Range;
+
+use fdt::Fdt;
 use fdt::nodes::Node;
 use fdt::parsing::{NoPanic, unaligned::UnalignedParser};
-use fdt::{Fdt, FdtError};
 
 use super::memory_map::Region;
 
+#[cfg(test)]
+mod broken;
+mod check;
 mod cores;
 #[cfg(test)]
 mod tests;
 
+pub use check::BadTree;
 pub use cores::{Core, Start};
 
 /// The first word of a tree.
 pub const MAGIC: u32 = 0xd00d_feed;
 /// The largest tree that the boot protocol permits.
 pub const TREE_MAX: u64 = 2 << 20;
+
+/// The fastest clock of a UART that is believed, in Hz.
+const CLOCK_MAX: u64 = 10_000_000_000;
 
 /// Reads bytes one by one: a tree is only promised to lie on 8 bytes, and its properties on 4.
 type Parser<'t> = (UnalignedParser<'t>, NoPanic);
@@ -75,9 +84,10 @@ struct Cells {
 }
 
 impl<'t> Tree<'t> {
-    /// Parses the tree in `bytes`.
-    pub fn new(bytes: &'t [u8]) -> Result<Self, FdtError> {
-        let fdt = Fdt::new_unaligned_fallible(bytes)?;
+    /// Parses the tree that `bytes` begin with, if it is whole.
+    pub fn new(bytes: &'t [u8]) -> Result<Self, BadTree> {
+        let bytes = &bytes[..check::check(bytes)?];
+        let fdt = Fdt::new_unaligned_fallible(bytes).map_err(|_| BadTree::Header)?;
         Ok(Self { bytes, fdt })
     }
 
@@ -104,6 +114,7 @@ impl<'t> Tree<'t> {
     pub fn model(&self) -> &'t str {
         self.root()
             .and_then(|root| string(&root, "model"))
+            .filter(|model| !model.contains(char::is_control))
             .unwrap_or("unknown board")
     }
 
@@ -144,7 +155,8 @@ impl<'t> Tree<'t> {
             property(node, "phandle") == Some(phandle) && is_compatible(node, "fixed-clock")
         };
         let clock = first(&self.root()?, &is_it)?;
-        property(&clock, "clock-frequency").map(number)
+        let rate = property(&clock, "clock-frequency").map(number);
+        rate.filter(|rate| (1..=CLOCK_MAX).contains(rate))
     }
 
     /// The first node with a usable address for which `test` holds.
@@ -182,6 +194,26 @@ impl<'t> Tree<'t> {
                 each_reg(&node, cells(&root), &mut f);
             }
         }
+    }
+
+    /// Whether one of those ranges covers all of `addresses`.
+    pub fn is_reserved(&self, addresses: Range<u64>) -> bool {
+        let mut covered = false;
+        self.each_reserved(|region, _| {
+            let range = region.range();
+            covered |= range.start <= addresses.start && addresses.end <= range.end;
+        });
+        covered
+    }
+
+    /// Whether some of `addresses` is RAM.
+    pub fn is_memory(&self, addresses: Range<u64>) -> bool {
+        let mut meets = false;
+        self.each_memory(|bank| {
+            let range = bank.range();
+            meets |= range.start < addresses.end && addresses.start < range.end;
+        });
+        meets
     }
 
     /// Calls `f` with each range that is not free for use, and whether it may not even be mapped.
@@ -270,7 +302,11 @@ impl Bus<'_, '_> {
             return parent.to_physical(address);
         }
         let (child, above) = (self.cells.address * 4, parent.cells.address * 4);
-        for entry in ranges.chunks_exact(child + above + self.cells.size * 4) {
+        let entry = child + above + self.cells.size * 4;
+        for entry in ranges.chunks_exact(entry.max(4)) {
+            if entry.len() < child + above {
+                return None;
+            }
             let (from, rest) = entry.split_at(child);
             let (to, size) = rest.split_at(above);
             let offset = address.checked_sub(number(from));

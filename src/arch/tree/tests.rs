@@ -6,7 +6,7 @@ use vm_fdt::{FdtReserveEntry, FdtWriter, FdtWriterResult};
 
 /// A board with the Raspberry Pi's peculiarities: a bus with ranges, a console that is not the first serial port,
 /// a spin table, memory in two banks, all three kinds of reservations.
-fn board() -> Vec<u8> {
+pub fn board() -> Vec<u8> {
     write_board().expect("a tree")
 }
 

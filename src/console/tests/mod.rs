@@ -1,8 +1,10 @@
 //! Bytes in, bytes out.
 
 mod random;
+mod typing;
 
 use super::*;
+use crate::monitor::Next;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -45,9 +47,26 @@ impl Terminal {
 
     fn type_in(&mut self, text: &str) -> Input {
         let bytes = text.bytes();
-        bytes.fold(Input::default(), |_, byte| {
-            self.console.input(byte, &mut self.screen)
-        })
+        bytes.fold(Input::default(), |_, byte| self.key(byte))
+    }
+
+    /// A character comes in, whether there is room or not.
+    fn key(&mut self, byte: u8) -> Input {
+        self.console.take(byte);
+        self.console.deliver(&mut self.screen)
+    }
+
+    /// As many of these as are taken, as the driver does it; how many those were.
+    fn paste(&mut self, text: &str) -> usize {
+        let mut bytes = text.bytes();
+        let mut count = 0;
+        while self.console.has_room()
+            && let Some(byte) = bytes.next()
+        {
+            self.key(byte);
+            count += 1;
+        }
+        count
     }
 
     fn command(&mut self) -> Option<String> {
@@ -143,14 +162,14 @@ fn a_sequence_that_is_interrupted_does_not_show() {
     let mut t = Terminal::new(&["linux"]);
     t.print(0, "/ # \u{1b}");
     t.type_in(OPEN);
-    t.shows("/ # \u{1b}\u{18}\r\navisor> ");
+    t.shows("/ # \u{1b}\u{18}\u{1b}\\\r\navisor> ");
     t.type_in("\r");
     t.print(0, "[6nls \u{1b}[1m!");
     t.shows("\r\u{1b}[K/ # ls \u{1b}[1m!");
     t.print(0, "\u{1b}[3");
     t.log("AVISOR INFO: x");
     t.print(0, "1mred\u{1b}[m");
-    t.shows("\u{1b}[3\u{18}\r\nAVISOR INFO: x\r\nred\u{1b}[m");
+    t.shows("\u{1b}[3\u{18}\u{1b}\\\r\nAVISOR INFO: x\r\nred\u{1b}[m");
     t.type_in(OPEN);
     t.print(0, "\n# \u{1b}[");
     t.type_in("\r");
@@ -164,16 +183,37 @@ fn a_sequence_that_is_interrupted_does_not_show() {
     t.console.attach(1, &mut t.screen);
     t.print(1, "1mx");
     t.print(0, "1my\n");
-    t.shows("linux| \u{1b}[\u{18}\r\necho| x\r\nlinux| y\r\n");
+    t.shows("linux| \u{1b}[\u{18}\u{1b}\\\r\necho| x\r\nlinux| y\r\n");
 }
 
+/// Each of the strings of ECMA-48, begun and not ended: a terminal shows nothing that comes up to their end.
 #[test]
-fn what_is_typed_too_fast_is_dropped() {
-    let mut t = Terminal::new(&["linux"]);
-    t.type_in(&("x".to_string() + &"y".repeat(2 * ring::RING_MAX)));
-    assert_eq!(t.read(0), "x".to_string() + &"y".repeat(ring::RING_MAX - 1));
-    t.type_in("z");
-    assert_eq!(t.read(0), "z");
+fn an_unfinished_string_does_not_swallow_the_log() {
+    for begin in [
+        "\u{1b}P1$q",
+        "\u{1b}X",
+        "\u{1b}]0;",
+        "\u{1b}^",
+        "\u{1b}_",
+        "\u{90}",
+        "\u{9f}x",
+    ] {
+        let mut t = Terminal::new(&["linux"]);
+        t.print(0, begin);
+        t.log("AVISOR INFO: a");
+        t.print(0, "rest\u{1b}\\text\n");
+        let shown = "\u{18}\u{1b}\\\r\nAVISOR INFO: a\r\ntext\n";
+        t.shows(&(begin.to_string() + shown));
+        t.print(0, begin);
+        t.print(0, "\r\n");
+        t.screen.clear();
+        t.log("AVISOR INFO: b");
+        t.print(0, "text\n");
+        t.shows("\u{18}\u{1b}\\AVISOR INFO: b\r\ntext\n");
+        t.print(0, begin);
+        t.type_in(OPEN);
+        assert!(t.screen.ends_with(b"\x18\x1b\\\r\navisor> "), "{begin:?}");
+    }
 }
 
 #[test]

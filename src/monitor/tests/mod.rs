@@ -248,7 +248,7 @@ fn a_wrong_line_does_nothing_and_gets_one_line() {
         ),
         (
             "delete 18446744073709551616",
-            "\"18446744073709551616\" is no id of a snapshot, which is a number".into(),
+            "\"18446744073709551616\" is too large: the largest id is 18446744073709551615".into(),
         ),
         (
             "delete echo 1 2",
@@ -286,6 +286,22 @@ fn says_what_was_done_or_why_not() {
     }
 }
 
+/// It goes by how the VM is afterwards.
+#[test]
+fn a_reset_says_whether_the_vm_runs() {
+    let mut board = Board::new(THREE);
+    for (line, answer) in [
+        ("reset linux", "linux starts from its image\n"),
+        (
+            "reset linux-old",
+            "linux-old starts from its image when it is resumed: it is paused\n",
+        ),
+        ("reset echo", "echo does not start again: it is off\n"),
+    ] {
+        assert_eq!(board.says(line), answer);
+    }
+}
+
 #[test]
 fn who_leaves_and_who_stays() {
     let mut board = Board::new(&["linux"]);
@@ -313,7 +329,7 @@ fn tables() {
         board.says("vms"),
         "     name       state         RAM  snapshots  vCPUs\n  \
            0  linux      running     1 GiB          0  0 on core 0, 1 waiting on core 1\n  \
-           1  linux-old  paused    514 MiB          0  0 waiting on core 1\n\
+           1  linux-old  paused    514 MiB          0  0 paused on core 1\n\
          * 2  echo       off         2 MiB          0  0 off\n"
     );
     assert_eq!(

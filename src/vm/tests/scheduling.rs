@@ -22,6 +22,7 @@ use std::vec::Vec;
 #[derive(Default)]
 pub struct Quiet {
     pub input: Cell<Input>,
+    pub input_due: Cell<Option<u64>>,
     /// The number of VMs, for each command.
     pub commands: RefCell<Vec<usize>>,
     pub attached: Cell<usize>,
@@ -29,7 +30,12 @@ pub struct Quiet {
 
 impl<H: Hardware> Desk<H> for Quiet {
     fn input(&self) -> Input {
+        self.input_due.set(None);
         self.input.take()
+    }
+
+    fn input_due(&self) -> u64 {
+        self.input_due.get().unwrap_or(u64::MAX)
     }
 
     fn command(&self, operator: &mut impl Operator) -> Option<usize> {

@@ -42,6 +42,13 @@ fn one_vms_id_is_not_found_for_the_other_whatever_the_call() {
         other.hvc(2);
     });
     assert_eq!(lines, ["ERROR: invalid snapshot id"]);
+    other.board().log_name = Some("other");
+    other.registers().x[0] = foreign;
+    let lines = logged(|| {
+        other.hvc(2);
+    });
+    assert_eq!(lines, ["ERROR: other: invalid snapshot id"]);
+    other.registers().x[0] = before.x[0];
     assert_eq!(other.registers().x, before.x);
     assert_eq!((one.load(DATA), other.load(DATA)), (1, 2));
     one.restore(foreign, 1);

@@ -1,0 +1,235 @@
+//! What is typed, on its way from the UART to who gets it.
+//!
+//! Characters come into a queue, and leave it for the attached VM, the line at the prompt or nobody, while a line of the monitor is
+//! carried out. A VM has [`TYPED_MAX`] characters of its own that it has not read yet. Where there is no room, nothing more is taken: the
+//! driver leaves characters in the UART, and whoever sends them waits.
+//!
+//! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Console::press_on) after a
+//! while: then what the VM has no room for is left out, as whole lines. What the UART itself loses is a [gap](Console::gap): the line
+//! that it is in is left out too, because its rest could mean something else. Both are said, by a [`Notice`].
+
+use core::fmt;
+
+use super::editor::Line;
+use super::prompt::Step;
+use super::{Console, Cursor, ESCAPE, Input, Keyboard, Screen, print};
+use crate::monitor::Next;
+
+/// Characters that wait for a VM to read them.
+pub const TYPED_MAX: usize = 8192;
+/// Characters that wait until it is known who gets them, gaps among them.
+pub const AHEAD_MAX: usize = 512;
+/// In the queue: here the UART lost something.
+const GAP: u16 = 1 << 8;
+
+/// What the operator should know of characters that do not arrive. To be written into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This VM does not read what is typed for it.
+    NotRead(&'static str),
+    /// So many characters did not reach this VM.
+    LeftOut(&'static str, usize),
+    /// The UART lost characters.
+    Overrun,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NotRead(name) => write!(
+                f,
+                "{name} does not read: lines typed for it from here on are left out"
+            ),
+            Self::LeftOut(name, count) => {
+                write!(f, "{name}: {count} characters typed for it were left out")
+            }
+            Self::Overrun => f.write_str(
+                "characters came faster than the UART keeps them: the line that was typed is left out",
+            ),
+        }
+    }
+}
+
+fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+impl Console {
+    /// Whether [`take`](Self::take) may be called.
+    pub fn has_room(&mut self) -> bool {
+        self.ahead.has_room()
+    }
+
+    /// Takes a character that was typed, to be [delivered](Self::deliver).
+    pub fn take(&mut self, byte: u8) {
+        if !self.ahead.push(byte.into()) {
+            self.gap();
+        }
+    }
+
+    /// The UART lost what came at this point.
+    pub fn gap(&mut self) {
+        // The last one is a gap already, or becomes one: nothing of its line arrives in any case.
+        if !self.ahead.push(GAP) {
+            self.ahead.take_back(|_| false);
+            let _ = self.ahead.push(GAP);
+        }
+    }
+
+    /// Whether characters wait that the one who gets them has room for again.
+    pub fn is_worth_delivering(&self) -> bool {
+        let room = || self.speakers[self.attached].typed.is_half_empty();
+        self.ahead.peek().is_some() && (!matches!(self.keyboard, Keyboard::Guest) || room())
+    }
+
+    /// What the attached VM has no room for is left out until it reads again.
+    pub fn press_on(&mut self) {
+        self.pressing = true;
+    }
+
+    /// Something to be said, once.
+    pub fn notice(&mut self) -> Option<Notice> {
+        self.notice.take()
+    }
+
+    /// The next character that was typed for a VM.
+    pub fn get(&mut self, vm: usize) -> Option<u8> {
+        let name = *self.names.get(vm)?;
+        let speaker = self.speakers.get_mut(vm)?;
+        let byte = speaker.typed.pop()?;
+        self.pressing &= vm != self.attached;
+        if speaker.left_out > 0 && !speaker.skips && self.notice.is_none() {
+            let count = core::mem::take(&mut speaker.left_out);
+            self.notice = Some(Notice::LeftOut(name, count));
+        }
+        Some(byte)
+    }
+
+    /// Gives what waits to who gets it, as far as there is room.
+    pub fn deliver(&mut self, screen: &mut impl Screen) -> Input {
+        let mut input = Input::default();
+        while let Some(next) = self.ahead.peek() {
+            let delivered = match (u8::try_from(next), &self.keyboard) {
+                (_, Keyboard::Busy(_)) => false,
+                (Err(_), _) => self.close_gap(),
+                (Ok(byte), Keyboard::Prompt) => {
+                    self.at_prompt(byte, screen);
+                    true
+                }
+                (Ok(ESCAPE), Keyboard::Guest) => {
+                    self.open(screen);
+                    true
+                }
+                (Ok(byte), Keyboard::Guest) => self.for_guest(byte),
+            };
+            if !delivered {
+                break;
+            }
+            self.ahead.pop();
+            input = input.and(self.concerned());
+        }
+        input.and(Input {
+            guest: None,
+            ..self.concerned()
+        })
+    }
+
+    fn concerned(&self) -> Input {
+        Input {
+            guest: matches!(self.keyboard, Keyboard::Guest).then_some(self.attached),
+            command: matches!(self.keyboard, Keyboard::Busy(_)),
+        }
+    }
+
+    /// False if it has to wait.
+    fn for_guest(&mut self, byte: u8) -> bool {
+        let speaker = &mut self.speakers[self.attached];
+        if !speaker.skips && speaker.typed.push(byte) {
+            return true;
+        }
+        if !speaker.skips {
+            if !self.pressing {
+                return false;
+            }
+            if speaker.left_out == 0 && self.notice.is_none() {
+                self.notice = Some(Notice::NotRead(self.names[self.attached]));
+            }
+            speaker.left_out += speaker.typed.take_back(ends_line);
+        }
+        speaker.left_out += 1;
+        speaker.skips = !ends_line(byte);
+        true
+    }
+
+    /// The line that is being typed does not arrive.
+    fn close_gap(&mut self) -> bool {
+        self.notice = Some(Notice::Overrun);
+        if matches!(self.keyboard, Keyboard::Prompt) {
+            self.prompt.tear();
+        } else {
+            let speaker = &mut self.speakers[self.attached];
+            speaker.left_out += speaker.typed.take_back(ends_line);
+            speaker.skips = true;
+        }
+        true
+    }
+
+    fn open(&mut self, screen: &mut impl Screen) {
+        self.speakers[self.attached].skips = false;
+        self.fresh_line(screen);
+        self.prompt.open();
+        self.keyboard = Keyboard::Prompt;
+        self.show_prompt(screen);
+    }
+
+    /// The line that waits for the monitor. Who gets it calls [`finish`](Self::finish) when it is done.
+    pub fn command(&mut self) -> Option<Line> {
+        match &mut self.keyboard {
+            Keyboard::Busy(line) => line.take(),
+            _ => None,
+        }
+    }
+
+    /// The monitor did what the line says. What was typed meanwhile is looked at now.
+    pub fn finish(&mut self, next: Next, screen: &mut impl Screen) -> Input {
+        match next {
+            Next::Stay => {
+                self.keyboard = Keyboard::Prompt;
+                self.show_prompt(screen);
+            }
+            Next::Leave => self.leave(screen),
+        }
+        self.deliver(screen)
+    }
+
+    fn at_prompt(&mut self, byte: u8, screen: &mut impl Screen) {
+        match self.prompt.push(byte, &self.names[..self.vms], screen) {
+            Step::Stay => {}
+            Step::Leave => self.leave(screen),
+            Step::Literal => {
+                // A VM that has no room for it does not read: it would not have helped.
+                let _ = self.speakers[self.attached].typed.push(ESCAPE);
+                self.leave(screen);
+            }
+            Step::Command(line) => {
+                self.keyboard = Keyboard::Busy(Some(line));
+                self.cursor = Cursor::Start;
+            }
+            Step::Torn(why) => {
+                self.cursor = Cursor::Start;
+                print(screen, why);
+                self.show_prompt(screen);
+            }
+            Step::Choices => self.aside(screen, |console, screen| {
+                console.prompt.show_choices(console.names(), screen);
+            }),
+        }
+    }
+
+    /// Closes the monitor.
+    fn leave(&mut self, screen: &mut impl Screen) {
+        self.keyboard = Keyboard::Guest;
+        self.fresh_line(screen);
+        self.show_attached(screen);
+    }
+}
