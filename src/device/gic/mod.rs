@@ -42,6 +42,7 @@
 //!   vCPU's next trap, or 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
 //!   than there are list registers.
 
+mod ends;
 mod entry;
 mod interface;
 mod list_register;
