@@ -22,7 +22,10 @@ use crate::arch::readback::Ignored;
 use crate::arch::tree::Tree;
 use crate::vm::Interrupt;
 
+mod missing;
 mod readback;
+
+pub use missing::Missing;
 
 /// What trees call it.
 const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
@@ -82,27 +85,6 @@ const GICH_ENABLE: u32 = 1 << 0;
 
 /// List registers that are used, of those that there are.
 const LIST_REGISTERS_MOST: usize = 4;
-
-/// Why there are no interrupts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// The tree has no GICv2 that is known here.
-    Gic,
-    /// It has no virtual interface, or it cannot be mapped.
-    VirtualInterface,
-    /// It ignores what is written to it.
-    Ignored(Ignored),
-}
-
-impl core::fmt::Display for Missing {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Gic => f.write_str("the device tree has no GICv2"),
-            Self::VirtualInterface => f.write_str("the GICv2 has no virtual interface"),
-            Self::Ignored(ignored) => ignored.fmt(f),
-        }
-    }
-}
 
 /// The interrupt controller. Private registers are those of the core that asks.
 pub struct Gic {

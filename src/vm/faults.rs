@@ -26,7 +26,7 @@ impl<H: Hardware> Turn<'_, H> {
         };
         match self.shared.machine.stage2.page_at(page_ipa) {
             Some(page) => self.ram_fault(fault, page),
-            None => return self.device_fault(fault, page_ipa, esr),
+            None => self.device_fault(fault, page_ipa, esr),
         }
         Next::Resume
     }
@@ -79,30 +79,20 @@ impl<H: Hardware> Turn<'_, H> {
         self.look_at_caches();
     }
 
-    fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) -> Next {
+    fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
         if fault.cache_op && !fault.s1ptw {
             // Nothing outside RAM is ever cached.
-            self.step_over(esr);
-            return Next::Resume;
+            return self.step_over(esr);
         }
         let offset = fault.far.map_or(0, |far| far.page_offset());
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
         let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
         let (Some((device, offset)), Some(access)) = (device, fault.access) else {
-            self.load_store(fault);
-            return Next::Resume;
+            return self.load_store(fault);
         };
         match device {
-            Device::Distributor => {
-                self.distributor(offset, access, fault.write);
-                self.step_over(esr);
-                return self.go_on();
-            }
-            Device::Deactivation => {
-                self.deactivation(offset, access, fault.write);
-                self.step_over(esr);
-                return self.go_on();
-            }
+            Device::Distributor => self.distributor(offset, access, fault.write),
+            Device::Deactivation => self.deactivation(offset, access, fault.write),
             device => {
                 let shared = &mut *self.shared;
                 let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
@@ -117,7 +107,6 @@ impl<H: Hardware> Turn<'_, H> {
             }
         }
         self.step_over(esr);
-        Next::Resume
     }
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.

@@ -224,9 +224,13 @@ impl<H: Hardware> Turn<'_, H> {
     /// Something became pending for the vCPUs in `mask`.
     #[inline]
     pub(super) fn deliver(&mut self, mask: u8) {
-        if mask == 0 {
-            return;
+        if mask != 0 {
+            self.deliver_some(mask);
         }
+    }
+
+    #[inline(never)]
+    fn deliver_some(&mut self, mask: u8) {
         let own = 1 << self.index;
         if mask & own != 0 {
             self.refill();

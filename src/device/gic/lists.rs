@@ -312,7 +312,7 @@ impl Gic {
     }
 
     /// The one of `intids`, which are not none, that goes first.
-    fn best(&self, vcpu: usize, mut intids: u64) -> u32 {
+    pub(super) fn best(&self, vcpu: usize, mut intids: u64) -> u32 {
         let mut best = (u32::MAX, 0);
         while intids != 0 {
             let intid = intids.trailing_zeros() & 63;
@@ -348,32 +348,6 @@ impl Gic {
         self.lists[vcpu].stale = false;
         self.lists[vcpu].review = false;
         self.note_acknowledged(vcpu, acknowledged);
-    }
-
-    /// What was acknowledged since the list registers were filled: each one preempted those of lower priority.
-    fn note_acknowledged(&mut self, vcpu: usize, mut intids: u64) {
-        while intids != 0 {
-            let mut last = intids;
-            while last & (last - 1) != 0 {
-                last &= !(1 << self.best(vcpu, last));
-            }
-            intids &= !last;
-            self.private[vcpu].note_acknowledged(last.trailing_zeros());
-        }
-    }
-
-    /// The guest ended an interrupt that is in no list register, with EOImode 0: that is the one of them that it acknowledged last, as ends must
-    /// come in the reverse order (IHI 0048B, 4.4.5). What it does not acknowledge it cannot end.
-    fn deactivate_last(&mut self, vcpu: usize) {
-        let private = &self.private[vcpu];
-        let Some(intid) = private.last_acknowledged(private.active) else {
-            return;
-        };
-        self.private[vcpu].active &= !(1 << intid);
-        if intid >= 32 {
-            self.shared.active &= !(1 << (intid - 32));
-            self.returned |= 1 << (intid - 32);
-        }
     }
 
     #[inline]

@@ -43,6 +43,7 @@
 //!   vCPU's next trap, or 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
 //!   than there are list registers.
 
+mod ends;
 mod entry;
 mod interface;
 mod list_register;
@@ -134,6 +135,7 @@ impl Gic {
 
     /// The input line of a PPI of `vcpu` or of an SPI (whose `vcpu` does not matter) is `up` or not. Not for [`TIMER_PPI`].
     /// Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    #[inline]
     pub fn set_line(&mut self, intid: u32, vcpu: usize, up: bool) -> u8 {
         match intid {
             16..32 if intid != TIMER_PPI => self.set_ppi_line(intid, vcpu, up),
@@ -160,11 +162,18 @@ impl Gic {
         }
     }
 
+    #[inline]
     fn set_spi_line(&mut self, intid: u32, up: bool) -> u8 {
         let bit = 1 << (intid - 32);
         if (self.shared.lines & bit != 0) == up {
             return 0;
         }
+        self.change_spi_line(intid, up)
+    }
+
+    #[inline(never)]
+    fn change_spi_line(&mut self, intid: u32, up: bool) -> u8 {
+        let bit = 1 << (intid - 32);
         self.shared.lines ^= bit;
         if up {
             self.shared.latched |= self.shared.edges & bit;

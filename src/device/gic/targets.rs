@@ -30,7 +30,13 @@ impl Gic {
         if overdue {
             self.lists[vcpu].declined = 0;
         }
-        let mut pending = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
+        let lists = &mut self.lists[vcpu];
+        let mut pending = lists.used & !(i.empty() & LISTS) as u8;
+        // The usual case: it was the timer's interrupt, and the guest is through with it.
+        if pending == 0 && self.shared.pending() == 0 && !lists.has_more() {
+            lists.review = false;
+            return 0;
+        }
         while pending != 0 {
             let n = pending.trailing_zeros() as usize % LISTS_MAX;
             pending &= pending - 1;

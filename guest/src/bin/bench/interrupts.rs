@@ -175,6 +175,8 @@ fn let_it_run() {
     exception::wait_for_interrupt();
     timer.stop();
     gic::end(gic::acknowledge());
+    // What EL2 has left to do for that interrupt.
+    gic::read(distributor::TYPER);
 }
 
 /// The guest's own instructions for an SGI that it sends to itself, with interrupts let in only then.
