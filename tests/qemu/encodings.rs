@@ -190,10 +190,12 @@ fn as_on_qemu_alone() {
         let plain = plain_qemu()
             .arguments(&format!("-M virt -m 256 -cpu {cpu} -kernel"))
             .argument(&program)
+            .limit(600)
             .until_it_ends();
         let run = Board::Virt
             .boots(image.clone())
             .set("QEMU_ARGS", &format!("-cpu {cpu}"))
+            .limit(600)
             .until_it_ends();
         let here = answers(&run);
         compare(&run, &answers(&plain), &here, &mut used);

@@ -61,20 +61,27 @@ fn write(number: u32, value: u64) -> bool {
 /// Registers that can be read and written, and keep something else than they have.
 fn find(registers: &mut [Register; MOST]) -> usize {
     let mut count = 0;
-    for number in (0..MRS_GROUPS * GROUP as u32).filter(|number| !is_skipped(*number)) {
-        let Some(ours) = read(number) else { continue };
-        if !write(number, !ours) {
-            continue;
-        }
-        let kept = read(number);
-        write(number, ours);
-        if kept.is_some_and(|kept| kept != ours) && count < MOST {
-            registers[count] = Register {
-                number,
-                ours,
-                want: 0,
+    for group in 0..MRS_GROUPS {
+        let numbers: [u32; GROUP] = core::array::from_fn(|n| group * GROUP as u32 + n as u32);
+        let reads = numbers.map(|number| mrs(number, false));
+        let answers = execute(Level::El1, &reads, &[0; GROUP]);
+        for (number, answer) in numbers.into_iter().zip(answers) {
+            let Answer::Value(ours) = answer else {
+                continue;
             };
-            count += 1;
+            if is_skipped(number) || !write(number, !ours) {
+                continue;
+            }
+            let kept = read(number);
+            write(number, ours);
+            if kept.is_some_and(|kept| kept != ours) && count < MOST {
+                registers[count] = Register {
+                    number,
+                    ours,
+                    want: 0,
+                };
+                count += 1;
+            }
         }
     }
     count
