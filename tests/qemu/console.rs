@@ -24,20 +24,22 @@ fn typed_while_busy(board: Board) {
     session.until_it_ends().powers_off();
 }
 
-/// A guest that never reads has the keyboard. Lines are left out after a while, and said, and Ctrl-] is found.
+/// A VM that is paused has the keyboard, and never reads. Lines are left out after a while, and said, and Ctrl-] is found.
 fn the_monitor_opens_however_much_is_typed(board: Board) {
-    let image = image::with_config("configs/restore-loop.toml");
+    let image = image::with_config("tests/configs/late-reader.toml");
     let mut session = board.boots(image).session();
-    session.expect("After modification");
+    session.expect("late-reader: busy");
+    session.monitor("pause");
+    session.expect("late-reader is paused");
     session.send(&"a line that nobody reads\n".repeat(800));
     session.pause(Duration::from_secs(1));
     session.send("\x1d");
     session.expect(
-        "AVISOR WARN: restore-loop does not read: lines typed for it from here on are left out",
+        "AVISOR WARN: late-reader does not read: lines typed for it from here on are left out",
     );
     session.expect("avisor> ");
-    session.send("pause\r");
-    session.expect("restore-loop is paused");
+    session.send("resume\r");
+    session.expect("late-reader goes on");
     session.stop();
 }
 

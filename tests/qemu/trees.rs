@@ -102,11 +102,13 @@ impl Board {
     }
 }
 
-/// Replaces each `from` in the tree by as many other bytes.
+/// Replaces each `from` in the tree by as many other bytes. What has the length of a word is one: it begins at a multiple of 4.
 fn replaced(tree: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut tree = tree.to_vec();
+    let step = if from.len() == 4 { 4 } else { 1 };
     let places: Vec<_> = (0..tree.len())
+        .step_by(step)
         .filter(|at| tree[*at..].starts_with(from))
         .collect();
     assert!(!places.is_empty(), "it is there");
