@@ -253,12 +253,21 @@ impl<H: Hardware> Turn<'_, H> {
             self.vm.input.store(input, Ordering::Relaxed);
             self.look();
         }
-        self.end_wait();
         match self.vm.vcpus[self.index].phase() {
             Phase::Off => Next::Leave,
-            Phase::Waiting => Next::Wait,
+            Phase::Waiting => self.wait_on(),
             Phase::Ready if self.vm.gate.is_closed() => Next::Leave,
             Phase::Ready => self.go_on(),
+        }
+    }
+
+    /// It waits, if no interrupt came with what it is now.
+    #[cold]
+    fn wait_on(&mut self) -> Next {
+        self.end_wait();
+        match self.vcpu.waiting {
+            true => Next::Wait,
+            false => self.go_on(),
         }
     }
 
