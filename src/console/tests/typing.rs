@@ -60,6 +60,7 @@ fn a_line_with_a_gap_is_left_out() {
     t.type_in("o\rthree\r");
     assert_eq!(t.console.notice(), Some(Notice::Overrun));
     assert_eq!(t.read(0), "one\rthree\r");
+    assert_eq!(t.console.notice(), Some(Notice::LeftOut("linux", 4)));
     t.type_in("\x1ddel");
     t.console.gap();
     t.type_in("5\r");
