@@ -140,9 +140,11 @@ impl Editor {
         self.torn
     }
 
-    /// Puts `text` in at the cursor, as far as there is room.
+    /// Puts `text` in at the cursor, as far as there is room. Where more than blanks at its end is missing, the line is torn.
     pub fn insert(&mut self, text: &str) {
-        self.cursor += self.line.insert(self.cursor, text.as_bytes());
+        let count = self.line.insert(self.cursor, text.as_bytes());
+        self.cursor += count;
+        self.torn |= count < text.trim_end().len();
     }
 
     /// Takes a byte.
@@ -318,8 +320,14 @@ mod tests {
         let text = typed(&mut editor, &[b'x'; 2 * LINE_MAX]);
         assert_eq!(text.len(), LINE_MAX);
         assert_eq!(editor.push(b'y'), Outcome::Nothing);
+        editor.forget();
+        typed(&mut editor, &[b'x'; LINE_MAX - 1]);
+        editor.insert("y ");
+        assert!(!editor.is_torn());
+        assert_eq!(editor.line().text(), text[1..].to_string() + "y");
         editor.push(0x7f);
         editor.insert("yz");
+        assert!(editor.is_torn());
         assert_eq!(editor.line().text(), text[1..].to_string() + "y");
     }
 

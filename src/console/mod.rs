@@ -109,11 +109,14 @@ pub struct Console {
     unfinished: bool,
     keyboard: Keyboard,
     prompt: Prompt,
-    /// Typed, and not given to anybody yet: characters, and where some are missing.
+    /// Typed, and not given to anybody yet: at most [`AHEAD_MAX`] characters and gaps, and one more gap.
     ahead: Ring<u16>,
     /// What the attached VM has no room for is left out.
     pressing: bool,
+    /// Something to be said of a VM.
     notice: Option<Notice>,
+    /// [`Notice::Overrun`] is to be said.
+    overrun: bool,
     /// What the monitor answers, up to a whole line.
     answer: Row,
 }
@@ -143,9 +146,10 @@ impl Console {
             unfinished: false,
             keyboard: Keyboard::Guest,
             prompt: Prompt::NEW,
-            ahead: Ring::new(AHEAD_MAX),
+            ahead: Ring::new(AHEAD_MAX + 1),
             pressing: false,
             notice: None,
+            overrun: false,
             answer: Row::EMPTY,
         }
     }

@@ -42,6 +42,16 @@ impl<T: Copy> Ring<T> {
         self.waiting.front().copied()
     }
 
+    /// The newest one, which stays.
+    pub fn newest(&self) -> Option<T> {
+        self.waiting.back().copied()
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether less than half of the room is used.
     pub fn is_half_empty(&self) -> bool {
         self.waiting.len() <= self.most / 2

@@ -17,7 +17,7 @@ use crate::monitor::Next;
 
 /// Characters that wait for a VM to read them.
 pub const TYPED_MAX: usize = 8192;
-/// Characters that wait until it is known who gets them, gaps among them.
+/// Characters that wait until it is known who gets them, gaps among them. There is a place more for a gap behind them.
 pub const AHEAD_MAX: usize = 512;
 /// In the queue: here the UART lost something.
 const GAP: u16 = 1 << 8;
@@ -57,23 +57,29 @@ fn ends_line(byte: u8) -> bool {
 impl Console {
     /// Whether [`take`](Self::take) may be called.
     pub fn has_room(&mut self) -> bool {
-        self.ahead.has_room()
+        self.ahead.len() < AHEAD_MAX && self.ahead.has_room()
     }
 
     /// Takes a character that was typed, to be [delivered](Self::deliver).
     pub fn take(&mut self, byte: u8) {
-        if !self.ahead.push(byte.into()) {
+        if !self.has_room() || !self.ahead.push(byte.into()) {
             self.gap();
         }
     }
 
     /// The UART lost what came at this point.
     pub fn gap(&mut self) {
-        // The last one is a gap already, or becomes one: nothing of its line arrives in any case.
-        if !self.ahead.push(GAP) {
+        // Two gaps in a row are one.
+        if self.ahead.newest() != Some(GAP) && !self.ahead.push(GAP) {
+            // There is no memory for it. A gap somewhere before it keeps what is left of its line from being taken for a whole one.
             self.ahead.take_back(|_| false);
             let _ = self.ahead.push(GAP);
         }
+    }
+
+    /// Whether characters wait that the attached VM has no room for.
+    pub fn waits(&self) -> bool {
+        matches!(self.keyboard, Keyboard::Guest) && self.ahead.peek().is_some()
     }
 
     /// Whether characters wait that the one who gets them has room for again.
@@ -87,9 +93,11 @@ impl Console {
         self.pressing = true;
     }
 
-    /// Something to be said, once.
+    /// Something to be said, once. Two may be there at a time.
     pub fn notice(&mut self) -> Option<Notice> {
-        self.notice.take()
+        self.notice
+            .take()
+            .or_else(|| core::mem::take(&mut self.overrun).then_some(Notice::Overrun))
     }
 
     /// The next character that was typed for a VM.
@@ -163,7 +171,7 @@ impl Console {
 
     /// The line that is being typed does not arrive.
     fn close_gap(&mut self) -> bool {
-        self.notice = Some(Notice::Overrun);
+        self.overrun = true;
         if matches!(self.keyboard, Keyboard::Prompt) {
             self.prompt.tear();
         } else {

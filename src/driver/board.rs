@@ -28,7 +28,9 @@ impl Board {
     /// print. Without a tree, it says so on the console that the board is known to have. If there is none, the run ends without a word.
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
-        let uart = find_uart(found.as_ref().ok(), Registers::map);
+        let uart = find_uart(found.as_ref().ok(), |base, size| {
+            Registers::map_at(base, size, Pl011::FLAGS)
+        });
         if let Some((uart, _)) = uart {
             console::open(uart);
             logger::init(level);

@@ -20,12 +20,12 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
 /// What comes in is announced by an interrupt: nobody has to look for it.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// The physical count from which on [`interrupt`] is to be called without an interrupt: characters were left in the UART, whose
-/// interrupt is off meanwhile. Changed with the console's lock held.
+/// The physical count from which on [`interrupt`] is to be called without an interrupt: characters wait that the attached VM has no room
+/// for, or were left in the UART, whose interrupt is off meanwhile. Changed with the console's lock held.
 static LOOK_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
 
-/// A VM that has read nothing for so many seconds, while characters wait in the UART, is taken not to read at all.
+/// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
 const PATIENCE: u64 = 10;
 
 impl Screen for Pl011 {
@@ -65,9 +65,9 @@ pub fn interrupt() -> Input {
         console.press_on();
     }
     let input = drain(uart, &mut console);
-    let notice = console.notice();
+    let notices = [console.notice(), console.notice()];
     drop(console);
-    tell(notice);
+    notices.into_iter().for_each(tell);
     input
 }
 
@@ -99,13 +99,19 @@ fn drain(mut uart: Pl011, console: &mut Console) -> Input {
         }
         input = input.and(console.deliver(&mut uart));
     }
-    if console.has_room() {
-        LOOK_AT.store(NEVER, Ordering::Relaxed);
+    let room = console.has_room();
+    if room {
         uart.listen();
     } else {
-        LOOK_AT.store(deadline(), Ordering::Relaxed);
         uart.ignore();
     }
+    let at = match LOOK_AT.load(Ordering::Relaxed) {
+        _ if room && !console.waits() => NEVER,
+        // The VM has not read since: another key does not put it off.
+        old if old != NEVER && old > timer::count() => old,
+        _ => deadline(),
+    };
+    LOOK_AT.store(at, Ordering::Relaxed);
     input
 }
 
@@ -146,7 +152,7 @@ pub fn get(vm: usize) -> Option<u8> {
     uart.receive()
 }
 
-/// The attached VM reads while characters are left in the UART. When there is room enough for those, the boot core takes them.
+/// The attached VM reads while characters wait for it. When there is room enough for those, the boot core takes them.
 #[cold]
 fn reads_again(console: &Console) {
     let room = console.is_worth_delivering();
@@ -191,9 +197,9 @@ pub fn serve(operator: &mut impl Operator) -> Option<usize> {
         let mut console = CONSOLE.lock();
         let input = console.finish(next, &mut uart);
         let input = input.and(drain(uart, &mut console));
-        let notice = console.notice();
+        let notices = [console.notice(), console.notice()];
         drop(console);
-        tell(notice);
+        notices.into_iter().for_each(tell);
         guest = input.guest.or(guest);
     }
 }

@@ -45,6 +45,9 @@ impl Pl011 {
     /// What a tree calls it.
     pub const COMPATIBLE: &str = "arm,pl011";
 
+    /// A register that may be read at any time. To read that at the base takes a character that came in.
+    pub const FLAGS: u64 = FR;
+
     /// Bytes of registers that are used here.
     pub const SIZE: u64 = 0x48;
 

@@ -142,7 +142,13 @@ impl<H: Hardware> Vm<H> {
             },
             // It was loaded before; but the heap may have become smaller since.
             Err(error) => {
-                shared.say_named(self.plan.name, Level::Error, format_args!("{error}"));
+                // What the operator asked for is answered however much the guest had to say.
+                match own {
+                    Some(_) => {
+                        shared.say_named(self.plan.name, Level::Error, format_args!("{error}"))
+                    }
+                    None => log::error!("{}: {error}", self.plan.name),
+                }
                 self.gate.close(OFF);
                 self.vcpus
                     .iter()

@@ -8,6 +8,8 @@ use crate::on_both_boards;
 
 on_both_boards!(
     typed_while_busy,
+    typed_while_busy_and_then_no_more,
+    the_monitor_opens_behind_what_waits,
     the_monitor_opens_however_much_is_typed,
     flood
 );
@@ -19,9 +21,33 @@ fn typed_while_busy(board: Board) {
     let image = image::with_config("tests/configs/late-reader.toml");
     let mut session = board.boots(image).session();
     session.expect("late-reader: busy");
-    session.send(&DIGITS.repeat(1200));
+    session.send(&(DIGITS.repeat(1200) + "."));
     session.expect("late-reader: 12000 characters, 0 wrong");
     session.until_it_ends().powers_off();
+}
+
+/// More than the VM holds, and fewer than it and the queue do: no other key brings the last ones along.
+fn typed_while_busy_and_then_no_more(board: Board) {
+    let image = image::with_config("tests/configs/late-reader.toml");
+    let mut session = board.boots(image).session();
+    session.expect("late-reader: busy");
+    session.send(&(DIGITS.repeat(840) + "."));
+    session.expect("late-reader: 8400 characters, 0 wrong");
+    session.until_it_ends().powers_off();
+}
+
+/// The same for a VM that never reads: Ctrl-] waits in the queue behind what there is no room for.
+fn the_monitor_opens_behind_what_waits(board: Board) {
+    let image = image::with_config("tests/configs/late-reader.toml");
+    let mut session = board.boots(image).session();
+    session.expect("late-reader: busy");
+    session.monitor("pause");
+    session.expect("late-reader is paused");
+    session.send(&"a line that nobody reads\n".repeat(336));
+    session.send("\x1d");
+    session.expect("AVISOR WARN: late-reader does not read");
+    session.expect("avisor> ");
+    session.stop();
 }
 
 /// A VM that is paused has the keyboard, and never reads. Lines are left out after a while, and said, and Ctrl-] is found.

@@ -1,5 +1,5 @@
-//! Does not look at its UART for some seconds, then reads all that was typed meanwhile. Every character follows from the one before it
-//! (`0123456789` over and over): one that is missing shows.
+//! Waits until something is typed, but does not read it for some seconds; then reads up to a full stop. Every character before
+//! that follows from the one before it (`0123456789` over and over): one that is missing shows.
 
 #![no_std]
 #![no_main]
@@ -12,7 +12,10 @@ use avisor_guest::{entry, mmio, power_off, println};
 const EMPTY: u32 = 1 << 4;
 /// Seconds.
 const BUSY: u64 = 4;
-const SILENCE: u64 = 3;
+/// The last character.
+const END: u8 = b'.';
+/// Seconds without a character after which it does not come any more: longer than a busy host stalls.
+const SILENCE: u64 = 30;
 
 entry!(main);
 
@@ -20,18 +23,25 @@ fn count() -> u64 {
     Timer::Virtual.count()
 }
 
+fn is_there() -> bool {
+    mmio::read32(PL011 + 0x18) & EMPTY == 0
+}
+
 fn typed() -> Option<u8> {
-    let there = mmio::read32(PL011 + 0x18) & EMPTY == 0;
-    there.then(|| mmio::read32(PL011) as u8)
+    is_there().then(|| mmio::read32(PL011) as u8)
 }
 
 fn main(_device_tree: usize) -> ! {
     println!("late-reader: busy");
+    while !is_there() {}
     let start = count();
     while count() - start < BUSY * frequency() {}
     let (mut read, mut wrong, mut last) = (0_u64, 0_u64, count());
     while count() - last < SILENCE * frequency() {
         if let Some(byte) = typed() {
+            if byte == END {
+                break;
+            }
             wrong += u64::from(u64::from(byte) != u64::from(b'0') + read % 10);
             read += 1;
             last = count();

@@ -14,11 +14,19 @@ pub struct Registers {
 
 impl Registers {
     /// The block of `size` bytes at `base`, mapped. `None` if it cannot be, or if nothing answers there: a tree may say anything. Of a block
-    /// beyond [`SIZE_MAX`] only so much is mapped.
+    /// beyond [`SIZE_MAX`] only so much is mapped. Its first register is read.
     pub fn map(base: u64, size: u64) -> Option<Self> {
+        Self::map_at(base, size, 0)
+    }
+
+    /// The same for a block whose first register must not be read, as that would change it: the one at offset `answers_at` is.
+    pub fn map_at(base: u64, size: u64, answers_at: u64) -> Option<Self> {
         let block = Self::unmapped(base, size)?;
+        if !answers_at.is_multiple_of(4) || answers_at >= block.size {
+            return None;
+        }
         mmu::map_device(base..base + block.size).ok()?;
-        fixup::probe(base).map(|_| block)
+        fixup::probe(base + answers_at).map(|_| block)
     }
 
     /// The same with the MMU off, at any exception level.

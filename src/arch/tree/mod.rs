@@ -183,7 +183,7 @@ impl<'t> Tree<'t> {
         // Kind, number within the kind, trigger (the GIC's binding).
         let (kind, rest) = property(&device.node, "interrupts")?.split_at_checked(4)?;
         let shared = number(rest.get(..4)?);
-        (number(kind) == 0 && rest.len() >= 8 && shared < 988).then_some(32 + shared as u32)
+        (number(kind) == 0 && rest.len() >= 8 && shared < 988).then(|| 32 + shared as u32)
     }
 
     /// Calls `f` with each bank of RAM.

@@ -60,6 +60,7 @@ fn a_line_with_a_gap_is_left_out() {
     t.type_in("o\rthree\r");
     assert_eq!(t.console.notice(), Some(Notice::Overrun));
     assert_eq!(t.read(0), "one\rthree\r");
+    assert_eq!(t.console.notice(), Some(Notice::LeftOut("linux", 4)));
     t.type_in("\x1ddel");
     t.console.gap();
     t.type_in("5\r");
@@ -72,6 +73,48 @@ fn a_line_with_a_gap_is_left_out() {
     t.type_in("5\rstats\r");
     t.finish(Next::Stay);
     assert_eq!(t.command().as_deref(), Some("stats"), "while it was busy");
+}
+
+#[test]
+fn a_gap_behind_a_full_queue_costs_no_whole_line() {
+    let mut t = Terminal::new(TWO);
+    t.type_in("\x1dvms\r");
+    assert_eq!(t.command().as_deref(), Some("vms"));
+    let text: String = (0..200).map(|n| std::format!("delete {n}\r")).collect();
+    let queued = &text[..t.paste(&text)];
+    assert!(!queued.ends_with('\r'));
+    (0..3).for_each(|_| t.console.gap());
+    t.finish(Next::Stay);
+    for n in 0..queued.matches('\r').count() {
+        assert_eq!(t.command(), Some(std::format!("delete {n}")));
+        t.finish(Next::Stay);
+    }
+    assert_eq!(t.console.notice(), Some(Notice::Overrun));
+    t.type_in("5\rstats\r");
+    assert_eq!(t.command().as_deref(), Some("stats"));
+}
+
+#[test]
+fn an_overrun_hides_no_other_notice() {
+    let mut t = Terminal::new(TWO);
+    t.paste(&lines(20_000));
+    t.console.press_on();
+    t.console.deliver(&mut t.screen);
+    t.console.gap();
+    t.console.deliver(&mut t.screen);
+    let notices = [(); 3].map(|()| t.console.notice());
+    let not_read = Notice::NotRead("linux");
+    assert_eq!(notices, [Some(not_read), Some(Notice::Overrun), None]);
+}
+
+#[test]
+fn a_completion_without_room_is_left_out() {
+    let mut t = Terminal::new(TWO);
+    let blanks = " ".repeat(editor::LINE_MAX - 8);
+    t.type_in(&std::format!("{OPEN}pause{blanks}l\t\r"));
+    assert_eq!(t.command(), None);
+    t.type_in("pause l\t\r");
+    assert_eq!(t.command().as_deref(), Some("pause linux "));
 }
 
 #[test]
