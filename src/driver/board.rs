@@ -138,30 +138,7 @@ fn find_uart(
     tree: Option<&Tree>,
     registers: impl Fn(u64, u64) -> Option<Registers>,
 ) -> Option<(Pl011, Option<u32>)> {
-    let named = tree.and_then(|tree| {
-        let candidates = [
-            tree.named("/aliases", "serial0"),
-            tree.named("/chosen", "stdout-path"),
-            tree.compatible(Pl011::COMPATIBLE),
-        ];
-        let may_be = |device: &Device| {
-            let range = device.base..device.base.saturating_add(device.size);
-            device.is_compatible(Pl011::COMPATIBLE)
-                && device.size >= Pl011::SIZE
-                && !tree.is_memory(range)
-        };
-        let mut devices = candidates.into_iter().flatten().filter(may_be);
-        devices.find_map(|device| {
-            // Its identification is at the end of its page, if it has one for itself.
-            let size = match device.base.is_multiple_of(PAGE_SIZE) {
-                true => device.size.max(PAGE_SIZE),
-                false => device.size,
-            };
-            let registers = registers(device.base, size)?;
-            let clock = tree.fixed_clock(&device);
-            Some((registers, clock, tree.shared_interrupt(&device)))
-        })
-    });
+    let named = tree.and_then(|tree| named_uart(tree, &registers));
     let known = || {
         let registers = registers(known_uart()?, PAGE_SIZE)?;
         Pl011::is_there(registers).then_some((registers, None, None))
@@ -169,6 +146,35 @@ fn find_uart(
     let is_certain = named.is_some_and(|(registers, ..)| Pl011::is_there(registers));
     let found = if is_certain { named } else { known().or(named) };
     found.map(|(registers, clock, interrupt)| (Pl011::new(registers, clock), interrupt))
+}
+
+/// The PL011 that the tree names, with its clock and its interrupt.
+fn named_uart(
+    tree: &Tree,
+    registers: impl Fn(u64, u64) -> Option<Registers>,
+) -> Option<(Registers, Option<u64>, Option<u32>)> {
+    let candidates = [
+        tree.named("/aliases", "serial0"),
+        tree.named("/chosen", "stdout-path"),
+        tree.compatible(Pl011::COMPATIBLE),
+    ];
+    let may_be = |device: &Device| {
+        let range = device.base..device.base.saturating_add(device.size);
+        device.is_compatible(Pl011::COMPATIBLE)
+            && device.size >= Pl011::SIZE
+            && !tree.is_memory(range)
+    };
+    let mut devices = candidates.into_iter().flatten().filter(may_be);
+    devices.find_map(|device| {
+        // Its identification is at the end of its page, if it has one for itself.
+        let size = match device.base.is_multiple_of(PAGE_SIZE) {
+            true => device.size.max(PAGE_SIZE),
+            false => device.size,
+        };
+        let registers = registers(device.base, size)?;
+        let clock = tree.fixed_clock(&device);
+        Some((registers, clock, tree.shared_interrupt(&device)))
+    })
 }
 
 /// Where a board has its PL011 that no tree tells of. Which board it is shows in where the image is, as RAM is in other places, and in the
@@ -183,10 +189,16 @@ fn known_uart() -> Option<u64> {
     }
 }
 
-/// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, and the end.
+/// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, or without a tree on the one that the
+/// board is known to have, and the end. No abort is survived here: where there is a tree, nothing is read that it does not name.
 pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let tree = read(tree);
-    if let Some((uart, _)) = find_uart(tree.as_ref().ok(), Registers::unmapped) {
+    let uart = match &tree {
+        Ok(tree) => named_uart(tree, Registers::unmapped)
+            .map(|(registers, clock, _)| Pl011::new(registers, clock)),
+        Err(_) => find_uart(None, Registers::unmapped).map(|(uart, _)| uart),
+    };
+    if let Some(uart) = uart {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
         console::write_line(
             uart,

@@ -93,6 +93,13 @@ impl<H: Hardware> Running<'_, H> {
 
     /// Whether the wait of this vCPU is over.
     pub(super) fn wake(&mut self, core: &mut H::Core) -> Next {
+        // One that came after the look in `Turn::wait` ends the wait too: the core cannot sleep until it is consumed.
+        if core.synchronize_errors() {
+            core.pend_serror();
+            self.vcpu.waiting = false;
+            self.vm.vcpus[self.index].set_phase(Phase::Ready);
+            return Next::Resume;
+        }
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
         };

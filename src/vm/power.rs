@@ -109,8 +109,9 @@ impl<H: Hardware> Vm<H> {
     }
 
     /// It starts again from its image. Its snapshots stay. The caller holds the shared part.
-    pub(super) fn reset(&self, shared: &mut Shared<H>, asker: Asker<'_, H>) {
+    pub(super) fn reset(&self, shared: &mut Shared<H>, mut asker: Asker<'_, H>) {
         shared.say_named(self.plan.name, Level::Info, format_args!("reset"));
+        asker.forget();
         let Asker { core, vcpu } = asker;
         let own = vcpu.as_ref().map(|(index, _)| *index);
         let mut others = self.stop(core, own);

@@ -184,6 +184,7 @@ impl<'a, H: Hardware> Running<'a, H> {
         // Its own, before another vCPU is loaded, which would take it.
         if core.synchronize_errors() {
             core.pend_serror();
+            vcpu.waiting = false;
         }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.interface();

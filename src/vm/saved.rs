@@ -89,6 +89,15 @@ impl<H: Hardware> Asker<'_, H> {
         }
     }
 
+    /// The vCPU that asks is not going on as it is: nothing of it is live on its core any more, so that no walk through its tables of stage 1
+    /// starts by speculation. Before stage 2 is flushed, or while its path is broken: nothing comes into the TLBs behind the flush then.
+    pub(super) fn forget(&mut self) {
+        if self.vcpu.is_some() {
+            self.core.synchronize_errors();
+            self.core.load_system(&H::Core::RESET);
+        }
+    }
+
     fn index(&self) -> Option<usize> {
         self.vcpu.as_ref().map(|(index, _)| *index)
     }
@@ -162,6 +171,9 @@ impl<H: Hardware> Stopped<'_, '_, H> {
             slot.call();
         }
         if phase == Phase::Off {
+            if self.asker.index() == Some(index) {
+                self.asker.forget();
+            }
             return;
         }
         let vcpu = match &mut self.asker.vcpu {

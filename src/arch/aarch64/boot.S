@@ -25,7 +25,7 @@
 // EL2 of the core whose Cpu is at x20, apart from its translation. E2H off before anything else: with it on, CPTR_EL2, TCR_EL2 and
 // CNTHCTL_EL2 have another layout. Clobbers x0.
 .macro set_up_el2
-    mov     x0, #{HCR_RW}
+    ldr     x0, ={HCR_START}
     msr     hcr_el2, x0
     isb
     msr     tpidr_el2, x20

@@ -9,8 +9,9 @@ use aarch64_cpu::asm::barrier;
 use super::{control, cpu, fixup, mmu, page, switch};
 use crate::driver;
 
-/// HCR_EL2.RW: EL1 is AArch64. All else, E2H and TGE among it, off until [`super::control`] sets it up.
-const HCR_RW: u64 = 1 << 31;
+/// HCR_EL2.RW: EL1 is AArch64; AMO: an SError can be taken at EL2, for `fixup::probe`, where PSTATE.A is clear, which it is nowhere else so early.
+/// All else, E2H and TGE among it, off until [`super::control`] sets it up.
+const HCR_START: u64 = 1 << 31 | 1 << 5;
 /// The bits of CPTR_EL2 that are RES1 where SVE and SME are not implemented, and that trap them where they are.
 pub(super) const CPTR_RES1: u64 = 0x33ff;
 const R_AARCH64_RELATIVE: u32 = 1027;
@@ -18,7 +19,7 @@ const R_AARCH64_RELATIVE: u32 = 1027;
 global_asm!(
     include_str!("boot.S"),
     R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
-    HCR_RW = const HCR_RW,
+    HCR_START = const HCR_START,
     CPTR_RES1 = const CPTR_RES1,
     MAIR = const mmu::MAIR,
     TCR = const mmu::TCR,

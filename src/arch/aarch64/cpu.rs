@@ -39,7 +39,7 @@ pub(super) struct StackMemory(UnsafeCell<MaybeUninit<[Stacks; CORES]>>);
 unsafe impl Sync for StackMemory {}
 
 // SAFETY: the section is NOLOAD memory at the image's end, for which linker.ld provides; nothing expects it zeroed.
-#[unsafe(link_section = ".bss..stacks")]
+#[unsafe(link_section = ".stacks")]
 pub(super) static STACKS: StackMemory = StackMemory(UnsafeCell::new(MaybeUninit::uninit()));
 
 /// Physical addresses of all guard pages.

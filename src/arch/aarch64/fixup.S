@@ -29,15 +29,39 @@ translation_aborted:
     mov     x0, #1
     ret
 
-// avisor_probe(address) -> the word there, or -1 if nothing answers: a translation fault, or a synchronous External abort.
+// avisor_probe(address) -> the word there, or -1 if nothing answers: a translation fault, or an External abort, synchronous or an SError (as
+// Cortex-A72 may report it). PSTATE.A is what it was afterwards. If it was clear, an SError from before the load is EL2's own, as ever; if it was
+// set, as during start-up, such an SError is dropped, for it would be taken for the load's. At another level than EL2 the load alone is done.
 .balign 16
 .global avisor_probe
 avisor_probe:
+    mrs     x4, CurrentEL
+    cmp     x4, #(2 << 2)
+    b.ne    load_only
+    mov     x5, x0                      // x4 and x5 are not the vectors'
+    mrs     x4, daif
+    dsb     sy
+    isb                                 // not in the table
+    msr     daifclr, #4
+probe_before:
+    isb
+probe_before_end:
+    msr     daifset, #4
 probing:
-    ldr     w0, [x0]
+    ldr     w0, [x5]
+    dsb     sy                          // the load is done, and has had its SError
+    msr     daifclr, #4
+probe_after:
+    isb
+probe_after_end:
+    msr     daif, x4
     ret
 nobody_answered:
+    msr     daif, x4
     mov     x0, #-1
+    ret
+load_only:
+    ldr     w0, [x0]
     ret
 
 // avisor_take_serror() -> ESR_EL2 of the SError that was pending, or 0. PSTATE.A must be set, and is set afterwards. A pending SError is
@@ -58,7 +82,8 @@ serror_taken:
 
 // avisor_mend_cpu(): erratum 859971 of Cortex-A72 before r1p0 (the Raspberry Pi 4 has r0p3): a fetch that runs ahead over the end of a
 // page can get what is not there. CPUACTLR_EL1[32] switches that prefetch off; the MMU must be off. Firmware that did it already,
-// or that leaves no access to EL2 (ACTLR_EL3[0]: then the write is undefined), is left at that.
+// or where the write is undefined at EL2, is left at that. Where ACTLR_EL3[0] is 0 the write traps to EL3, and firmware decides what becomes of
+// it: EL2 goes on only if that returns, or has EL2 take an exception.
 .balign 16
 .global avisor_mend_cpu
 avisor_mend_cpu:
@@ -79,21 +104,27 @@ cpu_left:
     ret
     .ltorg
 
-// Where an exception is expected, and where EL2 goes on: each relative to its word, as the image runs where it was put. Ends with 0.
-.macro expected at, then
+// Where an exception is expected, and where EL2 goes on: each relative to its word, as the image runs where it was put; and which kind of
+// exception that is, a TrapKind: any other there is EL2's own. Ends with 0.
+.macro expected kind, at, then
     .long   \at - .
     .long   \then - .
+    .long   \kind
 .endm
 .balign 8
 .global avisor_fixups
 avisor_fixups:
-    expected translation_s1e1r, translation_aborted
-    expected translation_s1e1w, translation_aborted
-    expected translation_s1e0r, translation_aborted
-    expected translation_s1e0w, translation_aborted
-    expected probing, nobody_answered
-    expected serror_window, serror_taken
-    expected serror_window_end, serror_taken
-    expected cpuactlr_read, cpu_left
-    expected cpuactlr_write, cpu_left
+    expected {SYNC}, translation_s1e1r, translation_aborted
+    expected {SYNC}, translation_s1e1w, translation_aborted
+    expected {SYNC}, translation_s1e0r, translation_aborted
+    expected {SYNC}, translation_s1e0w, translation_aborted
+    expected {SERROR}, probe_before, probing
+    expected {SERROR}, probe_before_end, probing
+    expected {SYNC}, probing, nobody_answered
+    expected {SERROR}, probe_after, nobody_answered
+    expected {SERROR}, probe_after_end, nobody_answered
+    expected {SERROR}, serror_window, serror_taken
+    expected {SERROR}, serror_window_end, serror_taken
+    expected {SYNC}, cpuactlr_read, cpu_left
+    expected {SYNC}, cpuactlr_write, cpu_left
     .long   0

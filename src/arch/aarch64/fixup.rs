@@ -8,9 +8,14 @@ use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
 
 use super::cpu::features;
 use crate::addr::{Ipa, Va};
+use crate::arch::vcpu::TrapKind;
 use crate::vm::Stage1Access;
 
-global_asm!(include_str!("fixup.S"));
+global_asm!(
+    include_str!("fixup.S"),
+    SYNC = const TrapKind::Sync as u64,
+    SERROR = const TrapKind::SError as u64,
+);
 
 unsafe extern "C" {
     fn avisor_translate_s1e1r(va: u64) -> u64;
@@ -46,8 +51,8 @@ pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
 /// The word at the physical address `address`, a multiple of 4; `None` if nothing answers there, or it is not mapped. Must not be the
 /// register of a device that a read changes. At another level than EL2 an abort is not survived.
 pub fn probe(address: u64) -> Option<u32> {
-    // SAFETY: a load, which changes no memory. The exception that it may take is in the table of `fixup.S`, and changes registers only
-    // that AAPCS64 lets a callee change.
+    // SAFETY: a load, which changes no memory. The exceptions that it may take are in the table of `fixup.S`, and change registers only
+    // that AAPCS64 lets a callee change. PSTATE.A is as before.
     u32::try_from(unsafe { avisor_probe(address) }).ok()
 }
 
@@ -56,10 +61,12 @@ const ISR_A: u64 = 1 << 8;
 /// DISR_EL1.A: an SError was deferred.
 const DISR_A: u64 = 1 << 31;
 
-/// Waits until what was stored before has had its SError, if it gets one, and consumes that. Returns its syndrome, in the format of ESR_EL2
+/// Waits until what was loaded and stored before is complete as far as this core knows, and consumes the SError that is pending then. Returns its syndrome, in the format of ESR_EL2
 /// or, with FEAT_RAS, of DISR_EL1. PSTATE.A is set before and after.
 pub fn synchronize_errors() -> Option<u64> {
-    // An External abort on a store comes when the store completes, which a DSB waits for.
+    // An External abort on a load comes before the load completes, which a DSB waits for. One on a store comes as an SError only where the CPU
+    // reports it as one, and not later than the DSB's end only if the store was not acknowledged on the way to its target. Cortex-A72 reports that of a store
+    // to Device or Non-cacheable memory by a signal of its own (nEXTERRIRQ), as no SError at all.
     barrier::dsb(barrier::SY);
     if features().ras {
         // ESB synchronizes errors, and defers the pending one to DISR_EL1, as PSTATE.A is set (D1.3.5, "Error synchronization event").

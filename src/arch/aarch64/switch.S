@@ -62,7 +62,7 @@ from_guest:
     ldp     x29, x30, [sp], #96
     ret
 
-// From the vectors: x0 = TrapKind. An exception that `fixup.S` expects goes on there: its functions have nothing in x1 to x3. Any other is EL2's
+// From the vectors: x0 = TrapKind. An exception that `fixup.S` expects, of this kind, goes on there: its functions have nothing in x0 to x3 then. Any other is EL2's
 // own fault, from which nothing returns: no register needs saving, and the stack pointer, which may be what faulted, is given up.
 from_el2:
     mrs     x1, elr_el2
@@ -72,9 +72,11 @@ from_el2:
     cbz     x3, 2f
     add     x3, x3, x2
     cmp     x3, x1
+    ldr     w3, [x2, #8]
+    ccmp    x3, x0, #0, eq
     ldrsw   x3, [x2, #4]!
     add     x3, x3, x2
-    add     x2, x2, #4
+    add     x2, x2, #8
     b.ne    1b
     br      x3
 2:  mov     x1, sp

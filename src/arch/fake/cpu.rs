@@ -273,6 +273,7 @@ impl Core for FakeCore {
 
     fn load_system(&mut self, from: &System) {
         self.system = *from;
+        SCTLR.set(from.sctlr);
     }
 
     fn load_debug(&mut self, from: &DebugState) {

@@ -44,3 +44,27 @@ fn an_serror_ends_a_wait() {
     assert_eq!(guest.core().system.serror, 1);
     assert_eq!(guest.exception(0x01, WFI), Next::Wait);
 }
+
+#[test]
+fn an_serror_that_comes_late_ends_a_wait_too() {
+    const WFI: u64 = 0x1e0_0000;
+    let mut guest = Guest::new();
+    assert_eq!(guest.exception(0x01, WFI), Next::Wait);
+    assert_eq!(guest.vm.vcpus[0].phase(), Phase::Waiting);
+    assert_eq!(guest.on_core(|vcpu, core| vcpu.wake(core)), Next::Wait);
+    guest.core().error = true;
+    assert_eq!(guest.on_core(|vcpu, core| vcpu.wake(core)), Next::Resume);
+    assert_eq!((guest.core().error, guest.core().system.serror), (false, 1));
+    assert_eq!(guest.vm.vcpus[0].phase(), Phase::Ready);
+}
+
+#[test]
+fn a_vcpu_that_waits_and_is_saved_with_an_serror_does_not_wait_any_more() {
+    const WFI: u64 = 0x1e0_0000;
+    let mut guest = Guest::new();
+    assert_eq!(guest.exception(0x01, WFI), Next::Wait);
+    guest.core().error = true;
+    guest.vm.loaded(0).save(&mut guest.core);
+    assert_eq!(guest.vm.vcpus[0].lock().system.serror, 1);
+    assert_eq!(guest.vm.vcpus[0].phase(), Phase::Ready);
+}

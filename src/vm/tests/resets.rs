@@ -4,10 +4,12 @@ use super::guest::*;
 use super::logged::logged;
 use super::smp::*;
 use crate::addr::{BLOCK_SIZE, Pa};
-use crate::arch::fake::FakeCore;
+use crate::arch::fake::{Asked, FakeBoard, FakeCore, System, written_sctlr};
 use crate::config::{OnReset, VmPlan};
+use crate::trap::sysreg::VmRegister;
 use crate::vm::vcpu::Phase::{Off, Ready};
-use crate::vm::{Next, StartError, shares};
+use crate::vm::{Core, Next, StartError, shares};
+use std::boxed::Box;
 use std::ops::Range;
 use std::vec::Vec;
 
@@ -73,6 +75,53 @@ fn any_vcpu_that_resets_the_vm_takes_all_of_them_back() {
     smp.save(2);
     assert_eq!(smp.phases(), [Ready, Ready, Off]);
     assert_eq!(smp.saved(0).registers.x[20], 77);
+}
+
+const MMU_ON: u64 = System::RESET.sctlr | 1;
+
+/// SCTLR_EL1 at each step of the maintenance, from the first flush of the TLBs on.
+fn from_the_flush(board: &mut FakeBoard) -> Vec<u64> {
+    board.recorder.watch = None;
+    let asked = std::mem::take(&mut board.recorder.asked).into_iter();
+    let later = asked.skip_while(|(asked, _)| *asked != Asked::InvalidateVm);
+    later.map(|(_, sctlr)| sctlr).collect()
+}
+
+#[test]
+fn no_walk_can_begin_behind_the_flush_of_a_reset() {
+    let mut guest = Guest::new();
+    guest.core().write_vm_register(VmRegister::Sctlr, MMU_ON);
+    guest.board().recorder.asked.clear();
+    guest.board().recorder.watch = Some(Box::new(written_sctlr));
+    guest.reset();
+    let seen = from_the_flush(guest.board());
+    assert!(!seen.is_empty());
+    assert!(seen.iter().all(|&sctlr| sctlr == System::RESET.sctlr));
+}
+
+#[test]
+fn nothing_of_a_vcpu_that_a_restore_switches_off_stays_live() {
+    let mut smp = Smp::new(2);
+    smp.ask(0, CHECKPOINT, &[]);
+    assert_eq!(smp.ask(0, CPU_ON, &[1, ENTRY, 0]), 0);
+    smp.save(0);
+    assert!(smp.load(1));
+    let core = &mut smp.cores[1];
+    core.write_vm_register(VmRegister::Sctlr, MMU_ON);
+    core.error = true;
+    let recorder = |board: &mut FakeBoard| {
+        board.recorder.asked.clear();
+        board.recorder.watch = Some(Box::new(written_sctlr));
+    };
+    recorder(&mut smp.vm.shared.lock().machine.hardware);
+    assert_eq!(smp.call(1, RESTORE, &[LATEST, 1]), Next::Leave);
+    let seen = from_the_flush(&mut smp.vm.shared.lock().machine.hardware);
+    // The path is whole again at the end.
+    assert_eq!(seen.last(), Some(&System::RESET.sctlr));
+    assert_eq!(smp.cores[1].system, System::RESET);
+    assert!(!smp.cores[1].error);
+    smp.save(1);
+    assert_eq!(smp.phases(), [Ready, Off]);
 }
 
 fn blocks(start: u64, count: u64) -> Range<Pa> {
