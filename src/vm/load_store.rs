@@ -162,8 +162,10 @@ impl<H: Hardware> Turn<'_, H> {
     fn access_part(&mut self, device: Device, offset: u64, access: Access, write: bool) {
         match device {
             Device::Distributor => {
-                return self
-                    .with_all_settled(|turn| turn.access_distributor(offset, access, write));
+                return self.with_all_settled(|turn| {
+                    turn.shared.gic.note_timer_line(turn.index, turn.core);
+                    turn.access_distributor(offset, access, write);
+                });
             }
             Device::Deactivation => return self.deactivation(offset, access, write),
             _ => {}

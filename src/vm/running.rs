@@ -206,8 +206,12 @@ impl<'a, H: Hardware> Running<'a, H> {
     }
 
     /// What another vCPU could take in its place does not wait for this one to be loaded again.
+    ///
+    /// One that is off has nothing: all that turns a vCPU off has settled it, or the VM is off. And CPU_ON waits with the shared part for
+    /// this vCPU to be let go, so that this must not wait for the shared part.
     fn give_back(&mut self, core: &mut H::Core) {
         if self.vcpu.review != NEVER
+            && self.vm.vcpus[self.index].phase() != Phase::Off
             && let Some(mut shared) = self.vm.share()
         {
             self.turn(&mut shared, core).settle();

@@ -163,6 +163,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         let (system, from) = System::<H>::ref_from_prefix(from).expect(ALIGNED);
         let (rest, _) = Rest::ref_from_prefix(from).expect(ALIGNED);
         self.gic.private[index] = rest.gic;
+        self.gic.set_off(index);
         let phase = Phase::from_number(rest.phase);
         let slot = &self.vm.vcpus[index];
         slot.set_phase(phase);

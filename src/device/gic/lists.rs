@@ -8,7 +8,7 @@ pub const LISTS_MAX: usize = 4;
 /// Their bits in ELRSR0.
 pub const LISTS: u32 = (1 << LISTS_MAX) - 1;
 
-/// What was put into the list registers of a vCPU. Empty while it is not loaded. Masks have a bit for each list register.
+/// What was put into the list registers of a vCPU. Empty from the time when it is settled until it is refilled. Masks have a bit for each list register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lists {
     /// That an interrupt was put into; the guest may be done with it.

@@ -26,8 +26,9 @@
 //! hardware interrupt, so that the guest's deactivation is the hardware's: as long as it is pending or active for the guest, the
 //! hardware interrupt is active, and cannot come again.
 //! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
-//! A guest turns its timer off without a trap. So [`Gic::review`] looks at the line after each trap and before long, as long as the interrupt
-//! waits in a list register, and takes it back if the line fell. What the guest acknowledges before that look is acknowledged.
+//! A guest turns its timer off without a trap. So [`Gic::review`] looks at the line before long, as long as the interrupt waits in a list
+//! register, and takes it back if the line fell. It looks after each trap, too, once an interrupt or a call of the guest has come since the
+//! interrupt was put there: accesses to devices and system registers are not slowed down to begin with that. What the guest acknowledges before that look is acknowledged.
 //!
 //! # Ends
 //!
@@ -39,8 +40,8 @@
 //!
 //! # Where this differs from a GIC
 //!
-//! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at the
-//!   vCPU's next trap, or 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
+//! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at one
+//!   of the vCPU's next traps, at the latest 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
 //!   than there are list registers.
 
 mod ends;
@@ -202,16 +203,19 @@ impl Gic {
         let interface = i.interface_state();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
         let mut used = !i.empty() & lists::LISTS;
+        let mut timer_is_listed = false;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             used &= used - 1;
-            if interface.signals_register(i.list_register(n)) {
+            let register = i.list_register(n);
+            if interface.signals_register(register) {
                 return true;
             }
+            timer_is_listed |= register.intid() == TIMER_PPI && !register.is_done();
         }
         let mut waiting = self.waiting(vcpu);
-        // The timer's line rose, and nobody has acknowledged the physical interrupt yet.
-        if i.timer_line() && !self.timer_is_active(vcpu) {
+        // The timer's line rose, and nobody has acknowledged the physical interrupt yet. One that is active for the guest does not come again.
+        if i.timer_line() && !timer_is_listed && !self.timer_is_active(vcpu) {
             waiting |= self.passing_timer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0

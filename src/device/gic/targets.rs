@@ -2,7 +2,7 @@
 //!
 //! Such an SPI is offered to all of its targets: they are told to look, and the first whose CPU interface signals it gets it into a list
 //! register. A guest changes its CPU interface without a trap, and may not acknowledge what it is signalled. So the vCPU that
-//! has such an SPI, and each running target that would not take it, look again ([`Gic::review`]) after each trap and after a limited time.
+//! has such an SPI, and each running target that would not take it, look again ([`Gic::review`]) after traps and after a limited time.
 //! A vCPU whose interface does not signal it any more gives it back; so does one that left it waiting for that time, if another
 //! target would take it.
 //!
@@ -14,7 +14,7 @@ use super::state::TIMER;
 use super::{Gic, Interface, ListRegister, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 impl Gic {
-    /// Whether something of `vcpu` must be looked at again ([`Self::review`]) after its traps, and before long.
+    /// Whether something of `vcpu` must be looked at again ([`Self::review`]) before long.
     #[inline]
     pub fn needs_review(&self, vcpu: usize) -> bool {
         self.lists[vcpu % VCPUS_MAX].review
@@ -35,6 +35,7 @@ impl Gic {
         // The usual case: it was the timer's interrupt, and the guest is through with it.
         if pending == 0 && self.shared.pending() == 0 && !lists.has_more() {
             lists.review = false;
+            lists.declined = 0;
             return 0;
         }
         while pending != 0 {
@@ -52,7 +53,14 @@ impl Gic {
             // The CPU interface may have switched groups.
             self.lists[vcpu].stale = true;
         }
-        self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i)
+        let others =
+            self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
+        let lists = &mut self.lists[vcpu];
+        if !lists.review {
+            // None of them waits any more. The next time they come, it may have them.
+            lists.declined = 0;
+        }
+        others
     }
 
     /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it.
@@ -211,8 +219,9 @@ impl Gic {
         }
     }
 
-    /// `vcpu` is off: it takes nothing.
+    /// `vcpu` is off, or another since a restore: it takes nothing before it looks, and may have then what it had left waiting.
     pub fn set_off(&mut self, vcpu: usize) {
         self.interfaces[vcpu % VCPUS_MAX] = Interface::default();
+        self.lists[vcpu % VCPUS_MAX].declined = 0;
     }
 }

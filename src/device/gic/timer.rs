@@ -36,6 +36,12 @@ impl Gic {
         self.refill(vcpu, i)
     }
 
+    /// Remembers the timer's line of `vcpu`, which is loaded, for a read of what is pending that does not come after [`Self::settle_before`].
+    #[cold]
+    pub fn note_timer_line(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
+        self.lists[vcpu % VCPUS_MAX].timer_line = i.timer_line();
+    }
+
     /// Brings the physical timer interrupt and the model together, for what is in no list register.
     #[inline]
     pub(super) fn look_at_timer(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {

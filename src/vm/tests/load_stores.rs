@@ -102,6 +102,19 @@ fn tried_again(guest: &mut Guest, abort: Abort) {
 }
 
 #[test]
+fn the_timers_line_is_read_as_it_is() {
+    const ISPENDR: u64 = DISTRIBUTOR_BASE.0 + 0x200;
+    let mut guest = guest(LDR_POST);
+    for line in [1, 0, 1] {
+        guest.core().system.timer_line = line;
+        put(&mut guest, LDR_POST);
+        guest.registers().x[2] = ISPENDR;
+        let loaded = [(1, line << 27), (2, ISPENDR + 4)];
+        done(&mut guest, Abort::load(ISPENDR), &loaded);
+    }
+}
+
+#[test]
 fn a_base_register_is_written_back() {
     let mut guest = guest(STRB_POST);
     guest.registers().x[1] = 0x1_0000_0041;

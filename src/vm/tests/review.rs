@@ -163,3 +163,48 @@ fn deactivation_is_of_the_interrupt_that_is_named() {
     smp.store(0, dir, 2);
     assert_eq!(smp.listed(0)[1], [2], "with EOImode 0 it does nothing");
 }
+
+#[test]
+fn an_spi_that_was_left_waiting_is_taken_when_it_comes_again() {
+    let mut smp = for_both();
+    let tick = |smp: &mut Smp| {
+        set_count(smp.cores[0].alarm);
+        smp.irq(0, Interrupt::Alarm);
+    };
+    smp.store(0, ISPENDR + 4, UART_BIT);
+    tick(&mut smp);
+    smp.take_irq(1);
+    tick(&mut smp);
+    smp.take_irq(1);
+    assert_eq!(smp.listed(1)[0], [33], "vCPU 0 left it waiting");
+    guest_changes(&mut smp.cores[1], 33, |list| list & !PENDING | ACTIVE);
+    runs_past_a_trap(&mut smp, 0);
+    guest_changes(&mut smp.cores[1], 33, |_| 0);
+    smp.save(1);
+    smp.store(0, ISPENDR + 4, UART_BIT);
+    assert_eq!(smp.listed(0)[0], [33]);
+}
+
+#[test]
+fn a_timer_that_is_active_does_not_end_a_wait() {
+    let mut smp = enabled(1);
+    smp.cores[0].interface[0] = SPLIT;
+    timer_fires(&mut smp);
+    // Its priority is dropped, and its line still up.
+    guest_changes(&mut smp.cores[0], 27, |list| list & !PENDING | ACTIVE);
+    assert_eq!(smp.wfi(0), Next::Wait);
+}
+
+#[test]
+fn a_vcpu_that_is_off_leaves_its_core_while_another_has_its_turn() {
+    let mut smp = enabled(2);
+    smp.cores[1].system.timer_line = 1;
+    assert_eq!(smp.irq(1, Interrupt::VirtualTimer), Next::Review);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    // As CPU_ON does when it waits for the vCPU to be let go.
+    let shared = smp.vm.shared.lock();
+    smp.save(1);
+    drop(shared);
+    assert_eq!(smp.ask(0, CPU_ON, &[1, ENTRY, 0]), 0);
+    assert!(smp.load(1));
+}
