@@ -169,4 +169,6 @@ pub trait Core: VirtualInterface {
     fn idle(&mut self);
     /// Several vCPUs are pinned to it: one that waits for an event (WFE) traps.
     fn set_shared(&mut self, shared: bool);
+    /// Whether several are, as [`set_shared`](Self::set_shared) said.
+    fn is_shared(&self) -> bool;
 }

@@ -47,8 +47,11 @@ impl<H: Hardware> Running<'_, H> {
 
     fn kicked(&mut self, core: &mut H::Core) -> Next {
         match self.answer_calls(core) {
-            // It may have been for another vCPU of this core.
-            Next::Resume => Next::Interrupt(Interrupt::Kick),
+            // It may have been for another vCPU of this core, or for what the boot core does besides.
+            Next::Resume if core.number() == 0 || core.is_shared() => {
+                Next::Interrupt(Interrupt::Kick)
+            }
+            Next::Resume if self.vcpu.review != NEVER => Next::Review,
             other => other,
         }
     }

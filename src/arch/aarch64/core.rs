@@ -31,6 +31,8 @@ pub struct Core {
     alarm: u64,
     /// For each VM the vCPU that ran here last.
     last: [Option<u8>; VMS_MAX],
+    /// Several vCPUs are pinned to it.
+    shared: bool,
 }
 
 impl Core {
@@ -41,6 +43,7 @@ impl Core {
             gic,
             alarm: u64::MAX,
             last: [None; VMS_MAX],
+            shared: true,
         }
     }
 
@@ -278,6 +281,12 @@ impl vm::Core for Core {
     }
 
     fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
         control::set_shared(shared);
+    }
+
+    #[inline]
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 }

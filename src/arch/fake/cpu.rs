@@ -420,4 +420,8 @@ impl Core for FakeCore {
     fn set_shared(&mut self, shared: bool) {
         self.shared = shared;
     }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
 }

@@ -61,7 +61,7 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
     sgi(&mut smp, 0, 1, 5);
     assert_eq!(smp.cores[0].kicked, [1]);
     assert_eq!(smp.listed(1), [[], []], "its core must look first");
-    assert_eq!(smp.take_irq(1), Next::Interrupt(Interrupt::Kick));
+    assert_eq!(smp.take_irq(1), Next::Resume, "it has the core for itself");
     assert_eq!(smp.listed(1)[0], [5]);
     let list = smp.cores[1].lists.iter().find(|list| list.is_pending());
     assert_eq!(list.unwrap().sender(), 0);
@@ -69,6 +69,13 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
     sgi(&mut smp, 1, 1, 6);
     assert_eq!(smp.listed(1)[0], [5, 6], "to itself, at once");
     assert!(smp.cores[1].kicked.is_empty());
+
+    sgi(&mut smp, 0, 1, 7);
+    smp.cores[1].shared = true;
+    let scheduler_looks = Next::Interrupt(Interrupt::Kick);
+    assert_eq!(smp.take_irq(1), scheduler_looks, "for others, too");
+    sgi(&mut smp, 1, 0, 5);
+    assert_eq!(smp.take_irq(0), scheduler_looks, "and the boot core's");
 }
 
 #[test]
