@@ -210,7 +210,7 @@ impl Gic {
     fn add(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) -> bool {
         self.look_at_timer(vcpu, i);
         let listed = self.lists[vcpu].intids();
-        let pendable = self.to_place(vcpu, i);
+        let pendable = self.placeable(vcpu, i);
         let lists = &self.lists[vcpu];
         // An SGI and the timer leave the model when they go into a list register. If one is here again, it came again.
         let again = pendable & listed & (0xffff | 1 << TIMER_PPI);
@@ -235,7 +235,7 @@ impl Gic {
     fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl VirtualInterface) {
         self.look_at_timer(vcpu, i);
         self.lists[vcpu].stale = false;
-        let pendable = self.to_place(vcpu, i);
+        let pendable = self.placeable(vcpu, i);
         let mut rest = pendable | self.private[vcpu].active;
         let mut free = existing;
         if !fits(rest, free) {

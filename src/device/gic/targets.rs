@@ -177,7 +177,7 @@ impl Gic {
     /// Those of `pendable` that `vcpu`, which is loaded, may have in list registers: of SPIs with several targets those that its CPU
     /// interface signals now.
     #[inline]
-    pub(super) fn to_place(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u64 {
+    pub(super) fn placeable(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u64 {
         let pendable = self.pendable(vcpu);
         if pendable >> 32 == 0 {
             return pendable;
