@@ -215,6 +215,10 @@ impl<'a, H: Hardware> Running<'a, H> {
             && let Some(mut shared) = self.vm.share()
         {
             self.turn(&mut shared, core).settle();
+            // What was in its list registers is in the model now, where `save` does not see it: it looks when it is loaded again.
+            if self.vcpu.waiting && shared.gic.has_waiting(self.index) {
+                self.vm.vcpus[self.index].call();
+            }
         }
     }
 }
