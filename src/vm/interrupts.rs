@@ -1,7 +1,7 @@
 //! A vCPU's interrupts: what is pending gets into its list registers, and a wait ends.
 
 use super::running::{Next, Running, Turn};
-use super::vcpu::{NEVER, Phase};
+use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
 use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};
 use core::sync::atomic::Ordering;
@@ -37,6 +37,10 @@ impl<H: Hardware> Running<'_, H> {
 
     /// Looks at what changes without a trap.
     pub(super) fn review(&mut self, core: &mut H::Core) -> Next {
+        // Without the shared part: this is after each trap.
+        if !self.vcpu.reviews.is_worthwhile(core) {
+            return Next::Review;
+        }
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
         };
@@ -51,7 +55,7 @@ impl<H: Hardware> Running<'_, H> {
             Next::Resume if core.number() == 0 || core.is_shared() => {
                 Next::Interrupt(Interrupt::Kick)
             }
-            Next::Resume if self.vcpu.review != NEVER => Next::Review,
+            Next::Resume if self.vcpu.reviews.is_some() => Next::Review,
             other => other,
         }
     }
@@ -151,27 +155,26 @@ impl<H: Hardware> Turn<'_, H> {
     /// The vCPU goes on.
     #[inline]
     pub(super) fn go_on(&self) -> Next {
-        match self.vcpu.review {
-            NEVER => Next::Resume,
-            _ => Next::Review,
+        match self.vcpu.reviews.is_some() {
+            true => Next::Review,
+            false => Next::Resume,
         }
     }
 
     /// Looks at what changes without a trap, if there is such a thing.
     #[inline]
     fn review(&mut self) {
-        if self.vcpu.review != NEVER {
+        if self.vcpu.reviews.is_some() {
             self.look_again();
         }
     }
 
     #[inline(never)]
     fn look_again(&mut self) {
-        let overdue = H::Core::count() >= self.vcpu.review;
-        let called = self.shared.gic.review(self.index, overdue, self.core);
-        self.vm.call(self.core, called);
-        if overdue {
-            self.vcpu.review = NEVER;
+        let overdue = self.vcpu.reviews.is_overdue(H::Core::count());
+        if self.vcpu.reviews.is_worthwhile(self.core) {
+            let called = self.shared.gic.review(self.index, overdue, self.core);
+            self.vm.call(self.core, called);
         }
         self.note_review();
     }

@@ -109,7 +109,7 @@ impl<'a, H: Hardware> Running<'a, H> {
                 other => return other,
             }
         }
-        let mut reviewed = self.vcpu.review != NEVER;
+        let mut reviewed = self.vcpu.reviews.is_some();
         if reviewed {
             match self.review(core) {
                 Next::Resume => reviewed = false,
@@ -210,7 +210,7 @@ impl<'a, H: Hardware> Running<'a, H> {
     /// One that is off has nothing: all that turns a vCPU off has settled it, or the VM is off. And CPU_ON waits with the shared part for
     /// this vCPU to be let go, so that this must not wait for the shared part.
     fn give_back(&mut self, core: &mut H::Core) {
-        if self.vcpu.review != NEVER
+        if self.vcpu.reviews.is_some()
             && self.vm.vcpus[self.index].phase() != Phase::Off
             && let Some(mut shared) = self.vm.share()
         {

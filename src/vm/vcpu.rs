@@ -6,7 +6,7 @@ use super::Core;
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
 use crate::device::debug::DebugState;
-use crate::device::gic::{self, Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{self, Interface, ListRegister, Review, VirtualInterface};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
 
@@ -22,8 +22,8 @@ pub struct Vcpu<S> {
     pub lists: Lists,
     /// Its emulated timer.
     pub timer: PhysicalTimer,
-    /// The physical count by which it must be looked at again, though nothing traps ([`gic::Gic::review`]), or [`NEVER`].
-    pub review: u64,
+    /// When it must be looked at again, though nothing traps.
+    pub reviews: Reviews,
     /// Its debug registers. Those that act are in the core too.
     pub debug: DebugState,
     /// It waits for an interrupt, in WFI or CPU_SUSPEND; its pc is behind that.
@@ -39,35 +39,87 @@ impl<S> Vcpu<S> {
             interface: [0; 2],
             lists: Lists::default(),
             timer: PhysicalTimer::default(),
-            review: NEVER,
+            reviews: Reviews::NONE,
             debug: DebugState::RESET,
             waiting: false,
         }
     }
 }
 
-/// How long what changes without a trap goes unnoticed, at the most: ticks of the counter, about 0.5 ms on both boards.
-const REVIEW: u64 = 1 << 15;
+/// When a vCPU must be looked at again, though nothing traps ([`gic::Gic::review`]).
+///
+/// The first such look is soon, and each one that was needed and found nothing makes the next one as late again as all of them took so far,
+/// up to a limit: a guest that leaves an interrupt waiting, or a machine on which a look takes long, gets on.
+#[derive(Clone, Copy, Debug)]
+pub struct Reviews {
+    /// What must be looked at.
+    what: Review,
+    /// The physical count by which it must be, or [`NEVER`].
+    due: u64,
+    /// The physical count since when it must be.
+    since: u64,
+}
+
+/// How long what changes without a trap goes unnoticed at first: ticks of the counter, about 0.5 ms on both boards.
+const SOON: u64 = 1 << 15;
+/// And at the most: about 17 ms.
+const LATE: u64 = SOON << 5;
+
+impl Reviews {
+    /// None.
+    pub const NONE: Self = Self {
+        what: Review::Nothing,
+        due: NEVER,
+        since: NEVER,
+    };
+
+    /// Whether there is one.
+    #[inline]
+    pub fn is_some(&self) -> bool {
+        self.due != NEVER
+    }
+
+    /// Whether the vCPU, which is loaded on `core`, may have changed.
+    #[inline]
+    pub fn is_worthwhile(&self, core: &mut impl Core) -> bool {
+        self.what.is_worthwhile(core)
+    }
+
+    /// Whether it is due, at the physical count `now`. The next one is later then.
+    pub fn is_overdue(&mut self, now: u64) -> bool {
+        let overdue = self.due <= now;
+        if overdue {
+            self.due = now + (now - self.since).clamp(SOON, LATE);
+        }
+        overdue
+    }
+}
 
 impl<S> Vcpu<S> {
-    /// Remembers whether the vCPU, which is loaded on `core`, must be looked at again before long.
+    /// Remembers what of the vCPU, which is loaded on `core`, must be looked at again before long.
     #[inline]
-    pub fn note_review<C: Core>(&mut self, needed: bool, core: &mut C) {
-        if needed {
-            self.await_review(core);
+    pub fn note_review<C: Core>(&mut self, what: Review, core: &mut C) {
+        if what == Review::Nothing {
+            self.reviews = Reviews::NONE;
         } else {
-            self.review = NEVER;
+            self.await_review(what, core);
         }
     }
 
     #[inline(never)]
-    fn await_review<C: Core>(&mut self, core: &mut C) {
-        if self.review == NEVER {
-            self.review = C::count() + REVIEW;
+    fn await_review<C: Core>(&mut self, what: Review, core: &mut C) {
+        if !self.reviews.is_some() {
+            let since = C::count();
+            self.reviews = Reviews {
+                what,
+                due: since + SOON,
+                since,
+            };
         }
+        self.reviews.what = what;
         // While it waits, nothing changes without a trap.
         if !self.waiting {
-            core.alarm_by(self.review);
+            core.alarm_by(self.reviews.due);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One interrupt between the model and a list register: [`Gic::place`] moves it there, [`Gic::fold`] back.
 
 use super::list_register::ListRegister;
-use super::lists::LISTS_MAX;
+use super::lists::{LISTS_MAX, Review};
 use super::state::{TIMER, TIMER_LINKED};
 use super::{Gic, TIMER_PPI, VirtualInterface};
 
@@ -109,7 +109,7 @@ impl Gic {
         if private.lines & TIMER != 0 {
             private.lines &= !TIMER;
             register = register.linked_to(TIMER_PPI);
-            self.lists[vcpu].review = true;
+            self.lists[vcpu].review(Review::Timer);
         }
         Entry {
             register,
@@ -148,7 +148,9 @@ impl Gic {
         };
         self.shared.active &= !bit;
         self.listed_spis |= bit;
-        self.lists[vcpu].review |= pendable && self.has_several_targets(intid);
+        if pendable && self.has_several_targets(intid) {
+            self.lists[vcpu].review = Review::More;
+        }
         entry
     }
 

@@ -8,6 +8,29 @@ pub const LISTS_MAX: usize = 4;
 /// Their bits in ELRSR0.
 pub const LISTS: u32 = (1 << LISTS_MAX) - 1;
 
+/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Review {
+    /// Nothing.
+    Nothing,
+    /// The timer's line, which is up: as long as it stays so, nothing changes.
+    Timer,
+    /// More than that.
+    More,
+}
+
+impl Review {
+    /// Whether a look at the vCPU, which is loaded, may find something changed.
+    #[inline]
+    pub fn is_worthwhile(self, i: &mut impl VirtualInterface) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Timer => !i.timer_line(),
+            Self::More => true,
+        }
+    }
+}
+
 /// What was put into the list registers of a vCPU. Empty from the time when it is settled until it is refilled. Masks have a bit for each list register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lists {
@@ -24,8 +47,8 @@ pub struct Lists {
     pub intids: [u8; LISTS_MAX],
     /// A line changed under an interrupt in a list register.
     pub stale: bool,
-    /// Something here must be looked at again, though nothing traps: see [`Gic::review`].
-    pub review: bool,
+    /// What of it must be looked at again.
+    pub review: Review,
     /// The timer's line, as the vCPU's last access to what is pending found it.
     pub timer_line: bool,
     /// SPIs that this vCPU left waiting, and another target may have first: bit n is INTID 32 + n.
@@ -41,7 +64,7 @@ impl Lists {
         control: 0,
         intids: [0; LISTS_MAX],
         stale: false,
-        review: false,
+        review: Review::Nothing,
         timer_line: false,
         declined: 0,
     };
@@ -71,6 +94,12 @@ impl Lists {
     fn is_acknowledged(&self, n: usize, register: ListRegister) -> bool {
         let was = |mask: u8| mask >> n & 1 != 0;
         !was(self.active) || was(self.pended) && !register.is_pending()
+    }
+
+    /// Remembers that this must be looked at again.
+    #[inline]
+    pub fn review(&mut self, what: Review) {
+        self.review = self.review.max(what);
     }
 
     /// Whether pending interrupts wait for a list register.
@@ -286,7 +315,9 @@ impl Gic {
         self.place_best(vcpu, &mut free, &mut able, true, i);
         self.place_best(vcpu, &mut free, &mut waiting, true, i);
         waiting |= able;
-        self.lists[vcpu].review |= waiting != 0;
+        if waiting != 0 {
+            self.lists[vcpu].review = Review::More;
+        }
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
             let more = if waiting != 0 { control::NPIE } else { 0 };
@@ -346,7 +377,7 @@ impl Gic {
             self.fold(vcpu, n, register);
         }
         self.lists[vcpu].stale = false;
-        self.lists[vcpu].review = false;
+        self.lists[vcpu].review = Review::Nothing;
         self.note_acknowledged(vcpu, acknowledged);
     }
 

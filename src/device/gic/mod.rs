@@ -58,6 +58,7 @@ mod timer;
 pub use interface::Interface;
 pub use list_register::{ListRegister, control};
 use lists::Lists;
+pub use lists::Review;
 pub use registers::Settle;
 pub use state::{Private, Shared};
 use state::{TIMER, TIMER_LINKED, byte_of};

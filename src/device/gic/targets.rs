@@ -9,14 +9,14 @@
 //! The virtual timer's line falls without a trap, too: it is looked at on the same occasions, as long as its interrupt is pending in a
 //! list register.
 
-use super::lists::{LISTS, LISTS_MAX};
+use super::lists::{LISTS, LISTS_MAX, Review};
 use super::state::TIMER;
 use super::{Gic, Interface, ListRegister, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 impl Gic {
-    /// Whether something of `vcpu` must be looked at again ([`Self::review`]) before long.
+    /// What of `vcpu` must be looked at again ([`Self::review`]) before long.
     #[inline]
-    pub fn needs_review(&self, vcpu: usize) -> bool {
+    pub fn needs_review(&self, vcpu: usize) -> Review {
         self.lists[vcpu % VCPUS_MAX].review
     }
 
@@ -24,7 +24,7 @@ impl Gic {
     /// the other vCPUs that must look ([`Self::refill`]), a bit each.
     pub fn review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        if !self.lists[vcpu].review {
+        if self.lists[vcpu].review == Review::Nothing {
             return 0;
         }
         if overdue {
@@ -33,8 +33,9 @@ impl Gic {
         let lists = &mut self.lists[vcpu];
         let mut pending = lists.used & !(i.empty() & LISTS) as u8;
         // The usual case: it was the timer's interrupt, and the guest is through with it.
-        if pending == 0 && self.shared.pending() == 0 && !lists.has_more() {
-            lists.review = false;
+        let timer_waits = self.private[vcpu].lines & TIMER != 0;
+        if pending == 0 && !timer_waits && self.shared.pending() == 0 && !lists.has_more() {
+            lists.review = Review::Nothing;
             lists.declined = 0;
             return 0;
         }
@@ -48,7 +49,7 @@ impl Gic {
                 self.review_spi(vcpu, n, overdue, i);
             }
         }
-        self.lists[vcpu].review = false;
+        self.lists[vcpu].review = Review::Nothing;
         if self.lists[vcpu].has_more() {
             // The CPU interface may have switched groups.
             self.lists[vcpu].stale = true;
@@ -56,7 +57,7 @@ impl Gic {
         let others =
             self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
         let lists = &mut self.lists[vcpu];
-        if !lists.review {
+        if lists.review == Review::Nothing {
             // None of them waits any more. The next time they come, it may have them.
             lists.declined = 0;
         }
@@ -133,11 +134,16 @@ impl Gic {
             let intid = u32::from(self.lists[vcpu].intids[n]);
             let several = self.has_several_targets(intid);
             let register = i.list_register(n);
-            if register.is_pending() && (several || register.is_linked()) {
-                self.lists[vcpu].review = true;
-                if several && overdue {
+            if !register.is_pending() {
+                continue;
+            }
+            if several {
+                self.lists[vcpu].review = Review::More;
+                if overdue {
                     others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
                 }
+            } else if register.is_linked() {
+                self.lists[vcpu].review(Review::Timer);
             }
         }
         others
@@ -197,7 +203,7 @@ impl Gic {
             return pendable;
         }
         // Whether it gets them or not.
-        self.lists[vcpu].review = true;
+        self.lists[vcpu].review = Review::More;
         self.interfaces[vcpu] = i.interface_state();
         let declined = u64::from(self.lists[vcpu].declined) << 32;
         let taken = self.signalled(vcpu, several & !declined, self.interfaces[vcpu]);

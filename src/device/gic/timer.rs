@@ -1,6 +1,6 @@
 //! The virtual timer's interrupt on its way in, and the hardware's interrupt behind it.
 
-use super::lists::LISTS;
+use super::lists::{LISTS, Review};
 use super::state::{TIMER, TIMER_LINKED};
 use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
@@ -22,7 +22,7 @@ impl Gic {
             if lists.intids() >> TIMER_PPI & 1 == 0 {
                 let n = empty.trailing_zeros() as usize;
                 lists.take(n, TIMER_PPI);
-                lists.review = true;
+                lists.review(Review::Timer);
                 i.set_list_register(
                     n,
                     self.empty_register(vcpu, TIMER_PPI)
@@ -64,6 +64,10 @@ impl Gic {
         if private.lines & TIMER_LINKED != 0 && (!active || latched) {
             private.lines &= !TIMER_LINKED;
             i.deactivate_timer();
+        }
+        // It waits for a list register, or to be enabled.
+        if private.lines & TIMER != 0 {
+            self.lists[vcpu].review(Review::Timer);
         }
     }
 }
