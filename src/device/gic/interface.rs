@@ -1,6 +1,6 @@
 //! What a guest wrote to its CPU interface, as far as that decides which interrupts it is signalled.
 
-use super::ListRegister;
+use super::{ListRegister, control};
 
 /// GICH_VMCR and GICH_APR of a vCPU (IHI 0048B, 5.3.3, 5.3.10). All zeroes, as after a reset: nothing is signalled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +39,14 @@ impl Interface {
     #[inline]
     pub const fn enables(self, group1: bool) -> bool {
         self.control >> group1 as u32 & 1 != 0
+    }
+
+    /// What makes a maintenance interrupt of a change of the groups that are enabled.
+    pub const fn watch_groups(self) -> u32 {
+        let enabled = self.control & 3;
+        // Bits 0 and 2 for what is to be enabled, 1 and 3 for what is to be disabled.
+        let watched = [0b0101, 0b0110, 0b1001, 0b1010][enabled as usize];
+        watched << control::GROUPS_SHIFT
     }
 
     /// Whether a pending interrupt of this priority (eight bits, of which five count) and group is signalled to the CPU: its group is

@@ -128,8 +128,10 @@ pub mod control {
     pub const LRENPIE: u32 = 1 << 2;
     /// A maintenance interrupt while no list register is pending.
     pub const NPIE: u32 = 1 << 3;
+    /// VGrp0EIE, VGrp0DIE, VGrp1EIE, VGrp1DIE: a maintenance interrupt while the guest's CPU interface has the group enabled; disabled.
+    pub const GROUPS_SHIFT: u32 = 4;
     /// EOICount, bits 31:27: deactivations of what is in no list register.
     pub const EOI_COUNT_SHIFT: u32 = 27;
     /// What the model sets; the rest is the caller's.
-    pub const OWNED: u32 = LRENPIE | NPIE | 0x1f << EOI_COUNT_SHIFT;
+    pub const OWNED: u32 = LRENPIE | NPIE | 0xf << GROUPS_SHIFT | 0x1f << EOI_COUNT_SHIFT;
 }

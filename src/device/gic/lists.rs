@@ -293,7 +293,8 @@ impl Gic {
         let mut active = self.private[vcpu].active;
         let waiting = pendable & !active;
         // Those of a group that the CPU interface has switched off come last.
-        let mut able = self.of_enabled_groups(vcpu, waiting, i.interface_state());
+        let interface = i.interface_state();
+        let mut able = self.of_enabled_groups(vcpu, waiting, interface);
         let mut waiting = waiting & !able;
         let first = match (able, waiting) {
             (0, 0) => 0,
@@ -315,12 +316,12 @@ impl Gic {
         self.place_best(vcpu, &mut free, &mut able, true, i);
         self.place_best(vcpu, &mut free, &mut waiting, true, i);
         waiting |= able;
-        if waiting != 0 {
-            self.lists[vcpu].review = Review::More;
-        }
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
-            let more = if waiting != 0 { control::NPIE } else { 0 };
+            let more = match waiting {
+                0 => 0,
+                _ => control::NPIE | interface.watch_groups(),
+            };
             let ends = if active != 0 { control::LRENPIE } else { 0 };
             self.set_control(vcpu, more | ends, i);
         }

@@ -41,8 +41,7 @@
 //! # Where this differs from a GIC
 //!
 //! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at one
-//!   of the vCPU's next traps, at the latest 0.5 ms later. So does a change of the groups that the CPU interface has switched on, if more interrupts are pending
-//!   than there are list registers.
+//!   of the vCPU's next traps, at the latest 0.5 ms later; where something was looked at in vain for long, 17 ms later.
 
 mod ends;
 mod entry;

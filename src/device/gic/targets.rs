@@ -39,23 +39,27 @@ impl Gic {
             lists.declined = 0;
             return 0;
         }
+        let mut refill = timer_waits && !i.timer_line();
         while pending != 0 {
             let n = pending.trailing_zeros() as usize % LISTS_MAX;
             pending &= pending - 1;
             let intid = u32::from(self.lists[vcpu].intids[n]);
             if intid == TIMER_PPI {
-                self.review_timer(vcpu, n, i);
+                refill |= self.review_timer(vcpu, n, i);
             } else if self.has_several_targets(intid) {
-                self.review_spi(vcpu, n, overdue, i);
+                refill |= self.review_spi(vcpu, n, overdue, i);
             }
         }
         self.lists[vcpu].review = Review::Nothing;
-        if self.lists[vcpu].has_more() {
-            // The CPU interface may have switched groups.
-            self.lists[vcpu].stale = true;
+        refill |= match self.lists[vcpu].has_more() {
+            true => self.review_choice(vcpu, i),
+            false => self.waiting(vcpu) != 0,
+        };
+        let mut others = 0;
+        if refill {
+            others = self.refill(vcpu, i);
         }
-        let others =
-            self.refill(vcpu, i) | self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
+        others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
         let lists = &mut self.lists[vcpu];
         if lists.review == Review::Nothing {
             // None of them waits any more. The next time they come, it may have them.
@@ -64,33 +68,50 @@ impl Gic {
         others
     }
 
-    /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it.
-    fn review_timer(&mut self, vcpu: usize, n: usize, i: &mut impl VirtualInterface) {
+    /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it. Returns whether it did.
+    fn review_timer(&mut self, vcpu: usize, n: usize, i: &mut impl VirtualInterface) -> bool {
         let register = i.list_register(n);
-        if register.is_linked() && register.is_pending() && !i.timer_line() {
+        let fell = register.is_linked() && register.is_pending() && !i.timer_line();
+        if fell {
             i.set_list_register(n, ListRegister::EMPTY);
             self.lists[vcpu].forget(1 << n);
             i.deactivate_timer();
         }
+        fell
     }
 
-    /// Takes an SPI with several targets back out of list register `n` if another of them should have it.
-    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, i: &mut impl VirtualInterface) {
+    /// Takes an SPI with several targets back out of list register `n` if another of them should have it. Returns whether it did.
+    fn review_spi(
+        &mut self,
+        vcpu: usize,
+        n: usize,
+        overdue: bool,
+        i: &mut impl VirtualInterface,
+    ) -> bool {
         let register = i.list_register(n);
         if !register.is_pending() || register.is_active() {
-            return;
+            return false;
         }
         let intid = u32::from(self.lists[vcpu].intids[n]);
         self.interfaces[vcpu] = i.interface_state();
         let signalled = self.interfaces[vcpu].signals_register(register);
         if signalled && !(overdue && self.another_takes(vcpu, intid)) {
-            return;
+            return false;
         }
         if signalled {
             self.lists[vcpu].declined |= 1 << (intid & 31);
         }
         i.set_list_register(n, ListRegister::EMPTY);
         self.fold(vcpu, n, register);
+        true
+    }
+
+    /// More interrupts wait than there are list registers. Whether an SPI with several targets is among them that the CPU interface takes now.
+    /// Then the lists are stale.
+    fn review_choice(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> bool {
+        let taken = self.placeable(vcpu, i) & self.waiting(vcpu);
+        self.lists[vcpu].stale |= self.of_several_targets(taken) != 0;
+        self.lists[vcpu].stale
     }
 
     /// Those of `intids` whose group a CPU interface of `vcpu` like this has switched on.
@@ -123,9 +144,12 @@ impl Gic {
         false
     }
 
-    /// Remembers whether `vcpu` needs another review, after a refill. Returns the other targets of what it holds unacknowledged, if this is
+    /// Remembers whether `vcpu` needs another review. Returns the other targets of what it holds unacknowledged, if this is
     /// `overdue`: what is known of their CPU interfaces may be old.
     fn note_review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
+        if self.private[vcpu].lines & TIMER != 0 {
+            self.lists[vcpu].review(Review::Timer);
+        }
         let mut others = 0;
         let mut held = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
         while held != 0 {
@@ -161,6 +185,18 @@ impl Gic {
         others & !(1 << vcpu)
     }
 
+    /// Those of `intids` that are SPIs which more than one vCPU may take.
+    fn of_several_targets(&self, intids: u64) -> u64 {
+        let mut several = 0;
+        let mut spis = intids >> 32;
+        while spis != 0 {
+            let intid = 32 + spis.trailing_zeros();
+            spis &= spis - 1;
+            several |= u64::from(self.has_several_targets(intid)) << intid;
+        }
+        several
+    }
+
     /// Whether this is an SPI that more than one vCPU may take.
     #[inline]
     pub(super) fn has_several_targets(&self, intid: u32) -> bool {
@@ -192,13 +228,7 @@ impl Gic {
     }
 
     fn without_others(&mut self, vcpu: usize, pendable: u64, i: &mut impl VirtualInterface) -> u64 {
-        let mut several = 0;
-        let mut spis = pendable >> 32 & !(self.private[vcpu].active >> 32);
-        while spis != 0 {
-            let n = spis.trailing_zeros();
-            spis &= spis - 1;
-            several |= u64::from(self.has_several_targets(32 + n)) << (32 + n);
-        }
+        let several = self.of_several_targets(pendable & !self.private[vcpu].active);
         if several == 0 {
             return pendable;
         }

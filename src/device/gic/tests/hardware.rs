@@ -121,12 +121,21 @@ impl Hardware {
         self.hcr & control::NPIE != 0 && none_pending
             || self.hcr & control::LRENPIE != 0 && self.hcr >> control::EOI_COUNT_SHIFT != 0
             || self.lists.iter().any(|r| r.is_done() && r.is_watched())
+            || self.groups_changed()
+    }
+
+    /// VGrp0E to VGrp1D of GICH_MISR.
+    fn groups_changed(&self) -> bool {
+        let watched = self.hcr >> control::GROUPS_SHIFT;
+        let [enabled, disabled] = [watched & 0b0101, watched >> 1 & 0b0101];
+        let now = u32::from(self.enabled[0]) | u32::from(self.enabled[1]) << 2;
+        now & enabled | !now & disabled != 0
     }
 
     /// Whether no list register is used, and GICH_HCR enables no maintenance interrupt.
     pub fn is_settled(&self) -> bool {
-        self.lists.iter().all(|r| r.is_done() && !r.is_watched())
-            && self.hcr & (control::NPIE | control::LRENPIE) == 0
+        let enables = control::OWNED & !(0x1f << control::EOI_COUNT_SHIFT);
+        self.lists.iter().all(|r| r.is_done() && !r.is_watched()) && self.hcr & enables == 0
     }
 }
 
