@@ -7,6 +7,7 @@ use crate::device::DEACTIVATION_BASE;
 use crate::vm::vcpu::Phase::Waiting;
 use crate::vm::{Core, Interrupt, Next};
 use std::boxed::Box;
+use std::vec::Vec;
 
 /// GICH_VMCR: as [`OPEN`], with EOImode 1; with all priorities masked.
 const SPLIT: u32 = OPEN[0] | 1 << 9;
@@ -59,6 +60,28 @@ fn a_timer_that_falls_is_noticed_without_a_trap_before_long() {
     smp.irq(0, Interrupt::Alarm);
     assert_eq!(smp.listed(0), [[], []]);
     assert_eq!(smp.cores[0].alarm, u64::MAX);
+}
+
+#[test]
+fn looks_in_vain_grow_rarer() {
+    let mut smp = enabled(1);
+    let start = FakeCore::count();
+    timer_fires(&mut smp);
+    let mut looks = Vec::new();
+    while FakeCore::count() < start + (1 << 24) {
+        let alarm = smp.cores[0].alarm;
+        looks.push(alarm - FakeCore::count());
+        set_count(alarm);
+        smp.irq(0, Interrupt::Alarm);
+        assert_eq!(smp.listed(0)[0], [27], "the guest leaves it waiting");
+    }
+    assert!(looks.is_sorted() && looks[0] <= 1 << 16, "{looks:?}");
+    assert_eq!(looks.last(), Some(&(1 << 20)), "17 ms, and no more");
+    // The guest turns it off without a trap at last.
+    smp.cores[0].system.timer_line = 0;
+    set_count(smp.cores[0].alarm);
+    smp.irq(0, Interrupt::Alarm);
+    assert_eq!(smp.listed(0), [[], []]);
 }
 
 #[test]
