@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,33 @@ pub struct Run {
     board: Board,
     command: Command,
     limit: Duration,
+    alone: bool,
+}
+
+/// Held while QEMU runs.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A place on the machine that the tests run on.
+pub enum Place {
+    Shared {
+        _held: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _held: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+impl Place {
+    /// Waits for it. A test that failed has left its own.
+    fn take(alone: bool) -> Self {
+        if alone {
+            let _held = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+            Self::Alone { _held }
+        } else {
+            let _held = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+            Self::Shared { _held }
+        }
+    }
 }
 
 impl Run {
@@ -72,6 +99,7 @@ impl Run {
             command,
             // A run takes seconds at most, on a machine that has nothing else to do.
             limit: Duration::from_secs(120),
+            alone: false,
         }
     }
 
@@ -99,9 +127,16 @@ impl Run {
         self
     }
 
+    /// Has it run while no other does: several CPUs that are busy need several of this machine's, or they wait for each other most of the time.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// Starts it with somebody at the keyboard, who may take as long as the run may.
     pub fn session(self) -> Session {
-        Session::start(self.board, self.command, self.limit)
+        let place = Place::take(self.alone);
+        Session::start(self.board, self.command, self.limit, place)
     }
 
     /// Runs until QEMU ends.
@@ -115,6 +150,7 @@ impl Run {
     }
 
     fn run(mut self, most_lines: usize) -> Transcript {
+        let _place = Place::take(self.alone);
         let mut child = self
             .command
             .stdin(Stdio::null())

@@ -49,6 +49,7 @@ fn smp_with_eight_vcpus() {
 fn hostile(board: Board) {
     let run = board
         .boots(image::with_config("configs/hostile-smp.toml"))
+        .alone()
         .limit(400)
         .until_it_ends();
     run.powers_off();
@@ -60,7 +61,7 @@ fn hostile(board: Board) {
 
 #[track_caller]
 fn passes(run: Run) {
-    let run = run.limit(400).until_it_ends();
+    let run = run.alone().limit(600).until_it_ends();
     run.powers_off();
     run.require(run.count("smp-test: FAIL") == 0, "no CPU should complain");
     let steps = run.lines.iter().filter(|line| line.ends_with(": PASS"));

@@ -77,7 +77,11 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     if !fetched::are_there() {
         return;
     }
-    let mut linux = board.boots(image::with_config(config)).limit(600).session();
+    let mut linux = board
+        .boots(image::with_config(config))
+        .alone()
+        .limit(600)
+        .session();
     starts_working(&mut linux, vcpus);
     let processors = linux.shell("nproc");
     linux.require(processors.trim() == vcpus.to_string(), "it should have all");

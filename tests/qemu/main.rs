@@ -16,7 +16,8 @@
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
 //! guest images, [`fetched`] has those of others, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
-//! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core.
+//! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once
+//! where several CPUs are busy.
 
 mod board;
 mod console;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::board::{Board, read_all};
+use crate::board::{Board, Place, read_all};
 use crate::transcript::{End, Transcript};
 
 /// Ctrl-], which opens the monitor and leaves it.
@@ -27,10 +27,11 @@ pub struct Session {
     deadline: Instant,
     /// Gives each command of a shell its own marks.
     commands: u32,
+    _place: Place,
 }
 
 impl Session {
-    pub fn start(board: Board, mut command: Command, limit: Duration) -> Self {
+    pub fn start(board: Board, mut command: Command, limit: Duration, place: Place) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -50,6 +51,7 @@ impl Session {
             seen: 0,
             deadline: Instant::now() + limit,
             commands: 0,
+            _place: place,
         }
     }
 

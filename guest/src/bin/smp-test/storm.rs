@@ -25,7 +25,7 @@ use crate::ticks;
 pub struct Storm {
     /// How many CPUs take snapshots and go back to them, from CPU 0 on; more than there are is all.
     askers: usize,
-    /// How often they go back in all.
+    /// How often they go back in all, on up to four CPUs. More are fewer times: where a machine plays them all, each time takes longer.
     restores: u64,
     /// Whether CPUs wait for interrupts in between.
     waits: bool,
@@ -196,7 +196,8 @@ impl Storm {
         let end = Timer::Virtual.count() + microseconds(WHILE);
         let mut random = Random::new(cpu as u64 + 1000 * Timer::Virtual.count());
         let mut pages = Pages::new(cpu);
-        let mut asker = Asker::new(self.restores);
+        let crowd = (count() as u64).max(4) / 4;
+        let mut asker = Asker::new(self.restores / (crowd * crowd));
         let mut said = Timer::Virtual.count();
         while !OVER.load(SeqCst) {
             look_at_the_time();
