@@ -75,7 +75,7 @@ pub enum Place {
 
 impl Place {
     /// Waits for it. A test that failed has left its own.
-    fn take(alone: bool) -> Self {
+    pub fn take(alone: bool) -> Self {
         if alone {
             let _held = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
             Self::Alone { _held }

@@ -268,7 +268,12 @@ mod tests {
     fn sh(script: &str) -> Session {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Session::start(Board::Virt, command, Duration::from_secs(20))
+        Session::start(
+            Board::Virt,
+            command,
+            Duration::from_secs(20),
+            Place::take(false),
+        )
     }
 
     #[test]
