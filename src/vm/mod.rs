@@ -6,7 +6,7 @@
 //! | `vcpu`, `running` | a vCPU in memory, and on a core: loaded, run from trap to trap, saved |
 //! | `calls`, `faults`, `registers`, `power` | what a trap leads to: hypercalls, accesses, system registers, PSCI |
 //! | `load_store` | an access to a device whose instruction must be read |
-//! | `interrupts` | what is pending gets into list registers, and ends a wait |
+//! | `interrupts`, `reviews` | what is pending gets into list registers, and ends a wait; when to look at what changes without a trap |
 //! | `clock` | the VM's counter when it starts, goes back, or goes on after a pause |
 //! | `stop`, `saved` | one point in time for all vCPUs, and what a snapshot keeps of them |
 //! | `operator` | what the monitor does with VMs, and the snapshots that nobody asks for |
@@ -39,6 +39,7 @@ mod machine;
 mod operator;
 mod power;
 mod registers;
+mod reviews;
 mod running;
 mod saved;
 mod schedule;

@@ -103,6 +103,8 @@ fn self_test(board: Board) {
     crate::machines::check_self_test(&run);
 }
 
+const TOO_MANY: &str = "AVISOR WARN: too many lines: ";
+
 /// A million things that a guest must not do.
 fn hostile(board: Board) {
     let run = board
@@ -123,7 +125,7 @@ fn hostile_without_memory() {
     answers_all_tries(&run);
     let freed = run.count("AVISOR INFO: freed the oldest snapshot pool: ");
     // The guest may cause only so many lines in a while.
-    let left_out = run.count("AVISOR WARN: too many lines: ");
+    let left_out = run.count(TOO_MANY);
     run.require(
         freed >= 90 && left_out > 0,
         "memory should have run out often",
@@ -139,10 +141,10 @@ fn answers_all_tries(run: &Transcript) {
         "hostile: 1000000 tries, all answered",
         "AVISOR INFO: hostile: off",
     ];
-    run.require(
-        run.lines.ends_with(&end.map(str::to_owned)),
-        "it should have come to its end",
-    );
+    // How many lines too many there were is said when it is over, if there were any.
+    let said = |line: &&String| !line.starts_with(TOO_MANY);
+    let last = run.lines.iter().rev().filter(said).take(end.len());
+    run.require(last.eq(end.iter().rev()), "it should have come to its end");
 }
 
 /// More snapshots than fit: what a store needs, the oldest ones give.

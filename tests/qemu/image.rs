@@ -10,7 +10,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The repository.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const TRIPLE: &str = "aarch64-unknown-none-softfloat";
+/// The bare target.
+pub const TRIPLE: &str = "aarch64-unknown-none-softfloat";
 
 /// What an image is made of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,6 +11,7 @@
 //! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
+//! | [`firmware`] | a start from EL3, with garbage in all that the boot protocol does not promise |
 //! | [`trees`] | device trees that are missing, broken or wrong |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
@@ -26,6 +27,7 @@ mod encodings;
 mod faults;
 mod fetched;
 mod files;
+mod firmware;
 mod formats;
 mod guests;
 mod image;

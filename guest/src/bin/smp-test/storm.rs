@@ -47,7 +47,7 @@ pub const OFF_AND_ON: Storm = Storm {
 };
 pub const RESTORES: Storm = Storm {
     askers: 1,
-    restores: 60,
+    restores: 24,
     ..CALM
 };
 pub const IN_WFI: Storm = Storm {
