@@ -141,15 +141,20 @@ impl Run {
 
     /// Runs until QEMU ends.
     pub fn until_it_ends(self) -> Transcript {
-        self.run(MOST_LINES)
+        self.run(MOST_LINES, None)
+    }
+
+    /// Runs until there is this line, and then ends QEMU: for a board that nothing can switch off.
+    pub fn until_line(self, last: &str) -> Transcript {
+        self.run(MOST_LINES, Some(last))
     }
 
     /// Runs until there are so many lines, and then ends QEMU: for what goes on for ever.
     pub fn until_lines(self, lines: usize) -> Transcript {
-        self.run(lines)
+        self.run(lines, None)
     }
 
-    fn run(mut self, most_lines: usize) -> Transcript {
+    fn run(mut self, most_lines: usize, last: Option<&str>) -> Transcript {
         let _place = Place::take(self.alone);
         let mut child = self
             .command
@@ -160,7 +165,8 @@ impl Run {
             .expect("tools/qemu starts");
         let errors = read_all(child.stderr.take().expect("it is a pipe"));
         let output = read_lines(child.stdout.take().expect("it is a pipe"));
-        let (mut lines, stopped) = collect(&output, Instant::now() + self.limit, most_lines);
+        let deadline = Instant::now() + self.limit;
+        let (mut lines, stopped) = collect(&output, deadline, most_lines, last);
         let end = end(&mut child, stopped);
         if !matches!(end, End::Stopped) {
             lines.extend(output);
@@ -184,14 +190,15 @@ fn end(child: &mut Child, stopped: Option<End>) -> End {
     stopped.unwrap_or(End::Exited(status.code()))
 }
 
-/// Lines until the output ends, the deadline comes, or there are enough; and which of the latter two it was.
+/// Lines until the output ends, the deadline comes, or there are enough or the `last` one; and which it was, if not the first.
 fn collect(
     output: &Receiver<String>,
     deadline: Instant,
     most: usize,
+    last: Option<&str>,
 ) -> (Vec<String>, Option<End>) {
-    let mut lines = Vec::new();
-    while lines.len() < most {
+    let mut lines: Vec<String> = Vec::new();
+    while lines.len() < most && (last.is_none() || lines.last().map(String::as_str) != last) {
         match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => lines.push(line),
             Err(RecvTimeoutError::Disconnected) => return (lines, None),

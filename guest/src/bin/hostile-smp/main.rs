@@ -63,7 +63,8 @@ fn main(_device_tree: usize) -> ! {
             Err(error) => panic!("no checkpoint: {error}"),
         }
     }
-    println!("hostile-smp: all answered");
+    // Another CPU may be in the midst of a line that is taken back and begun again.
+    println!("\nhostile-smp: all answered");
     power_off()
 }
 
