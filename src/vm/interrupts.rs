@@ -39,7 +39,7 @@ impl<H: Hardware> Running<'_, H> {
     pub(super) fn review(&mut self, core: &mut H::Core) -> Next {
         // Without the shared part: this is after each trap.
         if !self.vcpu.reviews.is_worthwhile(core) {
-            return Next::Review;
+            return self.vcpu.reviews.next();
         }
         let Some(mut shared) = self.vm.share() else {
             return Next::Leave;
@@ -155,10 +155,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// The vCPU goes on.
     #[inline]
     pub(super) fn go_on(&self) -> Next {
-        match self.vcpu.reviews.is_some() {
-            true => Next::Review,
-            false => Next::Resume,
-        }
+        self.vcpu.reviews.next()
     }
 
     /// Looks at what changes without a trap, if there is such a thing.

@@ -1,6 +1,7 @@
 //! When a vCPU is looked at for what changes without a trap.
 
 use super::Core;
+use super::running::Next;
 use super::vcpu::{NEVER, Vcpu};
 use crate::device::gic::Review;
 
@@ -35,6 +36,15 @@ impl Reviews {
     #[inline]
     pub fn is_some(&self) -> bool {
         self.due != NEVER
+    }
+
+    /// How the vCPU goes on.
+    #[inline]
+    pub fn next(&self) -> Next {
+        match self.is_some() {
+            true => Next::Review,
+            false => Next::Resume,
+        }
     }
 
     /// Whether the vCPU, which is loaded on `core`, may have changed.

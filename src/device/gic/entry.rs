@@ -1,9 +1,9 @@
 //! One interrupt between the model and a list register: [`Gic::place`] moves it there, [`Gic::fold`] back.
 
 use super::list_register::ListRegister;
-use super::lists::{LISTS_MAX, Review};
+use super::lists::LISTS_MAX;
 use super::state::{TIMER, TIMER_LINKED};
-use super::{Gic, TIMER_PPI, VirtualInterface};
+use super::{Gic, Review, TIMER_PPI, VirtualInterface};
 
 /// How an interrupt goes into a list register.
 struct Entry {

@@ -1,35 +1,12 @@
 //! Which interrupts are in the list registers of a vCPU: settling and refilling them.
 
 use super::list_register::{ListRegister, control};
-use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+use super::{Gic, Review, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 /// List registers that are used, at most.
 pub const LISTS_MAX: usize = 4;
 /// Their bits in ELRSR0.
 pub const LISTS: u32 = (1 << LISTS_MAX) - 1;
-
-/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Review {
-    /// Nothing.
-    Nothing,
-    /// The timer's line, which is up: as long as it stays so, nothing changes.
-    Timer,
-    /// More than that.
-    More,
-}
-
-impl Review {
-    /// Whether a look at the vCPU, which is loaded, may find something changed.
-    #[inline]
-    pub fn is_worthwhile(self, i: &mut impl VirtualInterface) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Timer => !i.timer_line(),
-            Self::More => true,
-        }
-    }
-}
 
 /// What was put into the list registers of a vCPU. Empty from the time when it is settled until it is refilled. Masks have a bit for each list register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -57,10 +57,10 @@ mod timer;
 pub use interface::Interface;
 pub use list_register::{ListRegister, control};
 use lists::Lists;
-pub use lists::Review;
 pub use registers::Settle;
 pub use state::{Private, Shared};
 use state::{TIMER, TIMER_LINKED, byte_of};
+pub use targets::Review;
 
 /// vCPUs that a GICv2 can have.
 pub const VCPUS_MAX: usize = 8;

@@ -9,9 +9,32 @@
 //! The virtual timer's line falls without a trap, too: it is looked at on the same occasions, as long as its interrupt is pending in a
 //! list register.
 
-use super::lists::{LISTS, LISTS_MAX, Review};
+use super::lists::{LISTS, LISTS_MAX};
 use super::state::TIMER;
 use super::{Gic, Interface, ListRegister, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+
+/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Review {
+    /// Nothing.
+    Nothing,
+    /// The timer's line, which is up: as long as it stays so, nothing changes.
+    Timer,
+    /// More than that.
+    More,
+}
+
+impl Review {
+    /// Whether a look at the vCPU, which is loaded, may find something changed.
+    #[inline]
+    pub fn is_worthwhile(self, i: &mut impl VirtualInterface) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Timer => !i.timer_line(),
+            Self::More => true,
+        }
+    }
+}
 
 impl Gic {
     /// What of `vcpu` must be looked at again ([`Self::review`]) before long.

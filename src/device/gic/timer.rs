@@ -1,8 +1,8 @@
 //! The virtual timer's interrupt on its way in, and the hardware's interrupt behind it.
 
-use super::lists::{LISTS, Review};
+use super::lists::LISTS;
 use super::state::{TIMER, TIMER_LINKED};
-use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+use super::{Gic, Review, TIMER_PPI, VCPUS_MAX, VirtualInterface};
 
 impl Gic {
     /// [`TIMER_PPI`], the hardware's interrupt, was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest

@@ -43,6 +43,7 @@ fn a_timer_that_falls_is_noticed_at_the_next_trap() {
     assert!(!smp.cores[0].timer_active, "it can come again");
     // And is not looked at any more.
     let (running, core) = smp.on(0);
+    assert_eq!(running.review(core), Next::Resume);
     core.script.push_back(Box::new(|_| sync(0x01, 1)));
     assert_eq!(running.run(core), Next::Yield);
     timer_fires(&mut smp);
