@@ -6,6 +6,8 @@
 pub mod el2_tables;
 #[cfg(test)]
 pub mod fake;
+#[cfg(any(target_os = "none", test))]
+pub mod isa;
 pub mod memory_map;
 pub mod readback;
 pub mod tree;

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod mmu;
 mod recorder;
 mod system;
+pub mod worst;
 
 pub use board::FakeBoard;
 pub use cpu::{FakeCore, Patience, Step, set_count, written_sctlr};

@@ -1,0 +1,143 @@
+//! On the board: the instructions themselves.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::addr::{Ipa, Pa};
+
+macro_rules! barriers {
+    ($($(#[$doc:meta])* $name:ident: $instruction:literal)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name() {
+            // SAFETY: a barrier changes neither registers nor memory. Not `nomem`: the compiler moves no access across it either.
+            unsafe { asm!($instruction, options(nostack, preserves_flags)) };
+        }
+    )*};
+}
+
+barriers! {
+    /// Everything before it is complete, for the full system.
+    dsb_sy: "dsb sy"
+    /// Everything before it is complete, maintenance of TLBs and caches on all cores included, in the inner-shareable domain.
+    dsb_ish: "dsb ish"
+    /// Stores before it are complete in the inner-shareable domain: every table walk sees them.
+    dsb_ishst: "dsb ishst"
+    /// Everything before it is complete, as far as this core is concerned.
+    dsb_nsh: "dsb nsh"
+    /// Loads before it are done before what follows, as seen in the inner-shareable domain.
+    dmb_ishld: "dmb ishld"
+    /// Stores before it are seen in the inner-shareable domain before those that follow.
+    dmb_ishst: "dmb ishst"
+    /// A context synchronization event: what follows sees system registers and translations as they are now.
+    isb: "isb"
+}
+
+macro_rules! maintenance {
+    ($($(#[$doc:meta])* $name:ident: $instruction:literal)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name() {
+            // SAFETY: an invalidation makes TLBs and instruction caches, which hold copies only, forget.
+            unsafe { asm!($instruction, options(nostack, preserves_flags)) };
+        }
+    )*};
+}
+
+maintenance! {
+    /// Stage 1 and combined entries of the VMID in VTTBR_EL2, on all cores.
+    tlbi_vmalle1is: "tlbi vmalle1is"
+    /// The same, on this core.
+    tlbi_vmalle1: "tlbi vmalle1"
+    /// Both stages of the VMID in VTTBR_EL2, on all cores.
+    tlbi_vmalls12e1is: "tlbi vmalls12e1is"
+    /// All of the EL1&0 regime, of all VMIDs, on this core.
+    tlbi_alle1: "tlbi alle1"
+    /// All instruction caches of the inner-shareable domain.
+    ic_ialluis: "ic ialluis"
+    /// This core's instruction cache.
+    ic_iallu: "ic iallu"
+}
+
+/// Stage 2 entries for `ipa` of the VMID in VTTBR_EL2, at all levels, on all cores. Entries that combine both stages stay (D8.16, "TLBI IPAS2").
+#[inline(always)]
+pub fn tlbi_ipas2e1is(ipa: Ipa) {
+    // SAFETY: as above; operand: IPA[47:12] in 35:0.
+    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) ipa.0 >> 12, options(nostack, preserves_flags)) };
+}
+
+/// The same, on this core.
+#[inline(always)]
+pub fn tlbi_ipas2e1(ipa: Ipa) {
+    // SAFETY: as above.
+    unsafe { asm!("tlbi ipas2e1, {}", in(reg) ipa.0 >> 12, options(nostack, preserves_flags)) };
+}
+
+/// EL2's own entries for the page at `address`, on all cores.
+#[inline(always)]
+pub fn tlbi_vae2is(address: u64) {
+    // SAFETY: as above; operand: VA[55:12] in 43:0.
+    unsafe { asm!("tlbi vae2is, {}", in(reg) address >> 12, options(nostack, preserves_flags)) };
+}
+
+/// The line of `address`, cleaned and invalidated to the point of coherency.
+#[inline(always)]
+pub fn dc_civac(address: u64) {
+    // SAFETY: cleaning and invalidating a line changes nothing that a coherent observer sees.
+    unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+}
+
+/// What instruction caches hold of the line of `address`, in the inner-shareable domain.
+#[inline(always)]
+pub fn ic_ivau(address: u64) {
+    // SAFETY: as above; EL2 maps the address.
+    unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
+}
+
+/// The exclusive monitor is open: a store-exclusive fails.
+#[inline(always)]
+pub fn clrex() {
+    // SAFETY: no exclusive sequence of EL2 spans a function.
+    unsafe { asm!("clrex", options(nostack, preserves_flags)) };
+}
+
+/// The word at `at`, by EL2's cacheable mapping.
+///
+/// # Safety
+/// A multiple of 4 in RAM of EL2's map.
+#[inline(always)]
+pub unsafe fn load(at: Pa) -> u32 {
+    // SAFETY: the caller's promise. The guest's vCPUs may write the word meanwhile, so the load is atomic.
+    unsafe { AtomicU32::from_ptr(at.0 as *mut u32) }.load(Ordering::Relaxed)
+}
+
+/// Writes `bytes` from `at` on, by EL2's cacheable mapping.
+///
+/// # Safety
+/// RAM of EL2's map, which nobody else uses meanwhile, and into which no Rust reference points.
+#[inline(always)]
+pub unsafe fn store(at: Pa, bytes: &[u8]) {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
+}
+
+/// An entry of a translation table. Table walks read it at any time, and so it is atomic.
+#[repr(transparent)]
+pub struct TableEntry(AtomicU64);
+
+impl TableEntry {
+    /// Invalid.
+    pub const INVALID: Self = Self(AtomicU64::new(0));
+
+    /// What this core wrote last, or another one before this one had the VM.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Writes it. When walks see that is a matter of barriers.
+    #[inline(always)]
+    pub fn set(&self, descriptor: u64) {
+        self.0.store(descriptor, Ordering::Relaxed);
+    }
+}
