@@ -114,8 +114,9 @@ impl TableEntry {
 
     /// Writes it. Walks may see that later.
     pub fn set(&self, descriptor: u64) {
-        let before = self.0.swap(descriptor, Ordering::AcqRel);
-        let at = core::ptr::from_ref(self).addr() as u64;
-        current(|board, core| board.table_store(core, at, before));
+        let stored = current(|board, core| board.table_store(core, &self.0, descriptor));
+        if stored.is_none() {
+            self.0.store(descriptor, Ordering::Release);
+        }
     }
 }

@@ -1,12 +1,40 @@
-//! The worst board that the Arm ARM permits.
+//! The worst board that the Arm ARM (DDI 0487) permits: cores, TLBs, caches, memory.
+//!
+//! Where the architecture leaves something open, [`luck`] decides at random, at each store to a table, barrier, maintenance, write of a system
+//! register and access. What may happen, and by which section:
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`tlb`] | walks by speculation, what TLBs keep, when a TLBI is done, when walks see a store |
+//! | [`memory`] | lines that come and go, accesses around the caches, when maintenance is done, instruction caches |
+//! | [`registers`] | when a write to a system register is in effect |
+//!
+//! It is read out of the manual, not out of the code that it judges: it knows tables, instructions and registers, and nothing of why anybody
+//! uses them. [`tests`] show that it refuses the mistakes of the textbooks.
+//!
+//! A thread stands for a core ([`Worst::on`]); then [`isa`] is what that core does. What the guest does, tests say ([`Worst::load`], ...).
 
 pub mod isa;
+pub mod luck;
+pub mod memory;
 pub mod mutants;
+pub mod registers;
+#[cfg(test)]
+mod tests;
+pub mod tlb;
+
+pub use luck::Luck;
+pub use tlb::{Access, Fault};
 
 use crate::addr::Ipa;
+use luck::Chance;
+use memory::Memory;
+use registers::Registers;
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
+use tlb::{Regime, Tlbs};
 
 /// Whom an instruction is for, or complete for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,32 +105,291 @@ pub enum Instruction {
     Clrex,
 }
 
+/// How the guest reaches memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Through the caches.
+    Cache,
+    /// Around them: its caches are off, or the memory is mapped Non-cacheable.
+    Around,
+}
+
 /// The board.
-pub struct Board;
+pub struct Board {
+    chance: Chance,
+    tlbs: Tlbs,
+    memory: Memory,
+    registers: Vec<Registers>,
+}
 
 impl Board {
+    fn new(cores: usize, luck: Luck) -> Self {
+        Self {
+            chance: Chance::new(luck),
+            tlbs: Tlbs::new(cores),
+            memory: Memory::new(cores),
+            registers: (0..cores).map(|_| Registers::default()).collect(),
+        }
+    }
+
+    /// Whatever may happen at any time.
+    fn disturb(&mut self) {
+        for core in 0..self.registers.len() {
+            if self.chance.strikes(self.chance.luck.walk) {
+                self.speculate(core);
+            }
+        }
+        self.tlbs.disturb(&mut self.chance);
+        self.memory.disturb(&mut self.chance);
+    }
+
+    fn speculate(&mut self, core: usize) {
+        let (registers, chance) = (&self.registers[core], &mut self.chance);
+        let regime = Regime {
+            sctlr: registers.speculative("sctlr_el1", chance),
+            tcr: registers.speculative("tcr_el1", chance),
+            ttbr: registers.speculative("ttbr0_el1", chance),
+            vttbr: registers.speculative("vttbr_el2", chance),
+        };
+        let Some(hot) = self.tlbs.any_hot(chance) else {
+            return;
+        };
+        let va = match regime.sctlr & 1 {
+            0 => hot,
+            // Most of them are among the first.
+            _ => {
+                let pages = [8, STAGE1_PAGES][chance.pick(4) / 3];
+                (chance.pick(pages) * 4096) as u64
+            }
+        };
+        let memory = &mut self.memory;
+        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        self.tlbs.speculate(core, regime, va, &mut stage1, chance);
+        if self.chance.strikes(self.chance.luck.prefetch) {
+            self.prefetch(core, regime, va);
+        }
+    }
+
+    /// What may be executed may be fetched before anybody executes it (B2.4.4).
+    fn prefetch(&mut self, core: usize, regime: Regime, va: u64) {
+        let (memory, chance) = (&mut self.memory, &mut self.chance);
+        if let Some(at) = self.tlbs.executable(core, regime, va, chance) {
+            let now = self.tlbs.now();
+            let around = regime.sctlr & 1 == 0 && chance.pick(2) == 0;
+            let line = chance.pick(2) as u64 * 64;
+            memory.fetch(core, at + line, around, now);
+        }
+    }
+
+    fn regime(&self, core: usize) -> Regime {
+        let register = |name| self.registers[core].effective(name);
+        Regime {
+            sctlr: register("sctlr_el1"),
+            tcr: register("tcr_el1"),
+            ttbr: register("ttbr0_el1"),
+            vttbr: register("vttbr_el2"),
+        }
+    }
+
     /// A core does an instruction.
-    pub fn perform(&mut self, _core: usize, _instruction: Instruction) {}
+    pub fn perform(&mut self, core: usize, instruction: Instruction) {
+        match instruction {
+            // Those of a page in a row: it is enough if now and then something happens between.
+            Instruction::Dc(_, at) if at % 512 != 0 => {}
+            _ => self.disturb(),
+        }
+        let chance = &mut self.chance;
+        match instruction {
+            Instruction::Dsb(domain, barrier) => {
+                if barrier != Barrier::Loads && domain != Domain::Core {
+                    self.tlbs.complete_stores(core);
+                }
+                if barrier == Barrier::All {
+                    self.tlbs.complete(core, domain);
+                    self.memory.dsb(core, domain, chance);
+                }
+            }
+            Instruction::Dmb(Barrier::Loads) | Instruction::Clrex => {}
+            Instruction::Dmb(_) => self.tlbs.order(core),
+            Instruction::Isb => self.registers[core].synchronize(),
+            Instruction::Tlbi(domain, what) => {
+                let vttbr = self.registers[core].speculative("vttbr_el2", chance);
+                let vmid = (vttbr >> 48) as u32;
+                self.tlbs.invalidate(core, domain, what, vmid, chance);
+            }
+            Instruction::Dc(what, at) => self.memory.dc(core, what, at, chance),
+            Instruction::Ic(domain, at) => {
+                let now = self.tlbs.now();
+                self.memory
+                    .ic(core, domain, at.map(|at| at / memory::LINE), now);
+            }
+        }
+    }
+
     /// EL2 loads a doubleword.
-    pub fn el2_load(&mut self, _core: usize, _at: u64) -> u64 {
-        0
+    pub fn el2_load(&mut self, core: usize, at: u64) -> u64 {
+        self.memory.load(core, at)
     }
+
     /// EL2 stores a doubleword.
-    pub fn el2_store(&mut self, _core: usize, _at: u64, _value: u64) {}
-    /// EL2 stores bytes.
-    pub fn el2_store_bytes(&mut self, _core: usize, _at: u64, _bytes: &[u8]) {}
-    /// MRS.
-    pub fn read_register(&mut self, _core: usize, _name: &'static str) -> u64 {
-        0
+    pub fn el2_store(&mut self, core: usize, at: u64, value: u64) {
+        self.memory.store(core, at, value);
     }
+
+    /// EL2 stores bytes.
+    pub fn el2_store_bytes(&mut self, core: usize, at: u64, bytes: &[u8]) {
+        for (at, &byte) in (at..).zip(bytes) {
+            let shift = at % 8 * 8;
+            let before = self.memory.load(core, at & !7);
+            let after = before & !(0xff << shift) | u64::from(byte) << shift;
+            self.memory.store(core, at & !7, after);
+        }
+    }
+
+    /// MRS.
+    pub fn read_register(&mut self, core: usize, name: &'static str) -> u64 {
+        self.registers[core].read(name)
+    }
+
     /// MSR.
-    pub fn write_register(&mut self, _core: usize, _name: &'static str, _value: u64) {}
-    /// A store to an entry of a translation table at `at`, which held `before`.
-    pub fn table_store(&mut self, _core: usize, _at: u64, _before: u64) {}
+    pub fn write_register(&mut self, core: usize, name: &'static str, value: u64) {
+        self.registers[core].write(name, value, &mut self.chance);
+        self.disturb();
+    }
+
+    /// A store to an entry of a translation table.
+    pub fn table_store(&mut self, core: usize, entry: &AtomicU64, descriptor: u64) {
+        self.disturb();
+        let before = entry.swap(descriptor, Ordering::AcqRel);
+        let at = core::ptr::from_ref(entry).addr() as u64;
+        self.tlbs.store(core, at, before, &mut self.chance);
+    }
+
+    /// Where the guest's access goes: with the ERET to it all registers are in effect.
+    fn translate(&mut self, core: usize, va: u64, access: Access) -> Result<u64, Fault> {
+        self.disturb();
+        self.registers[core].synchronize();
+        let regime = self.regime(core);
+        let memory = &mut self.memory;
+        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let chance = &mut self.chance;
+        self.tlbs
+            .access(core, regime, va, access, &mut stage1, chance)
+    }
+}
+
+/// Pages that a guest's table of stage 1 maps.
+pub const STAGE1_PAGES: usize = 512;
+
+/// Stage 1 of these guests is one page: a doubleword for each page of addresses from 0 on, the IPA's page and bit 0, valid. Walks read it
+/// through the caches.
+fn stage1(memory: &mut Memory, core: usize, table: u64, va: u64) -> Option<u64> {
+    let entry = memory.load(core, table + va / 4096 % STAGE1_PAGES as u64 * 8);
+    let ipa = entry & 0x7f_ffff_f000 | va % 4096;
+    (entry & 1 != 0).then_some(ipa)
+}
+
+/// A board, in several hands.
+#[derive(Clone)]
+pub struct Worst(Arc<Mutex<Board>>);
+
+impl Worst {
+    /// A board with so many cores.
+    pub fn new(cores: usize, luck: Luck) -> Self {
+        Self(Arc::new(Mutex::new(Board::new(cores, luck))))
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// This thread stands for `core`, until what is returned goes.
+    pub fn on(&self, core: usize) -> On {
+        CURRENT.with_borrow_mut(|current| current.push((self.0.clone(), core)));
+        On
+    }
+
+    /// The guest on `core` loads the doubleword at `va`.
+    pub fn load(&self, core: usize, va: u64, by: By) -> Result<u64, Fault> {
+        let board = &mut *self.board();
+        let at = board.translate(core, va, Access::Load)?;
+        Ok(match by {
+            By::Cache => board.memory.load(core, at),
+            By::Around => board.memory.load_around(core, at, &mut board.chance),
+        })
+    }
+
+    /// It stores it.
+    pub fn store(&self, core: usize, va: u64, value: u64, by: By) -> Result<(), Fault> {
+        let board = &mut *self.board();
+        let at = board.translate(core, va, Access::Store)?;
+        match by {
+            By::Cache => board.memory.store(core, at, value),
+            By::Around => board
+                .memory
+                .store_around(core, at, value, &mut board.chance),
+        }
+        Ok(())
+    }
+
+    /// It executes it.
+    pub fn fetch(&self, core: usize, va: u64, by: By) -> Result<u64, Fault> {
+        let board = &mut *self.board();
+        let at = board.translate(core, va, Access::Fetch)?;
+        let now = board.tlbs.now();
+        Ok(board.memory.fetch(core, at, by == By::Around, now))
+    }
+
+    /// Where its access goes, nothing more.
+    pub fn translate(&self, core: usize, va: u64, access: Access) -> Result<u64, Fault> {
+        self.board().translate(core, va, access)
+    }
+
+    /// The guest maintains what it has to: its own DSB.
+    pub fn guest_does(&self, core: usize, instruction: Instruction) {
+        let board = &mut *self.board();
+        board.registers[core].synchronize();
+        board.perform(core, instruction);
+    }
+
+    /// The guest writes a system register.
+    pub fn guest_writes(&self, core: usize, name: &'static str, value: u64) {
+        let board = &mut *self.board();
+        board.registers[core].synchronize();
+        board.write_register(core, name, value);
+        board.registers[core].synchronize();
+    }
+
+    /// EL2 uses the frame with this number for itself.
+    pub fn scribble(&self, frame: u64) {
+        self.board().memory.scribble(frame);
+    }
+
+    /// What was written to system registers of `core` and is not in effect for sure.
+    pub fn unsynchronized(&self, core: usize) -> Vec<&'static str> {
+        self.board().registers[core].unsynchronized()
+    }
+
+    /// What `core` has in its TLB and in flight.
+    pub fn held(&self, core: usize) -> usize {
+        self.board().tlbs.held(core)
+    }
 }
 
 std::thread_local! {
     static CURRENT: RefCell<Vec<(Arc<Mutex<Board>>, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread stands for a core.
+#[must_use]
+pub struct On;
+
+impl Drop for On {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(Vec::pop);
+    }
 }
 
 /// Does something as the core that this thread stands for, if it stands for one.

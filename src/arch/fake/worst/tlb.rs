@@ -1,0 +1,834 @@
+//! The TLBs of the cores, and the table walks that fill them.
+//!
+//! - A core may walk for any address at any time, as far as the registers that are in effect, or about to be, let it (D8.2.7, "Out-of-context
+//!   translation regimes"; D8.13, "Translation table walks and speculation"). Nothing that is invalid is ever kept (D8.16, "Translation
+//!   lookaside buffers"), all else for as long as the core likes: entries of stage 2, entries that combine both stages, and the way to a table.
+//! - A block may be kept whole or in pieces (D8.16).
+//! - A TLBI takes effect at any time until a DSB of the core that issued it; then what was found before it is gone, and no walk that began before
+//!   it will still leave something (D8.16.5, "Ordering and completion of TLB maintenance instructions"). What was
+//!   found after it stays, whatever that walk read.
+//! - TLBI by IPA knows stage 2 alone (D8.16, "TLB maintenance instructions that apply to stage 2 only").
+//! - A TLBI is for the VMID in VTTBR_EL2, which must be in effect by then.
+//! - Two entries for an address that differ in more than permissions are a TLB conflict, or worse: break-before-make was owed (D8.16.1,
+//!   "Using break-before-make when updating translation table entries").
+//! - A store to a table is seen by walks, of its own core too, after a DSB, at any time before it, and in any order that no DMB forbids
+//!   (D8.2.6, "Ordering of memory accesses from translation table walks").
+
+use super::luck::Chance;
+use super::{Domain, Tlbi};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec::Vec;
+
+const PAGE: u64 = 4096;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+/// Of entries that were made with stage 1 off, which no access with stage 1 on may use.
+const NO_ASID: u32 = u32::MAX;
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads.
+    Load,
+    /// Writes.
+    Store,
+    /// Executes.
+    Fetch,
+}
+
+/// Why stage 2 refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The mapping forbids it; otherwise there is none.
+    pub permission: bool,
+    /// The level at which the walk ended.
+    pub level: u8,
+    /// The page of the IPA.
+    pub ipa: u64,
+    /// It was stage 1's walk that was refused.
+    pub walk: bool,
+}
+
+/// The registers that translation depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Regime {
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// TTBR0_EL1.
+    pub ttbr: u64,
+    /// VTTBR_EL2.
+    pub vttbr: u64,
+}
+
+impl Regime {
+    fn vmid(self) -> u32 {
+        (self.vttbr >> 48) as u32
+    }
+
+    fn root(self) -> u64 {
+        self.vttbr & ADDRESS
+    }
+
+    /// Whether stage 1 is on.
+    fn translates(self) -> bool {
+        self.sctlr & 1 != 0
+    }
+
+    /// EPD0.
+    fn walks_are_off(self) -> bool {
+        self.tcr & 1 << 7 != 0
+    }
+
+    fn asid(self) -> u32 {
+        match self.translates() {
+            true => (self.ttbr >> 48) as u32,
+            false => NO_ASID,
+        }
+    }
+}
+
+/// What a TLB remembers things by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    vmid: u32,
+    kind: Kind,
+    /// log2 of the bytes, less 12, over 9: 0 for a page, 1 for a block.
+    size: u8,
+    /// The address, over the size.
+    number: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    /// The way to a table of stage 2.
+    Table,
+    Stage2,
+    /// With the ASID.
+    Combined(u32),
+}
+
+/// A page's or block's descriptor of stage 2, or where a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    descriptor: u64,
+    /// When the walk began that made it,
+    began: u64,
+    /// and how old what it used is: what the TLB had of stage 2 is older than the walk.
+    born: u64,
+}
+
+/// A walk of stage 2 on its way.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    vmid: u32,
+    ipa: u64,
+    table: u64,
+    level: u8,
+    /// When it began,
+    began: u64,
+    /// and how old what it found is.
+    born: u64,
+    /// What it is for: an entry for this address under this ASID.
+    combined: Option<(u64, u32)>,
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    descriptor: u64,
+    level: u8,
+    born: u64,
+}
+
+#[derive(Default)]
+struct Core {
+    entries: HashMap<Key, Vec<Entry>>,
+    walks: Vec<Walk>,
+}
+
+/// A TLBI that may not be done yet.
+#[derive(Clone, Copy)]
+struct Pending {
+    core: usize,
+    domain: Domain,
+    what: Tlbi,
+    vmid: u32,
+    at: u64,
+}
+
+/// A store to a table that walks may not see yet.
+struct Store {
+    core: usize,
+    at: u64,
+    before: u64,
+    /// How many DMBs of the core came before it.
+    order: u64,
+}
+
+/// TLBs, walks, and what walks see of the tables.
+pub struct Tlbs {
+    cores: Vec<Core>,
+    pending: Vec<Pending>,
+    stores: Vec<Store>,
+    orders: Vec<u64>,
+    tables: HashSet<u64>,
+    /// IPAs that were used lately.
+    hot: Vec<u64>,
+    next_hot: usize,
+    now: u64,
+}
+
+fn size_of_level(level: u8) -> u64 {
+    PAGE << (9 * (3 - level))
+}
+
+impl Tlbs {
+    /// TLBs that hold nothing.
+    pub fn new(cores: usize) -> Self {
+        Self {
+            cores: (0..cores).map(|_| Core::default()).collect(),
+            pending: Vec::new(),
+            stores: Vec::new(),
+            orders: std::vec![0; cores],
+            tables: HashSet::new(),
+            hot: Vec::new(),
+            next_hot: 0,
+            now: 0,
+        }
+    }
+
+    /// The time: it passes with each thing that happens.
+    pub fn now(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+
+    /// A core stored to the entry at `at` of a table, which held `before`.
+    pub fn store(&mut self, core: usize, at: u64, before: u64, chance: &mut Chance) {
+        self.tables.insert(at / PAGE);
+        let order = self.orders[core];
+        self.stores.push(Store {
+            core,
+            at,
+            before,
+            order,
+        });
+        if !chance.strikes(chance.luck.late) {
+            self.show(self.stores.len() - 1);
+        }
+    }
+
+    /// The store is seen, if it may be by now.
+    fn show(&mut self, i: usize) {
+        let store = &self.stores[i];
+        let waits = |other: &Store| {
+            other.at == store.at || other.core == store.core && other.order < store.order
+        };
+        if !self.stores[..i].iter().any(waits) {
+            self.stores.remove(i);
+        }
+    }
+
+    /// DMB for stores.
+    pub fn order(&mut self, core: usize) {
+        self.orders[core] += 1;
+    }
+
+    /// DSB: what the core stored is seen, and with it what anybody stored to the same entries before.
+    pub fn complete_stores(&mut self, core: usize) {
+        if self.stores.is_empty() {
+            return;
+        }
+        let mut last: HashMap<u64, usize> = HashMap::new();
+        for (i, store) in self.stores.iter().enumerate() {
+            if store.core == core {
+                last.insert(store.at, i);
+            }
+        }
+        let mut i = 0;
+        self.stores.retain(|store| {
+            let seen = last.get(&store.at).is_some_and(|&last| i <= last);
+            i += 1;
+            !seen
+        });
+    }
+
+    /// What a walk reads.
+    fn descriptor(&self, at: u64) -> u64 {
+        if !self.tables.contains(&(at / PAGE)) {
+            return 0;
+        }
+        if !self.stores.is_empty()
+            && let Some(store) = self.stores.iter().find(|store| store.at == at)
+        {
+            return store.before;
+        }
+        // SAFETY: somebody stored to an entry of this page, and so it is a table of stage 2, whose entries are atomics, on the heap of a
+        // VM that lives as long as its board is used.
+        unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire)
+    }
+
+    fn note(&mut self, ipa: u64) {
+        const HOT: usize = 12;
+        if self.hot.contains(&ipa) {
+            return;
+        }
+        if self.hot.len() < HOT {
+            self.hot.push(ipa);
+        } else {
+            self.hot[self.next_hot] = ipa;
+            self.next_hot = (self.next_hot + 1) % HOT;
+        }
+    }
+
+    /// An address that somebody used lately, or its neighbour's.
+    pub fn any_hot(&self, chance: &mut Chance) -> Option<u64> {
+        let hot = *self.hot.get(chance.pick(self.hot.len()))?;
+        Some(match chance.pick(4) {
+            0 => hot ^ PAGE << chance.pick(9),
+            _ => hot,
+        })
+    }
+
+    /// TLBI.
+    pub fn invalidate(
+        &mut self,
+        core: usize,
+        domain: Domain,
+        what: Tlbi,
+        vmid: u32,
+        chance: &mut Chance,
+    ) {
+        let at = self.now();
+        let pending = Pending {
+            core,
+            domain,
+            what,
+            vmid,
+            at,
+        };
+        if !chance.strikes(chance.luck.keep) {
+            self.apply(&pending);
+        }
+        // In any case: a walk in flight may end after it.
+        self.pending.push(pending);
+    }
+
+    /// A DSB of `core` for all kinds of accesses.
+    pub fn complete(&mut self, core: usize, domain: Domain) {
+        let mut i = 0;
+        while i < self.pending.len() {
+            let pending = self.pending[i];
+            if pending.core == core && pending.domain <= domain {
+                self.pending.swap_remove(i);
+                self.apply(&pending);
+                for core in self.within(&pending) {
+                    let walks = &mut self.cores[core].walks;
+                    walks.retain(|walk| walk.born >= pending.at || !pending.stops(walk));
+                }
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    fn within(&self, pending: &Pending) -> core::ops::Range<usize> {
+        match pending.domain {
+            Domain::Core => pending.core..pending.core + 1,
+            _ => 0..self.cores.len(),
+        }
+    }
+
+    fn apply(&mut self, pending: &Pending) {
+        for core in self.within(pending) {
+            let entries = &mut self.cores[core].entries;
+            let mut forget = |key: Key| {
+                if let Some(entries) = entries.get_mut(&key) {
+                    entries.retain(|entry| entry.born >= pending.at);
+                }
+            };
+            match pending.what {
+                Tlbi::Stage2(ipa) => {
+                    for size in 0..3 {
+                        for kind in [Kind::Table, Kind::Stage2] {
+                            forget(Key {
+                                vmid: pending.vmid,
+                                kind,
+                                size,
+                                number: ipa.0 / (PAGE << (9 * size)),
+                            });
+                        }
+                    }
+                }
+                Tlbi::El2(_) | Tlbi::AllEl2 => {}
+                _ => entries.retain(|key, entries| {
+                    if pending.covers(key) {
+                        entries.retain(|entry| !pending.ends(entry));
+                    }
+                    !entries.is_empty()
+                }),
+            }
+        }
+    }
+
+    /// A core begins to walk for `va`, as its speculation likes.
+    pub fn speculate(
+        &mut self,
+        core: usize,
+        regime: Regime,
+        va: u64,
+        stage1: Stage1,
+        chance: &mut Chance,
+    ) {
+        let combined = Some((va & !(PAGE - 1), regime.asid()));
+        match (regime.translates(), regime.walks_are_off()) {
+            (true, true) => {}
+            (false, _) => self.begin(core, regime, va, combined),
+            (true, false) => {
+                // What stage 1 says is read at once, by what the TLB has or the tables say.
+                let table = regime.ttbr & ADDRESS & !(PAGE - 1);
+                let Ok(leaf) = self.stage2(core, regime, table, chance) else {
+                    return;
+                };
+                if leaf.descriptor & 1 == 0 {
+                    return;
+                }
+                if let Some(ipa) = stage1(leaf.translate(table), va) {
+                    self.begin(core, regime, ipa, combined);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, core: usize, regime: Regime, ipa: u64, combined: Option<(u64, u32)>) {
+        const IN_FLIGHT: usize = 4;
+        let born = self.now();
+        if self.cores[core].walks.len() < IN_FLIGHT && ipa >> 39 == 0 {
+            self.cores[core].walks.push(Walk {
+                vmid: regime.vmid(),
+                ipa,
+                table: regime.root(),
+                level: 1,
+                began: born,
+                born,
+                combined,
+            });
+        }
+    }
+
+    /// Walks in flight go on, stores are seen, invalidations take effect.
+    pub fn disturb(&mut self, chance: &mut Chance) {
+        if !self.stores.is_empty() && chance.strikes(255 - chance.luck.late) {
+            let i = chance.pick(self.stores.len());
+            self.show(i);
+        }
+        if !self.pending.is_empty() && chance.strikes(255 - chance.luck.keep) {
+            let pending = self.pending[chance.pick(self.pending.len())];
+            self.apply(&pending);
+        }
+        for core in 0..self.cores.len() {
+            if !self.cores[core].walks.is_empty() && !chance.strikes(chance.luck.linger) {
+                let i = chance.pick(self.cores[core].walks.len());
+                self.go_on(core, i, chance);
+            }
+        }
+    }
+
+    /// A walk in flight reads one more entry, or what the TLB has in its place.
+    fn go_on(&mut self, core: usize, i: usize, chance: &mut Chance) {
+        let walk = self.cores[core].walks[i];
+        if !chance.strikes(chance.luck.again)
+            && let Some(leaf) = self.known(core, walk.vmid, walk.ipa, chance)
+        {
+            self.cores[core].walks.swap_remove(i);
+            return self.combine(core, walk, leaf);
+        }
+        match self.step(core, walk, chance) {
+            Ok(next) => self.cores[core].walks[i] = next,
+            Err(leaf) => {
+                self.cores[core].walks.swap_remove(i);
+                self.end(core, walk, leaf, chance);
+                self.combine(core, walk, leaf);
+            }
+        }
+    }
+
+    /// Reads the entry at the walk's level: the walk goes on, or ends.
+    fn step(&mut self, core: usize, walk: Walk, chance: &mut Chance) -> Result<Walk, Leaf> {
+        let Walk { level, ipa, .. } = walk;
+        let size = size_of_level(level);
+        let way = Key {
+            vmid: walk.vmid,
+            kind: Kind::Table,
+            size: 3 - level,
+            number: ipa / size,
+        };
+        if level < 3
+            && !chance.strikes(chance.luck.again)
+            && let Some(known) = self.any(core, way, chance)
+        {
+            // What is found by it is as old as it.
+            return Ok(Walk {
+                table: known.descriptor & ADDRESS,
+                level: level + 1,
+                born: walk.born.min(known.born),
+                ..walk
+            });
+        }
+        let descriptor = self.descriptor(walk.table + ipa / size % 512 * 8);
+        // Bit 0: valid; bit 1: a table, but at level 3, where 0 is reserved.
+        if level < 3 && descriptor & 3 == 3 {
+            let entry = Entry {
+                descriptor,
+                began: walk.born,
+                born: walk.born,
+            };
+            self.keep(core, way, entry);
+            return Ok(Walk {
+                table: descriptor & ADDRESS,
+                level: level + 1,
+                ..walk
+            });
+        }
+        assert!(
+            descriptor & 1 == 0 || (descriptor & 2 != 0) == (level == 3) && level > 1,
+            "{descriptor:#x} at level {level}"
+        );
+        Err(Leaf {
+            descriptor,
+            level,
+            born: walk.born,
+        })
+    }
+
+    /// A walk of stage 2 has ended: what it found is kept.
+    fn end(&mut self, core: usize, walk: Walk, leaf: Leaf, chance: &mut Chance) {
+        if leaf.descriptor & 1 == 0 {
+            return;
+        }
+        let piece = leaf.level < 3 && chance.strikes(chance.luck.piece);
+        let level = if piece { 3 } else { leaf.level };
+        let key = Key {
+            vmid: walk.vmid,
+            kind: Kind::Stage2,
+            size: 3 - level,
+            number: walk.ipa / size_of_level(level),
+        };
+        let entry = Entry {
+            descriptor: leaf.piece(walk.ipa, level),
+            began: walk.born,
+            born: walk.born,
+        };
+        self.keep(core, key, entry);
+    }
+
+    /// What stage 2 says is kept together with stage 1, if the walk was for that: as young as the walk, however old what it used of stage 2.
+    fn combine(&mut self, core: usize, walk: Walk, leaf: Leaf) {
+        let Some((va, asid)) = walk.combined.filter(|_| leaf.descriptor & 1 != 0) else {
+            return;
+        };
+        // A stage 1 of pages: a combined entry is never larger.
+        let level = if asid == NO_ASID { leaf.level } else { 3 };
+        let key = Key {
+            vmid: walk.vmid,
+            kind: Kind::Combined(asid),
+            size: 3 - level,
+            number: va / size_of_level(level),
+        };
+        let entry = Entry {
+            descriptor: leaf.piece(walk.ipa, level),
+            began: walk.began,
+            born: leaf.born.min(walk.born),
+        };
+        self.keep(core, key, entry);
+    }
+
+    fn keep(&mut self, core: usize, key: Key, new: Entry) {
+        if key.kind != Kind::Table {
+            self.refuse_conflicts(core, key, new.descriptor);
+        }
+        let entries = self.cores[core].entries.entry(key).or_default();
+        match entries
+            .iter_mut()
+            .find(|old| old.descriptor == new.descriptor)
+        {
+            Some(old) => {
+                old.began = old.began.max(new.began);
+                old.born = old.born.max(new.born);
+            }
+            None => entries.push(new),
+        }
+    }
+
+    /// Another output address, or another size, for an address that has an entry.
+    fn refuse_conflicts(&self, core: usize, key: Key, descriptor: u64) {
+        let entries = &self.cores[core].entries;
+        let address = key.number * (PAGE << (9 * key.size));
+        for size in 0..2 {
+            let other = Key {
+                size,
+                number: address / (PAGE << (9 * size)),
+                ..key
+            };
+            for entry in entries.get(&other).into_iter().flatten() {
+                // A piece of a block beside the block: the same frames.
+                let block = PAGE << (9 * size.max(key.size));
+                let [one, two] =
+                    [entry.descriptor, descriptor].map(|descriptor| (descriptor & ADDRESS) / block);
+                // A block, whole or in pieces, and a page: they differ in size, if in nothing else.
+                let sizes = (entry.descriptor ^ descriptor) & 2 != 0;
+                let differ = sizes || one != two;
+                assert!(
+                    !differ,
+                    "TLB conflict at {address:#x}, {:?}: {:#x} and {descriptor:#x}; break-before-make was owed",
+                    key.kind, entry.descriptor
+                );
+            }
+        }
+    }
+
+    fn any(&self, core: usize, key: Key, chance: &mut Chance) -> Option<Entry> {
+        let entries = self.cores[core].entries.get(&key)?;
+        match entries.len() {
+            0 => None,
+            count => Some(entries[chance.pick(count)]),
+        }
+    }
+
+    /// What the TLB has of stage 2 for `ipa`.
+    fn known(&self, core: usize, vmid: u32, ipa: u64, chance: &mut Chance) -> Option<Leaf> {
+        self.find(core, vmid, Kind::Stage2, ipa, chance)
+    }
+
+    fn find(
+        &self,
+        core: usize,
+        vmid: u32,
+        kind: Kind,
+        address: u64,
+        chance: &mut Chance,
+    ) -> Option<Leaf> {
+        (0..2).find_map(|size| {
+            let number = address / (PAGE << (9 * size));
+            let key = Key {
+                vmid,
+                kind,
+                size,
+                number,
+            };
+            let entry = self.any(core, key, chance)?;
+            Some(Leaf {
+                descriptor: entry.descriptor,
+                level: 3 - size,
+                born: entry.born,
+            })
+        })
+    }
+
+    /// Stage 2 for an access of the program.
+    fn stage2(
+        &mut self,
+        core: usize,
+        regime: Regime,
+        ipa: u64,
+        chance: &mut Chance,
+    ) -> Result<Leaf, Fault> {
+        if ipa >> 39 != 0 {
+            return Err(Fault {
+                permission: false,
+                level: 1,
+                ipa,
+                walk: false,
+            });
+        }
+        self.note(ipa & !(PAGE - 1));
+        if !chance.strikes(chance.luck.again)
+            && let Some(leaf) = self.known(core, regime.vmid(), ipa, chance)
+        {
+            return Ok(leaf);
+        }
+        let mut walk = Walk {
+            vmid: regime.vmid(),
+            ipa,
+            table: regime.root(),
+            level: 1,
+            began: 0,
+            born: self.now(),
+            combined: None,
+        };
+        loop {
+            match self.step(core, walk, chance) {
+                Ok(next) => walk = next,
+                Err(leaf) => {
+                    self.end(core, walk, leaf, chance);
+                    return Ok(leaf);
+                }
+            }
+        }
+    }
+
+    /// Where an access of the program goes.
+    pub fn access(
+        &mut self,
+        core: usize,
+        regime: Regime,
+        va: u64,
+        access: Access,
+        stage1: Stage1,
+        chance: &mut Chance,
+    ) -> Result<u64, Fault> {
+        let kind = Kind::Combined(regime.asid());
+        if !chance.strikes(chance.luck.again)
+            && let Some(leaf) = self.find(core, regime.vmid(), kind, va, chance)
+        {
+            return leaf.check(access, va).map(|()| leaf.translate(va));
+        }
+        let born = self.now();
+        let ipa = match regime.translates() {
+            false => va,
+            true => {
+                let table = regime.ttbr & ADDRESS & !(PAGE - 1);
+                let leaf = self.stage2(core, regime, table, chance)?;
+                let walk = |fault| Fault {
+                    walk: true,
+                    ..fault
+                };
+                leaf.check(Access::Load, table).map_err(walk)?;
+                stage1(leaf.translate(table), va).expect("the program uses what it mapped")
+            }
+        };
+        let leaf = self.stage2(core, regime, ipa, chance)?;
+        let walk = Walk {
+            vmid: regime.vmid(),
+            ipa,
+            table: 0,
+            level: leaf.level,
+            began: born,
+            born,
+            combined: Some((va & !(PAGE - 1), regime.asid())),
+        };
+        leaf.check_valid(ipa)?;
+        self.combine(core, walk, leaf);
+        leaf.check(access, ipa)?;
+        Ok(leaf.translate(ipa))
+    }
+
+    /// Where `va` lies, if it may be executed by what the TLB has.
+    pub fn executable(
+        &self,
+        core: usize,
+        regime: Regime,
+        va: u64,
+        chance: &mut Chance,
+    ) -> Option<u64> {
+        let kind = Kind::Combined(regime.asid());
+        let leaf = self.find(core, regime.vmid(), kind, va, chance)?;
+        let permitted = leaf.check(Access::Fetch, va).is_ok();
+        permitted.then(|| leaf.translate(va & !(PAGE - 1)))
+    }
+
+    /// Somebody's translations that were never invalidated, as after power-on: whatever `descriptor` says.
+    pub fn plant(&mut self, core: usize, vmid: u32, ipa: u64, descriptor: u64) {
+        for kind in [Kind::Stage2, Kind::Combined(NO_ASID)] {
+            let key = Key {
+                vmid,
+                kind,
+                size: 0,
+                number: ipa / PAGE,
+            };
+            let entry = Entry {
+                descriptor,
+                began: 0,
+                born: 0,
+            };
+            self.cores[core].entries.insert(key, std::vec![entry]);
+        }
+    }
+
+    /// What a core has in its TLB and in flight.
+    pub fn held(&self, core: usize) -> usize {
+        let core = &self.cores[core];
+        core.entries.values().map(Vec::len).sum::<usize>() + core.walks.len()
+    }
+}
+
+/// Stage 1 as the guest's table has it: where the table lies, and the address; the IPA.
+pub type Stage1<'a> = &'a mut dyn FnMut(u64, u64) -> Option<u64>;
+
+impl Pending {
+    /// Whether it is for what is kept by `key`, if it is not for an address.
+    fn covers(&self, key: &Key) -> bool {
+        match self.what {
+            Tlbi::Vm => key.vmid == self.vmid,
+            Tlbi::Stage1 => key.vmid == self.vmid && matches!(key.kind, Kind::Combined(_)),
+            Tlbi::AllVms => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it ends what it covers: what was there before it. What combines both stages is as young as its walk, for who asks for stage 1
+    /// alone.
+    fn ends(&self, entry: &Entry) -> bool {
+        let age = match self.what {
+            Tlbi::Stage1 => entry.began,
+            _ => entry.born,
+        };
+        age < self.at
+    }
+
+    /// Whether a walk that began before it may leave nothing.
+    fn stops(&self, walk: &Walk) -> bool {
+        match self.what {
+            Tlbi::Stage2(ipa) => {
+                walk.vmid == self.vmid && walk.ipa / (PAGE << 9) == ipa.0 / (PAGE << 9)
+            }
+            Tlbi::Vm | Tlbi::Stage1 => walk.vmid == self.vmid,
+            Tlbi::AllVms => true,
+            _ => false,
+        }
+    }
+}
+
+impl Leaf {
+    /// The part of a block that holds `ipa`, at `level`, as a descriptor like the block's own.
+    fn piece(self, ipa: u64, level: u8) -> u64 {
+        let offset = ipa % size_of_level(self.level);
+        self.descriptor + (offset & !(size_of_level(level) - 1))
+    }
+
+    fn check_valid(self, ipa: u64) -> Result<(), Fault> {
+        let none = Fault {
+            permission: false,
+            level: self.level,
+            ipa,
+            walk: false,
+        };
+        (self.descriptor & 1 != 0).then_some(()).ok_or(none)
+    }
+
+    fn check(self, access: Access, ipa: u64) -> Result<(), Fault> {
+        self.check_valid(ipa)?;
+        let [readable, writable] = [6, 7].map(|bit| self.descriptor >> bit & 1 != 0);
+        // XN, bits 54:53: 0b10 is "neither EL1 nor EL0", with FEAT_XNX and without.
+        let execute_never = self.descriptor >> 53 & 3;
+        assert!(matches!(execute_never, 0 | 2), "{:#x}", self.descriptor);
+        let permitted = match access {
+            Access::Load => readable,
+            Access::Store => writable,
+            Access::Fetch => readable && execute_never == 0,
+        };
+        let refused = Fault {
+            permission: true,
+            level: self.level,
+            ipa,
+            walk: false,
+        };
+        permitted.then_some(()).ok_or(refused)
+    }
+
+    fn translate(self, ipa: u64) -> u64 {
+        (self.descriptor & ADDRESS) + ipa % size_of_level(self.level)
+    }
+}
