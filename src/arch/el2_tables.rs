@@ -3,6 +3,8 @@
 
 use core::ops::Range;
 
+use super::isa::TableEntry;
+
 /// What three levels reach.
 pub const ADDRESS_LIMIT: u64 = 1 << 39;
 
@@ -36,9 +38,8 @@ const TABLE_OR_PAGE: u64 = 1 << 1;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 const ENTRIES: usize = 512;
 
-#[derive(Clone, Copy)]
 #[repr(C, align(4096))]
-struct Table([u64; ENTRIES]);
+struct Table([TableEntry; ENTRIES]);
 
 /// More than any known board needs: a root, a few regions that begin or end inside a 2 MiB block.
 const TABLES: usize = 24;
@@ -61,10 +62,12 @@ pub enum MapError {
 
 impl Tables {
     /// Nothing is mapped.
-    pub const EMPTY: Self = Self {
-        pool: [Table([0; ENTRIES]); TABLES],
-        below: 0,
-    };
+    pub const fn empty() -> Self {
+        Self {
+            pool: [const { Table([const { TableEntry::invalid() }; ENTRIES]) }; TABLES],
+            below: 0,
+        }
+    }
 
     /// The level 1 table.
     pub fn root(&self) -> u64 {
@@ -75,7 +78,7 @@ impl Tables {
     pub fn at(&self, address: u64) -> Option<Attributes> {
         let mut table = &self.pool[0];
         for level in 1..=3 {
-            let entry = table.0[Self::index(address, level)];
+            let entry = table.0[Self::index(address, level)].get();
             match (level, entry & (VALID | TABLE_OR_PAGE)) {
                 (1 | 2, 0b11) => table = &self.pool[self.place(entry)],
                 (1 | 2, 0b01) | (3, 0b11) => {
@@ -93,25 +96,25 @@ impl Tables {
     }
 
     /// The entry for `address` at `level`, with the tables on the way made.
-    fn entry(&mut self, address: u64, level: u32) -> Result<&mut u64, MapError> {
+    fn entry(&mut self, address: u64, level: u32) -> Result<&TableEntry, MapError> {
         let mut table = 0;
         for above in 1..level {
             let index = Self::index(address, above);
-            let entry = self.pool[table].0[index];
+            let entry = self.pool[table].0[index].get();
             table = match entry & (VALID | TABLE_OR_PAGE) {
                 0 => {
                     let new = 1 + self.below;
                     let next = self.pool.get(new).ok_or(MapError::NoTable)?;
                     let next = &raw const *next as u64;
                     self.below += 1;
-                    self.pool[table].0[index] = next | VALID | TABLE_OR_PAGE;
+                    self.pool[table].0[index].set(next | VALID | TABLE_OR_PAGE);
                     new
                 }
                 VALID => return Err(MapError::NotFree),
                 _ => self.place(entry),
             };
         }
-        Ok(&mut self.pool[table].0[Self::index(address, level)])
+        Ok(&self.pool[table].0[Self::index(address, level)])
     }
 
     fn index(address: u64, level: u32) -> usize {
@@ -141,10 +144,10 @@ impl Tables {
                 VALID
             };
             let entry = self.entry(address, level)?;
-            if *entry != 0 {
+            if entry.get() != 0 {
                 return Err(MapError::NotFree);
             }
-            *entry = address | attributes.0 | kind;
+            entry.set(address | attributes.0 | kind);
             address += 1 << Self::shift(level);
         }
         Ok(())
@@ -153,7 +156,7 @@ impl Tables {
     /// Takes the page at `address`, mapped on its own, out again. A TLBI must follow.
     pub fn unmap_page(&mut self, address: u64) {
         if let Ok(entry) = self.entry(address, 3) {
-            *entry = 0;
+            entry.set(0);
         }
     }
 }
@@ -168,7 +171,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn tables() -> Box<Tables> {
-        Box::new(Tables::EMPTY)
+        Box::new(Tables::empty())
     }
 
     #[test]

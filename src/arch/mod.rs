@@ -6,14 +6,14 @@
 pub mod el2_tables;
 #[cfg(test)]
 pub mod fake;
-#[cfg(any(target_os = "none", test))]
+#[macro_use]
 pub mod isa;
 pub mod memory_map;
 pub mod readback;
 pub mod tree;
 pub mod vcpu;
 
-#[cfg(target_os = "none")]
+#[cfg(any(target_os = "none", test))]
 pub mod aarch64;
 
 #[cfg(target_os = "none")]

@@ -11,7 +11,7 @@ use super::{console, logger, pl011::Pl011};
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
 use crate::arch::aarch64::mmio::Registers;
 use crate::arch::aarch64::mmu::{self, Attributes};
-use crate::arch::aarch64::{cpu, firmware, fixup, heap};
+use crate::arch::aarch64::{cpu, firmware, fixup, heap, image};
 use crate::arch::memory_map::{MemoryMap, TooManyPieces};
 use crate::arch::tree::{BadTree, Device, Tree};
 
@@ -88,8 +88,8 @@ fn memory(tree: &Tree<'static>) -> Result<(MemoryMap, MemoryMap), TooManyPieces>
     tree.each_memory(|bank| result = result.and(mapped.add(bank.range())));
     for taken in [
         0..PAGE_SIZE,
-        mmu::image(),
-        mmu::tree_pages(tree.address()),
+        image::range(),
+        image::tree_pages(tree.address()),
         mmu::ADDRESS_LIMIT..u64::MAX,
     ] {
         mapped.remove(taken)?;
@@ -112,7 +112,7 @@ fn hole_in(range: Range<u64>) -> Option<u64> {
 }
 
 fn read(tree: u64) -> Result<Tree<'static>, BadTree> {
-    let pages = mmu::tree_pages(tree);
+    let pages = image::tree_pages(tree);
     let size = pages.end.saturating_sub(tree);
     let mut each = pages.step_by(PAGE_SIZE as usize);
     if size == 0 || each.any(|page| fixup::probe(page).is_none()) {
@@ -182,7 +182,7 @@ fn named_uart(
 fn known_uart() -> Option<u64> {
     const VIRT_RAM: u64 = 0x4000_0000;
     match cpu::part() {
-        _ if mmu::image().start >= VIRT_RAM => Some(0x0900_0000),
+        _ if image::range().start >= VIRT_RAM => Some(0x0900_0000),
         cpu::CORTEX_A72 => Some(0xfe20_1000),
         cpu::CORTEX_A53 => Some(0x3f20_1000),
         _ => None,

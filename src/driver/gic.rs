@@ -17,7 +17,8 @@ use spin::Once;
 use super::smp;
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::aarch64::mmio::{Block, Registers};
-use crate::arch::aarch64::{cpu::CORES, timer, tlb};
+use crate::arch::aarch64::{percpu::CORES, timer};
+use crate::arch::isa;
 use crate::arch::readback::Ignored;
 use crate::arch::tree::Tree;
 use crate::vm::Interrupt;
@@ -243,7 +244,7 @@ impl Gic {
         match id {
             KICK => {
                 // What the sender stored before it called is loaded after this.
-                tlb::dmb_ishld();
+                isa::dmb_ishld();
                 smp::halt_if_stopped();
                 Interrupt::Kick
             }
@@ -267,7 +268,7 @@ impl Gic {
     pub fn kick(&self, core: usize) {
         let target = self.targets[core].load(Ordering::Acquire);
         // The stores reach the other core before the interrupt does: it is a store to a device, which nothing else would order behind them.
-        tlb::dsb_ishst();
+        isa::dsb_ishst();
         self.distributor
             .write(GICD_SGIR, u32::from(target) << 16 | KICK);
     }

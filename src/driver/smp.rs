@@ -7,8 +7,8 @@ use spin::{Once, RelaxStrategy};
 use super::gic;
 use crate::arch::Relax;
 use crate::arch::aarch64::boot::{self, Destination};
-use crate::arch::aarch64::cpu::{self, CORES};
-use crate::arch::aarch64::{firmware, mmu, timer};
+use crate::arch::aarch64::percpu::{self, CORES};
+use crate::arch::aarch64::{cpu, firmware, image, timer};
 use crate::arch::tree::{Core, Start, Tree};
 
 /// A core that does not answer for so many seconds does not come. An emulator on a busy machine may need some of them.
@@ -67,7 +67,7 @@ pub fn start(tree: &Tree, entry: fn(core: usize) -> !) -> usize {
 
 /// Sends for `core`. `false` if it cannot come.
 fn call(tree: &Tree, core: Core, slot: usize) -> bool {
-    cpu::prepare(slot, core.affinity);
+    percpu::prepare(slot, core.affinity);
     STAGES[slot].store(CALLED, Ordering::Release);
     match core.start {
         Start::Psci => {
@@ -82,9 +82,9 @@ fn call(tree: &Tree, core: Core, slot: usize) -> bool {
 /// The word that a core of a spin table waits for lies in reserved memory, outside the image (Devicetree Specification 0.4, 3.8.1).
 fn release_core(tree: &Tree, release: u64, destination: Destination) -> bool {
     let word = release..release.saturating_add(8);
-    let image = mmu::image();
+    let image = image::range();
     let outside = word.end <= image.start || image.end <= word.start;
-    let tree_pages = mmu::tree_pages(tree.address());
+    let tree_pages = image::tree_pages(tree.address());
     let in_tree = word.start < tree_pages.end && tree_pages.start < word.end;
     release.is_multiple_of(8)
         && outside
@@ -110,7 +110,7 @@ fn comes(slot: usize) -> bool {
 
 /// A core has come in through the boot stub; it has the number of its slot so far.
 pub(crate) fn enter() -> ! {
-    let slot = cpu::number();
+    let slot = percpu::number();
     let stage = &STAGES[slot];
     let came = stage.compare_exchange(CALLED, HERE, Ordering::AcqRel, Ordering::Acquire);
     let Some(entry) = ENTRY.get().filter(|_| came.is_ok()) else {
@@ -120,7 +120,7 @@ pub(crate) fn enter() -> ! {
         let stage = stage.load(Ordering::Acquire);
         if stage >= FIRST {
             let number = stage - FIRST;
-            cpu::set_number(number);
+            percpu::set_number(number);
             gic::init_core(number);
             STAGES[slot].store(READY, Ordering::Release);
             entry(number);
@@ -145,7 +145,7 @@ static STOPPED_BY: AtomicUsize = AtomicUsize::new(0);
 /// The run is about to end with a failure that this core will tell. The others stop when they next look for interrupts; one that fails
 /// meanwhile too stops here, so that one failure is told and not two at a time.
 pub(super) fn stop_others() {
-    let this = cpu::number();
+    let this = percpu::number();
     let first = STOPPED_BY.compare_exchange(0, this + 1, Ordering::AcqRel, Ordering::Acquire);
     match first {
         Ok(_) => (0..CORES).filter(|core| *core != this).for_each(gic::kick),

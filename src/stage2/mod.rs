@@ -33,10 +33,10 @@ pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
 
 use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
+use crate::arch::isa::{self, TableEntry};
 use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 use devices::Devices;
 
 /// Entries of a table.
@@ -44,13 +44,13 @@ const ENTRIES: usize = 512;
 /// Pages that a level 1 entry spans.
 const PAGES_PER_GIB: u32 = 1 << 18;
 
-/// A translation table. Table walks read it at any time, so its entries are atomic.
+/// A translation table.
 #[repr(C, align(4096))]
-struct Table([AtomicU64; ENTRIES]);
+struct Table([TableEntry; ENTRIES]);
 
 impl Table {
     fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; ENTRIES])
+        Self([const { TableEntry::invalid() }; ENTRIES])
     }
 
     /// EL2 maps memory where it is.
@@ -59,12 +59,12 @@ impl Table {
     }
 }
 
-fn read(entry: &AtomicU64) -> Descriptor {
-    Descriptor(entry.load(Ordering::Relaxed))
+fn read(entry: &TableEntry) -> Descriptor {
+    Descriptor(entry.get())
 }
 
-fn write(entry: &AtomicU64, descriptor: Descriptor) {
-    entry.store(descriptor.0, Ordering::Relaxed);
+fn write(entry: &TableEntry, descriptor: Descriptor) {
+    entry.set(descriptor.0);
 }
 
 /// The stage 2 tables of a VM.
@@ -142,7 +142,7 @@ impl Stage2 {
         Frame(((descriptor.address().0 - self.frames.0) / PAGE_SIZE) as u32)
     }
 
-    fn level1_entries(&self) -> impl Iterator<Item = (&AtomicU64, &Table)> {
+    fn level1_entries(&self) -> impl Iterator<Item = (&TableEntry, &Table)> {
         let first = (self.ram.0 >> 30) as usize;
         self.level1.0[first..].iter().zip(&self.level2)
     }
@@ -154,17 +154,17 @@ impl Stage2 {
     }
 
     #[inline]
-    fn block_entry(&self, page: Page) -> &AtomicU64 {
+    fn block_entry(&self, page: Page) -> &TableEntry {
         &self.level2[(page / PAGES_PER_GIB) as usize].0[(page / BLOCK_PAGES) as usize % ENTRIES]
     }
 
     #[inline]
-    fn page_entry(&self, page: Page) -> &AtomicU64 {
+    fn page_entry(&self, page: Page) -> &TableEntry {
         &self.level3[(page / BLOCK_PAGES) as usize].0[page as usize % ENTRIES]
     }
 
     /// The entry that translates `page`.
-    fn leaf(&self, page: Page) -> &AtomicU64 {
+    fn leaf(&self, page: Page) -> &TableEntry {
         let block = self.block_entry(page);
         if read(block).is_table() {
             self.page_entry(page)
@@ -333,11 +333,11 @@ impl Stage2 {
     }
 
     #[cold]
-    fn divide_whole(&self, page: Page, entry: &AtomicU64) {
+    fn divide_whole(&self, page: Page, entry: &TableEntry) {
         let block = read(entry);
         let table = self.fill_level3(page, block);
         // The table's entries are in place before it can be walked, whatever order the core's stores leave it in.
-        core::sync::atomic::fence(Ordering::Release);
+        isa::dmb_ishst();
         write(entry, table);
     }
 

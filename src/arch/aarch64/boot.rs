@@ -1,43 +1,40 @@
 //! Entry into the image: `boot.S`, and the Rust that it calls before `main`. That runs with the MMU off, on Device
-//! memory, where an atomic is not promised to work: no lock, no log.
+//! memory, where an exclusive access is not promised to work: no lock, no log.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use aarch64_cpu::asm::barrier;
-
-use super::{control, cpu, fixup, mmu, page, switch};
+use super::{assembly, control, cpu, fixup, image, mmu, page, percpu, switch};
+use crate::arch::isa;
 use crate::driver;
 
 /// HCR_EL2.RW: EL1 is AArch64; AMO: an SError can be taken at EL2, for `fixup::probe`, where PSTATE.A is clear, which it is nowhere else so early.
 /// All else, E2H and TGE among it, off until [`super::control`] sets it up.
 const HCR_START: u64 = 1 << 31 | 1 << 5;
-/// The bits of CPTR_EL2 that are RES1 where SVE and SME are not implemented, and that trap them where they are.
-pub(super) const CPTR_RES1: u64 = 0x33ff;
 const R_AARCH64_RELATIVE: u32 = 1027;
 
 global_asm!(
     include_str!("boot.S"),
     R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
     HCR_START = const HCR_START,
-    CPTR_RES1 = const CPTR_RES1,
+    CPTR_RES1 = const control::CPTR_RES1,
     MAIR = const mmu::MAIR,
     TCR = const mmu::TCR,
     SCTLR = const mmu::SCTLR,
-    MAIN_TOP = const offset_of!(cpu::Stacks, end),
-    EMERGENCY_TOP = const offset_of!(cpu::Stacks, main_guard),
-    CPU_EMERGENCY = const offset_of!(cpu::Cpu, emergency),
-    CPU_AFFINITY = const offset_of!(cpu::Cpu, affinity),
-    CPU_STACK = const offset_of!(cpu::Cpu, stack),
-    CPU_TABLES = const offset_of!(cpu::Cpu, tables),
-    CPU_SIZE = const size_of::<cpu::Cpu>(),
-    CORES = const cpu::CORES,
+    MAIN_TOP = const offset_of!(percpu::Stacks, end),
+    EMERGENCY_TOP = const offset_of!(percpu::Stacks, main_guard),
+    CPU_EMERGENCY = const offset_of!(percpu::Cpu, emergency),
+    CPU_AFFINITY = const offset_of!(percpu::Cpu, affinity),
+    CPU_STACK = const offset_of!(percpu::Cpu, stack),
+    CPU_TABLES = const offset_of!(percpu::Cpu, tables),
+    CPU_SIZE = const size_of::<percpu::Cpu>(),
+    CORES = const percpu::CORES,
     AFFINITY = const cpu::AFFINITY,
-    cpus = sym cpu::CPUS,
-    stacks = sym cpu::STACKS,
+    cpus = sym percpu::CPUS,
+    stacks = sym percpu::STACKS,
     vectors = sym switch::avisor_vectors,
-    mend_cpu = sym fixup::avisor_mend_cpu,
-    map_image = sym mmu::map_image,
+    mend_cpu = sym assembly::avisor_mend_cpu,
+    map_image = sym image::map_image,
     wrong_level = sym wrong_level,
     main = sym enter_main,
     secondary_main = sym enter_secondary,
@@ -53,7 +50,7 @@ unsafe extern "C" {
 pub enum Destination {
     /// To sleep in the image, for good.
     Park,
-    /// Through the boot stub to `driver::smp::enter`, if [`cpu::prepare`] has something for it.
+    /// Through the boot stub to `driver::smp::enter`, if [`percpu::prepare`] has something for it.
     Work,
 }
 
@@ -78,7 +75,7 @@ pub fn release_core(release: u64, destination: Destination) -> Result<(), mmu::M
         unsafe { (release as *mut u64).write_volatile(destination.entry()) };
         // The core reads memory, not our cache.
         page::clean_and_invalidate(release..release + 8);
-        barrier::dsb(barrier::SY);
+        isa::dsb_sy();
         aarch64_cpu::asm::sev();
         Ok(())
     })?
@@ -118,6 +115,6 @@ extern "C" fn enter_secondary() -> ! {
 
 /// At EL1 or EL3: says so on the UART that the tree names, and ends the run.
 extern "C" fn wrong_level(tree: u64, level: u64) -> ! {
-    mmu::clean_tree(tree);
+    image::clean_tree(tree);
     driver::report_wrong_level(tree, level)
 }

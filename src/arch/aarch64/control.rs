@@ -1,19 +1,15 @@
 //! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each
 //! core; and the few that name the guest. All in the non-VHE layout.
 
-use core::sync::atomic::AtomicU64;
-
-use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{
+use super::cpu::features;
+use super::state::{SCTLR_M, SCTLR_RESET, TCR_EPD};
+use super::{fixup, timer, tlb};
+use crate::addr::Pa;
+use crate::arch::isa::registers::{
     ACTLR_EL2, CNTHCTL_EL2, CPTR_EL2, HCR_EL2, MDCR_EL2, MIDR_EL1, ReadWriteable, Readable,
     SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
 };
-
-use super::boot::CPTR_RES1;
-use super::cpu::features;
-use super::state::{SCTLR_M, SCTLR_RESET, TCR_EPD};
-use super::{fixup, tlb};
-use crate::addr::Pa;
+use crate::arch::isa::{self, TableEntry};
 
 /// Bits of an IPA: VTCR_EL2.T0SZ = 64 - 39, walks start at level 1 with one page of 512 entries.
 pub const IPA_BITS: u32 = 39;
@@ -24,11 +20,11 @@ pub fn set_up() {
     // TTBR, TCR, SCTLR and VTTBR are UNKNOWN after a reset (their register descriptions, "Reset"), and speculation may use them at once.
     leave_vm();
     HCR_EL2.set(hcr());
-    barrier::isb(barrier::SY);
+    isa::isb();
     // What was cached by them, or left by an earlier life of the board. No table was written: no DSB before.
-    tlb::invalidate_all_here();
-    tlb::dsb_nsh();
-    tlb::isb();
+    isa::tlbi_alle1();
+    isa::dsb_nsh();
+    isa::isb();
     CPTR_EL2.set(CPTR_RES1 | CPTR_TTA | CPTR_TAM);
     MDCR_EL2.set(mdcr());
     CNTHCTL_EL2.set(cnthctl());
@@ -46,7 +42,7 @@ pub fn set_up() {
     }
     set_up_newer();
     super::debug::set_up();
-    barrier::isb(barrier::SY);
+    isa::isb();
     // HCR_EL2.AMO is set: SErrors are EL2's from here on. One that waits already is nobody's here.
     if let Some(syndrome) = fixup::synchronize_errors() {
         log::warn!("an SError from before the start was dropped: syndrome {syndrome:#x}");
@@ -54,6 +50,8 @@ pub fn set_up() {
     fixup::unmask_errors();
 }
 
+/// The bits of CPTR_EL2 that are RES1 where SVE and SME are not implemented, and that trap them where they are.
+pub const CPTR_RES1: u64 = 0x33ff;
 /// Trace system registers trap (or, without them, do not exist).
 const CPTR_TTA: u64 = 1 << 20;
 /// Activity monitors trap.
@@ -168,23 +166,42 @@ pub fn set_shared(shared: bool) {
     }
 }
 
+/// An SError becomes pending for the vCPU that is loaded.
+pub fn pend_serror() {
+    HCR_EL2.modify(HCR_EL2::VSE::SET);
+}
+
+/// The guest writes the registers that say how it sees memory itself from here on.
+pub fn release_vm_registers() {
+    HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
+}
+
+/// Its writes to them trap from here on. Returns whether they did not before.
+pub fn watch_vm_registers() -> bool {
+    let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
+    if is_new {
+        HCR_EL2.modify(HCR_EL2::TVM::SET);
+    }
+    is_new
+}
+
 /// The core shows itself to the guest as its vCPU `number`.
-pub fn set_vcpu_number(number: u32) {
+fn set_vcpu_number(number: u32) {
     // Bit 31 is RES1; affinity level 0 counts the vCPUs.
     VMPIDR_EL2.set(1 << 31 | u64::from(number));
 }
 
-/// A level 1 table without entries: stage 2 while no vCPU is loaded, under VMID 0. Atomic only so that it is in bss, not in the image's file.
+/// A level 1 table without entries: stage 2 while no vCPU is loaded, under VMID 0. Its type keeps it in bss, out of the image's file.
 #[repr(C, align(4096))]
-struct NoEntries([AtomicU64; 512]);
+struct NoEntries([TableEntry; 512]);
 
-static NO_ENTRIES: NoEntries = NoEntries([const { AtomicU64::new(0) }; 512]);
+static NO_ENTRIES: NoEntries = NoEntries([const { TableEntry::invalid() }; 512]);
 
 /// Stage 2 goes through the table at `root` from now on, with entries tagged `vmid`. No vCPU is loaded: no walk can start.
 #[inline]
 pub fn set_stage2(root: Pa, vmid: u8) {
     VTTBR_EL2.set(u64::from(vmid) << 48 | root.0);
-    barrier::isb(barrier::SY);
+    isa::isb();
 }
 
 /// Stage 2 leads nowhere, for no VM.
@@ -199,9 +216,9 @@ pub fn leave_stage2() {
 #[inline]
 pub fn stop_walks() {
     TCR_EL1.set(TCR_EL1.get() | TCR_EPD);
-    barrier::isb(barrier::SY);
+    isa::isb();
     SCTLR_EL1.set(SCTLR_EL1.get() | SCTLR_M);
-    barrier::isb(barrier::SY);
+    isa::isb();
 }
 
 /// Nothing of a VM is live in the EL1&0 regime from here on, and no walk starts, until a vCPU's state is loaded: erratum 1319367 again, and
@@ -214,4 +231,21 @@ pub fn leave_vm() {
     TTBR0_EL1.set(0);
     TTBR1_EL1.set(0);
     leave_stage2();
+}
+
+/// The core is that of vCPU `number` of the VM whose level 1 table is `root` from here on. `is_another` says that a vCPU of that VM ran here
+/// last that was not this one.
+#[inline]
+pub fn enter_vm(root: Pa, vmid: u8, number: u32, is_another: bool) {
+    set_vcpu_number(number);
+    set_stage2(root, vmid);
+    if is_another {
+        tlb::forget_vcpu();
+    }
+}
+
+/// The vCPU that was loaded, whose state has been saved, has left: nothing of its VM is live, and its timer does not interrupt.
+pub fn leave_vcpu() {
+    leave_vm();
+    timer::stop_virtual_timer();
 }

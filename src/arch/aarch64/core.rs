@@ -1,8 +1,6 @@
 //! The physical core that vCPUs run on, as [`vm`](crate::vm) asks for it.
 
-use aarch64_cpu::registers::{HCR_EL2, ReadWriteable, Readable};
-
-use super::{SystemState, control, cpu, debug, el1, fixup, id, switch, timer, tlb};
+use super::{SystemState, control, cpu, debug, el1, fixup, id, percpu, switch, timer};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::debug::DebugState;
@@ -114,13 +112,10 @@ impl vm::Core for Core {
 
     fn adopt(&mut self, vcpu: &Identity) {
         fixup::mask_errors();
-        cpu::runs(Some((vcpu.name, vcpu.vcpu as u32)));
-        control::set_vcpu_number(vcpu.vcpu as u32);
-        control::set_stage2(vcpu.root, vmid(vcpu.vm));
+        percpu::runs(Some((vcpu.name, vcpu.vcpu as u32)));
         let number = vcpu.vcpu as u8;
-        if self.last[vcpu.vm].replace(number) != Some(number) {
-            tlb::forget_vcpu();
-        }
+        let is_another = self.last[vcpu.vm].replace(number) != Some(number);
+        control::enter_vm(vcpu.root, vmid(vcpu.vm), number.into(), is_another);
     }
 
     fn face(&mut self, vm: usize, root: Pa) {
@@ -147,10 +142,9 @@ impl vm::Core for Core {
     }
 
     fn abandon(&mut self) {
-        control::leave_vm();
-        timer::stop_virtual_timer();
+        control::leave_vcpu();
         self.gic.set_timer_active(false);
-        cpu::runs(None);
+        percpu::runs(None);
         fixup::unmask_errors();
     }
 
@@ -166,7 +160,6 @@ impl vm::Core for Core {
 
     #[inline]
     fn set_virtual_offset(&mut self, offset: u64) {
-        timer::stop_virtual_timer();
         timer::set_virtual_offset(offset);
     }
 
@@ -190,7 +183,7 @@ impl vm::Core for Core {
     }
 
     fn pend_serror(&mut self) {
-        HCR_EL2.modify(HCR_EL2::VSE::SET);
+        control::pend_serror();
     }
 
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
@@ -198,15 +191,11 @@ impl vm::Core for Core {
     }
 
     fn release_vm_registers(&mut self) {
-        HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
+        control::release_vm_registers();
     }
 
     fn watch_vm_registers(&mut self) -> bool {
-        let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
-        if is_new {
-            HCR_EL2.modify(HCR_EL2::TVM::SET);
-        }
-        is_new
+        control::watch_vm_registers()
     }
 
     #[inline]

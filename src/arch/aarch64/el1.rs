@@ -1,7 +1,7 @@
 //! Single registers of the guest that is in the CPU: what it takes to give it an exception, and those that say how it sees memory.
 
-use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{
+use crate::arch::isa;
+use crate::arch::isa::registers::{
     ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SP_EL0, SP_EL1, SPSR_EL1, VBAR_EL1, Writeable,
 };
 
@@ -42,7 +42,7 @@ pub fn write_vm_register(register: VmRegister, value: u64) {
         VmRegister::Amair => write_register!("amair_el1", value),
         VmRegister::Contextidr => write_register!("contextidr_el1", value),
     }
-    barrier::isb(barrier::SY);
+    isa::isb();
 }
 
 /// SCTLR_EL1.

@@ -3,9 +3,9 @@
 
 use core::panic::PanicInfo;
 
-use aarch64_cpu::registers::{CurrentEL, ELR_EL2, ESR_EL2, FAR_EL2, Readable};
+use crate::arch::isa::registers::{CurrentEL, ELR_EL2, ESR_EL2, FAR_EL2, Readable};
 
-use super::cpu::Cpu;
+use super::percpu::Cpu;
 use crate::arch::vcpu::{Registers, TrapKind};
 use crate::driver;
 
@@ -15,7 +15,7 @@ pub(super) extern "C" fn el2_fault(kind: TrapKind, sp: u64, caller: u64) -> ! {
     die(format_args!(
         "EL2 {}: ESR={esr:#x} ELR={elr:#x} FAR={far:#x} SP={sp:#x} LR={caller:#x} image at {:#x}",
         what(kind, esr),
-        super::mmu::image().start
+        super::image::range().start
     ))
 }
 

@@ -1,43 +1,21 @@
 //! Instructions of EL2 that may take an exception, and that EL2 survives: `fixup.S` has them, and the vectors look there before they call an
 //! exception EL2's own mistake.
 
-use core::arch::{asm, global_asm};
-
-use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
-
+use super::assembly;
 use super::cpu::features;
 use crate::addr::{Ipa, Va};
-use crate::arch::vcpu::TrapKind;
+use crate::arch::isa;
+use crate::arch::isa::registers::{PAR_EL1, Readable, Writeable};
 use crate::vm::Stage1Access;
-
-global_asm!(
-    include_str!("fixup.S"),
-    SYNC = const TrapKind::Sync as u64,
-    SERROR = const TrapKind::SError as u64,
-);
-
-unsafe extern "C" {
-    fn avisor_translate_s1e1r(va: u64) -> u64;
-    fn avisor_translate_s1e1w(va: u64) -> u64;
-    fn avisor_translate_s1e0r(va: u64) -> u64;
-    fn avisor_translate_s1e0w(va: u64) -> u64;
-    fn avisor_probe(address: u64) -> u64;
-    fn avisor_take_serror() -> u64;
-    /// Sets what the CPU's errata ask for. For the boot stub.
-    pub(super) fn avisor_mend_cpu();
-    /// The instructions, and where EL2 goes on. For the vectors.
-    pub(super) static avisor_fixups: u8;
-}
 
 /// Where the guest's stage 1 maps `va` for an access; `None` if it does not (any more), or if the table walk was aborted. For permission
 /// faults, which are not promised to set HPFAR_EL2 (its register description), and to find an instruction. The guest's PAR_EL1 stays as it is.
 pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
     let translate = match access {
-        Stage1Access::El1Read => avisor_translate_s1e1r,
-        Stage1Access::El1Write => avisor_translate_s1e1w,
-        Stage1Access::El0Read => avisor_translate_s1e0r,
-        Stage1Access::El0Write => avisor_translate_s1e0w,
+        Stage1Access::El1Read => assembly::avisor_translate_s1e1r,
+        Stage1Access::El1Write => assembly::avisor_translate_s1e1w,
+        Stage1Access::El0Read => assembly::avisor_translate_s1e0r,
+        Stage1Access::El0Write => assembly::avisor_translate_s1e0w,
     };
     let saved = PAR_EL1.get();
     // SAFETY: an address translation reads the guest's tables through stage 2 and writes PAR_EL1 only. The exception that it may take is
@@ -53,7 +31,7 @@ pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
 pub fn probe(address: u64) -> Option<u32> {
     // SAFETY: a load, which changes no memory. The exceptions that it may take are in the table of `fixup.S`, and change registers only
     // that AAPCS64 lets a callee change. PSTATE.A is as before.
-    u32::try_from(unsafe { avisor_probe(address) }).ok()
+    u32::try_from(unsafe { assembly::avisor_probe(address) }).ok()
 }
 
 /// ISR_EL1.A: an SError is pending. At EL2 this is the physical one.
@@ -67,11 +45,10 @@ pub fn synchronize_errors() -> Option<u64> {
     // An External abort on a load comes before the load completes, which a DSB waits for. One on a store comes as an SError only where the CPU
     // reports it as one, and not later than the DSB's end only if the store was not acknowledged on the way to its target. Cortex-A72 reports that of a store
     // to Device or Non-cacheable memory by a signal of its own (nEXTERRIRQ), as no SError at all.
-    barrier::dsb(barrier::SY);
+    isa::dsb_sy();
     if features().ras {
         // ESB synchronizes errors, and defers the pending one to DISR_EL1, as PSTATE.A is set (D1.3.5, "Error synchronization event").
-        // SAFETY: a hint; it writes DISR_EL1 only, which nothing else uses at EL2.
-        unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
+        isa::esb();
         let deferred = read_register!("S3_0_C12_C1_1");
         if deferred & DISR_A != 0 {
             write_register!("S3_0_C12_C1_1", 0);
@@ -79,29 +56,26 @@ pub fn synchronize_errors() -> Option<u64> {
         }
     }
     // ISR_EL1 is not read before the DSB has ended.
-    barrier::isb(barrier::SY);
+    isa::isb();
     if read_register!("isr_el1") & ISR_A == 0 {
         return None;
     }
     // SAFETY: the one exception that comes while PSTATE.A is clear is in the table of `fixup.S`, and changes registers only that AAPCS64
     // lets a callee change.
-    let syndrome = unsafe { avisor_take_serror() };
+    let syndrome = unsafe { assembly::avisor_take_serror() };
     (syndrome != 0).then_some(syndrome)
 }
 
 /// An SError is taken from here on, and is EL2's own: no vCPU is loaded, and what the last one caused was synchronized.
 pub fn unmask_errors() {
-    // SAFETY: PSTATE.A; the vector reports the error and ends the run.
-    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
+    isa::unmask_serrors();
 }
 
 /// SErrors of EL2's own have been taken; those from here on wait until the vCPU that is about to be loaded runs, and are its own.
 pub fn mask_errors() {
     // The DSB waits for what was stored, the ESB for other errors where there is FEAT_RAS (else it is a NOP), the ISB for the exception.
-    barrier::dsb(barrier::SY);
-    // SAFETY: a hint; the exception that it may lead to ends the run.
-    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
-    barrier::isb(barrier::SY);
-    // SAFETY: PSTATE.A.
-    unsafe { asm!("msr daifset, #4", options(nostack, preserves_flags)) };
+    isa::dsb_sy();
+    isa::esb();
+    isa::isb();
+    isa::mask_serrors();
 }

@@ -1,9 +1,11 @@
 //! A vCPU's SIMD and floating-point registers. EL2 is compiled without them (softfloat), so they stay in the CPU
 //! while it runs.
 
-use core::arch::global_asm;
 use core::mem::offset_of;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::assembly;
 
 /// q0 to q31, FPCR, FPSR.
 #[repr(C, align(16))]
@@ -30,13 +32,13 @@ impl FpState {
     /// Takes over what is in the CPU.
     pub fn save(&mut self) {
         // SAFETY: writes exactly `*self`: offsets below are the struct's, checked by the assertion.
-        unsafe { avisor_fp_save(self) };
+        unsafe { assembly::avisor_fp_save(self) };
     }
 
     /// Puts it into the CPU.
     pub fn load(&self) {
         // SAFETY: reads exactly `*self`; no Rust code keeps anything in these registers (softfloat).
-        unsafe { avisor_fp_load(self) };
+        unsafe { assembly::avisor_fp_load(self) };
     }
 }
 
@@ -45,10 +47,3 @@ const _: () = assert!(
         && offset_of!(FpState, fpcr) == 512
         && offset_of!(FpState, fpsr) == 520
 );
-
-unsafe extern "C" {
-    fn avisor_fp_save(state: *mut FpState);
-    fn avisor_fp_load(state: *const FpState);
-}
-
-global_asm!(include_str!("fp.S"));

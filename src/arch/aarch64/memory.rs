@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use super::{Core, page, tlb};
 use crate::addr::{Ipa, Pa};
+use crate::arch::isa;
 use crate::device::Console;
 use crate::driver::{console, gic::Gic};
 use crate::snapshot::Bookkeeping;
@@ -41,36 +42,32 @@ impl VmMemory {
 impl Maintenance for VmMemory {
     #[inline]
     fn stores_complete(&mut self) {
-        tlb::dsb_ishst();
+        isa::dsb_ishst();
     }
 
     #[inline]
     fn invalidations_complete(&mut self) {
-        tlb::dsb_ish();
+        isa::dsb_ish();
     }
 
     #[inline]
     fn invalidate_ipa(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa(ipa);
+        isa::tlbi_ipas2e1is(ipa);
     }
 
     #[inline]
     fn invalidate_stage1(&mut self) {
-        tlb::invalidate_stage1();
+        isa::tlbi_vmalle1is();
     }
 
     #[inline]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa_local(ipa);
-        // Stage 2 must be forgotten before the combined entries go, or they could come back from it.
-        tlb::dsb_nsh();
-        tlb::invalidate_stage1_local();
-        tlb::dsb_nsh();
+        tlb::invalidate_ipa_here(ipa);
     }
 
     #[inline]
     fn invalidate_vm(&mut self) {
-        tlb::invalidate_vm();
+        isa::tlbi_vmalls12e1is();
     }
 
     fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
@@ -144,9 +141,7 @@ impl Hardware for VmMemory {
         assert!(self.owns(at, length));
         // SAFETY: the assertion; no Rust reference points into guest memory, and no vCPU of the VM runs: `Shared::load`, which writes image and
         // tree, is called for a VM that is being made or was stopped.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
-        // The guest starts with its caches off and reads memory directly.
-        page::clean_and_invalidate(at.0..at.0 + length);
+        unsafe { page::write(at, bytes) };
     }
 
     fn instruction(&mut self, at: Pa) -> u32 {

@@ -4,45 +4,68 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`boot`] | the image's header and entry, up to `main` with MMU and caches on |
-//! | [`mmu`] | EL2's own tables |
-//! | [`cpu`] | what a physical core has for itself; features of the CPU |
+//! | [`mmu`], [`image`] | EL2's own tables, and what is in them first |
+//! | [`percpu`], [`cpu`] | what a physical core has for itself; features of the CPU |
 //! | [`switch`], [`fault`], [`fixup`] | the vectors: traps from a guest, EL2's own faults, and those that it expects |
 //! | [`control`], [`timer`] | what a guest may do: HCR_EL2, VTCR_EL2, ... and its counter |
 //! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones |
 //! | [`el1`], [`id`] | single registers of a guest, address translation, ID registers |
-//! | [`page`], [`tlb`] | page contents, caches, TLBs, barriers |
+//! | [`page`], [`tlb`] | page contents, caches, TLBs |
 //! | [`Relax`] | waiting for another core |
 //! | [`core`](mod@self::core), [`memory`] | what a VM runs on: the two seams of [`vm`](crate::vm) |
 //! | [`heap`], [`mmio`], [`firmware`] | global allocator, device registers, SMC and semihosting |
 
-#[macro_use]
-mod register;
-
-pub mod boot;
 pub mod control;
-pub mod core;
 pub mod cpu;
 pub mod debug;
 pub mod el1;
-pub mod fault;
-pub mod firmware;
 pub mod fixup;
 pub mod fp;
-pub mod heap;
 pub mod id;
-pub mod memory;
-pub mod mmio;
 pub mod mmu;
 pub mod page;
-mod relax;
 pub mod state;
-pub mod switch;
 pub mod timer;
 pub mod tlb;
 
-pub use self::core::Core;
-pub use self::memory::VmMemory;
-pub use fault::panicked;
-pub use relax::Relax;
+// What is assembly, or stands on drivers.
+#[cfg(target_os = "none")]
+mod assembly;
+#[cfg(target_os = "none")]
+pub mod boot;
+#[cfg(target_os = "none")]
+pub mod core;
+#[cfg(target_os = "none")]
+pub mod fault;
+#[cfg(target_os = "none")]
+pub mod firmware;
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(target_os = "none")]
+pub mod image;
+#[cfg(target_os = "none")]
+pub mod memory;
+#[cfg(target_os = "none")]
+pub mod mmio;
+#[cfg(target_os = "none")]
+pub mod percpu;
+#[cfg(target_os = "none")]
+mod relax;
+#[cfg(target_os = "none")]
+pub mod switch;
+
 pub use state::SystemState;
+
+#[cfg(target_os = "none")]
+pub use self::core::Core;
+#[cfg(target_os = "none")]
+pub use fault::panicked;
+#[cfg(target_os = "none")]
+pub use memory::VmMemory;
+#[cfg(target_os = "none")]
+pub use relax::Relax;
+#[cfg(target_os = "none")]
 pub use switch::run;
+
+#[cfg(not(target_os = "none"))]
+use super::fake::assembly::functions as assembly;

@@ -8,22 +8,13 @@
 //! The DSB that completes it is one for the full system, as who goes around the caches is outside the inner-shareable domain; it is here,
 //! with the maintenance, and not left to callers, whose barriers for tables wait for stores only.
 
-use core::arch::{asm, global_asm};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering};
 
-use aarch64_cpu::asm::barrier;
 use spin::Once;
 
+use super::assembly::{avisor_copy_page, avisor_zero_lines};
 use crate::addr::{PAGE_SIZE, Pa};
-
-global_asm!(include_str!("page.S"));
-global_asm!(include_str!("memcpy.S"));
-
-unsafe extern "C" {
-    fn avisor_copy_page(to: u64, from: u64);
-    fn avisor_zero_lines(start: u64, end: u64);
-}
+use crate::arch::isa;
 
 /// The line that the assembly is written for.
 const LINE: u64 = 64;
@@ -48,15 +39,14 @@ fn line_size() -> u64 {
 pub fn clean_and_invalidate(range: Range<u64>) {
     // A DC by address may be executed before earlier accesses that go around the cache, Device or Non-cacheable ones, the guest's or EL2's
     // own with its MMU off (D7.5.9.15, "Ordering of cache maintenance instructions"): a line would come back before they are done.
-    barrier::dsb(barrier::SY);
+    isa::dsb_sy();
     let line = line_size();
     let mut address = range.start & !(line - 1);
     while address < range.end {
-        // SAFETY: cleaning and invalidating a line changes nothing that a coherent observer sees.
-        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        isa::dc_civac(address);
         address += line;
     }
-    barrier::dsb(barrier::SY);
+    isa::dsb_sy();
 }
 
 /// Reads a word as it is at the point of coherency, where also a guest that goes around the caches has it.
@@ -65,10 +55,20 @@ pub fn clean_and_invalidate(range: Range<u64>) {
 /// `at` is a multiple of 4 in RAM of EL2's map.
 pub unsafe fn read_word(at: Pa) -> u32 {
     // The guest's own uncached stores are done before the line is dropped.
-    barrier::dsb(barrier::SY);
+    isa::dsb_sy();
     clean_and_invalidate(at.0..at.0 + 4);
-    // SAFETY: the caller's promise. The guest's other vCPUs may write the word meanwhile, so the load is atomic.
-    unsafe { AtomicU32::from_ptr(at.0 as *mut u32) }.load(Ordering::Relaxed)
+    // SAFETY: the caller's promise.
+    unsafe { isa::load(at) }
+}
+
+/// Writes `bytes` from `at` on, as both the guest's cached and uncached accesses see them, completely.
+///
+/// # Safety
+/// RAM of EL2's map, which nobody else uses meanwhile, and into which no Rust reference points.
+pub unsafe fn write(at: Pa, bytes: &[u8]) {
+    // SAFETY: the caller's promise.
+    unsafe { isa::store(at, bytes) };
+    clean_and_invalidate(at.0..at.0 + bytes.len() as u64);
 }
 
 /// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely.
@@ -83,14 +83,15 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
         unsafe { avisor_copy_page(to.0, from.0) };
     } else {
         clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
-        // SAFETY: the caller's promise.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                from.0 as *const u64,
-                to.0 as *mut u64,
-                PAGE_SIZE as usize / 8,
-            )
-        };
+        for offset in (0..PAGE_SIZE).step_by(4) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                isa::store(
+                    Pa(to.0 + offset),
+                    &isa::load(Pa(from.0 + offset)).to_ne_bytes(),
+                )
+            };
+        }
         clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
     }
 }
@@ -109,9 +110,11 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
         // SAFETY: the caller's promise.
         unsafe { avisor_zero_lines(range.start, range.end) };
     } else {
-        barrier::dsb(barrier::SY);
-        // SAFETY: the caller's promise.
-        unsafe { core::ptr::write_bytes(range.start as *mut u64, 0, bytes as usize / 8) };
+        isa::dsb_sy();
+        for at in range.clone().step_by(LINE as usize) {
+            // SAFETY: the caller's promise.
+            unsafe { isa::store(Pa(at), &[0; LINE as usize]) };
+        }
         clean_and_invalidate(range);
     }
 }
@@ -126,19 +129,18 @@ pub fn invalidate_instructions(range: Range<u64>) {
     const PIPT: u64 = 3 << 14;
     let ctr = read_register!("ctr_el0");
     // The data is there before the instructions go (B2.4.4, "Concurrent modification and execution of instructions").
-    barrier::dsb(barrier::ISH);
+    isa::dsb_ish();
     if ctr & PIPT == PIPT && range.end - range.start <= PAGE_SIZE {
         let line = 4_usize << (ctr & 0xf);
         let lines = if ctr & DIC == 0 { range } else { 0..0 };
         for address in lines.step_by(line) {
-            // SAFETY: instruction caches hold copies only; EL2 maps the range.
-            unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
+            isa::ic_ivau(address);
         }
     } else {
-        // SAFETY: as above. For a block, too: one broadcast instead of thousands.
-        unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+        // For a block, too: one broadcast instead of thousands.
+        isa::ic_ialluis();
     }
     // Done on all cores; the ERET is what makes each fetch anew, here and where the entry that permits the fetch is seen.
-    barrier::dsb(barrier::ISH);
-    barrier::isb(barrier::SY);
+    isa::dsb_ish();
+    isa::isb();
 }

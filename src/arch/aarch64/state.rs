@@ -1,15 +1,13 @@
 //! What a snapshot saves of a vCPU beyond its general registers. It stays in the CPU from trap to trap; only a
 //! checkpoint, a restore or another vCPU on the same core moves it.
 
-use core::arch::asm;
-
-use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::control::stop_walks;
 use super::cpu::features;
 use super::fp::FpState;
+use crate::arch::isa;
+use crate::arch::isa::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use crate::arch::vcpu::Registers;
 use crate::device::timer::virtual_deadline;
 
@@ -179,13 +177,12 @@ impl SystemState {
         const OWN: u64 = HCR_VSE | HCR_TVM;
         HCR_EL2.set(HCR_EL2.get() & !OWN | self.hcr & OWN);
         self.fp.load();
-        barrier::isb(barrier::SY);
+        isa::isb();
         SCTLR_EL1.set(self.sctlr);
-        barrier::isb(barrier::SY);
+        isa::isb();
         TCR_EL1.set(self.tcr);
         // A store-exclusive of the new state must fail. The ERET sees to that too, but this is where the state changes.
-        // SAFETY: clears this core's exclusive monitor; no exclusive sequence of EL2 spans this function.
-        unsafe { asm!("clrex", options(nostack, preserves_flags)) };
-        barrier::isb(barrier::SY);
+        isa::clrex();
+        isa::isb();
     }
 }

@@ -3,10 +3,10 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use aarch64_cpu::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
+use crate::arch::isa::registers::{ESR_EL2, FAR_EL2, HPFAR_EL2, Readable};
 
-use super::cpu::Cpu;
-use super::{fault, fixup};
+use super::percpu::Cpu;
+use super::{assembly, fault};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 
 global_asm!(
@@ -20,7 +20,7 @@ global_asm!(
     FIQ = const TrapKind::Fiq as u64,
     SERROR = const TrapKind::SError as u64,
     el2_fault = sym fault::el2_fault,
-    fixups = sym fixup::avisor_fixups,
+    fixups = sym assembly::avisor_fixups,
 );
 
 // What switch.S takes for granted.

@@ -1,8 +1,8 @@
 //! The core's timers (D12, "The Generic Timer in AArch64 state"): the counter, EL2's own timer, and the virtual one of the vCPU that
 //! is loaded. The virtual counter belongs to a VM, not to a vCPU.
 
-use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{
+use crate::arch::isa;
+use crate::arch::isa::registers::{
     CNTFRQ_EL0, CNTPCT_EL0, CNTV_CTL_EL0, CNTVOFF_EL2, Readable, Writeable,
 };
 
@@ -17,7 +17,7 @@ const ISTATUS: u64 = 1 << 2;
 #[inline]
 pub fn count() -> u64 {
     // The ISB keeps the counter from being read early (D12.1: reads may be speculated).
-    barrier::isb(barrier::SY);
+    isa::isb();
     CNTPCT_EL0.get()
 }
 
@@ -37,15 +37,16 @@ pub fn set_alarm(at: Option<u64>) {
         write_register!("cnthp_ctl_el2", 0);
     }
     // In effect now: the core may be about to sleep, or the interrupt about to be deactivated.
-    barrier::isb(barrier::SY);
+    isa::isb();
 }
 
-/// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. For a core that has no vCPU of the VM loaded, or whose timer is off:
-/// what is set knows nothing of the new count, and could fire too early.
+/// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. Its timer is off until a vCPU's state is loaded: what was
+/// set knows nothing of the new count, and could fire too early.
 #[inline]
 pub fn set_virtual_offset(offset: u64) {
+    stop_virtual_timer();
     CNTVOFF_EL2.set(offset);
-    barrier::isb(barrier::SY);
+    isa::isb();
 }
 
 /// Whether the virtual timer of the vCPU that is loaded asserts its interrupt.
@@ -58,5 +59,5 @@ pub fn virtual_timer_line() -> bool {
 #[inline]
 pub fn stop_virtual_timer() {
     CNTV_CTL_EL0.set(0);
-    barrier::isb(barrier::SY);
+    isa::isb();
 }

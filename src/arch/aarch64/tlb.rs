@@ -1,33 +1,8 @@
-//! TLB maintenance and barriers. Each function is one instruction, or the sequence that the Arm ARM gives for one
-//! purpose; who calls them in which order is `stage2`'s business, which asserts that order in its tests.
-
-use core::arch::asm;
-
-use aarch64_cpu::asm::barrier;
+//! TLB maintenance that takes more than one instruction: the sequence that the Arm ARM gives for one purpose. Single ones are in [`isa`];
+//! who asks for them in which order is `stage2`'s business, which asserts that order in its tests.
 
 use crate::addr::Ipa;
-
-/// Invalidates what the TLBs of all cores hold of stage 2 for `ipa` under the VMID in VTTBR_EL2, at all levels.
-/// Entries that combine both stages stay: [`invalidate_stage1`] must follow, after a DSB (D8.16, "TLBI IPAS2").
-#[inline]
-pub fn invalidate_ipa(ipa: Ipa) {
-    // SAFETY: a TLB invalidation makes the hardware forget, never believe, a translation; operand: IPA[47:12] in 35:0.
-    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) ipa.0 >> 12, options(nostack, preserves_flags)) };
-}
-
-/// Invalidates stage 1 and combined entries of the VMID in VTTBR_EL2 on all cores.
-#[inline]
-pub fn invalidate_stage1() {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
-}
-
-/// Invalidates stage 1 and combined entries of the VMID in VTTBR_EL2 on this core only.
-#[inline]
-pub fn invalidate_stage1_local() {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
-}
+use crate::arch::isa;
 
 /// Another vCPU of the VM whose stage 2 is in place ran on this core before the one that comes: what this core cached for that one
 /// must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
@@ -37,73 +12,26 @@ pub fn invalidate_stage1_local() {
 /// of its VM in between finds nothing stale. No table was written: no DSB before.
 #[inline]
 pub fn forget_vcpu() {
-    // SAFETY: as above; instruction caches hold copies only.
-    unsafe {
-        asm!(
-            "tlbi vmalle1",
-            "ic iallu",
-            options(nostack, preserves_flags)
-        )
-    };
-    dsb_nsh();
-    isb();
+    isa::tlbi_vmalle1();
+    isa::ic_iallu();
+    isa::dsb_nsh();
+    isa::isb();
 }
 
-/// Invalidates stage 2 entries for `ipa` of the VMID in VTTBR_EL2 on this core only; see [`invalidate_ipa`].
+/// Invalidates what this core's TLB holds for `ipa` of the VMID in VTTBR_EL2, completely.
 #[inline]
-pub fn invalidate_ipa_local(ipa: Ipa) {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi ipas2e1, {}", in(reg) ipa.0 >> 12, options(nostack, preserves_flags)) };
-}
-
-/// Invalidates both stages of the VMID in VTTBR_EL2 on all cores.
-#[inline]
-pub fn invalidate_vm() {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
-}
-
-/// Invalidates everything of all VMIDs on this core only.
-pub fn invalidate_all_here() {
-    // SAFETY: as above.
-    unsafe { asm!("tlbi alle1", options(nostack, preserves_flags)) };
+pub fn invalidate_ipa_here(ipa: Ipa) {
+    isa::tlbi_ipas2e1(ipa);
+    // Stage 2 must be forgotten before the combined entries go, or they could come back from it.
+    isa::dsb_nsh();
+    isa::tlbi_vmalle1();
+    isa::dsb_nsh();
 }
 
 /// EL2's own entry for the page at `address`, whose descriptor is invalid now, on all cores.
 pub(super) fn invalidate_el2_page(address: u64) {
-    dsb_ishst();
-    // SAFETY: as above; operand: VA[55:12] in 43:0.
-    unsafe { asm!("tlbi vae2is, {}", in(reg) address >> 12, options(nostack, preserves_flags)) };
-    dsb_ish();
-    isb();
-}
-
-/// Stores to tables before it are seen by the walkers of all cores before what follows.
-#[inline]
-pub fn dsb_ishst() {
-    barrier::dsb(barrier::ISHST);
-}
-
-/// Everything before it, TLB and cache maintenance on all cores included, has completed.
-#[inline]
-pub fn dsb_ish() {
-    barrier::dsb(barrier::ISH);
-}
-
-/// The same, for this core only.
-#[inline]
-pub fn dsb_nsh() {
-    barrier::dsb(barrier::NSH);
-}
-
-/// What follows sees the system registers and translations as they are now.
-#[inline]
-pub fn isb() {
-    barrier::isb(barrier::SY);
-}
-
-/// Loads before it are done before what follows, as seen in the inner-shareable domain.
-#[inline]
-pub fn dmb_ishld() {
-    barrier::dmb(barrier::ISHLD);
+    isa::dsb_ishst();
+    isa::tlbi_vae2is(address);
+    isa::dsb_ish();
+    isa::isb();
 }

@@ -80,35 +80,42 @@ impl FakeBoard {
 }
 
 impl Maintenance for FakeBoard {
+    #[track_caller]
     fn stores_complete(&mut self) {
         self.recorder.stores_complete();
     }
 
+    #[track_caller]
     fn invalidations_complete(&mut self) {
         self.recorder.invalidations_complete();
     }
 
+    #[track_caller]
     fn invalidate_ipa(&mut self, ipa: Ipa) {
         self.recorder.invalidate_ipa(ipa);
         self.mmu.forget_stage2(ipa);
     }
 
+    #[track_caller]
     fn invalidate_stage1(&mut self) {
         self.recorder.invalidate_stage1();
         self.mmu.forget_combined();
     }
 
+    #[track_caller]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
         self.recorder.invalidate_ipa_here(ipa);
         self.mmu.forget_stage2(ipa);
         self.mmu.forget_combined();
     }
 
+    #[track_caller]
     fn invalidate_vm(&mut self) {
         self.recorder.invalidate_vm();
         self.mmu.forget_all();
     }
 
+    #[track_caller]
     fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
         self.recorder.invalidate_instructions(at, bytes);
     }

@@ -8,6 +8,7 @@
 //! - [`FakeCore`]: a vCPU that does what the test wrote down.
 
 pub mod abort;
+pub mod assembly;
 mod board;
 mod cpu;
 pub mod memory;

@@ -54,30 +54,37 @@ impl<F: Fn() -> u64> Recorder<F> {
 }
 
 impl<F: Fn() -> u64> Maintenance for Recorder<F> {
+    #[track_caller]
     fn stores_complete(&mut self) {
         self.note(Asked::StoresComplete);
     }
 
+    #[track_caller]
     fn invalidations_complete(&mut self) {
         self.note(Asked::InvalidationsComplete);
     }
 
+    #[track_caller]
     fn invalidate_ipa(&mut self, ipa: Ipa) {
         self.note(Asked::InvalidateIpa(ipa));
     }
 
+    #[track_caller]
     fn invalidate_stage1(&mut self) {
         self.note(Asked::InvalidateStage1);
     }
 
+    #[track_caller]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
         self.note(Asked::InvalidateIpaHere(ipa));
     }
 
+    #[track_caller]
     fn invalidate_vm(&mut self) {
         self.note(Asked::InvalidateVm);
     }
 
+    #[track_caller]
     fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
         self.note(Asked::InvalidateInstructions(at, bytes));
     }

@@ -1,9 +1,15 @@
 //! On the board: the instructions themselves.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::addr::{Ipa, Pa};
+
+#[macro_use]
+mod register;
+
+pub use aarch64_cpu::asm::wfi;
+pub use aarch64_cpu::registers;
 
 macro_rules! barriers {
     ($($(#[$doc:meta])* $name:ident: $instruction:literal)*) => {$(
@@ -101,6 +107,27 @@ pub fn clrex() {
     unsafe { asm!("clrex", options(nostack, preserves_flags)) };
 }
 
+/// An error synchronization event where there is FEAT_RAS: an SError that is pending and masked is deferred to DISR_EL1. Else a NOP.
+#[inline(always)]
+pub fn esb() {
+    // SAFETY: a hint; it writes DISR_EL1 only, which nothing else uses at EL2. An exception that it leads to ends the run.
+    unsafe { asm!("hint #16", options(nostack, preserves_flags)) };
+}
+
+/// SErrors wait.
+#[inline(always)]
+pub fn mask_serrors() {
+    // SAFETY: PSTATE.A.
+    unsafe { asm!("msr daifset, #4", options(nostack, preserves_flags)) };
+}
+
+/// SErrors are taken.
+#[inline(always)]
+pub fn unmask_serrors() {
+    // SAFETY: PSTATE.A; the vector reports the error and ends the run.
+    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
+}
+
 /// The word at `at`, by EL2's cacheable mapping.
 ///
 /// # Safety
@@ -119,25 +146,4 @@ pub unsafe fn load(at: Pa) -> u32 {
 pub unsafe fn store(at: Pa, bytes: &[u8]) {
     // SAFETY: the caller's promise.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
-}
-
-/// An entry of a translation table. Table walks read it at any time, and so it is atomic.
-#[repr(transparent)]
-pub struct TableEntry(AtomicU64);
-
-impl TableEntry {
-    /// Invalid.
-    pub const INVALID: Self = Self(AtomicU64::new(0));
-
-    /// What this core wrote last, or another one before this one had the VM.
-    #[inline(always)]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Writes it. When walks see that is a matter of barriers.
-    #[inline(always)]
-    pub fn set(&self, descriptor: u64) {
-        self.0.store(descriptor, Ordering::Relaxed);
-    }
 }

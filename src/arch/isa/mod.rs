@@ -2,10 +2,25 @@
 //! physical address. In the image each is that instruction. In the tests each is done by the
 //! core of `fake::worst` that the thread stands for, if it stands for one, and can be left out by its place (`make mutants`).
 
+#[cfg(not(test))]
+mod entry;
+#[cfg(test)]
+#[macro_use]
+mod host;
 #[cfg(target_os = "none")]
+#[macro_use]
 mod metal;
+#[cfg(not(any(test, target_os = "none")))]
+mod plain;
+
+#[cfg(not(test))]
+pub use entry::TableEntry;
 #[cfg(target_os = "none")]
 pub use metal::*;
+#[cfg(not(any(test, target_os = "none")))]
+pub use plain::*;
 
-#[cfg(not(target_os = "none"))]
+#[cfg(test)]
 pub use super::fake::worst::isa::*;
+#[cfg(test)]
+pub use host::*;

@@ -105,7 +105,9 @@ pub struct TableEntry(AtomicU64);
 
 impl TableEntry {
     /// Invalid.
-    pub const INVALID: Self = Self(AtomicU64::new(0));
+    pub const fn invalid() -> Self {
+        Self(AtomicU64::new(0))
+    }
 
     /// What was written last.
     pub fn get(&self) -> u64 {

@@ -1,0 +1,382 @@
+//! A file's instructions, and how they run. What runs for each of them is inlined by attribute: tests are compiled with little optimization,
+//! and copy hundreds of thousands of pages.
+
+use super::super::worst::{Domain, Instruction};
+use super::instruction::{
+    Access, Calculation, Condition, Mode, Operation, Register, SP, Size, Value, ZERO, decode,
+};
+use super::source::{Line, Source};
+use std::collections::HashMap;
+use std::string::{String, ToString};
+use std::sync::OnceLock;
+use std::vec::Vec;
+
+/// What instructions act on, besides the registers of [`Registers`].
+pub trait Machine {
+    /// A barrier or maintenance.
+    fn perform(&mut self, instruction: Instruction);
+    /// Loads a doubleword. `at` is a multiple of 8.
+    fn load(&mut self, at: u64) -> u64;
+    /// Stores one.
+    fn store(&mut self, at: u64, value: u64);
+    /// MRS; the name is in lower case.
+    fn read(&mut self, name: &'static str) -> u64;
+    /// MSR.
+    fn write(&mut self, name: &'static str, value: u64);
+    /// AT, `operation` being `s1e1r` and the like: PAR_EL1 gets the result.
+    fn translate(&mut self, operation: &'static str, va: u64);
+    /// Whether the barrier or maintenance in that line of that file is left out.
+    fn is_left_out(&self, file: &str, line: u32) -> bool;
+}
+
+/// Bytes of stack that a function may use.
+const STACK: u64 = 256;
+
+/// A core's own registers, and the stack, which nobody else looks at.
+#[derive(Clone, Debug)]
+pub struct Registers {
+    /// X0 to X30, then XZR and SP.
+    x: [u64; 33],
+    /// Q0 to Q31, the low half first.
+    q: [[u64; 2]; 32],
+    is_zero: bool,
+    /// C: no borrow.
+    carry: bool,
+    stack: [u64; STACK as usize / 8],
+}
+
+impl Registers {
+    /// All zero but the arguments, from X0 on.
+    pub fn new(arguments: &[u64]) -> Self {
+        let mut x = [0; 33];
+        x[..arguments.len()].copy_from_slice(arguments);
+        x[usize::from(SP)] = STACK;
+        Self {
+            x,
+            q: [[0; 2]; 32],
+            is_zero: false,
+            carry: false,
+            stack: [0; STACK as usize / 8],
+        }
+    }
+
+    /// X0 to X30.
+    pub fn x(&self, number: usize) -> u64 {
+        assert!(number <= 30);
+        self.x[number]
+    }
+
+    /// Writes it.
+    pub fn set_x(&mut self, number: usize, value: u64) {
+        assert!(number <= 30);
+        self.x[number] = value;
+    }
+
+    /// Q0 to Q31, the low half first.
+    pub fn q(&mut self, number: usize) -> &mut [u64; 2] {
+        &mut self.q[number]
+    }
+
+    #[inline(always)]
+    fn get(&self, register: Register) -> u64 {
+        self.x[usize::from(register)]
+    }
+
+    #[inline(always)]
+    fn set(&mut self, register: Register, value: u64) {
+        if register != ZERO {
+            self.x[usize::from(register)] = value;
+        }
+    }
+
+    #[inline(always)]
+    fn value(&self, value: Value) -> u64 {
+        match value {
+            Value::Register(register) => self.get(register),
+            Value::Immediate(value) => value,
+        }
+    }
+
+    #[inline(always)]
+    fn meets(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::Always => true,
+            Condition::Equal => self.is_zero,
+            Condition::NotEqual => !self.is_zero,
+            Condition::Lower => !self.carry,
+            Condition::HigherOrSame => self.carry,
+        }
+    }
+
+    #[inline(always)]
+    fn calculate(&mut self, what: Calculation, left: u64, right: u64) -> u64 {
+        match what {
+            Calculation::Add => left.wrapping_add(right),
+            Calculation::Sub => left.wrapping_sub(right),
+            Calculation::Compare => {
+                self.is_zero = left == right;
+                self.carry = left >= right;
+                left.wrapping_sub(right)
+            }
+            Calculation::And => left & right,
+            Calculation::Or => left | right,
+            Calculation::ShiftLeft => left << (right % 64),
+        }
+    }
+
+    /// A doubleword, of the stack or of the machine's memory.
+    #[inline(always)]
+    fn load(&self, machine: &mut impl Machine, base: Register, at: u64) -> u64 {
+        match base {
+            SP => self.stack[at as usize / 8],
+            _ => machine.load(at),
+        }
+    }
+
+    #[inline(always)]
+    fn store(&mut self, machine: &mut impl Machine, base: Register, at: u64, value: u64) {
+        match base {
+            SP => self.stack[at as usize / 8] = value,
+            _ => machine.store(at, value),
+        }
+    }
+
+    #[inline(always)]
+    fn access(&mut self, machine: &mut impl Machine, access: &Access) {
+        let base = self.get(access.base);
+        let moved = base.wrapping_add_signed(access.offset.into());
+        let at = match access.mode {
+            Mode::Post => base,
+            Mode::Offset | Mode::Pre => moved,
+        };
+        if access.mode != Mode::Offset {
+            self.set(access.base, moved);
+        }
+        let after = match access.size {
+            Size::Quad => at.wrapping_add(16),
+            Size::Word | Size::Double => at.wrapping_add(8),
+        };
+        self.access_one(machine, access, access.first, at);
+        if let Some(second) = access.second {
+            self.access_one(machine, access, second, after);
+        }
+    }
+
+    #[inline(always)]
+    fn access_one(
+        &mut self,
+        machine: &mut impl Machine,
+        access: &Access,
+        register: Register,
+        at: u64,
+    ) {
+        let base = access.base;
+        let number = usize::from(register);
+        match (access.size, access.is_store) {
+            (Size::Quad, true) => {
+                let [low, high] = self.q[number];
+                self.store(machine, base, at, low);
+                self.store(machine, base, at + 8, high);
+            }
+            (Size::Quad, false) => {
+                let low = self.load(machine, base, at);
+                self.q[number] = [low, self.load(machine, base, at + 8)];
+            }
+            (_, true) => self.store(machine, base, at, self.get(register)),
+            (Size::Double, false) => {
+                let value = self.load(machine, base, at);
+                self.set(register, value);
+            }
+            (Size::Word, false) => {
+                let value = self.load(machine, base, at & !7) >> (at % 8 * 8);
+                self.set(register, value & 0xffff_ffff);
+            }
+        }
+    }
+}
+
+/// An instruction and where it is written.
+struct Step {
+    operation: Operation,
+    line: u32,
+    /// Asked once, as copying a page asks hundreds of times.
+    is_left_out: OnceLock<bool>,
+}
+
+/// A file's instructions.
+pub struct Text {
+    file: &'static str,
+    source: String,
+    steps: Vec<Step>,
+    labels: HashMap<String, usize>,
+}
+
+/// Whether it is a label; those of digits may be there several times.
+fn label(line: &Line) -> Option<&str> {
+    line.text.strip_suffix(':')
+}
+
+impl Text {
+    /// Decodes the text of `file`, with the value of each `{NAME}` that is in `constants`. A macro without parameters becomes a function
+    /// of its name.
+    pub fn new(file: &'static str, source: &str, constants: &[(&str, u64)]) -> Self {
+        let read = Source::read(source, constants);
+        let mut text = Self {
+            file,
+            source: source.to_string(),
+            steps: Vec::new(),
+            labels: HashMap::new(),
+        };
+        text.append(&read.expanded());
+        for (name, mut body) in read.macros() {
+            text.labels.insert(name.clone(), text.steps.len());
+            body.push(Line {
+                number: 0,
+                text: "ret".to_string(),
+            });
+            text.append(&body);
+        }
+        text
+    }
+
+    /// Decodes lines among which all their labels are.
+    fn append(&mut self, lines: &[Line]) {
+        let mut numeric = Vec::new();
+        let mut code = Vec::new();
+        for line in lines {
+            let here = self.steps.len() + code.len();
+            match label(line) {
+                Some(label) if label.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    numeric.push((label, here));
+                }
+                Some(label) => _ = self.labels.insert(label.to_string(), here),
+                None if line.text.starts_with('.') => {}
+                None => code.push(line),
+            }
+        }
+        for line in code {
+            let here = self.steps.len();
+            let (mnemonic, rest) = line.words();
+            let place = |label: &str| {
+                let (number, direction) = label.split_at(label.len() - 1);
+                let all = numeric.iter().filter(|(found, _)| *found == number);
+                let mut all = all.map(|(_, place)| *place);
+                match direction {
+                    "b" if number.parse::<u32>().is_ok() => all.rfind(|place| *place <= here),
+                    "f" if number.parse::<u32>().is_ok() => all.find(|place| *place > here),
+                    _ => self.labels.get(label).copied(),
+                }
+            };
+            let operation = decode(mnemonic, rest, place).unwrap_or(Operation::Unknown);
+            self.steps.push(Step {
+                operation,
+                line: line.number,
+                is_left_out: OnceLock::new(),
+            });
+        }
+    }
+
+    fn label(&self, label: &str) -> usize {
+        *self
+            .labels
+            .get(label)
+            .unwrap_or_else(|| panic!("{} has no {label}", self.file))
+    }
+
+    /// Runs from the label `from` to a `ret`, or to the label `until`.
+    pub fn run(
+        &self,
+        from: &str,
+        until: Option<&str>,
+        registers: &mut Registers,
+        machine: &mut impl Machine,
+    ) {
+        let end = until.map(|label| self.label(label));
+        let mut next = self.label(from);
+        while Some(next) != end {
+            let Some(step) = self.steps.get(next) else {
+                panic!("{}: nothing follows {from}", self.file);
+            };
+            next += 1;
+            match step.operation {
+                Operation::Return => return,
+                Operation::Branch(condition, to) => {
+                    if registers.meets(condition) {
+                        next = to;
+                    }
+                }
+                Operation::BranchIfZero(register, not, to) => {
+                    if (registers.get(register) == 0) != not {
+                        next = to;
+                    }
+                }
+                Operation::Unknown => self.refuse(step),
+                _ => self.step(step, registers, machine),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn step(&self, step: &Step, registers: &mut Registers, machine: &mut impl Machine) {
+        let field = |low: u8, width: u8| ((1 << width) - 1) << low;
+        match step.operation {
+            Operation::Move(to, from) => registers.set(to, registers.value(from)),
+            Operation::Calculate(what, to, left, right) => {
+                let (left, right) = (registers.get(left), registers.value(right));
+                let result = registers.calculate(what, left, right);
+                registers.set(to, result);
+            }
+            Operation::Extract(to, from, low, width) => {
+                registers.set(to, registers.get(from) >> low & field(0, width));
+            }
+            Operation::Insert(to, from, low, width) => {
+                let field: u64 = field(low, width);
+                let inserted = registers.get(from) << low & field;
+                registers.set(to, registers.get(to) & !field | inserted);
+            }
+            Operation::Select(to, yes, no, condition) => {
+                let from = if registers.meets(condition) { yes } else { no };
+                registers.set(to, registers.get(from));
+            }
+            Operation::Access(ref access) => registers.access(machine, access),
+            // All of this runs at EL2.
+            Operation::Read(to, "currentel") => registers.set(to, 2 << 2),
+            Operation::Read(to, name) => registers.set(to, machine.read(name)),
+            Operation::Write(name, from) => machine.write(name, registers.get(from)),
+            Operation::Translate(operation, va) => {
+                machine.translate(operation, registers.get(va));
+            }
+            Operation::Perform(instruction) => self.perform(step, machine, instruction),
+            Operation::Dc(cache, at) => {
+                let instruction = Instruction::Dc(cache, registers.get(at));
+                self.perform(step, machine, instruction);
+            }
+            Operation::Ic(at) => {
+                let at = Some(registers.get(at));
+                let instruction = Instruction::Ic(Domain::Inner, at);
+                self.perform(step, machine, instruction);
+            }
+            Operation::Nothing => {}
+            Operation::Return
+            | Operation::Branch(..)
+            | Operation::BranchIfZero(..)
+            | Operation::Unknown => unreachable!("`run` does these"),
+        }
+    }
+
+    /// Does a barrier or maintenance, unless it is left out.
+    #[inline(always)]
+    fn perform(&self, step: &Step, machine: &mut impl Machine, instruction: Instruction) {
+        let is_left_out = || machine.is_left_out(self.file, step.line);
+        if !step.is_left_out.get_or_init(is_left_out) {
+            machine.perform(instruction);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, step: &Step) -> ! {
+        let line = self.source.lines().nth(step.line as usize - 1);
+        let line = line.unwrap_or("").trim();
+        panic!("{}:{}: not known here: {line}", self.file, step.line);
+    }
+}
