@@ -3,11 +3,15 @@
 use super::abort::{Abort, PERMISSION, TRANSLATION};
 use super::cpu::FakeCore;
 use super::memory::Memory;
-use super::mmu::{self, Access, Mmu};
 use super::recorder::{Asked, Recorder};
-use crate::addr::{Ipa, Pa};
+use super::worst::tlb::leaf_entry;
+use super::worst::{Access, Fault, Luck, Worst, mutants};
+use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::arch::aarch64::{page, tlb};
+use crate::arch::isa;
 use crate::arch::vcpu::Trap;
 use crate::device::Console;
+use crate::device::gic::VCPUS_MAX;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::vm::Hardware;
@@ -18,10 +22,12 @@ use std::vec::Vec;
 
 /// A VM's memory and its console.
 pub struct FakeBoard {
-    /// Its memory.
+    /// What its memory is used for; and what is in it, if not `cached`.
     pub memory: Memory,
-    /// The guest's way there.
-    pub mmu: Mmu,
+    /// The cores, their TLBs and caches.
+    pub worst: Worst,
+    /// What guests see of memory is the cores' business, caches and all.
+    cached: bool,
     /// What was asked of it, in order; watches the stage 2 entry that [`watch`](Self::watch) names.
     pub recorder: Recorder<Box<dyn Fn() -> u64 + Send>>,
     /// What the guest printed.
@@ -33,11 +39,20 @@ pub struct FakeBoard {
 }
 
 impl FakeBoard {
-    /// A board with this memory.
+    /// A board with this memory that does at once what it is told.
     pub fn new(share: &[Range<Pa>]) -> Self {
         Self {
+            cached: false,
+            ..Self::with(share, Worst::new(VCPUS_MAX, Luck::GOOD))
+        }
+    }
+
+    /// A board with this memory and these cores, between which and memory there are caches.
+    pub fn with(share: &[Range<Pa>], worst: Worst) -> Self {
+        Self {
             memory: Memory::new(share),
-            mmu: Mmu::new(),
+            worst,
+            cached: true,
             recorder: Recorder {
                 asked: Vec::new(),
                 watch: None,
@@ -50,74 +65,92 @@ impl FakeBoard {
 
     /// From here on, notes say what the stage 2 entry for `ipa` held then. Those so far are gone.
     pub fn watch(&mut self, ipa: Ipa) {
-        let root = self.mmu.root();
+        let root = self.worst.root(0);
         self.recorder = Recorder {
             asked: Vec::new(),
-            watch: Some(Box::new(move || mmu::leaf_entry(root, ipa))),
+            watch: Some(Box::new(move || leaf_entry(root, ipa))),
         };
     }
 
-    /// An access of the guest with its MMU off: where it goes, or the trap instead. After a permission fault HPFAR_EL2 is UNKNOWN.
-    pub fn access(&mut self, ipa: Ipa, access: Access) -> Result<Pa, Trap> {
-        self.mmu.access(ipa, access).map_err(|fault| {
-            let abort = match access {
-                Access::Load => Abort::load(ipa.0),
-                Access::Store => Abort::store(ipa.0),
-                Access::Fetch => Abort::fetch(ipa.0),
-            };
-            let (status, reported) = match fault.permission {
-                true => (PERMISSION, Ipa(0xdead_b000)),
-                false => (TRANSLATION, ipa),
-            };
-            Abort {
-                status: status & !3 | fault.level,
-                ipa: reported,
-                ..abort
-            }
-            .trap()
-        })
+    /// EL2 is about to write to this frame for itself: its cache has lines of it then.
+    fn take_for_bookkeeping(&self, at: Pa) {
+        if self.cached && !self.memory.is_bookkeeping(at) {
+            self.worst.scribble(at.0 / PAGE_SIZE);
+        }
     }
+
+    /// An access of the guest on core 0, with its MMU off: where it goes, or the trap instead.
+    pub fn access(&mut self, ipa: Ipa, access: Access) -> Result<Pa, Trap> {
+        let translated = self.worst.translate(0, ipa.0, access);
+        translated.map(Pa).map_err(|fault| trap(fault, ipa.0, access))
+    }
+}
+
+/// The trap of an access to `va` that stage 2 refused. After a permission fault HPFAR_EL2 is UNKNOWN.
+pub fn trap(fault: Fault, va: u64, access: Access) -> Trap {
+    let abort = match access {
+        Access::Load => Abort::load(va),
+        Access::Store => Abort::store(va),
+        Access::Fetch => Abort::fetch(va),
+    };
+    let (status, reported) = match fault.permission {
+        true => (PERMISSION, 0xdead_b000),
+        false => (TRANSLATION, fault.ipa),
+    };
+    Abort {
+        status: status & !3 | fault.level,
+        ipa: Ipa(reported),
+        s1ptw: fault.walk,
+        ..abort
+    }
+    .trap()
 }
 
 impl Maintenance for FakeBoard {
     #[track_caller]
     fn stores_complete(&mut self) {
         self.recorder.stores_complete();
+        isa::dsb_ishst();
     }
 
     #[track_caller]
     fn invalidations_complete(&mut self) {
         self.recorder.invalidations_complete();
+        isa::dsb_ish();
     }
 
     #[track_caller]
     fn invalidate_ipa(&mut self, ipa: Ipa) {
         self.recorder.invalidate_ipa(ipa);
-        self.mmu.forget_stage2(ipa);
+        isa::tlbi_ipas2e1is(ipa);
     }
 
     #[track_caller]
     fn invalidate_stage1(&mut self) {
         self.recorder.invalidate_stage1();
-        self.mmu.forget_combined();
+        isa::tlbi_vmalle1is();
     }
 
     #[track_caller]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
         self.recorder.invalidate_ipa_here(ipa);
-        self.mmu.forget_stage2(ipa);
-        self.mmu.forget_combined();
+        if !mutants::is_left_out() {
+            tlb::invalidate_ipa_here(ipa);
+        }
     }
 
     #[track_caller]
     fn invalidate_vm(&mut self) {
         self.recorder.invalidate_vm();
-        self.mmu.forget_all();
+        isa::tlbi_vmalls12e1is();
     }
 
     #[track_caller]
     fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
         self.recorder.invalidate_instructions(at, bytes);
+        if !mutants::is_left_out() {
+            page::invalidate_instructions(at.0..at.0 + bytes);
+        }
     }
 }
 
@@ -139,6 +172,7 @@ impl Hardware for FakeBoard {
     }
 
     fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping {
+        self.take_for_bookkeeping(at);
         self.memory.bookkeeping_mut(at)
     }
 
@@ -147,30 +181,50 @@ impl Hardware for FakeBoard {
     }
 
     fn word_mut(&mut self, at: Pa) -> &mut u32 {
+        self.take_for_bookkeeping(Pa(at.0 - at.page_offset()));
         self.memory.word_mut(at)
     }
 
     fn copy_page(&mut self, from: Pa, to: Pa) {
         self.recorder.note(Asked::Copy { from, to });
         self.memory.copy(from, to);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::copy_page(from, to) };
+        }
     }
 
     fn zero(&mut self, at: Pa, bytes: u64) {
         self.recorder.note(Asked::Zero(at, bytes));
         self.memory.zero(at, bytes);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::zero(at, bytes) };
+        }
     }
 
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
         self.recorder.note(Asked::CleanAndInvalidate(at, bytes));
+        if self.cached && !mutants::is_left_out() {
+            page::clean_and_invalidate(at.0..at.0 + bytes);
+        }
     }
 
     fn write(&mut self, at: Pa, bytes: &[u8]) {
         self.recorder.note(Asked::Write(at, bytes.len() as u64));
         self.memory.write(at, bytes);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::write(at, bytes) };
+        }
     }
 
     fn instruction(&mut self, at: Pa) -> u32 {
         assert!(at.0.is_multiple_of(4));
+        if self.cached {
+            // SAFETY: the board's memory.
+            return unsafe { page::read_word(at) };
+        }
         u32::from_le_bytes(std::array::from_fn(|i| {
             self.memory.read(Pa(at.0 + i as u64))
         }))

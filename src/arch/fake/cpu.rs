@@ -1,7 +1,9 @@
 //! A core, with a vCPU that does what the test wrote down.
 
 use super::system::System;
+use super::worst::Worst;
 use crate::addr::{Ipa, Pa, Va};
+use crate::arch::aarch64::{control, el1, fixup};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::debug::DebugState;
 use crate::device::gic::{Interface, ListRegister, VirtualInterface};
@@ -53,12 +55,19 @@ pub enum Patience {
     Kick,
 }
 
+/// VMs that tests have at the most.
+const VMS_MAX: usize = 8;
+
 /// A kick that does not come in this time never does.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A core.
 pub struct FakeCore {
     number: usize,
+    /// The board that it is a core of: what there is of TLBs and caches.
+    pub worst: Option<Worst>,
+    /// For each VM the vCPU that it had last.
+    last: [Option<usize>; VMS_MAX],
     /// Who is loaded.
     pub vcpu: Option<Identity>,
     /// The VM whose translations it changed last, with nobody loaded.
@@ -113,6 +122,8 @@ impl FakeCore {
     pub fn new(number: usize) -> Self {
         Self {
             number,
+            worst: None,
+            last: [None; VMS_MAX],
             vcpu: None,
             faced: None,
             facing: false,
@@ -148,6 +159,13 @@ impl FakeCore {
             ..Self::new(number)
         };
         (0..count).map(core).collect()
+    }
+
+    /// The thread does what this core does, from here on.
+    pub fn acts(&self) {
+        if let Some(worst) = &self.worst {
+            worst.enter(self.number);
+        }
     }
 
     fn is_interrupted(&self) -> bool {
@@ -217,6 +235,11 @@ impl VirtualInterface for FakeCore {
     }
 }
 
+/// As the image has it.
+fn vmid(vm: usize) -> u8 {
+    vm as u8 + 1
+}
+
 impl Core for FakeCore {
     type System = System;
     const RESET: System = System::RESET;
@@ -235,21 +258,28 @@ impl Core for FakeCore {
 
     fn adopt(&mut self, vcpu: &Identity) {
         assert!(!self.facing && !self.error, "nothing of another is left");
+        self.acts();
+        let is_another = self.last[vcpu.vm].replace(vcpu.vcpu) != Some(vcpu.vcpu);
+        control::enter_vm(vcpu.root, vmid(vcpu.vm), vcpu.vcpu as u32, is_another);
         self.vcpu = Some(*vcpu);
     }
 
-    fn face(&mut self, vm: usize, _root: Pa) {
+    fn face(&mut self, vm: usize, root: Pa) {
+        self.acts();
+        control::set_stage2(root, vmid(vm));
         assert!(self.vcpu.is_none() && !self.facing);
         self.facing = true;
         self.faced = Some(vm);
     }
 
     fn look_away(&mut self) {
+        control::leave_stage2();
         self.facing = false;
     }
 
     fn run(&mut self, registers: &mut Registers) -> Trap {
         let vcpu = self.vcpu.expect("a vCPU is loaded");
+        self.acts();
         self.ran.push((vcpu.vm, vcpu.vcpu));
         match self.script.pop_front() {
             Some(step) => step(registers),
@@ -262,10 +292,12 @@ impl Core for FakeCore {
     }
 
     fn synchronize_errors(&mut self) -> bool {
+        fixup::synchronize_errors();
         std::mem::take(&mut self.error)
     }
 
     fn abandon(&mut self) {
+        control::leave_vcpu();
         self.vcpu = None;
         self.timer_active = false;
         self.system.timer_line = 0;
@@ -274,6 +306,7 @@ impl Core for FakeCore {
     fn load_system(&mut self, from: &System) {
         self.system = *from;
         SCTLR.set(from.sctlr);
+        from.for_walks().load();
     }
 
     fn load_debug(&mut self, from: &DebugState) {
@@ -316,6 +349,9 @@ impl Core for FakeCore {
     }
 
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        if self.system.has_table() {
+            el1::write_vm_register(register, value);
+        }
         match register {
             VmRegister::Sctlr => {
                 self.system.sctlr = value;

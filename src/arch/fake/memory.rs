@@ -57,6 +57,14 @@ impl Memory {
         at.0 / PAGE_SIZE
     }
 
+    /// Whether the frame at `at` is bookkeeping memory.
+    pub fn is_bookkeeping(&self, at: Pa) -> bool {
+        matches!(
+            self.frames.get(&self.frame(at)),
+            Some(Frame::Bookkeeping(_))
+        )
+    }
+
     /// See [`Hardware::bookkeeping`](crate::vm::Hardware::bookkeeping).
     pub fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
         match self.frames.get(&self.frame(at)) {

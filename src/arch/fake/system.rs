@@ -1,5 +1,6 @@
 //! What a fake core has of a vCPU.
 
+use crate::arch::aarch64::SystemState;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The registers beyond the general ones: those that exceptions use, and some to stand for the rest.
@@ -16,6 +17,10 @@ pub struct System {
     pub sp_el0: u64,
     pub sp_el1: u64,
     pub tpidr_el1: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// TTBR0_EL1. Without a table there is no stage 1, whatever the tests put into `sctlr`.
+    pub ttbr: u64,
     pub vectors: [u64; 4],
     /// An SError is pending.
     pub serror: u64,
@@ -39,10 +44,30 @@ impl System {
         sp_el0: 0,
         sp_el1: 0,
         tpidr_el1: 0,
+        tcr: 0,
+        ttbr: 0,
         vectors: [0; 4],
         serror: 0,
         watched: 1,
         timer_line: 0,
         timer_deadline: 0,
     };
+}
+
+impl System {
+    /// Whether it has a table of stage 1.
+    pub fn has_table(&self) -> bool {
+        self.ttbr != 0
+    }
+
+    /// As the image would load it, as far as table walks depend on it.
+    pub fn for_walks(&self) -> SystemState {
+        let mut state = SystemState::reset();
+        if self.has_table() {
+            state.sctlr = self.sctlr;
+        }
+        state.tcr = self.tcr;
+        state.el1.ttbr0 = self.ttbr;
+        state
+    }
 }

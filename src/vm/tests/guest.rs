@@ -2,7 +2,7 @@
 
 use crate::addr::{BLOCK_SIZE, Ipa, Pa};
 use crate::arch::fake::abort::Abort;
-use crate::arch::fake::mmu::Access;
+use crate::arch::fake::worst::Access;
 use crate::arch::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
@@ -96,12 +96,9 @@ impl Guest {
     pub fn start_in(plan: VmPlan, share: &[Range<Pa>]) -> Result<Self, StartError> {
         let plan = Box::leak(Box::new(plan));
         let mut vm = Vm::new(plan, 0, FakeBoard::new(share), share, |vcpu| vcpu)?;
-        let machine = &mut vm.shared.get_mut().machine;
-        machine.hardware.mmu.activate(machine.stage2.root());
-        let mut guest = Self {
-            vm,
-            core: FakeCore::new(0),
-        };
+        let mut core = FakeCore::new(0);
+        core.worst = Some(vm.shared.get_mut().machine.hardware.worst.clone());
+        let mut guest = Self { vm, core };
         guest.on_core(|_, _| ());
         Ok(guest)
     }
@@ -151,6 +148,7 @@ impl Guest {
     /// The VM starts again from its image.
     pub fn reset(&mut self) {
         let (vm, core) = (&self.vm, &mut self.core);
+        core.acts();
         let mut shared = vm.shared.lock();
         let mut vcpu = vm.vcpus[0].lock();
         let asker = Asker {
@@ -178,6 +176,8 @@ impl Guest {
             sp_el0: value(46),
             sp_el1: value(47),
             tpidr_el1: value(48),
+            tcr: 0,
+            ttbr: 0,
             vectors: std::array::from_fn(|i| value(50 + i as u64)),
             serror: 0,
             watched: 1,

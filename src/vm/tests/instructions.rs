@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
-use crate::arch::fake::mmu::Access;
+use crate::arch::fake::worst::Access;
 use crate::arch::fake::{Asked, written_sctlr};
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::device::debug::DebugState;

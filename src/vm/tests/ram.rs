@@ -4,7 +4,7 @@ use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::fake::Asked::{self, *};
 use crate::arch::fake::abort::{self, Abort};
-use crate::arch::fake::mmu::Access;
+use crate::arch::fake::worst::Access;
 use crate::vm::Next;
 use std::vec::Vec;
 

@@ -67,10 +67,10 @@ impl Smp {
             cores: FakeCore::several(vcpus),
             loaded: (0..vcpus).map(|_| None).collect(),
         };
-        let mut shared = smp.vm.shared.lock();
-        let root = shared.machine.stage2.root();
-        shared.machine.hardware.mmu.activate(root);
-        drop(shared);
+        let worst = smp.vm.shared.lock().machine.hardware.worst.clone();
+        for core in &mut smp.cores {
+            core.worst = Some(worst.clone());
+        }
         assert!(smp.load(0));
         smp
     }

@@ -1,6 +1,7 @@
 //! For tests: each instruction is done by the core that the thread stands for ([`Worst::on`](super::Worst::on)), if it stands for one, and is
 //! left out where [`mutants`](super::mutants) says so.
 
+use super::registers::at_reset;
 use super::{Barrier, Cache, Domain, Instruction, Tlbi, current, mutants};
 use crate::addr::{Ipa, Pa};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +91,8 @@ pub unsafe fn store(at: Pa, bytes: &[u8]) {
 
 /// Reads a system register: what was written last, or what it is at reset.
 pub fn read(name: &'static str) -> u64 {
-    current(|board, core| board.read_register(core, name)).unwrap_or(0)
+    let read = current(|board, core| board.read_register(core, name));
+    read.unwrap_or_else(|| at_reset(name))
 }
 
 /// Writes a system register: in effect at once, at the next context synchronization event, or any time between.

@@ -311,6 +311,19 @@ impl Worst {
         On
     }
 
+    /// This thread stands for `core` from here on.
+    pub fn enter(&self, core: usize) {
+        CURRENT.with_borrow_mut(|current| {
+            current.pop();
+            current.push((self.0.clone(), core));
+        });
+    }
+
+    /// The level 1 table that VTTBR_EL2 of `core` names.
+    pub fn root(&self, core: usize) -> u64 {
+        self.board().registers[core].effective("vttbr_el2") & 0x0000_ffff_ffff_f000
+    }
+
     /// The guest on `core` loads the doubleword at `va`.
     pub fn load(&self, core: usize, va: u64, by: By) -> Result<u64, Fault> {
         let board = &mut *self.board();

@@ -23,16 +23,21 @@ const CTR: u64 = 0x8444_c004;
 /// DCZID_EL0: DC ZVA clears 64 bytes.
 const DCZID: u64 = 4;
 
+/// What identification registers say, and 0 for others.
+pub fn at_reset(name: &str) -> u64 {
+    match name {
+        "ctr_el0" => CTR,
+        "dczid_el0" => DCZID,
+        _ => 0,
+    }
+}
+
 impl Registers {
     /// As the program reads it: what it wrote last.
     pub fn read(&self, name: &'static str) -> u64 {
         match self.0.get(name) {
             Some(register) => *register.written.last().unwrap_or(&register.effective),
-            None => match name {
-                "ctr_el0" => CTR,
-                "dczid_el0" => DCZID,
-                _ => 0,
-            },
+            None => at_reset(name),
         }
     }
 
@@ -46,7 +51,7 @@ impl Registers {
     /// As speculation may see it now.
     pub fn speculative(&self, name: &'static str, chance: &mut Chance) -> u64 {
         let Some(register) = self.0.get(name) else {
-            return self.read(name);
+            return at_reset(name);
         };
         match chance.pick(register.written.len() + 1) {
             0 => register.effective,

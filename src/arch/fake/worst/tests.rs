@@ -13,7 +13,7 @@ struct Table([TableEntry; 512]);
 
 impl Table {
     fn new() -> Box<Self> {
-        Box::new(Self([const { TableEntry::INVALID }; 512]))
+        Box::new(Self([const { TableEntry::invalid() }; 512]))
     }
 
     fn at(&self) -> u64 {

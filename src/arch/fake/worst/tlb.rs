@@ -16,6 +16,7 @@
 
 use super::luck::Chance;
 use super::{Domain, Tlbi};
+use crate::addr::Ipa;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
@@ -496,6 +497,12 @@ impl Tlbs {
             descriptor & 1 == 0 || (descriptor & 2 != 0) == (level == 3) && level > 1,
             "{descriptor:#x} at level {level}"
         );
+        // RAM is Normal Write-Back memory, inner shareable, and never faults for its access flag (D8.5, "Memory region attributes").
+        const RAM: u64 = 1 << 10 | 3 << 8 | 0xf << 2;
+        assert!(
+            descriptor & 1 == 0 || descriptor & RAM == RAM || ipa < 1 << 30,
+            "{descriptor:#x}"
+        );
         Err(Leaf {
             descriptor,
             level,
@@ -752,6 +759,21 @@ impl Tlbs {
         let core = &self.cores[core];
         core.entries.values().map(Vec::len).sum::<usize>() + core.walks.len()
     }
+}
+
+/// The entry that translates `ipa` below the level 1 table at `root`, as it was written last.
+pub fn leaf_entry(root: u64, ipa: Ipa) -> u64 {
+    let mut table = root;
+    for level in 1..=3 {
+        let at = table + ipa.0 / size_of_level(level) % 512 * 8;
+        // SAFETY: `root` is the table of a VM that a core has loaded, or came out of a valid entry below it.
+        let descriptor = unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire);
+        if level == 3 || descriptor & 3 != 3 {
+            return descriptor;
+        }
+        table = descriptor & ADDRESS;
+    }
+    unreachable!()
 }
 
 /// Stage 1 as the guest's table has it: where the table lies, and the address; the IPA.
