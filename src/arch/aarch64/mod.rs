@@ -14,6 +14,9 @@
 //! | [`Relax`] | waiting for another core |
 //! | [`core`](mod@self::core), [`memory`] | what a VM runs on: the two seams of [`vm`](crate::vm) |
 //! | [`heap`], [`mmio`], [`firmware`] | global allocator, device registers, SMC and semihosting |
+//!
+//! What gives the CPU instructions in an order that matters is compiled for tests too: there [`isa`](crate::arch::isa) does them on a board
+//! that takes every liberty that the Arm ARM leaves it.
 
 pub mod control;
 pub mod cpu;
