@@ -82,7 +82,9 @@ impl FakeBoard {
     /// An access of the guest on core 0, with its MMU off: where it goes, or the trap instead.
     pub fn access(&mut self, ipa: Ipa, access: Access) -> Result<Pa, Trap> {
         let translated = self.worst.translate(0, ipa.0, access);
-        translated.map(Pa).map_err(|fault| trap(fault, ipa.0, access))
+        translated
+            .map(Pa)
+            .map_err(|fault| trap(fault, ipa.0, access))
     }
 }
 

@@ -17,7 +17,7 @@
 use super::luck::Chance;
 use super::{Domain, Tlbi};
 use crate::addr::Ipa;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 
@@ -25,6 +25,9 @@ const PAGE: u64 = 4096;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 /// Of entries that were made with stage 1 off, which no access with stage 1 on may use.
 const NO_ASID: u32 = u32::MAX;
+
+/// A table that nobody made: what VTTBR_EL2 may name when a board is switched on.
+pub const GARBAGE: u64 = 0xdead_d000;
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +177,7 @@ pub struct Tlbs {
     pending: Vec<Pending>,
     stores: Vec<Store>,
     orders: Vec<u64>,
-    tables: HashSet<u64>,
+
     /// IPAs that were used lately.
     hot: Vec<u64>,
     next_hot: usize,
@@ -193,7 +196,7 @@ impl Tlbs {
             pending: Vec::new(),
             stores: Vec::new(),
             orders: std::vec![0; cores],
-            tables: HashSet::new(),
+
             hot: Vec::new(),
             next_hot: 0,
             now: 0,
@@ -208,7 +211,6 @@ impl Tlbs {
 
     /// A core stored to the entry at `at` of a table, which held `before`.
     pub fn store(&mut self, core: usize, at: u64, before: u64, chance: &mut Chance) {
-        self.tables.insert(at / PAGE);
         let order = self.orders[core];
         self.stores.push(Store {
             core,
@@ -258,16 +260,23 @@ impl Tlbs {
 
     /// What a walk reads.
     fn descriptor(&self, at: u64) -> u64 {
-        if !self.tables.contains(&(at / PAGE)) {
+        if at / PAGE == 0 {
             return 0;
+        }
+        if at / PAGE == GARBAGE / PAGE {
+            // Anything: the way to more of it, and pages that are nobody's.
+            return match at % 16 {
+                0 => GARBAGE | 3,
+                _ => GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3,
+            };
         }
         if !self.stores.is_empty()
             && let Some(store) = self.stores.iter().find(|store| store.at == at)
         {
             return store.before;
         }
-        // SAFETY: somebody stored to an entry of this page, and so it is a table of stage 2, whose entries are atomics, on the heap of a
-        // VM that lives as long as its board is used.
+        // SAFETY: the page is the one that VTTBR_EL2 names, or came out of a valid entry below it, and so it is a table of stage 2, whose entries
+        // are atomics, in memory that lives as long as the board is used.
         unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire)
     }
 
