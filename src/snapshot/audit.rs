@@ -3,12 +3,12 @@
 use super::frames::Frame;
 use super::map::Memory;
 use super::nodes::{self, NodeId};
+use super::pair::{Guest, Pair};
 use super::record::{Place, Record};
-use super::tests::Pair;
 use crate::addr::BLOCK_PAGES;
 use std::collections::{HashMap, HashSet};
 
-impl Pair {
+impl<M: Guest> Pair<M> {
     /// Contents are equal, and every frame has exactly the holders that can be found.
     pub(super) fn audit(&self) {
         let pages = self.s.pages();
@@ -21,9 +21,9 @@ impl Pair {
         }
         let mut audit = Audit::default();
         for id in self.ids() {
-            let place = Place::from_entry(self.s.index.get(&self.m, id).unwrap());
+            let place = Place::from_entry(self.s.index.get(self.m.machine(), id).unwrap());
             *audit.frames.entry(place.frame.0).or_default() += 1;
-            let record = Record::read(&self.m, place);
+            let record = Record::read(self.m.machine(), place);
             for frame in &record.more[..self.s.pools.state().parts - 1] {
                 assert!(audit.frames.insert(frame.0, 1).is_none());
             }
@@ -43,7 +43,7 @@ struct Audit {
 }
 
 impl Audit {
-    fn map(&mut self, pair: &Pair, node: NodeId, level: u32) {
+    fn map(&mut self, pair: &Pair<impl Guest>, node: NodeId, level: u32) {
         if node.is_none() {
             return;
         }
@@ -52,7 +52,7 @@ impl Audit {
         if *seen > 1 {
             return;
         }
-        let words = nodes::read(&pair.m, node).0;
+        let words = nodes::read(pair.m.machine(), node).0;
         let span = 1 << (3 * (level + 1));
         if words[0] == 1 {
             let first = words[1];
@@ -72,7 +72,7 @@ impl Audit {
         }
     }
 
-    fn dirty(&mut self, pair: &Pair) {
+    fn dirty(&mut self, pair: &Pair<impl Guest>) {
         let mut seen = HashSet::new();
         for entry in &pair.s.dirty {
             assert!(
@@ -84,7 +84,7 @@ impl Audit {
             let base = pair
                 .s
                 .memory
-                .get(&pair.m, pair.s.base, pair.s.level, entry.page());
+                .get(pair.m.machine(), pair.s.base, pair.s.level, entry.page());
             assert_eq!(base.map_or(0, |frame| frame.0), entry.base_entry());
             if !entry.is_folded() {
                 for frame in frames.clone() {
@@ -98,12 +98,12 @@ impl Audit {
         }
     }
 
-    fn check(&self, pair: &Pair) {
+    fn check(&self, pair: &Pair<impl Guest>) {
         let Memory { frames, nodes } = &pair.s.memory;
         let mut slabs = HashSet::new();
         for (&node, &holders) in &self.nodes {
             assert_eq!(
-                nodes::holders(&pair.m, NodeId(node)),
+                nodes::holders(pair.m.machine(), NodeId(node)),
                 holders,
                 "node {node:#x}"
             );

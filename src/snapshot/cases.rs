@@ -1,6 +1,6 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
-use super::tests::{PAGES, Pair, SIZES, SMALL, least_share, plan};
+use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, least_share, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;

@@ -41,7 +41,11 @@ mod cases;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod pair;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worst;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use nodes::Node;

@@ -2,6 +2,7 @@
 
 use super::frames::Frame;
 use super::nodes::Node;
+use super::pair::Guest;
 use super::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use crate::addr::BLOCK_PAGES;
 use std::boxed::Box;
@@ -99,28 +100,6 @@ impl ModelMachine {
         self.translate(page).map(|(frame, _)| frame)
     }
 
-    pub fn load(&self, page: Page) -> Option<u64> {
-        let value = self.contents.get(self.readable(page)?);
-        assert_ne!(value, STALE, "the guest sees what was in RAM before");
-        Some(value)
-    }
-
-    /// Whether the store was permitted.
-    pub fn store(&mut self, page: Page, value: u64) -> bool {
-        match self.translate(page) {
-            Some((frame, true)) => {
-                self.contents.set(frame, value);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether something of the block is mapped.
-    pub fn is_mapped(&self, block: u32) -> bool {
-        self.blocks[block as usize] != Block::Absent
-    }
-
     fn block(&mut self, page: Page) -> &mut Block {
         &mut self.blocks[(page / BLOCK_PAGES) as usize]
     }
@@ -141,6 +120,38 @@ impl ModelMachine {
             Block::Whole { first, write } => core::array::from_fn(|i| (first + i as u32, write)),
         };
         *block = Block::Divided(Box::new(pages));
+    }
+}
+
+impl Guest for ModelMachine {
+    type Machine = Self;
+
+    fn machine(&self) -> &Self {
+        self
+    }
+
+    fn machine_mut(&mut self) -> &mut Self {
+        self
+    }
+
+    fn load(&self, page: Page) -> Option<u64> {
+        let value = self.contents.get(self.readable(page)?);
+        assert_ne!(value, STALE, "the guest sees what was in RAM before");
+        Some(value)
+    }
+
+    fn store(&mut self, page: Page, value: u64) -> bool {
+        match self.translate(page) {
+            Some((frame, true)) => {
+                self.contents.set(frame, value);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_mapped(&self, block: u32) -> bool {
+        self.blocks[block as usize] != Block::Absent
     }
 }
 

@@ -1,211 +1,15 @@
 //! The snapshot logic against a naive one that copies all memory, and an audit of every frame after every step.
 
-use super::frames::Frame;
-use super::model::{ModelMachine, ModelState, Sparse};
+use super::frames::MAX_FRAMES;
+use super::pair::{Guest, PAGES, Pair, SIZES, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::vec;
 use std::vec::Vec;
 
-pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
-
-/// A VM, and beside it what a full copy at each checkpoint would know.
-pub(super) struct Pair {
-    pub(super) m: ModelMachine,
-    state: ModelState,
-    pub(super) s: Snapshots,
-    pub(super) ram: Sparse,
-    pub(super) kept: BTreeMap<u64, (Sparse, u32)>,
-    generation: u64,
-    /// Frames taken away, so that memory runs out where the test wants it to.
-    stolen: Vec<Frame>,
-}
-
-pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
-    PoolPlan {
-        capacity,
-        accounting,
-    }
-}
-
-/// A state of which two share a frame.
-pub(super) const SMALL: StateSize = size(50, 1);
-/// All kinds of states: first parts that share a frame and others, with as little room left as can be; none, some and all of the other parts.
-pub(super) const SIZES: [StateSize; 5] = [
-    SMALL,
-    size(62, 1),
-    size(StateSize::NODES_MAX, 1),
-    size(40, 2),
-    size(StateSize::NODES_MAX, StateSize::PARTS_MAX),
-];
-
-const fn size(nodes: usize, parts: usize) -> StateSize {
-    StateSize { nodes, parts }
-}
-
-/// The smallest share that such a VM runs in.
-fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
-    Pools::new(pages, plan, size).least_share() as u32
-}
-
-/// The same, with a state of the usual size.
-pub(super) fn least_share(pages: u32, plan: PoolPlan) -> u32 {
-    least(pages, plan, SMALL)
-}
-
-impl Pair {
-    pub(super) fn new(plan: PoolPlan, extra: u32) -> Self {
-        Self::with_ram(PAGES, plan, extra)
-    }
-
-    /// A VM whose share is that many frames more than it must be.
-    pub(super) fn with_ram(pages: u32, plan: PoolPlan, extra: u32) -> Self {
-        Self::with_state(pages, plan, SMALL, extra)
-    }
-
-    pub(super) fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
-        let share = least(pages, plan, size) + extra;
-        // Two ranges, neither of them aligned.
-        let frames = Frames::new(&[3..100, 1000..1000 + share - 97]);
-        let m = ModelMachine::new(pages, 1000 + share);
-        let s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
-        Self {
-            m,
-            state: ModelState::default(),
-            s,
-            ram: Sparse::new(pages, 0),
-            kept: BTreeMap::new(),
-            generation: 0,
-            stolen: vec![],
-        }
-    }
-
-    pub(super) fn write(&mut self, page: u32, value: u64) {
-        for _ in 0..3 {
-            if self.m.store(page, value) {
-                self.ram.set(page, value);
-                return self.forget_the_freed();
-            }
-            self.touch(page, true);
-        }
-        panic!("page {page} stays read-only");
-    }
-
-    fn touch(&mut self, page: u32, write: bool) {
-        if self.s.touch(&mut self.m, page, write).is_err() {
-            assert!(!self.stolen.is_empty(), "an access always goes on");
-            assert!(self.ids().is_empty(), "there was something left to free");
-            self.give_back();
-            self.s
-                .touch(&mut self.m, page, write)
-                .expect("with its whole share, it goes on");
-        }
-    }
-
-    /// From here on, only `left` frames are free.
-    fn steal(&mut self, left: u32) {
-        let frames = &mut self.s.memory.frames;
-        while frames.free() > left {
-            self.stolen.push(frames.alloc().expect("as many are free"));
-        }
-    }
-
-    fn give_back(&mut self) {
-        for frame in self.stolen.drain(..) {
-            self.s.memory.frames.release(frame);
-        }
-    }
-
-    pub(super) fn read(&mut self, page: u32) {
-        if self.m.load(page).is_none() {
-            self.touch(page, false);
-            self.forget_the_freed();
-        }
-        assert_eq!(self.m.load(page), Some(self.ram.get(page)), "page {page}");
-    }
-
-    pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
-        let (m, state) = (&mut self.m, &mut self.state);
-        let done = self.s.checkpoint(m, state, || id).map(|_| ());
-        if done.is_ok() {
-            self.kept.insert(id, (self.ram.clone(), self.state.value));
-        }
-        self.forget_the_freed();
-        done
-    }
-
-    pub(super) fn restore(&mut self, which: Which) {
-        let wanted = match which {
-            Which::Id(id) => self.kept.contains_key(&id).then_some(id),
-            Which::Latest => self.kept.keys().next_back().copied(),
-        };
-        let (m, state) = (&mut self.m, &mut self.state);
-        assert_eq!(self.s.restore(m, state, which), wanted.ok_or(NotFound));
-        if let Some(id) = wanted {
-            let (ram, register) = self.kept[&id].clone();
-            self.ram = ram;
-            assert_eq!(self.state.value, register);
-            assert_eq!(self.s.current(), Some(id));
-            let info = self.s.info(&mut self.m, id).expect("it is there");
-            assert_eq!(info.taken, self.state.moment());
-            self.generation += 1;
-        }
-        assert_eq!(self.s.generation(), self.generation);
-    }
-
-    pub(super) fn delete(&mut self, id: u64) {
-        let there = self.kept.remove(&id).is_some();
-        let pages = self.s.info(&mut self.m, id).map(|info| info.pages);
-        let used = |pair: &Self| pair.s.stats().pages;
-        let used_before = used(self);
-        assert_eq!(self.s.delete(&mut self.m, id).is_ok(), there);
-        if let Ok(pages) = pages
-            && self.stolen.is_empty()
-        {
-            assert_eq!(
-                used_before - used(self),
-                pages,
-                "what INFO said would go has gone"
-            );
-        }
-    }
-
-    fn reset(&mut self) {
-        self.s.reset(&mut self.m);
-        self.ram.clear();
-    }
-
-    /// Pools may go to make room: whole, and the oldest first.
-    fn forget_the_freed(&mut self) {
-        let exist: Vec<u64> = self.ids();
-        if let Some(&oldest) = exist.first() {
-            assert!(
-                self.kept
-                    .range(oldest..)
-                    .map(|(id, _)| *id)
-                    .eq(exist.iter().copied())
-            );
-        }
-        self.kept.retain(|id, _| exist.contains(id));
-        assert_eq!(self.kept.len(), exist.len());
-    }
-
-    pub(super) fn ids(&self) -> Vec<u64> {
-        let mut ids = vec![];
-        let mut from = 0;
-        while let Ok(id) = self.s.next(&self.m, from) {
-            ids.push(id);
-            from = id + 1;
-        }
-        ids
-    }
-}
-
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write { page: u32, count: u32 },
     Read { page: u32 },
     Register(u32),
@@ -216,7 +20,7 @@ enum Op {
     Reset,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0..PAGES, 1..40_u32).prop_map(|(page, count)| Op::Write { page, count }),
         1 => (0..PAGES / 2).prop_map(|page| Op::Write { page, count: PAGES / 2 }),
@@ -230,7 +34,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn any_plan() -> impl Strategy<Value = (PoolPlan, StateSize)> {
+pub(super) fn any_plan() -> impl Strategy<Value = (PoolPlan, StateSize)> {
     let size = prop::sample::select(SIZES.as_slice());
     (any::<bool>(), 1..4_u32, size).prop_map(|(reserved, capacity, size)| {
         let accounting = match reserved {
@@ -246,7 +50,7 @@ fn pick(choice: u16, next_id: u64) -> u64 {
     u64::from(choice) % (next_id + 2)
 }
 
-fn step(pair: &mut Pair, op: &Op, next_id: &mut u64, stamp: u64) {
+pub(super) fn step<M: Guest>(pair: &mut Pair<M>, op: &Op, next_id: &mut u64, stamp: u64) {
     match *op {
         Op::Write { page, count } => {
             for at in page..(page + count).min(pair.s.pages()) {

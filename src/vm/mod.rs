@@ -51,6 +51,7 @@ mod tests;
 
 pub use hardware::{Core, Hardware, Identity, Interrupt, Stage1Access};
 pub use load::{StartError, bookkeeping, shares};
+pub(crate) use machine::GuestMachine;
 pub use machine::RAM_BASE;
 pub use running::{Next, Running};
 pub use schedule::{Desk, World, run};
@@ -69,7 +70,6 @@ use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::snapshot::{Moment, Snapshots};
 use clock::counter_on_entry;
-use machine::GuestMachine;
 use stop::Gate;
 use vcpu::{NEVER, Phase, Slot};
 

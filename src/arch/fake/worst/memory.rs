@@ -3,8 +3,8 @@
 //! - The caches of the inner-shareable domain agree with each other, so that they are one here (B2.8, "Memory types and attributes").
 //! - A line may be filled at any time from memory that is mapped cacheable anywhere, as all RAM is by EL2, and leave at any time (D7.5, "Cache
 //!   support": "no guarantee when a line is allocated or evicted").
-//! - Who goes around the caches reads and writes memory. What it writes may arrive late, until a DSB of its own; a line that is there may
-//!   answer in memory's place (B2.11, "Mismatched memory attributes").
+//! - Who goes around the caches reads and writes memory, whatever line is there (B2.11, "Mismatched memory attributes"). What it writes may
+//!   arrive late, until a DSB of its own for the full system.
 //! - Maintenance of a line is done at any time between the instruction and a DSB, in order with this core's accesses through the
 //!   cache to the same line, in no order with those around it (D7.5.9, "Ordering of cache maintenance instructions").
 //! - An instruction cache takes any line that may be executed, at any time, and keeps it until an IC and its DSB (B2.4.4, "Concurrent
@@ -12,8 +12,8 @@
 
 use super::luck::Chance;
 use super::{Cache, Domain};
+use rustc_hash::FxHashMap;
 use std::boxed::Box;
-use std::collections::HashMap;
 use std::vec::Vec;
 
 /// Bytes of a line.
@@ -26,11 +26,11 @@ struct Cached {
     dirty: bool,
 }
 
-/// A DC that may not be done yet.
+/// A DC of a line that may not be done yet.
+#[derive(Clone, Copy)]
 struct Pending {
     core: usize,
     what: Cache,
-    line: u64,
 }
 
 /// A line of an instruction cache.
@@ -49,15 +49,15 @@ struct Forget {
 
 /// All of it.
 pub struct Memory {
-    frames: HashMap<u64, Box<[Line; 64]>>,
-    lines: HashMap<u64, Cached>,
+    frames: FxHashMap<u64, Box<[Line; 64]>>,
+    lines: FxHashMap<u64, Cached>,
     /// Lines that were used lately.
     hot: Vec<u64>,
     next_hot: usize,
-    pending: Vec<Pending>,
+    pending: FxHashMap<u64, Pending>,
     /// Of each core, what it stored around the caches and is not in memory yet.
     around: Vec<Vec<(u64, u64)>>,
-    instructions: Vec<HashMap<u64, Fetched>>,
+    instructions: Vec<FxHashMap<u64, Fetched>>,
     forgets: Vec<Forget>,
 }
 
@@ -68,13 +68,13 @@ impl Memory {
     /// Memory that nobody has written to.
     pub fn new(cores: usize) -> Self {
         Self {
-            frames: HashMap::new(),
-            lines: HashMap::new(),
+            frames: FxHashMap::default(),
+            lines: FxHashMap::default(),
             hot: Vec::new(),
             next_hot: 0,
-            pending: Vec::new(),
+            pending: FxHashMap::default(),
             around: (0..cores).map(|_| Vec::new()).collect(),
-            instructions: (0..cores).map(|_| HashMap::new()).collect(),
+            instructions: (0..cores).map(|_| FxHashMap::default()).collect(),
             forgets: Vec::new(),
         }
     }
@@ -112,21 +112,26 @@ impl Memory {
 
     /// This core's maintenance of the line, before it uses it again.
     fn in_order(&mut self, core: usize, line: u64) {
-        if !self.pending.is_empty() {
-            self.complete(|pending| pending.core == core && pending.line == line);
+        if !self.pending.is_empty()
+            && self
+                .pending
+                .get(&line)
+                .is_some_and(|pending| pending.core == core)
+        {
+            self.complete(line);
         }
     }
 
-    fn complete(&mut self, which: impl Fn(&Pending) -> bool) {
-        let mut i = 0;
-        while i < self.pending.len() {
-            if which(&self.pending[i]) {
-                let Pending { what, line, .. } = self.pending.remove(i);
-                self.maintain(what, line);
-            } else {
-                i += 1;
-            }
+    fn complete(&mut self, line: u64) {
+        if let Some(Pending { what, .. }) = self.pending.remove(&line) {
+            self.maintain(what, line);
         }
+    }
+
+    fn complete_all(&mut self, core: usize) {
+        let of_core = |(line, pending): (&u64, &Pending)| (pending.core == core).then_some(*line);
+        let lines: Vec<u64> = self.pending.iter().filter_map(of_core).collect();
+        lines.into_iter().for_each(|line| self.complete(line));
     }
 
     fn maintain(&mut self, what: Cache, line: u64) {
@@ -155,17 +160,14 @@ impl Memory {
     }
 
     /// Loads it around the caches.
-    pub fn load_around(&mut self, core: usize, at: u64, chance: &mut Chance) -> u64 {
+    pub fn load_around(&mut self, core: usize, at: u64) -> u64 {
         let own = self.around[core].iter().rev().find(|(own, _)| *own == at);
         if let Some(&(_, value)) = own {
             return value;
         }
         let (line, word) = (at / LINE, (at % LINE / 8) as usize);
         self.note(line);
-        match self.lines.get(&line) {
-            Some(cached) if chance.strikes(chance.luck.fill) => cached.data[word],
-            _ => self.frame(line)[word],
-        }
+        self.frame(line)[word]
     }
 
     /// Stores it.
@@ -197,7 +199,9 @@ impl Memory {
             };
             self.lines.insert(line, zeros);
         } else if chance.strikes(chance.luck.drift) {
-            self.pending.push(Pending { core, what, line });
+            // What another core asked for before comes before.
+            self.complete(line);
+            self.pending.insert(line, Pending { core, what });
         } else {
             self.in_order(core, line);
             self.maintain(what, line);
@@ -225,7 +229,7 @@ impl Memory {
             if chance.pick(2) == 0 {
                 self.arrive(core, usize::MAX);
             }
-            self.complete(|pending| pending.core == core);
+            self.complete_all(core);
             self.disturb(chance);
             self.arrive(core, usize::MAX);
         }
@@ -270,8 +274,8 @@ impl Memory {
             self.arrive(core, some);
         }
         if !self.pending.is_empty() && chance.strikes(chance.luck.drift) {
-            let line = self.pending[chance.pick(self.pending.len())].line;
-            self.complete(|pending| pending.line == line);
+            let line = self.hot[chance.pick(self.hot.len())];
+            self.complete(line);
         }
     }
 

@@ -144,13 +144,8 @@ impl Board {
     }
 
     fn speculate(&mut self, core: usize) {
-        let (registers, chance) = (&self.registers[core], &mut self.chance);
-        let regime = Regime {
-            sctlr: registers.speculative("sctlr_el1", chance),
-            tcr: registers.speculative("tcr_el1", chance),
-            ttbr: registers.speculative("ttbr0_el1", chance),
-            vttbr: registers.speculative("vttbr_el2", chance),
-        };
+        let chance = &mut self.chance;
+        let regime = Regime::new(self.registers[core].of_speculative_walks(chance));
         let Some(hot) = self.tlbs.any_hot(chance) else {
             return;
         };
@@ -182,13 +177,7 @@ impl Board {
     }
 
     fn regime(&self, core: usize) -> Regime {
-        let register = |name| self.registers[core].effective(name);
-        Regime {
-            sctlr: register("sctlr_el1"),
-            tcr: register("tcr_el1"),
-            ttbr: register("ttbr0_el1"),
-            vttbr: register("vttbr_el2"),
-        }
+        Regime::new(self.registers[core].of_walks())
     }
 
     /// A core does an instruction.
@@ -213,7 +202,7 @@ impl Board {
             Instruction::Dmb(_) => self.tlbs.order(core),
             Instruction::Isb => self.registers[core].synchronize(),
             Instruction::Tlbi(domain, what) => {
-                let vttbr = self.registers[core].speculative("vttbr_el2", chance);
+                let [.., vttbr] = self.registers[core].of_speculative_walks(chance);
                 let vmid = (vttbr >> 48) as u32;
                 self.tlbs.invalidate(core, domain, what, vmid, chance);
             }
@@ -330,7 +319,7 @@ impl Worst {
         let at = board.translate(core, va, Access::Load)?;
         Ok(match by {
             By::Cache => board.memory.load(core, at),
-            By::Around => board.memory.load_around(core, at, &mut board.chance),
+            By::Around => board.memory.load_around(core, at),
         })
     }
 

@@ -3,20 +3,34 @@
 //! synchronization events"). Each register by itself: so a core may walk with those of two vCPUs, half and half.
 
 use super::luck::Chance;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::vec::Vec;
 
 /// One of them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Register {
     effective: u64,
     /// What was written since, the last one at the end.
     written: Vec<u64>,
 }
 
+impl Register {
+    fn read(&self) -> u64 {
+        *self.written.last().unwrap_or(&self.effective)
+    }
+}
+
+/// Those that walks depend on: they are asked for at each access.
+const OF_WALKS: [&str; 4] = ["sctlr_el1", "tcr_el1", "ttbr0_el1", "vttbr_el2"];
+
 /// All that were ever used.
 #[derive(Default)]
-pub struct Registers(HashMap<&'static str, Register>);
+pub struct Registers {
+    of_walks: [Register; OF_WALKS.len()],
+    others: FxHashMap<&'static str, Register>,
+    /// Those that were written and are not synchronized.
+    pending: Vec<&'static str>,
+}
 
 /// CTR_EL0 of Cortex-A72: lines of 64 bytes; the instruction cache physically indexed and tagged.
 const CTR: u64 = 0x8444_c004;
@@ -33,37 +47,57 @@ pub fn at_reset(name: &str) -> u64 {
 }
 
 impl Registers {
+    fn get(&self, name: &'static str) -> Option<&Register> {
+        match OF_WALKS.iter().position(|known| *known == name) {
+            Some(place) => Some(&self.of_walks[place]),
+            None => self.others.get(name),
+        }
+    }
+
+    fn get_mut(&mut self, name: &'static str) -> &mut Register {
+        match OF_WALKS.iter().position(|known| *known == name) {
+            Some(place) => &mut self.of_walks[place],
+            None => self.others.entry(name).or_default(),
+        }
+    }
+
     /// As the program reads it: what it wrote last.
     pub fn read(&self, name: &'static str) -> u64 {
-        match self.0.get(name) {
-            Some(register) => *register.written.last().unwrap_or(&register.effective),
-            None => at_reset(name),
-        }
+        self.get(name)
+            .map_or_else(|| at_reset(name), Register::read)
     }
 
     /// As it is in effect.
     pub fn effective(&self, name: &'static str) -> u64 {
-        self.0
-            .get(name)
-            .map_or_else(|| self.read(name), |register| register.effective)
+        let register = self.get(name);
+        register.map_or_else(|| at_reset(name), |register| register.effective)
     }
 
-    /// As speculation may see it now.
-    pub fn speculative(&self, name: &'static str, chance: &mut Chance) -> u64 {
-        let Some(register) = self.0.get(name) else {
-            return at_reset(name);
-        };
-        match chance.pick(register.written.len() + 1) {
-            0 => register.effective,
-            n => register.written[n - 1],
-        }
+    /// SCTLR_EL1, TCR_EL1, TTBR0_EL1 and VTTBR_EL2 as they are in effect.
+    pub fn of_walks(&self) -> [u64; 4] {
+        self.of_walks.each_ref().map(|register| register.effective)
+    }
+
+    /// The same, each as speculation may see it now.
+    pub fn of_speculative_walks(&self, chance: &mut Chance) -> [u64; 4] {
+        self.of_walks.each_ref().map(|register| {
+            if register.written.is_empty() {
+                return register.effective;
+            }
+            match chance.pick(register.written.len() + 1) {
+                0 => register.effective,
+                n => register.written[n - 1],
+            }
+        })
     }
 
     /// Writes it.
     pub fn write(&mut self, name: &'static str, value: u64, chance: &mut Chance) {
-        let register = self.0.entry(name).or_default();
-        if chance.strikes(chance.luck.half) {
+        let late = chance.strikes(chance.luck.half);
+        let register = self.get_mut(name);
+        if late {
             register.written.push(value);
+            self.pending.push(name);
         } else {
             register.written.clear();
             register.effective = value;
@@ -72,7 +106,8 @@ impl Registers {
 
     /// A context synchronization event.
     pub fn synchronize(&mut self) {
-        for register in self.0.values_mut() {
+        while let Some(name) = self.pending.pop() {
+            let register = self.get_mut(name);
             if let Some(last) = register.written.pop() {
                 register.effective = last;
                 register.written.clear();
@@ -82,7 +117,7 @@ impl Registers {
 
     /// Those that were written and are not synchronized.
     pub fn unsynchronized(&self) -> Vec<&'static str> {
-        let pending = self.0.iter().filter(|(_, r)| !r.written.is_empty());
-        pending.map(|(name, _)| *name).collect()
+        let waits = |name: &&&'static str| self.get(name).is_some_and(|r| !r.written.is_empty());
+        self.pending.iter().filter(waits).copied().collect()
     }
 }

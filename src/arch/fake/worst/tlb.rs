@@ -17,7 +17,7 @@
 use super::luck::Chance;
 use super::{Domain, Tlbi};
 use crate::addr::Ipa;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 
@@ -67,6 +67,16 @@ pub struct Regime {
 }
 
 impl Regime {
+    /// These registers.
+    pub fn new([sctlr, tcr, ttbr, vttbr]: [u64; 4]) -> Self {
+        Self {
+            sctlr,
+            tcr,
+            ttbr,
+            vttbr,
+        }
+    }
+
     fn vmid(self) -> u32 {
         (self.vttbr >> 48) as u32
     }
@@ -148,7 +158,7 @@ struct Leaf {
 
 #[derive(Default)]
 struct Core {
-    entries: HashMap<Key, Vec<Entry>>,
+    entries: FxHashMap<Key, Vec<Entry>>,
     walks: Vec<Walk>,
 }
 
@@ -244,7 +254,7 @@ impl Tlbs {
         if self.stores.is_empty() {
             return;
         }
-        let mut last: HashMap<u64, usize> = HashMap::new();
+        let mut last: FxHashMap<u64, usize> = FxHashMap::default();
         for (i, store) in self.stores.iter().enumerate() {
             if store.core == core {
                 last.insert(store.at, i);

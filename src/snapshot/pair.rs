@@ -1,0 +1,251 @@
+//! A VM, and beside it a naive one that copies all memory at each checkpoint: what one does, both do, and they must agree.
+
+use super::frames::Frame;
+use super::model::{ModelMachine, ModelState, Sparse};
+use super::*;
+use crate::addr::BLOCK_PAGES;
+use crate::config::Accounting;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::vec;
+use std::vec::Vec;
+
+/// A machine whose guest a test can play.
+pub(crate) trait Guest {
+    /// Its machine, as the snapshot logic sees it.
+    type Machine: Machine;
+
+    /// It.
+    fn machine(&self) -> &Self::Machine;
+    /// It, to change.
+    fn machine_mut(&mut self) -> &mut Self::Machine;
+    /// The guest loads from `page`; nothing, if the access faults.
+    fn load(&self, page: Page) -> Option<u64>;
+    /// The guest stores to `page`. Whether that was permitted.
+    fn store(&mut self, page: Page, value: u64) -> bool;
+    /// Whether something of the block is mapped.
+    fn is_mapped(&self, block: u32) -> bool;
+    /// Its vCPUs stand still, as for a checkpoint, ...
+    fn stop(&mut self) {}
+    /// ... and go on.
+    fn go_on(&mut self) {}
+}
+
+pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
+
+/// Faults of one store at the most: the copy, a block that is divided, and what the TLB remembers.
+const TRIES: usize = 3;
+
+/// A VM, and beside it what a full copy at each checkpoint would know.
+pub(super) struct Pair<M = ModelMachine> {
+    pub(super) m: M,
+    pub(super) state: ModelState,
+    pub(super) s: Snapshots,
+    pub(super) ram: Sparse,
+    pub(super) kept: BTreeMap<u64, (Sparse, u32)>,
+    generation: u64,
+    /// Frames taken away, so that memory runs out where the test wants it to.
+    stolen: Vec<Frame>,
+}
+
+pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
+    PoolPlan {
+        capacity,
+        accounting,
+    }
+}
+
+/// A state of which two share a frame.
+pub(super) const SMALL: StateSize = size(50, 1);
+/// All kinds of states: first parts that share a frame and others, with as little room left as can be; none, some and all of the other parts.
+pub(super) const SIZES: [StateSize; 5] = [
+    SMALL,
+    size(62, 1),
+    size(StateSize::NODES_MAX, 1),
+    size(40, 2),
+    size(StateSize::NODES_MAX, StateSize::PARTS_MAX),
+];
+
+const fn size(nodes: usize, parts: usize) -> StateSize {
+    StateSize { nodes, parts }
+}
+
+/// The smallest share that such a VM runs in.
+fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
+    Pools::new(pages, plan, size).least_share() as u32
+}
+
+/// The same, with a state of the usual size.
+pub(super) fn least_share(pages: u32, plan: PoolPlan) -> u32 {
+    least(pages, plan, SMALL)
+}
+
+impl Pair {
+    pub(super) fn new(plan: PoolPlan, extra: u32) -> Self {
+        Self::with_ram(PAGES, plan, extra)
+    }
+
+    /// A VM whose share is that many frames more than it must be.
+    pub(super) fn with_ram(pages: u32, plan: PoolPlan, extra: u32) -> Self {
+        Self::with_state(pages, plan, SMALL, extra)
+    }
+
+    pub(super) fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
+        let machine = |share: &[Range<u32>]| ModelMachine::new(pages, share[1].end + 97);
+        Self::on(machine, pages, plan, size, extra)
+    }
+}
+
+impl<M: Guest> Pair<M> {
+    /// The same on another machine, made for its frames.
+    pub(super) fn on(
+        machine: impl FnOnce(&[Range<u32>]) -> M,
+        pages: u32,
+        plan: PoolPlan,
+        size: StateSize,
+        extra: u32,
+    ) -> Self {
+        let share = least(pages, plan, size) + extra;
+        // Two ranges, neither of them aligned.
+        let share = [3..100, 1000..1000 + share - 97];
+        let frames = Frames::new(&share);
+        let m = machine(&share);
+        let s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
+        Self {
+            m,
+            state: ModelState::default(),
+            s,
+            ram: Sparse::new(pages, 0),
+            kept: BTreeMap::new(),
+            generation: 0,
+            stolen: vec![],
+        }
+    }
+
+    pub(super) fn write(&mut self, page: u32, value: u64) {
+        // Each core may remember what was, once.
+        for _ in 0..=TRIES {
+            if self.m.store(page, value) {
+                self.ram.set(page, value);
+                return self.forget_the_freed();
+            }
+            self.touch(page, true);
+        }
+        panic!("page {page} stays read-only");
+    }
+
+    fn touch(&mut self, page: u32, write: bool) {
+        if self.s.touch(self.m.machine_mut(), page, write).is_err() {
+            assert!(!self.stolen.is_empty(), "an access always goes on");
+            assert!(self.ids().is_empty(), "there was something left to free");
+            self.give_back();
+            self.s
+                .touch(self.m.machine_mut(), page, write)
+                .expect("with its whole share, it goes on");
+        }
+    }
+
+    /// From here on, only `left` frames are free.
+    pub(super) fn steal(&mut self, left: u32) {
+        let frames = &mut self.s.memory.frames;
+        while frames.free() > left {
+            self.stolen.push(frames.alloc().expect("as many are free"));
+        }
+    }
+
+    pub(super) fn give_back(&mut self) {
+        for frame in self.stolen.drain(..) {
+            self.s.memory.frames.release(frame);
+        }
+    }
+
+    pub(super) fn read(&mut self, page: u32) {
+        if self.m.load(page).is_none() {
+            self.touch(page, false);
+            self.forget_the_freed();
+        }
+        assert_eq!(self.m.load(page), Some(self.ram.get(page)), "page {page}");
+    }
+
+    pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
+        self.m.stop();
+        let (m, state) = (self.m.machine_mut(), &mut self.state);
+        let done = self.s.checkpoint(m, state, || id).map(|_| ());
+        self.m.go_on();
+        if done.is_ok() {
+            self.kept.insert(id, (self.ram.clone(), self.state.value));
+        }
+        self.forget_the_freed();
+        done
+    }
+
+    pub(super) fn restore(&mut self, which: Which) {
+        let wanted = match which {
+            Which::Id(id) => self.kept.contains_key(&id).then_some(id),
+            Which::Latest => self.kept.keys().next_back().copied(),
+        };
+        self.m.stop();
+        let (m, state) = (self.m.machine_mut(), &mut self.state);
+        assert_eq!(self.s.restore(m, state, which), wanted.ok_or(NotFound));
+        self.m.go_on();
+        if let Some(id) = wanted {
+            let (ram, register) = self.kept[&id].clone();
+            self.ram = ram;
+            assert_eq!(self.state.value, register);
+            assert_eq!(self.s.current(), Some(id));
+            let info = self.s.info(self.m.machine_mut(), id).expect("it is there");
+            assert_eq!(info.taken, self.state.moment());
+            self.generation += 1;
+        }
+        assert_eq!(self.s.generation(), self.generation);
+    }
+
+    pub(super) fn delete(&mut self, id: u64) {
+        let there = self.kept.remove(&id).is_some();
+        let pages = self.s.info(self.m.machine_mut(), id).map(|info| info.pages);
+        let used = |pair: &Self| pair.s.stats().pages;
+        let used_before = used(self);
+        assert_eq!(self.s.delete(self.m.machine_mut(), id).is_ok(), there);
+        if let Ok(pages) = pages
+            && self.stolen.is_empty()
+        {
+            assert_eq!(
+                used_before - used(self),
+                pages,
+                "what INFO said would go has gone"
+            );
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.m.stop();
+        self.s.reset(self.m.machine_mut());
+        self.m.go_on();
+        self.ram.clear();
+    }
+
+    /// Pools may go to make room: whole, and the oldest first.
+    fn forget_the_freed(&mut self) {
+        let exist: Vec<u64> = self.ids();
+        if let Some(&oldest) = exist.first() {
+            assert!(
+                self.kept
+                    .range(oldest..)
+                    .map(|(id, _)| *id)
+                    .eq(exist.iter().copied())
+            );
+        }
+        self.kept.retain(|id, _| exist.contains(id));
+        assert_eq!(self.kept.len(), exist.len());
+    }
+
+    pub(super) fn ids(&self) -> Vec<u64> {
+        let mut ids = vec![];
+        let mut from = 0;
+        while let Ok(id) = self.s.next(self.m.machine(), from) {
+            ids.push(id);
+            from = id + 1;
+        }
+        ids
+    }
+}

@@ -1,0 +1,196 @@
+//! The same random histories on the worst board: real tables, the image's own maintenance and copies, guests on several cores.
+
+use super::pair::{Guest, PAGES, Pair};
+use super::tests::{any_plan, op, step};
+use super::*;
+use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
+use crate::arch::aarch64::SystemState;
+use crate::arch::aarch64::{control, fixup};
+use crate::arch::fake::FakeBoard;
+use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst};
+use crate::stage2::Maintenance;
+use crate::vm::{GuestMachine, RAM_BASE};
+use proptest::prelude::*;
+use std::cell::Cell;
+use std::ops::Range;
+use std::vec::Vec;
+
+const CORES: usize = 3;
+const VMID: u8 = 1;
+/// Frame 0.
+const FRAMES: u64 = 0x1_0000_0000;
+
+/// A VM's memory on the worst board, with a vCPU on each core.
+struct WorstMachine {
+    memory: GuestMachine<FakeBoard>,
+    worst: Worst,
+    /// How its guest reaches memory.
+    by: By,
+    /// The core that does the next access, and whether it has stored something that others do not see yet.
+    core: Cell<usize>,
+    stored: Cell<bool>,
+    turns: Cell<u64>,
+}
+
+impl WorstMachine {
+    fn new(pages: u32, share: &[Range<u32>], by: By, luck: Luck) -> Self {
+        let worst = Worst::new(CORES, luck);
+        let at = |frame: u32| Pa(FRAMES + u64::from(frame) * PAGE_SIZE);
+        let share: Vec<_> = share
+            .iter()
+            .map(|range| at(range.start)..at(range.end))
+            .collect();
+        worst.enter(0);
+        let board = FakeBoard::with(&share, worst.clone());
+        let mut machine = Self {
+            memory: GuestMachine::new(board, pages, Pa(FRAMES)),
+            worst,
+            by,
+            core: Cell::new(0),
+            stored: Cell::new(false),
+            turns: Cell::new(luck.seed),
+        };
+        // As `Vm::new` has it.
+        machine.memory.hardware.stores_complete();
+        machine.go_on();
+        machine
+    }
+
+    /// Another core's turn, now and then. What goes around the caches is not seen by others before a DSB of the guest's own.
+    fn next_core(&self) -> usize {
+        let turn = self
+            .turns
+            .get()
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.turns.set(turn);
+        let next = (turn >> 40) as usize % (2 * CORES);
+        if next < CORES && next != self.core.get() {
+            if self.stored.take() && self.by == By::Around {
+                let dsb = Instruction::Dsb(Domain::System, Barrier::All);
+                self.worst.guest_does(self.core.get(), dsb);
+            }
+            self.core.set(next);
+        }
+        self.worst.enter(self.core.get());
+        self.core.get()
+    }
+
+    /// One of the words of `page`, which all hold the same as far as they are used.
+    fn word(&self, page: Page) -> u64 {
+        let words = [0, 8, 0x7f8, 0xff8];
+        RAM_BASE.0 + u64::from(page) * PAGE_SIZE + words[(self.turns.get() >> 50) as usize % 4]
+    }
+}
+
+impl Guest for WorstMachine {
+    type Machine = GuestMachine<FakeBoard>;
+
+    fn machine(&self) -> &Self::Machine {
+        &self.memory
+    }
+
+    fn machine_mut(&mut self) -> &mut Self::Machine {
+        &mut self.memory
+    }
+
+    fn load(&self, page: Page) -> Option<u64> {
+        let core = self.next_core();
+        self.worst.load(core, self.word(page), self.by).ok()
+    }
+
+    fn store(&mut self, page: Page, value: u64) -> bool {
+        let core = self.next_core();
+        let start = RAM_BASE.0 + u64::from(page) * PAGE_SIZE;
+        let stored = [0, 8, 0x7f8, 0xff8]
+            .iter()
+            .all(|at| self.worst.store(core, start + at, value, self.by).is_ok());
+        self.stored.set(true);
+        stored
+    }
+
+    fn is_mapped(&self, block: u32) -> bool {
+        self.memory.mapping(block * BLOCK_PAGES) != Mapping::AbsentBlock
+    }
+
+    /// As `Running::save` has it.
+    fn stop(&mut self) {
+        for core in 0..CORES {
+            self.worst.enter(core);
+            fixup::synchronize_errors();
+            if core != self.core.get() {
+                control::leave_vcpu();
+            }
+        }
+        self.worst.enter(self.core.get());
+    }
+
+    /// As `Vm::load_vcpu` has it.
+    fn go_on(&mut self) {
+        for core in 0..CORES {
+            self.worst.enter(core);
+            control::enter_vm(self.memory.stage2.root(), VMID, core as u32, false);
+            SystemState::reset().load();
+        }
+        self.worst.enter(self.core.get());
+    }
+}
+
+/// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
+fn any_luck() -> impl Strategy<Value = Luck> {
+    (any::<u64>(), any::<u32>(), any::<[u8; 11]>()).prop_map(|(seed, until, rates)| {
+        let [
+            walk,
+            linger,
+            keep,
+            again,
+            piece,
+            late,
+            half,
+            fill,
+            evict,
+            drift,
+            prefetch,
+        ] = rates;
+        Luck {
+            seed,
+            until,
+            walk,
+            linger,
+            keep,
+            again,
+            piece,
+            late,
+            half,
+            fill,
+            evict,
+            drift,
+            prefetch,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_worst_board_agrees_with_the_naive_model(
+        luck in any_luck(),
+        (plan, size) in any_plan(),
+        around in any::<bool>(),
+        extra in 0..2 * PAGES,
+        ops in prop::collection::vec(op(), 1..60),
+    ) {
+        let by = if around { By::Around } else { By::Cache };
+        let machine = |share: &[Range<u32>]| WorstMachine::new(PAGES, share, by, luck);
+        let mut vm = Pair::on(machine, PAGES, plan, size, extra);
+        let mut next_id = 0;
+        for (stamp, op) in ops.iter().enumerate() {
+            step(&mut vm, op, &mut next_id, stamp as u64 + 1);
+            if stamp % 8 == 0 {
+                vm.audit();
+            }
+        }
+        vm.audit();
+    }
+}
