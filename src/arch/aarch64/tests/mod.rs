@@ -5,11 +5,13 @@ use crate::arch::fake::worst::{By, Luck, Worst};
 use crate::arch::isa::{self, TableEntry};
 use std::boxed::Box;
 
+mod contents;
 mod errors;
 mod mapping;
 mod power_on;
 mod registers;
 mod translation;
+mod turns;
 
 /// On as many boards each test runs.
 const SEEDS: u64 = 300;
@@ -18,7 +20,12 @@ const CORES: usize = 2;
 
 /// A board with bad luck, several times.
 fn boards() -> impl Iterator<Item = Worst> {
-    (1..=SEEDS).map(|seed| Worst::new(CORES, Luck::bad(seed)))
+    many_boards(1)
+}
+
+/// More of them, for what is rare.
+fn many_boards(times: u64) -> impl Iterator<Item = Worst> {
+    (1..=times * SEEDS).map(|seed| Worst::new(CORES, Luck::bad(seed)))
 }
 
 #[repr(C, align(4096))]

@@ -36,11 +36,12 @@ fn boot_core(worst: &Worst, tables: &mut Tables) {
     boot("set_up_el2", &mut Registers::new(&[]));
     // `mend_cpu` may take an exception at once, which VBAR_EL2 is for.
     assert!(worst.unsynchronized(0).is_empty());
-    words().for_each(|at| worst.el2_store(0, at, at));
     tables.map(TEXT..BSS, Attributes::TEXT).unwrap();
     tables.map(BSS..BSS_END, Attributes::READ_WRITE).unwrap();
     let frames = FRAMES..FRAMES + (2 << 20);
     tables.map(frames, Attributes::READ_WRITE).unwrap();
+    // The last of them may be on their way still.
+    words().for_each(|at| worst.el2_store(0, at, at));
     invalidate(TEXT..BSS_END);
     boot_stub(tables);
 }
@@ -56,7 +57,8 @@ fn switched_on(worst: &Worst) {
 
 #[test]
 fn el2_reads_what_it_stored_with_its_mmu_off() {
-    for worst in boards() {
+    // Of thirteen words it is the last that arrives too late.
+    for worst in many_boards(4) {
         switched_on(&worst);
         let _on = worst.on(0);
         let mut tables = Box::new(Tables::empty());
