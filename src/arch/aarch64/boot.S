@@ -22,12 +22,11 @@
     add     \register, \register, :lo12:\symbol
 .endm
 
-// EL2 of the core whose Cpu is at x20, apart from its translation. E2H off before anything else: with it on, CPTR_EL2, TCR_EL2 and
-// CNTHCTL_EL2 have another layout. Clobbers x0.
+// EL2 of the core whose Cpu is at x20, apart from its translation. All of it is in effect behind the ISB, E2H off too, with which CPTR_EL2,
+// TCR_EL2 and CNTHCTL_EL2 have another layout: until then nothing is done that depends on one. Clobbers x0.
 .macro set_up_el2
     ldr     x0, ={HCR_START}
     msr     hcr_el2, x0
-    isb
     msr     tpidr_el2, x20
     address x0, {vectors}
     msr     vbar_el2, x0
@@ -49,8 +48,7 @@
     bfi     x0, x1, #16, #3
     msr     tcr_el2, x0
     msr     ttbr0_el2, x4
-    tlbi    alle2                       // whatever the firmware left, of ours
-    tlbi    alle1                       // and of guests
+    tlbi    alle2                       // whatever the firmware left of ours; of guests: `control::set_up`
     ic      iallu
     dsb     nsh
     isb

@@ -5,7 +5,6 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 
 use super::{assembly, control, cpu, fixup, image, mmu, page, percpu, switch};
-use crate::arch::isa;
 use crate::driver;
 
 /// HCR_EL2.RW: EL1 is AArch64; AMO: an SError can be taken at EL2, for `fixup::probe`, where PSTATE.A is clear, which it is nowhere else so early.
@@ -73,9 +72,8 @@ pub fn release_core(release: u64, destination: Destination) -> Result<(), mmu::M
         // SAFETY: the device tree names `release` as the word that the core waits for, in reserved memory, as the caller checked, that
         // is mapped during this call and answers; both destinations need nothing of what the core had.
         unsafe { (release as *mut u64).write_volatile(destination.entry()) };
-        // The core reads memory, not our cache.
+        // The core reads memory, not our cache. It is there before the event: this ends with a DSB for the full system.
         page::clean_and_invalidate(release..release + 8);
-        isa::dsb_sy();
         aarch64_cpu::asm::sev();
         Ok(())
     })?

@@ -24,8 +24,7 @@ translated:
     ret
 translation_aborted:
     tlbi    vmalle1
-    dsb     nsh
-    isb
+    dsb     nsh                         // the ERET is the context synchronization event before the guest's access
     mov     x0, #1
     ret
 
@@ -98,8 +97,7 @@ cpuactlr_read:
     tbnz    x0, #32, cpu_left
     orr     x0, x0, #(1 << 32)
 cpuactlr_write:
-    msr     s3_1_c15_c2_0, x0
-    isb                                 // no fetch ahead from here on
+    msr     s3_1_c15_c2_0, x0           // in effect before the MMU goes on: there is an ISB in front of that
 cpu_left:
     ret
     .ltorg

@@ -42,11 +42,16 @@ const DISR_A: u64 = 1 << 31;
 /// Waits until what was loaded and stored before is complete as far as this core knows, and consumes the SError that is pending then. Returns its syndrome, in the format of ESR_EL2
 /// or, with FEAT_RAS, of DISR_EL1. PSTATE.A is set before and after.
 pub fn synchronize_errors() -> Option<u64> {
+    synchronize_errors_of(features().ras)
+}
+
+/// The same for a CPU with FEAT_RAS, or one without.
+pub(super) fn synchronize_errors_of(ras: bool) -> Option<u64> {
     // An External abort on a load comes before the load completes, which a DSB waits for. One on a store comes as an SError only where the CPU
     // reports it as one, and not later than the DSB's end only if the store was not acknowledged on the way to its target. Cortex-A72 reports that of a store
     // to Device or Non-cacheable memory by a signal of its own (nEXTERRIRQ), as no SError at all.
     isa::dsb_sy();
-    if features().ras {
+    if ras {
         // ESB synchronizes errors, and defers the pending one to DISR_EL1, as PSTATE.A is set (D1.3.5, "Error synchronization event").
         isa::esb();
         let deferred = read_register!("S3_0_C12_C1_1");
@@ -55,7 +60,7 @@ pub fn synchronize_errors() -> Option<u64> {
             return Some(deferred);
         }
     }
-    // ISR_EL1 is not read before the DSB has ended.
+    // ISR_EL1 is not read before the DSB has ended, which alone would not hold up the MRS.
     isa::isb();
     if read_register!("isr_el1") & ISR_A == 0 {
         return None;

@@ -34,7 +34,8 @@ pub(super) fn pages(range: Range<u64>) -> Range<u64> {
 /// Maps the pages of `range`, of which none may be mapped yet.
 pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
     let result = EL2.lock().map(pages(range), attributes);
-    // The walker sees the entry before the first access through it; the ISB keeps that access behind the DSB.
+    // The walker sees the entry before the first access through it; the ISB keeps that access behind the DSB, and its address from being
+    // translated before (B2.6.9, "Data Synchronization Barrier (DSB)").
     isa::dsb_ishst();
     isa::isb();
     result

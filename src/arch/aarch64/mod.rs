@@ -28,6 +28,8 @@ pub mod id;
 pub mod mmu;
 pub mod page;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod timer;
 pub mod tlb;
 

@@ -54,8 +54,6 @@ pub fn clean_and_invalidate(range: Range<u64>) {
 /// # Safety
 /// `at` is a multiple of 4 in RAM of EL2's map.
 pub unsafe fn read_word(at: Pa) -> u32 {
-    // The guest's own uncached stores are done before the line is dropped.
-    isa::dsb_sy();
     clean_and_invalidate(at.0..at.0 + 4);
     // SAFETY: the caller's promise.
     unsafe { isa::load(at) }
@@ -142,5 +140,4 @@ pub fn invalidate_instructions(range: Range<u64>) {
     }
     // Done on all cores; the ERET is what makes each fetch anew, here and where the entry that permits the fetch is seen.
     isa::dsb_ish();
-    isa::isb();
 }

@@ -180,9 +180,7 @@ impl SystemState {
         isa::isb();
         SCTLR_EL1.set(self.sctlr);
         isa::isb();
+        // The ERET synchronizes it, and a store-exclusive of the new state fails behind that (D1.4.4, "Exception return").
         TCR_EL1.set(self.tcr);
-        // A store-exclusive of the new state must fail. The ERET sees to that too, but this is where the state changes.
-        isa::clrex();
-        isa::isb();
     }
 }

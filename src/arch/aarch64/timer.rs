@@ -41,12 +41,12 @@ pub fn set_alarm(at: Option<u64>) {
 }
 
 /// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. Its timer is off until a vCPU's state is loaded: what was
-/// set knows nothing of the new count, and could fire too early.
+/// set knows nothing of the new count, and could fire too early. That state's timer is written behind an ISB of
+/// [`SystemState::load`](super::SystemState::load), with the offset in effect.
 #[inline]
 pub fn set_virtual_offset(offset: u64) {
     stop_virtual_timer();
     CNTVOFF_EL2.set(offset);
-    isa::isb();
 }
 
 /// Whether the virtual timer of the vCPU that is loaded asserts its interrupt.
@@ -55,7 +55,8 @@ pub fn virtual_timer_line() -> bool {
     CNTV_CTL_EL0.get() & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
 }
 
-/// Switches off the virtual timer of the vCPU that was loaded, whose state has been saved: its interrupt goes.
+/// Switches off the virtual timer of the vCPU that was loaded, whose state has been saved: its interrupt goes, and has gone when this returns,
+/// as it may be about to be deactivated.
 #[inline]
 pub fn stop_virtual_timer() {
     CNTV_CTL_EL0.set(0);

@@ -9,13 +9,12 @@ use crate::arch::isa;
 /// that is its right), and both run under one VMID; and one that has its MMU off fetches instructions
 /// from memory, past what another has only in its data cache, and leaves them in the instruction cache. The guest's own maintenance for one
 /// core is done on this core, which is the only one that a vCPU runs on, and goes for the whole VMID: a vCPU that comes back with no other
-/// of its VM in between finds nothing stale. No table was written: no DSB before.
+/// of its VM in between finds nothing stale. No table was written: no DSB before. No ISB behind: the ERET is one for the vCPU.
 #[inline]
 pub fn forget_vcpu() {
     isa::tlbi_vmalle1();
     isa::ic_iallu();
     isa::dsb_nsh();
-    isa::isb();
 }
 
 /// Invalidates what this core's TLB holds for `ipa` of the VMID in VTTBR_EL2, completely.
@@ -28,10 +27,10 @@ pub fn invalidate_ipa_here(ipa: Ipa) {
     isa::dsb_nsh();
 }
 
-/// EL2's own entry for the page at `address`, whose descriptor is invalid now, on all cores.
+/// EL2's own entry for the page at `address`, whose descriptor is invalid now and which nobody uses, on all cores. No ISB behind: who maps
+/// the page again has one of its own ([`super::mmu::map`]).
 pub(super) fn invalidate_el2_page(address: u64) {
     isa::dsb_ishst();
     isa::tlbi_vae2is(address);
     isa::dsb_ish();
-    isa::isb();
 }

@@ -4,6 +4,7 @@
 //!
 //! It knows the instructions that these files have, and no more: another one is a panic that names it.
 
+mod fixups;
 pub mod functions;
 mod instruction;
 mod source;

@@ -1,4 +1,4 @@
-//! For tests: system registers by the names that `metal` has for them, and what the worst board has no part in: it takes no SErrors.
+//! For tests: system registers by the names that `metal` has for them, and what the worst board has no part in.
 
 /// Reads a system register by name.
 macro_rules! read_register {
@@ -89,15 +89,6 @@ pub mod registers {
         VTTBR_EL2: VTTBR_EL2::Register = "vttbr_el2",
     }
 }
-
-/// See `metal::esb`.
-pub fn esb() {}
-
-/// See `metal::mask_serrors`.
-pub fn mask_serrors() {}
-
-/// See `metal::unmask_serrors`.
-pub fn unmask_serrors() {}
 
 /// Another core has its turn.
 pub fn wfi() {

@@ -100,13 +100,6 @@ pub fn ic_ivau(address: u64) {
     unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
 }
 
-/// The exclusive monitor is open: a store-exclusive fails.
-#[inline(always)]
-pub fn clrex() {
-    // SAFETY: no exclusive sequence of EL2 spans a function.
-    unsafe { asm!("clrex", options(nostack, preserves_flags)) };
-}
-
 /// An error synchronization event where there is FEAT_RAS: an SError that is pending and masked is deferred to DISR_EL1. Else a NOP.
 #[inline(always)]
 pub fn esb() {

@@ -1,8 +1,11 @@
 //! What `aarch64::assembly` has in the image: the same text, run on the core that the thread stands for, if it stands for one.
 
+use super::super::worst::errors::Exception;
 use super::super::worst::{Board, Instruction, current, mutants};
 use super::{Machine, Registers, Text};
 use crate::arch::aarch64::fp::FpState;
+use crate::arch::aarch64::{control, mmu};
+use crate::arch::vcpu::TrapKind;
 use std::sync::LazyLock;
 
 static PAGE: LazyLock<Text> = LazyLock::new(|| {
@@ -12,8 +15,28 @@ static PAGE: LazyLock<Text> = LazyLock::new(|| {
 
 static FIXUP: LazyLock<Text> = LazyLock::new(|| {
     let source = include_str!("../../aarch64/fixup.S");
-    Text::new("src/arch/aarch64/fixup.S", source, &[])
+    let constants = [
+        ("SYNC", TrapKind::Sync as u64),
+        ("SERROR", TrapKind::SError as u64),
+    ];
+    Text::new("src/arch/aarch64/fixup.S", source, &constants)
 });
+
+static BOOT: LazyLock<Text> = LazyLock::new(|| {
+    let source = include_str!("../../aarch64/boot.S");
+    let constants = [
+        ("HCR_START", 1 << 31 | 1 << 5),
+        ("CPTR_RES1", control::CPTR_RES1),
+        ("vectors", 0x8_4800),
+        ("MAIR", mmu::MAIR),
+        ("TCR", mmu::TCR),
+        ("SCTLR", mmu::SCTLR),
+    ];
+    Text::new("src/arch/aarch64/boot.S", source, &constants)
+});
+
+/// ESR_EL2 of an SError: its class, and a syndrome.
+const SERROR: u64 = 0x2f << 26 | 0x11;
 
 /// A core of the worst board.
 pub struct OnBoard<'a> {
@@ -44,14 +67,28 @@ impl Machine for OnBoard<'_> {
         self.board.write_register(self.core, name, value);
     }
 
-    /// PAR_EL1.F: there is no stage 1 to translate by.
-    fn translate(&mut self, _operation: &'static str, _va: u64) {
-        self.write("par_el1", 1);
+    fn translate(&mut self, _operation: &'static str, va: u64) {
+        self.board.address_translation(self.core, va);
+    }
+
+    fn exception(&mut self) -> Option<TrapKind> {
+        Some(match self.board.exception(self.core)? {
+            Exception::Synchronous => TrapKind::Sync,
+            Exception::SError => {
+                self.write("esr_el2", SERROR);
+                TrapKind::SError
+            }
+        })
     }
 
     fn is_left_out(&self, file: &str, line: u32) -> bool {
         mutants::is_this_left_out(file, line)
     }
+}
+
+/// Runs a macro of `boot.S`.
+pub fn boot(part: &str, registers: &mut Registers) {
+    current(|board, core| BOOT.run(part, None, registers, &mut OnBoard { board, core }));
 }
 
 /// Calls `function`. The board is this core's alone until it returns.

@@ -99,10 +99,26 @@ pub(super) enum Operation {
     Perform(Instruction),
     Dc(Cache, Register),
     Ic(Register),
-    /// What the machine knows nothing of: masks of exceptions that it does not take.
+    /// DAIFSet: bits of DAIF, as MSR has them.
+    Mask(u64),
+    /// DAIFClr.
+    Unmask(u64),
+    /// What the machine knows nothing of.
     Nothing,
     /// It is not known here. Only running it is a mistake.
     Unknown,
+}
+
+impl Operation {
+    /// Whether EL2 may take an exception from it, or behind it, of those that are expected.
+    #[inline(always)]
+    pub(super) fn may_end_in_an_exception(self) -> bool {
+        match self {
+            Self::Translate(..) | Self::Unmask(_) | Self::Perform(Instruction::Isb) => true,
+            Self::Access(access) => access.size == Size::Word,
+            _ => false,
+        }
+    }
 }
 
 /// Decodes an instruction; `None` if it is not known. `place` says where a label is.
@@ -129,7 +145,9 @@ pub(super) fn decode(
         ("dc", [operation, at]) => Operation::Dc(cache(operation)?, register(at)?),
         ("at", [operation, va]) => Operation::Translate(forever(operation), register(va)?),
         ("mrs", [to, name]) => Operation::Read(register(to)?, forever(name)),
-        ("msr", ["daifset" | "daifclr" | "spsel", _]) => Operation::Nothing,
+        ("msr", ["daifset", bits]) => Operation::Mask(immediate(bits)? << 6),
+        ("msr", ["daifclr", bits]) => Operation::Unmask(immediate(bits)? << 6),
+        ("msr", ["spsel", _]) => Operation::Nothing,
         ("msr", [name, from]) => Operation::Write(forever(name), register(from)?),
         ("mov", [to, from]) => Operation::Move(register(to)?, value(from)?),
         ("adrp", [to, symbol]) => {

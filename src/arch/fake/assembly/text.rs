@@ -2,10 +2,12 @@
 //! and copy hundreds of thousands of pages.
 
 use super::super::worst::{Domain, Instruction};
+use super::fixups::{Fixup, fixups};
 use super::instruction::{
     Access, Calculation, Condition, Mode, Operation, Register, SP, Size, Value, ZERO, decode,
 };
 use super::source::{Line, Source};
+use crate::arch::vcpu::TrapKind;
 use std::collections::HashMap;
 use std::string::{String, ToString};
 use std::sync::OnceLock;
@@ -25,6 +27,10 @@ pub trait Machine {
     fn write(&mut self, name: &'static str, value: u64);
     /// AT, `operation` being `s1e1r` and the like: PAR_EL1 gets the result.
     fn translate(&mut self, operation: &'static str, va: u64);
+    /// The exception, a `TrapKind`, that was taken after the instruction before or, if it is synchronous, by it.
+    fn exception(&mut self) -> Option<TrapKind> {
+        None
+    }
     /// Whether the barrier or maintenance in that line of that file is left out.
     fn is_left_out(&self, file: &str, line: u32) -> bool;
 }
@@ -209,6 +215,7 @@ pub struct Text {
     source: String,
     steps: Vec<Step>,
     labels: HashMap<String, usize>,
+    fixups: Vec<Fixup>,
 }
 
 /// Whether it is a label; those of digits may be there several times.
@@ -226,6 +233,7 @@ impl Text {
             source: source.to_string(),
             steps: Vec::new(),
             labels: HashMap::new(),
+            fixups: fixups(&read.expanded()),
         };
         text.append(&read.expanded());
         for (name, mut body) in read.macros() {
@@ -313,6 +321,26 @@ impl Text {
                 Operation::Unknown => self.refuse(step),
                 _ => self.step(step, registers, machine),
             }
+            if step.operation.may_end_in_an_exception()
+                && let Some(kind) = machine.exception()
+            {
+                next = self.expected(kind, next);
+                // What the vectors use.
+                (0..4).for_each(|n| registers.set_x(n, !0));
+            }
+        }
+    }
+
+    /// Where it goes on after an exception that it expects, before the instruction `next` or, if it is synchronous, at the one before.
+    fn expected(&self, kind: TrapKind, next: usize) -> usize {
+        let at = match kind {
+            TrapKind::Sync => next - 1,
+            _ => next,
+        };
+        let is_it = |fixup: &&Fixup| fixup.kind == kind as u64 && self.label(&fixup.at) == at;
+        match self.fixups.iter().find(is_it) {
+            Some(fixup) => self.label(&fixup.then),
+            None => panic!("{}: an exception that is EL2's own: {kind:?}", self.file),
         }
     }
 
@@ -343,6 +371,14 @@ impl Text {
             Operation::Read(to, "currentel") => registers.set(to, 2 << 2),
             Operation::Read(to, name) => registers.set(to, machine.read(name)),
             Operation::Write(name, from) => machine.write(name, registers.get(from)),
+            Operation::Mask(bits) => {
+                let daif = machine.read("daif");
+                machine.write("daif", daif | bits);
+            }
+            Operation::Unmask(bits) => {
+                let daif = machine.read("daif");
+                machine.write("daif", daif & !bits);
+            }
             Operation::Translate(operation, va) => {
                 machine.translate(operation, registers.get(va));
             }

@@ -12,7 +12,10 @@ fn perform(instruction: Instruction) {
     if mutants::is_left_out() {
         return;
     }
-    current(|board, core| board.perform(core, instruction));
+    current(|board, core| {
+        board.perform(core, instruction);
+        board.errors.end_of_run(core);
+    });
 }
 
 macro_rules! instructions {
@@ -39,7 +42,7 @@ instructions! {
     tlbi_alle1: Instruction::Tlbi(Domain::Core, Tlbi::AllVms)
     ic_ialluis: Instruction::Ic(Domain::Inner, None)
     ic_iallu: Instruction::Ic(Domain::Core, None)
-    clrex: Instruction::Clrex
+    esb: Instruction::Esb
 }
 
 /// See `metal::tlbi_ipas2e1is`.
@@ -70,6 +73,16 @@ pub fn dc_civac(address: u64) {
 #[track_caller]
 pub fn ic_ivau(address: u64) {
     perform(Instruction::Ic(Domain::Inner, Some(address)));
+}
+
+/// See `metal::mask_serrors`.
+pub fn mask_serrors() {
+    current(|board, core| board.errors.mask(core, true, &mut board.chance));
+}
+
+/// See `metal::unmask_serrors`.
+pub fn unmask_serrors() {
+    current(|board, core| board.errors.mask(core, false, &mut board.chance));
 }
 
 /// See `metal::load`.

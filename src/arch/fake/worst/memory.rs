@@ -313,4 +313,10 @@ impl Memory {
         self.note(frame * 64);
         self.note(frame * 64 + 1);
     }
+
+    /// A core's instruction cache holds what was at `at` long ago.
+    pub fn plant_instructions(&mut self, core: usize, at: u64) {
+        let data = [LEFT_OVER; 8];
+        self.instructions[core].insert(at / LINE, Fetched { data, at: 0 });
+    }
 }

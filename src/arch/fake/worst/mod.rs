@@ -8,17 +8,25 @@
 //! | [`tlb`] | walks by speculation, what TLBs keep, when a TLBI is done, when walks see a store |
 //! | [`memory`] | lines that come and go, accesses around the caches, when maintenance is done, instruction caches |
 //! | [`registers`] | when a write to a system register is in effect |
+//! | [`special`] | when a counter is read, and the result of an address translation |
+//! | [`el2`] | EL2's own translation |
+//! | [`errors`] | SErrors |
+//! | [`power_on`] | what a board may have in it that was just switched on |
 //!
 //! It is read out of the manual, not out of the code that it judges: it knows tables, instructions and registers, and nothing of why anybody
 //! uses them. [`tests`] show that it refuses the mistakes of the textbooks.
 //!
 //! A thread stands for a core ([`Worst::on`]); then [`isa`] is what that core does. What the guest does, tests say ([`Worst::load`], ...).
 
+pub mod el2;
+pub mod errors;
 pub mod isa;
 pub mod luck;
 pub mod memory;
 pub mod mutants;
+pub mod power_on;
 pub mod registers;
+pub mod special;
 #[cfg(test)]
 mod tests;
 pub mod tlb;
@@ -27,9 +35,12 @@ pub use luck::Luck;
 pub use tlb::{Access, Fault};
 
 use crate::addr::Ipa;
+use el2::El2;
+use errors::Errors;
 use luck::Chance;
 use memory::Memory;
 use registers::Registers;
+use special::Special;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -101,8 +112,8 @@ pub enum Instruction {
     Dc(Cache, u64),
     /// IC, by address or for all.
     Ic(Domain, Option<u64>),
-    /// CLREX.
-    Clrex,
+    /// ESB.
+    Esb,
 }
 
 /// How the guest reaches memory.
@@ -120,6 +131,10 @@ pub struct Board {
     tlbs: Tlbs,
     memory: Memory,
     registers: Vec<Registers>,
+    special: Special,
+    errors: Errors,
+    /// EL2's own translation, once the board was switched on.
+    el2: Option<El2>,
 }
 
 impl Board {
@@ -129,6 +144,9 @@ impl Board {
             tlbs: Tlbs::new(cores),
             memory: Memory::new(cores),
             registers: (0..cores).map(|_| Registers::default()).collect(),
+            special: Special::new(cores),
+            errors: Errors::new(cores),
+            el2: None,
         }
     }
 
@@ -137,10 +155,12 @@ impl Board {
         for core in 0..self.registers.len() {
             if self.chance.strikes(self.chance.luck.walk) {
                 self.speculate(core);
+                self.speculate_at_el2(core);
             }
         }
         self.tlbs.disturb(&mut self.chance);
         self.memory.disturb(&mut self.chance);
+        self.errors.disturb(&mut self.chance);
     }
 
     fn speculate(&mut self, core: usize) {
@@ -196,15 +216,18 @@ impl Board {
                 if barrier == Barrier::All {
                     self.tlbs.complete(core, domain);
                     self.memory.dsb(core, domain, chance);
+                    self.complete_special(core, domain);
                 }
             }
-            Instruction::Dmb(Barrier::Loads) | Instruction::Clrex => {}
+            Instruction::Dmb(Barrier::Loads) => {}
             Instruction::Dmb(_) => self.tlbs.order(core),
-            Instruction::Isb => self.registers[core].synchronize(),
+            Instruction::Isb => self.synchronize(core),
+            Instruction::Esb => self.errors.esb(core),
             Instruction::Tlbi(domain, what) => {
                 let [.., vttbr] = self.registers[core].of_speculative_walks(chance);
                 let vmid = (vttbr >> 48) as u32;
                 self.tlbs.invalidate(core, domain, what, vmid, chance);
+                self.invalidate_special(core, domain, what);
             }
             Instruction::Dc(what, at) => self.memory.dc(core, what, at, chance),
             Instruction::Ic(domain, at) => {
@@ -215,49 +238,21 @@ impl Board {
         }
     }
 
-    /// EL2 loads a doubleword.
-    pub fn el2_load(&mut self, core: usize, at: u64) -> u64 {
-        self.memory.load(core, at)
-    }
-
-    /// EL2 stores a doubleword.
-    pub fn el2_store(&mut self, core: usize, at: u64, value: u64) {
-        self.memory.store(core, at, value);
-    }
-
-    /// EL2 stores bytes.
-    pub fn el2_store_bytes(&mut self, core: usize, at: u64, bytes: &[u8]) {
-        for (at, &byte) in (at..).zip(bytes) {
-            let shift = at % 8 * 8;
-            let before = self.memory.load(core, at & !7);
-            let after = before & !(0xff << shift) | u64::from(byte) << shift;
-            self.memory.store(core, at & !7, after);
-        }
-    }
-
-    /// MRS.
-    pub fn read_register(&mut self, core: usize, name: &'static str) -> u64 {
-        self.registers[core].read(name)
-    }
-
-    /// MSR.
-    pub fn write_register(&mut self, core: usize, name: &'static str, value: u64) {
-        self.registers[core].write(name, value, &mut self.chance);
-        self.disturb();
-    }
-
     /// A store to an entry of a translation table.
     pub fn table_store(&mut self, core: usize, entry: &AtomicU64, descriptor: u64) {
         self.disturb();
         let before = entry.swap(descriptor, Ordering::AcqRel);
         let at = core::ptr::from_ref(entry).addr() as u64;
         self.tlbs.store(core, at, before, &mut self.chance);
+        if let Some(el2) = &mut self.el2 {
+            el2.store(core, at, before);
+        }
     }
 
     /// Where the guest's access goes: with the ERET to it all registers are in effect.
     fn translate(&mut self, core: usize, va: u64, access: Access) -> Result<u64, Fault> {
         self.disturb();
-        self.registers[core].synchronize();
+        self.synchronize(core);
         let regime = self.regime(core);
         let memory = &mut self.memory;
         let mut stage1 = |table, va| stage1(memory, core, table, va);
@@ -352,16 +347,16 @@ impl Worst {
     /// The guest maintains what it has to: its own DSB.
     pub fn guest_does(&self, core: usize, instruction: Instruction) {
         let board = &mut *self.board();
-        board.registers[core].synchronize();
+        board.synchronize(core);
         board.perform(core, instruction);
     }
 
     /// The guest writes a system register.
     pub fn guest_writes(&self, core: usize, name: &'static str, value: u64) {
         let board = &mut *self.board();
-        board.registers[core].synchronize();
+        board.synchronize(core);
         board.write_register(core, name, value);
-        board.registers[core].synchronize();
+        board.synchronize(core);
     }
 
     /// EL2 uses the frame with this number for itself.

@@ -36,12 +36,15 @@ pub struct Registers {
 const CTR: u64 = 0x8444_c004;
 /// DCZID_EL0: DC ZVA clears 64 bytes.
 const DCZID: u64 = 4;
+/// ID_AA64PFR0_EL1: FEAT_RAS.
+const PFR0: u64 = 1 << 28;
 
 /// What identification registers say, and 0 for others.
 pub fn at_reset(name: &str) -> u64 {
     match name {
         "ctr_el0" => CTR,
         "dczid_el0" => DCZID,
+        "id_aa64pfr0_el1" => PFR0,
         _ => 0,
     }
 }
@@ -102,6 +105,13 @@ impl Registers {
             register.written.clear();
             register.effective = value;
         }
+    }
+
+    /// It is that, for the program and for speculation: not by a write of the program.
+    pub fn become_now(&mut self, name: &'static str, value: u64) {
+        let register = self.0.entry(name).or_default();
+        register.written.clear();
+        register.effective = value;
     }
 
     /// A context synchronization event.

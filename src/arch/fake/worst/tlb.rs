@@ -269,16 +269,13 @@ impl Tlbs {
     }
 
     /// What a walk reads.
-    fn descriptor(&self, at: u64) -> u64 {
+    pub fn descriptor(&self, at: u64) -> u64 {
         if at / PAGE == 0 {
             return 0;
         }
         if at / PAGE == GARBAGE / PAGE {
             // Anything: the way to more of it, and pages that are nobody's.
-            return match at % 16 {
-                0 => GARBAGE | 3,
-                _ => GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3,
-            };
+            return GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
         }
         if !self.stores.is_empty()
             && let Some(store) = self.stores.iter().find(|store| store.at == at)
@@ -777,6 +774,32 @@ impl Tlbs {
     pub fn held(&self, core: usize) -> usize {
         let core = &self.cores[core];
         core.entries.values().map(Vec::len).sum::<usize>() + core.walks.len()
+    }
+
+    /// Stage 1 alone, as an address translation instruction has it: the IPA.
+    pub fn stage1(
+        &mut self,
+        core: usize,
+        regime: Regime,
+        va: u64,
+        stage1: Stage1,
+        chance: &mut Chance,
+    ) -> Option<u64> {
+        if !regime.translates() {
+            return Some(va);
+        }
+        if regime.walks_are_off() {
+            return None;
+        }
+        let table = regime.ttbr & ADDRESS & !(PAGE - 1);
+        let leaf = self.stage2(core, regime, table, chance).ok()?;
+        leaf.check(Access::Load, table).ok()?;
+        stage1(leaf.translate(table), va)
+    }
+
+    /// Speculation likes this address from here on.
+    pub fn heat(&mut self, ipa: u64) {
+        self.note(ipa);
     }
 }
 

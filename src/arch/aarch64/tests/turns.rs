@@ -1,0 +1,103 @@
+//! vCPUs of two VMs take turns on a core: each is translated by its own registers and tables only.
+
+use super::*;
+use crate::addr::Ipa;
+use crate::arch::aarch64::{SystemState, control, page, tlb};
+
+/// Each VM's frames, and the page that its stage 1 has at address 0x3000.
+const VMS: [(u64, u64); 2] = [(0x5000_0000, 0x2000), (0x5020_0000, 0x1000)];
+
+/// A VM with its stage 1 in the first of its pages.
+fn vm(number: usize) -> (Stage2, SystemState) {
+    let (frames, mapped) = VMS[number];
+    let entry = (PAGE + mapped) | 1;
+    // SAFETY: the board's memory.
+    unsafe { page::write(Pa(frames + 3 * 8), &entry.to_ne_bytes()) };
+    // SAFETY: as above.
+    unsafe { page::write(Pa(frames + mapped), &frames.to_ne_bytes()) };
+    let mut state = SystemState::reset();
+    state.sctlr |= 1;
+    state.el1.ttbr0 = PAGE;
+    (Stage2::new(frames), state)
+}
+
+fn enter(vms: &[(Stage2, SystemState)], number: usize, is_another: bool) {
+    let (stage2, state) = &vms[number];
+    control::enter_vm(stage2.root(), 1 + number as u8, 0, is_another);
+    state.load();
+}
+
+#[test]
+fn each_is_translated_by_its_own() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        let vms = [vm(0), vm(1)];
+        for turn in 0..6 {
+            let number = turn % 2;
+            enter(&vms, number, false);
+            loads(&worst, 0, 0x3000, VMS[number].0);
+            control::leave_vcpu();
+        }
+    }
+}
+
+/// The guest's own maintenance was done on the core that its other vCPU is on: here it begins anew.
+#[test]
+fn what_another_vcpu_of_the_vm_left_is_forgotten() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        let vms = [vm(0)];
+        enter(&vms, 0, false);
+        loads(&worst, 0, 0x3000, VMS[0].0);
+        let _ = worst.fetch(0, 0x3000, By::Cache);
+        control::leave_vcpu();
+        // The other has a table of its own under the same ASID, and writes code.
+        let entry = (PAGE + 0x4000) | 1;
+        // SAFETY: the board's memory.
+        unsafe { page::write(Pa(VMS[0].0 + 3 * 8), &entry.to_ne_bytes()) };
+        for frame in [0x2000, 0x4000] {
+            // SAFETY: as above.
+            unsafe { page::write(Pa(VMS[0].0 + frame), &78_u64.to_ne_bytes()) };
+        }
+        enter(&vms, 0, true);
+        loads(&worst, 0, 0x3000, 78);
+        assert_eq!(worst.fetch(0, 0x3000, By::Cache), Ok(78));
+        assert_eq!(worst.fetch(0, 0x3000, By::Cache), Ok(78));
+    }
+}
+
+/// With its MMU off: code that a vCPU fetched is fetched again by the next.
+#[test]
+fn what_another_vcpu_of_the_vm_fetched_is_forgotten() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        let stage2 = Stage2::new(VMS[0].0);
+        control::enter_vm(stage2.root(), 1, 0, false);
+        SystemState::reset().load();
+        let _ = worst.fetch(0, PAGE, By::Cache);
+        control::leave_vcpu();
+        // SAFETY: the board's memory.
+        unsafe { page::write(Pa(VMS[0].0), &78_u64.to_ne_bytes()) };
+        control::enter_vm(stage2.root(), 1, 1, true);
+        SystemState::reset().load();
+        assert_eq!(worst.fetch(0, PAGE, By::Cache), Ok(78));
+    }
+}
+
+#[test]
+fn a_page_that_became_writable_is_writable_here() {
+    const READ_ONLY: u64 = !(1 << 7);
+    for worst in boards() {
+        let _on = worst.on(0);
+        let stage2 = Stage2::new(VMS[0].0);
+        stage2.level3.0[5].set(page(VMS[0].0) & READ_ONLY);
+        isa::dsb_ishst();
+        control::enter_vm(stage2.root(), 1, 0, false);
+        SystemState::reset().load();
+        assert!(worst.store(0, PAGE, 1, By::Cache).is_err());
+        stage2.level3.0[5].set(page(VMS[0].0));
+        isa::dsb_ishst();
+        tlb::invalidate_ipa_here(Ipa(PAGE));
+        assert_eq!(worst.store(0, PAGE, 1, By::Cache), Ok(()));
+    }
+}

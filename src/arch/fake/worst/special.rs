@@ -1,0 +1,172 @@
+//! Registers that are more than what was written to them, and address translation.
+//!
+//! - The counter may be read at any time between the last context synchronization event and the MRS (D12.1.2, "The physical counter": reads
+//!   can occur speculatively and out of order).
+//! - PAR_EL1 has the result of an AT behind a context synchronization event (D8.15, "Address translation instructions"), and may have it before.
+//! - An AT may meet a TLB conflict that the guest made with its own tables. It stays until a TLBI for the VMID is done.
+
+use super::errors::Exception;
+use super::tlb::Regime;
+use super::{Board, Domain, Tlbi, stage1};
+use std::vec::Vec;
+
+/// DISR_EL1.
+const DISR: &str = "S3_0_C12_C1_1";
+
+/// A TLB conflict of the guest's making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conflict {
+    None,
+    /// A lookup meets it.
+    There,
+    /// A TLBI was issued: it is there or not.
+    Leaving,
+}
+
+struct Core {
+    /// When it last synchronized its context.
+    synchronized: u64,
+    /// What an AT found.
+    translated: Option<u64>,
+    conflict: Conflict,
+}
+
+/// Those of all cores.
+pub struct Special(Vec<Core>);
+
+impl Special {
+    /// Nothing happened yet.
+    pub fn new(cores: usize) -> Self {
+        let core = |_| Core {
+            synchronized: 0,
+            translated: None,
+            conflict: Conflict::None,
+        };
+        Self((0..cores).map(core).collect())
+    }
+
+    /// The guest replaced an entry of its own without break-before-make.
+    pub fn conflict(&mut self, core: usize) {
+        self.0[core].conflict = Conflict::There;
+    }
+
+    /// TLBI: not by IPA.
+    pub fn invalidate(&mut self, core: usize, what: Tlbi) {
+        let conflict = &mut self.0[core].conflict;
+        let stage1 = matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms);
+        if stage1 && *conflict == Conflict::There {
+            *conflict = Conflict::Leaving;
+        }
+    }
+
+    /// DSB for all kinds of accesses.
+    pub fn complete(&mut self, core: usize) {
+        let conflict = &mut self.0[core].conflict;
+        if *conflict == Conflict::Leaving {
+            *conflict = Conflict::None;
+        }
+    }
+
+    /// Whether a lookup may meet a conflict.
+    pub fn conflicts(&self, core: usize) -> bool {
+        self.0[core].conflict != Conflict::None
+    }
+}
+
+impl Board {
+    /// A context synchronization event.
+    pub(super) fn synchronize(&mut self, core: usize) {
+        self.registers[core].synchronize();
+        self.errors.synchronize(core);
+        if let Some(el2) = &mut self.el2 {
+            el2.synchronize(core);
+        }
+        let special = &mut self.special.0[core];
+        special.synchronized = self.tlbs.now();
+        if let Some(par) = special.translated.take() {
+            self.registers[core].become_now("par_el1", par);
+        }
+    }
+
+    /// DSB for all kinds of accesses, as far as it is about what is in these files.
+    pub(super) fn complete_special(&mut self, core: usize, domain: Domain) {
+        self.special.complete(core);
+        self.errors.complete(core, domain);
+        if let Some(el2) = &mut self.el2 {
+            el2.complete(core, domain);
+        }
+    }
+
+    /// TLBI, as far as it is about what is in these files.
+    pub(super) fn invalidate_special(&mut self, core: usize, domain: Domain, what: Tlbi) {
+        self.special.invalidate(core, what);
+        let page = match what {
+            Tlbi::El2(address) => Some(address & !0xfff),
+            Tlbi::AllEl2 => None,
+            _ => return,
+        };
+        if let Some(el2) = &mut self.el2 {
+            let now = self.tlbs.now();
+            el2.invalidate(core, domain, page, now, &mut self.chance);
+        }
+    }
+
+    /// The exception that EL2 took, if it took one.
+    pub fn exception(&mut self, core: usize) -> Option<Exception> {
+        self.errors.exception(core)
+    }
+
+    /// MRS.
+    pub fn read_register(&mut self, core: usize, name: &'static str) -> u64 {
+        let chance = &mut self.chance;
+        match name {
+            "cntpct_el0" => {
+                let now = self.tlbs.now();
+                match chance.strikes(chance.luck.half) {
+                    true => self.special.0[core].synchronized,
+                    false => now,
+                }
+            }
+            "isr_el1" => u64::from(self.errors.is_pending(core, chance)) << 8,
+            DISR => *self.errors.deferred(core),
+            "daif" => self.errors.daif(core),
+            _ => self.registers[core].read(name),
+        }
+    }
+
+    /// MSR.
+    pub fn write_register(&mut self, core: usize, name: &'static str, value: u64) {
+        match name {
+            DISR => *self.errors.deferred(core) = value,
+            // PSTATE needs no synchronization.
+            "daif" => self.errors.set_daif(core, value, &mut self.chance),
+            _ => self.registers[core].write(name, value, &mut self.chance),
+        }
+        self.disturb();
+    }
+
+    /// AT of stage 1, for any access: the guests' tables know of no permissions.
+    pub fn address_translation(&mut self, core: usize, va: u64) {
+        self.disturb();
+        if self.special.conflicts(core) {
+            self.errors.raise(core, Exception::Synchronous);
+            return;
+        }
+        let (registers, chance) = (&self.registers[core], &mut self.chance);
+        let regime = Regime {
+            sctlr: registers.speculative("sctlr_el1", chance),
+            tcr: registers.speculative("tcr_el1", chance),
+            ttbr: registers.speculative("ttbr0_el1", chance),
+            vttbr: registers.speculative("vttbr_el2", chance),
+        };
+        let memory = &mut self.memory;
+        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let ipa = self.tlbs.stage1(core, regime, va, &mut stage1, chance);
+        // F alone, or the page and the attributes of Normal memory.
+        let par = ipa.map_or(1, |ipa| ipa & !0xfff | 0xff << 56 | 0xb80);
+        match chance.strikes(chance.luck.half) {
+            true => self.special.0[core].translated = Some(par),
+            false => self.registers[core].become_now("par_el1", par),
+        }
+    }
+}
