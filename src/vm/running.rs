@@ -259,7 +259,8 @@ impl<H: Hardware> Turn<'_, H> {
         if self.vm.vcpus[self.index].phase() != Phase::Off
             && (input || self.vcpu.timer.deadline().is_some())
         {
-            self.vm.input.store(input, Ordering::Relaxed);
+            // What the console has given meanwhile stays.
+            self.vm.input.fetch_or(input, Ordering::Relaxed);
             self.look();
         }
         match self.vm.vcpus[self.index].phase() {
