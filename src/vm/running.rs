@@ -1,12 +1,11 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put back.
 
-use core::sync::atomic::Ordering;
-
 use super::hardware::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
 use crate::arch::MutexGuard;
+use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;
@@ -259,7 +258,8 @@ impl<H: Hardware> Turn<'_, H> {
         if self.vm.vcpus[self.index].phase() != Phase::Off
             && (input || self.vcpu.timer.deadline().is_some())
         {
-            self.vm.input.store(input, Ordering::Relaxed);
+            // What the console has given meanwhile stays.
+            self.vm.input.fetch_or(input, Ordering::Relaxed);
             self.look();
         }
         match self.vm.vcpus[self.index].phase() {

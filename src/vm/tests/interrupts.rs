@@ -211,6 +211,21 @@ fn what_is_typed_reaches_the_guest_as_an_interrupt() {
 }
 
 #[test]
+fn what_is_typed_while_a_vcpu_goes_back_is_not_lost() {
+    let mut smp = enabled(1);
+    smp.store(0, UART_BASE.0 + 0x30, 0x301);
+    let now = smp.timer(0, TimerRegister::Count);
+    smp.set_timer(0, TimerRegister::Compare, now + 1000);
+    smp.set_timer(0, TimerRegister::Control, 1);
+    let id = smp.ask(0, CHECKPOINT, &[]);
+    smp.vm.shared.lock().machine.hardware.typed.push_back(b'x');
+    smp.vm.give_input(&mut smp.cores[0]);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    let shared = smp.vm.shared.lock();
+    assert!(shared.machine.hardware.typed.is_empty(), "the UART has it");
+}
+
+#[test]
 fn the_physical_timer_is_emulated_with_an_alarm() {
     let mut smp = enabled(1);
     let (count, now) = (FakeCore::count(), smp.timer(0, TimerRegister::Count));
