@@ -1,13 +1,13 @@
 //! The same random histories on the worst board: real tables, the image's own maintenance and copies, guests on several cores.
 
 use super::pair::{Guest, PAGES, Pair};
-use super::tests::{any_plan, op, step};
+use super::tests::{Op, any_plan, op, step};
 use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
 use crate::arch::aarch64::SystemState;
 use crate::arch::aarch64::{control, fixup};
-use crate::arch::fake::FakeBoard;
 use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst};
+use crate::arch::fake::{FakeBoard, cases};
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
 use proptest::prelude::*;
@@ -115,12 +115,10 @@ impl Guest for WorstMachine {
 
     /// As `Running::save` has it.
     fn stop(&mut self) {
-        for core in 0..CORES {
+        for core in (0..CORES).filter(|&core| core != self.core.get()) {
             self.worst.enter(core);
             fixup::synchronize_errors();
-            if core != self.core.get() {
-                control::leave_vcpu();
-            }
+            control::leave_vcpu();
         }
         self.worst.enter(self.core.get());
     }
@@ -138,7 +136,9 @@ impl Guest for WorstMachine {
 
 /// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
 fn any_luck() -> impl Strategy<Value = Luck> {
-    (any::<u64>(), any::<u32>(), any::<[u8; 11]>()).prop_map(|(seed, until, rates)| {
+    let rate = || prop::sample::select([0, 1, 8, 64, 192, 250, 255].as_slice());
+    let rates = [(); 11].map(|()| rate());
+    (any::<u64>(), any::<u32>(), rates).prop_map(|(seed, until, rates)| {
         let [
             walk,
             linger,
@@ -170,8 +170,32 @@ fn any_luck() -> impl Strategy<Value = Luck> {
     })
 }
 
+/// An operation of [`op`], most of them on few pages, which are used again and again: some in one block, some in another.
+fn near(op: Op) -> Op {
+    const NEAR: [u32; 8] = [
+        0,
+        1,
+        2,
+        64,
+        BLOCK_PAGES - 1,
+        BLOCK_PAGES,
+        BLOCK_PAGES + 5,
+        PAGES - 1,
+    ];
+    let near = |page: u32| NEAR[page as usize % NEAR.len()];
+    match op {
+        Op::Write { page, count } if count < 40 => Op::Write {
+            page: near(page),
+            count: count % 3 + 1,
+        },
+        Op::Write { page, .. } => Op::Write { page, count: 100 },
+        Op::Read { page } => Op::Read { page: near(page) },
+        op => op,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn the_worst_board_agrees_with_the_naive_model(
@@ -179,15 +203,15 @@ proptest! {
         (plan, size) in any_plan(),
         around in any::<bool>(),
         extra in 0..2 * PAGES,
-        ops in prop::collection::vec(op(), 1..60),
+        ops in prop::collection::vec(op(), 1..100),
     ) {
         let by = if around { By::Around } else { By::Cache };
         let machine = |share: &[Range<u32>]| WorstMachine::new(PAGES, share, by, luck);
         let mut vm = Pair::on(machine, PAGES, plan, size, extra);
         let mut next_id = 0;
-        for (stamp, op) in ops.iter().enumerate() {
-            step(&mut vm, op, &mut next_id, stamp as u64 + 1);
-            if stamp % 8 == 0 {
+        for (stamp, op) in ops.into_iter().enumerate() {
+            step(&mut vm, &near(op), &mut next_id, stamp as u64 + 1);
+            if stamp % 32 == 31 {
                 vm.audit();
             }
         }

@@ -285,7 +285,7 @@ impl Board {
         }
         match self.el2_way(core, at) {
             (at, By::Cache) => self.memory.load(core, at),
-            (at, By::Around) => self.memory.load_around(core, at, &mut self.chance),
+            (at, By::Around) => self.memory.load_around(core, at),
         }
     }
 

@@ -150,6 +150,13 @@ impl Board {
         }
     }
 
+    /// From one instruction to the next it may take long.
+    fn take_time(&mut self) {
+        for _ in 0..=self.chance.pick(8) {
+            self.disturb();
+        }
+    }
+
     /// Whatever may happen at any time.
     fn disturb(&mut self) {
         for core in 0..self.registers.len() {
@@ -205,7 +212,8 @@ impl Board {
         match instruction {
             // Those of a page in a row: it is enough if now and then something happens between.
             Instruction::Dc(_, at) if at % 512 != 0 => {}
-            _ => self.disturb(),
+            Instruction::Dc(..) => self.disturb(),
+            _ => self.take_time(),
         }
         let chance = &mut self.chance;
         match instruction {
@@ -240,10 +248,10 @@ impl Board {
 
     /// A store to an entry of a translation table.
     pub fn table_store(&mut self, core: usize, entry: &AtomicU64, descriptor: u64) {
-        self.disturb();
         let before = entry.swap(descriptor, Ordering::AcqRel);
         let at = core::ptr::from_ref(entry).addr() as u64;
         self.tlbs.store(core, at, before, &mut self.chance);
+        self.disturb();
         if let Some(el2) = &mut self.el2 {
             el2.store(core, at, before);
         }

@@ -18,6 +18,16 @@ impl Register {
     fn read(&self) -> u64 {
         *self.written.last().unwrap_or(&self.effective)
     }
+
+    fn speculative(&self, chance: &mut Chance) -> u64 {
+        if self.written.is_empty() {
+            return self.effective;
+        }
+        match chance.pick(self.written.len() + 1) {
+            0 => self.effective,
+            n => self.written[n - 1],
+        }
+    }
 }
 
 /// Those that walks depend on: they are asked for at each access.
@@ -83,15 +93,15 @@ impl Registers {
 
     /// The same, each as speculation may see it now.
     pub fn of_speculative_walks(&self, chance: &mut Chance) -> [u64; 4] {
-        self.of_walks.each_ref().map(|register| {
-            if register.written.is_empty() {
-                return register.effective;
-            }
-            match chance.pick(register.written.len() + 1) {
-                0 => register.effective,
-                n => register.written[n - 1],
-            }
-        })
+        self.of_walks
+            .each_ref()
+            .map(|register| register.speculative(chance))
+    }
+
+    /// The register of that name, as speculation may see it now.
+    pub fn speculative(&self, name: &'static str, chance: &mut Chance) -> u64 {
+        let register = self.get(name);
+        register.map_or_else(|| at_reset(name), |register| register.speculative(chance))
     }
 
     /// Writes it.
@@ -109,7 +119,7 @@ impl Registers {
 
     /// It is that, for the program and for speculation: not by a write of the program.
     pub fn become_now(&mut self, name: &'static str, value: u64) {
-        let register = self.0.entry(name).or_default();
+        let register = self.get_mut(name);
         register.written.clear();
         register.effective = value;
     }
