@@ -6,7 +6,7 @@ use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
 use crate::arch::aarch64::SystemState;
 use crate::arch::aarch64::{control, fixup};
-use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst};
+use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
 use crate::arch::fake::{FakeBoard, cases};
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
@@ -132,42 +132,6 @@ impl Guest for WorstMachine {
         }
         self.worst.enter(self.core.get());
     }
-}
-
-/// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
-fn any_luck() -> impl Strategy<Value = Luck> {
-    let rate = || prop::sample::select([0, 1, 8, 64, 192, 250, 255].as_slice());
-    let rates = [(); 11].map(|()| rate());
-    (any::<u64>(), any::<u32>(), rates).prop_map(|(seed, until, rates)| {
-        let [
-            walk,
-            linger,
-            keep,
-            again,
-            piece,
-            late,
-            half,
-            fill,
-            evict,
-            drift,
-            prefetch,
-        ] = rates;
-        Luck {
-            seed,
-            until,
-            walk,
-            linger,
-            keep,
-            again,
-            piece,
-            late,
-            half,
-            fill,
-            evict,
-            drift,
-            prefetch,
-        }
-    })
 }
 
 /// An operation of [`op`], most of them on few pages, which are used again and again: some in one block, some in another.

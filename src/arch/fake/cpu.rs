@@ -362,6 +362,11 @@ impl Core for FakeCore {
     }
 
     fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        match register {
+            VmRegister::Ttbr0 => self.system.ttbr = value,
+            VmRegister::Tcr => self.system.tcr = value,
+            _ => {}
+        }
         if self.system.has_table() {
             el1::write_vm_register(register, value);
         }
@@ -389,7 +394,10 @@ impl Core for FakeCore {
     }
 
     fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
-        (self.stage1)(va, access)
+        match self.system.has_table() {
+            true => fixup::translate(va, access),
+            false => (self.stage1)(va, access),
+        }
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

@@ -29,3 +29,4 @@ mod snapshot_calls;
 mod stopping;
 mod time;
 mod two_vms;
+mod worst;

@@ -1,5 +1,7 @@
 //! What happens and what does not: all that the architecture leaves open is decided here, at random.
 
+use proptest::prelude::*;
+
 /// How bad it gets: for each kind of misfortune how often it strikes, in 256. All zero is a board that does at once what it is told. A test
 /// that fails shrinks them one by one: what is left says what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,42 @@ impl Luck {
             prefetch: rate(),
         }
     }
+}
+
+/// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
+pub fn any_luck() -> impl Strategy<Value = Luck> {
+    let rate = || prop::sample::select([0, 1, 8, 64, 192, 250, 255].as_slice());
+    let rates = [(); 11].map(|()| rate());
+    (any::<u64>(), any::<u32>(), rates).prop_map(|(seed, until, rates)| {
+        let [
+            walk,
+            linger,
+            keep,
+            again,
+            piece,
+            late,
+            half,
+            fill,
+            evict,
+            drift,
+            prefetch,
+        ] = rates;
+        Luck {
+            seed,
+            until,
+            walk,
+            linger,
+            keep,
+            again,
+            piece,
+            late,
+            half,
+            fill,
+            evict,
+            drift,
+            prefetch,
+        }
+    })
 }
 
 /// The random numbers.

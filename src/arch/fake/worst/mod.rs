@@ -31,7 +31,7 @@ pub mod special;
 mod tests;
 pub mod tlb;
 
-pub use luck::Luck;
+pub use luck::{Luck, any_luck};
 pub use tlb::{Access, Fault};
 
 use crate::addr::Ipa;

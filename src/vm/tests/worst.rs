@@ -1,0 +1,432 @@
+//! VMs on the worst board: their vCPUs take turns on its cores, with stage 1 on and off, caches on and off; and what they read is what they
+//! wrote, or what a snapshot brought back.
+
+use super::guest::*;
+use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
+use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
+use crate::arch::fake::worst::{
+    Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck,
+};
+use crate::arch::fake::{FakeBoard, FakeCore, cases, trap};
+use crate::arch::vcpu::Trap;
+use crate::config::VmPlan;
+use crate::trap::sysreg::caches_are_on;
+use crate::vm::vcpu::Phase;
+use crate::vm::{Next, Running, Vm};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::vec;
+use std::vec::Vec;
+
+const CORES: usize = 2;
+
+/// Each of two VMs may have up to three vCPUs.
+static PLANS: [VmPlan; 3] = [
+    VmPlan { vcpus: 1, ..PLAN },
+    VmPlan { vcpus: 2, ..PLAN },
+    VmPlan { vcpus: 3, ..PLAN },
+];
+
+/// The pages that the guests use: neighbours, both ends of a block, and one beside the image.
+const PAGES: [u64; 8] = [
+    RAM + BLOCK_SIZE,
+    RAM + BLOCK_SIZE + PAGE_SIZE,
+    RAM + BLOCK_SIZE + 64 * PAGE_SIZE,
+    RAM + 2 * BLOCK_SIZE - PAGE_SIZE,
+    RAM + 3 * BLOCK_SIZE,
+    RAM + 3 * BLOCK_SIZE + 5 * PAGE_SIZE,
+    DATA,
+    DATA + PAGE_SIZE,
+];
+
+/// Where a vCPU has its table of stage 1.
+fn table(vcpu: usize) -> u64 {
+    RAM + 3 * BLOCK_SIZE + (8 + vcpu as u64) * PAGE_SIZE
+}
+
+/// What a vCPU maps as its page `slot`: each another one, all under one ASID.
+fn mapped(vcpu: usize, slot: usize) -> u64 {
+    PAGES[(slot + 3 * vcpu) % PAGES.len()]
+}
+
+/// What a guest's memory must be.
+#[derive(Clone, Default)]
+struct Contents {
+    words: BTreeMap<u64, u64>,
+    /// Lines that were stored to, and not made known to instruction caches.
+    written: BTreeSet<u64>,
+}
+
+#[derive(Default)]
+struct Model {
+    now: Contents,
+    kept: BTreeMap<u64, Contents>,
+}
+
+/// A vCPU that is loaded: its VM and number.
+struct Loaded<'a> {
+    vm: usize,
+    vcpu: usize,
+    running: Running<'a, FakeBoard>,
+}
+
+struct World<'a> {
+    vms: &'a [Vm<FakeBoard>],
+    worst: Worst,
+    cores: Vec<FakeCore>,
+    loaded: Vec<Option<Loaded<'a>>>,
+    models: Vec<Model>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// Another vCPU's turn.
+    Turn(usize),
+    Store {
+        slot: usize,
+        word: u64,
+    },
+    Load {
+        slot: usize,
+        word: u64,
+    },
+    Fetch {
+        slot: usize,
+        word: u64,
+    },
+    /// Its MMU and caches are switched on, ...
+    On,
+    /// ... and off.
+    Off,
+    CpuOn(usize),
+    Checkpoint,
+    Restore(u16),
+    Latest,
+    Delete(u16),
+    Reset,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let place = || {
+        (
+            0..PAGES.len(),
+            prop::sample::select([0, 8, 0xfc0].as_slice()),
+        )
+    };
+    prop_oneof![
+        6 => (0..6_usize).prop_map(Op::Turn),
+        16 => place().prop_map(|(slot, word)| Op::Store { slot, word }),
+        10 => place().prop_map(|(slot, word)| Op::Load { slot, word }),
+        4 => place().prop_map(|(slot, word)| Op::Fetch { slot, word }),
+        4 => Just(Op::On),
+        1 => Just(Op::Off),
+        2 => (0..3_usize).prop_map(Op::CpuOn),
+        6 => Just(Op::Checkpoint),
+        3 => any::<u16>().prop_map(Op::Restore),
+        2 => Just(Op::Latest),
+        2 => any::<u16>().prop_map(Op::Delete),
+        1 => Just(Op::Reset),
+    ]
+}
+
+impl<'a> World<'a> {
+    fn new(vms: &'a [Vm<FakeBoard>], worst: &Worst) -> Self {
+        let core = |number| {
+            let mut core = FakeCore::new(number);
+            core.worst = Some(worst.clone());
+            core
+        };
+        Self {
+            vms,
+            worst: worst.clone(),
+            cores: (0..CORES).map(core).collect(),
+            loaded: (0..CORES).map(|_| None).collect(),
+            models: vms.iter().map(|_| Model::default()).collect(),
+        }
+    }
+
+    /// The `choice`th vCPU of this core that may run has it from here on.
+    fn turn(&mut self, core: usize, choice: usize) {
+        self.save(core);
+        let of =
+            |(vm, it): (usize, &'a Vm<FakeBoard>)| it.pinned_to(core).map(move |vcpu| (vm, vcpu));
+        let own: Vec<_> = self.vms.iter().enumerate().flat_map(of).collect();
+        let order = (0..own.len()).map(|i| own[(i + choice) % own.len()]);
+        self.loaded[core] = order.into_iter().find_map(|(vm, vcpu)| {
+            let running = self.vms[vm].load_vcpu(&mut self.cores[core], vcpu)?;
+            Some(Loaded { vm, vcpu, running })
+        });
+    }
+
+    fn save(&mut self, core: usize) {
+        if let Some(loaded) = self.loaded[core].take() {
+            self.cores[core].acts();
+            loaded.running.save(&mut self.cores[core]);
+        }
+    }
+
+    fn trap(&mut self, core: usize, trap: Trap) -> Next {
+        let loaded = self.loaded[core].as_mut().expect("it is loaded");
+        self.cores[core]
+            .script
+            .push_back(std::boxed::Box::new(move |_| trap));
+        loaded.running.step(&mut self.cores[core])
+    }
+
+    /// MSR of a register by its number, from x9.
+    fn msr(&mut self, core: usize, register: u64, value: u64) {
+        self.loaded[core].as_mut().unwrap().running.vcpu.registers.x[9] = value;
+        assert_eq!(self.trap(core, sync(0x18, register | 9 << 5)), Next::Resume);
+    }
+
+    fn hvc(&mut self, core: usize, function: u64, arguments: &[u64]) -> (Next, u64) {
+        let registers = &mut self.loaded[core].as_mut().unwrap().running.vcpu.registers;
+        registers.x[0] = function;
+        registers.x[1..=arguments.len()].copy_from_slice(arguments);
+        registers.pc += 4;
+        let next = self.trap(core, sync(0x16, 0));
+        let loaded = self.loaded[core].as_ref().unwrap();
+        (next, loaded.running.vcpu.registers.x[0])
+    }
+
+    /// As a kick has it: all others of the VM leave their cores.
+    fn stop_others(&mut self, core: usize) {
+        let vm = self.loaded[core].as_ref().unwrap().vm;
+        for other in (0..CORES).filter(|&other| other != core) {
+            if self.loaded[other]
+                .as_ref()
+                .is_some_and(|loaded| loaded.vm == vm)
+            {
+                self.save(other);
+            }
+        }
+    }
+
+    /// The guest's instruction, again until it does not trap.
+    fn access<R>(
+        &mut self,
+        core: usize,
+        va: u64,
+        access: Access,
+        go: impl Fn(&Worst) -> Result<R, Fault>,
+    ) -> R {
+        for _ in 0..6 {
+            match go(&self.worst) {
+                Ok(result) => return result,
+                Err(fault) => {
+                    let next = self.trap(core, trap(fault, va, access));
+                    assert!(matches!(next, Next::Resume | Next::Review), "{next:?}");
+                }
+            }
+        }
+        panic!("{access:?} at {va:#x} goes on trapping");
+    }
+
+    fn by(&self, core: usize) -> By {
+        match caches_are_on(self.cores[core].system.sctlr) {
+            true => By::Cache,
+            false => By::Around,
+        }
+    }
+
+    /// The virtual address and the IPA of a word.
+    fn place(&self, core: usize, slot: usize, word: u64) -> (u64, u64) {
+        let vcpu = self.loaded[core].as_ref().unwrap().vcpu;
+        match self.by(core) {
+            By::Cache => (slot as u64 * PAGE_SIZE + word, mapped(vcpu, slot) + word),
+            By::Around => (PAGES[slot] + word, PAGES[slot] + word),
+        }
+    }
+
+    fn store_at(&mut self, core: usize, va: u64, value: u64) {
+        let by = self.by(core);
+        self.access(core, va, Access::Store, |worst| {
+            worst.store(core, va, value, by)
+        });
+    }
+
+    fn guest_does(&self, core: usize, instruction: Instruction) {
+        self.worst.guest_does(core, instruction);
+    }
+
+    fn dsb(&self, core: usize) {
+        self.guest_does(core, Instruction::Dsb(Domain::System, Barrier::All));
+    }
+
+    /// What it stored is to be executed: its own maintenance.
+    fn maintain(&mut self, core: usize, va: u64) {
+        let at = self.access(core, va, Access::Load, |worst| {
+            worst.translate(core, va, Access::Load)
+        });
+        self.dsb(core);
+        self.guest_does(core, Instruction::Dc(Cache::CleanAndInvalidate, at));
+        self.dsb(core);
+        self.guest_does(core, Instruction::Ic(Domain::Inner, Some(at)));
+        self.dsb(core);
+    }
+
+    /// A vCPU's start: the first one writes the tables for all, and each switches its MMU on.
+    fn switch_on(&mut self, core: usize) {
+        let loaded = self.loaded[core].as_ref().unwrap();
+        let (vm, vcpu) = (loaded.vm, loaded.vcpu);
+        if vcpu == 0 {
+            for vcpu in 0..self.vms[vm].vcpus.len() {
+                for slot in 0..PAGES.len() {
+                    self.store_at(core, table(vcpu) + slot as u64 * 8, mapped(vcpu, slot) | 1);
+                }
+            }
+            self.dsb(core);
+        }
+        let sctlr = self.cores[core].system.sctlr | 5;
+        self.msr(core, 3 << 20 | 2 << 10, table(vcpu));
+        self.msr(core, 3 << 20 | 1 << 10, sctlr);
+    }
+
+    /// With a loop by set and way before it, as kernels have it.
+    fn switch_off(&mut self, core: usize) {
+        self.msr(core, 1 << 20 | 2 << 17 | 7 << 10 | 14 << 1, 0);
+        let sctlr = self.cores[core].system.sctlr & !5;
+        self.msr(core, 3 << 20 | 1 << 10, sctlr);
+    }
+
+    fn restored(&mut self, core: usize, next: Next, id: u64) {
+        let vm = self.loaded[core].as_ref().unwrap().vm;
+        let model = &mut self.models[vm];
+        model.now = model.kept[&id].clone();
+        if next == Next::Leave {
+            self.save(core);
+        }
+    }
+
+    fn forget_the_freed(&mut self, core: usize) {
+        let loaded = self.loaded[core].as_mut().unwrap();
+        let vm = loaded.vm;
+        let shared = self.vms[vm].shared.lock();
+        let there = |id: u64| shared.snapshots.next(&shared.machine, id) == Ok(id);
+        self.models[vm].kept.retain(|id, _| there(*id));
+    }
+
+    fn step(&mut self, core: usize, op: Op, stamp: u64) {
+        if let Op::Turn(choice) = op {
+            return self.turn(core, choice);
+        }
+        let Some(loaded) = &self.loaded[core] else {
+            return;
+        };
+        let (vm, vcpu) = (loaded.vm, loaded.vcpu);
+        let vcpus = self.vms[vm].vcpus.len();
+        let is_on = self.by(core) == By::Cache;
+        if vcpu != 0 && !is_on {
+            return self.switch_on(core);
+        }
+        match op {
+            Op::Turn(_) => {}
+            Op::Store { slot, word } => {
+                let (va, ipa) = self.place(core, slot, word);
+                self.store_at(core, va, stamp);
+                let now = &mut self.models[vm].now;
+                now.words.insert(ipa, stamp);
+                now.written.insert(ipa / 64);
+                self.forget_the_freed(core);
+            }
+            Op::Load { slot, word } => {
+                let (va, ipa) = self.place(core, slot, word);
+                let by = self.by(core);
+                let value = self.access(core, va, Access::Load, |worst| worst.load(core, va, by));
+                let expected = self.models[vm].now.words.get(&ipa).copied().unwrap_or(0);
+                assert_eq!(value, expected, "{ipa:#x}");
+            }
+            Op::Fetch { slot, word } => {
+                let (va, ipa) = self.place(core, slot, word);
+                if self.models[vm].now.written.contains(&(ipa / 64)) {
+                    self.maintain(core, va);
+                    self.models[vm].now.written.remove(&(ipa / 64));
+                }
+                let by = self.by(core);
+                let value = self.access(core, va, Access::Fetch, |worst| worst.fetch(core, va, by));
+                let expected = self.models[vm].now.words.get(&ipa).copied().unwrap_or(0);
+                assert_eq!(value, expected, "instruction at {ipa:#x}");
+                self.forget_the_freed(core);
+            }
+            Op::On if !is_on => self.switch_on(core),
+            Op::Off if is_on && vcpus == 1 => self.switch_off(core),
+            Op::CpuOn(other) if is_on && other < vcpus => {
+                // One that is about to go off is not waited for here.
+                if self.vms[vm].vcpus[other].phase() == Phase::Off {
+                    let (next, _) = self.hvc(core, CPU_ON, &[other as u64, ENTRY, 0]);
+                    assert_eq!(next, Next::Resume);
+                }
+            }
+            Op::Checkpoint => {
+                self.stop_others(core);
+                let (next, id) = self.hvc(core, CHECKPOINT, &[]);
+                assert_eq!((next, (id as i64) >= 0), (Next::Resume, true), "{id:#x}");
+                let model = &mut self.models[vm];
+                model.kept.insert(id, model.now.clone());
+                self.forget_the_freed(core);
+            }
+            Op::Restore(choice) => {
+                let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
+                if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {
+                    self.stop_others(core);
+                    let (next, _) = self.hvc(core, RESTORE, &[id, 1]);
+                    self.restored(core, next, id);
+                }
+            }
+            Op::Latest => {
+                if let Some((&id, _)) = self.models[vm].kept.last_key_value() {
+                    self.stop_others(core);
+                    let (next, _) = self.hvc(core, RESTORE, &[LATEST, 1]);
+                    self.restored(core, next, id);
+                }
+            }
+            Op::Delete(choice) => {
+                let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
+                if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {
+                    assert_eq!(self.hvc(core, DELETE, &[id]), (Next::Resume, 0));
+                    self.models[vm].kept.remove(&id);
+                }
+            }
+            Op::Reset => {
+                self.stop_others(core);
+                let (next, _) = self.hvc(core, SYSTEM_RESET, &[]);
+                self.models[vm].now = Contents::default();
+                if next == Next::Leave {
+                    self.save(core);
+                }
+            }
+            Op::On | Op::Off | Op::CpuOn(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(120))]
+
+    #[test]
+    fn guests_read_what_they_wrote_or_what_came_back(
+        luck in any_luck(),
+        vcpus in prop::collection::vec(1..=3_usize, 1..=2),
+        blocks in prop::sample::select([6, 9, 16].as_slice()),
+        ops in prop::collection::vec((0..CORES, op()), 1..120),
+    ) {
+        let worst = Worst::new(CORES, luck);
+        worst.enter(0);
+        let vm = |(number, vcpus): (usize, &usize)| {
+            let share = [share(number as u64, blocks)];
+            let board = FakeBoard::with(&share, worst.clone());
+            Vm::new(&PLANS[vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
+        };
+        let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
+        let mut world = World::new(&vms, &worst);
+        for core in 0..CORES {
+            world.turn(core, 0);
+        }
+        for (stamp, (core, op)) in ops.into_iter().enumerate() {
+            world.step(core, op, stamp as u64 + 1);
+        }
+        for core in 0..CORES {
+            world.save(core);
+        }
+    }
+}
