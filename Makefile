@@ -52,6 +52,10 @@ test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
 
+loom: ## All that cores may do and see beside each other, where they share atomics: half a minute, minutes the first time
+	@tools/setup $(NEEDS)
+	@RUSTFLAGS="$$RUSTFLAGS --cfg loom" tools/cargo test --target host-tuple --target-dir "$(TARGET_DIR)/loom" --lib loom
+
 bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
@@ -75,4 +79,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux test bench rpi4 elf ci clean
+.PHONY: help run build linux test loom bench rpi4 elf ci clean

@@ -10,19 +10,11 @@ pub mod fake;
 pub mod isa;
 pub mod memory_map;
 pub mod readback;
+pub mod sync;
 pub mod tree;
 pub mod vcpu;
 
 #[cfg(target_os = "none")]
 pub mod aarch64;
 
-#[cfg(target_os = "none")]
-pub use aarch64::Relax;
-#[cfg(not(target_os = "none"))]
-pub use spin::relax::Spin as Relax;
-
-/// What one core at a time has.
-pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
-
-/// Holding it.
-pub type MutexGuard<'a, T> = spin::mutex::MutexGuard<'a, T, Relax>;
+pub use sync::{Mutex, MutexGuard, Relax};

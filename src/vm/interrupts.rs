@@ -4,7 +4,6 @@ use super::running::{Next, Running, Turn};
 use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
 use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};
-use core::sync::atomic::Ordering;
 
 impl<H: Hardware> Running<'_, H> {
     /// An interrupt of the board came while this vCPU was on, or waited.
@@ -185,7 +184,7 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// Looks around: at the VM's input, the timer, what others made pending, and whether the caches are off.
     pub(super) fn look(&mut self) {
-        if self.vm.input.swap(false, Ordering::AcqRel) {
+        if self.vm.take_input() {
             let shared = &mut *self.shared;
             shared.devices.uart.poll(&mut shared.machine.hardware);
             self.update_uart();

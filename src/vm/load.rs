@@ -7,6 +7,7 @@ use super::vcpu::{NEVER, Phase, Slot, Vcpu};
 use super::{Core, Hardware, RAM_PAGES_MAX, Shared, System, Vm};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::Mutex;
+use crate::arch::sync::{AtomicBool, AtomicU64};
 use crate::config::VmPlan;
 use crate::device::Devices;
 use crate::device::gic::Gic;
@@ -16,7 +17,6 @@ use crate::snapshot::{Frames, MAX_FRAMES, Machine, Mapping, Snapshots, least_sha
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64};
 use log::Level;
 
 /// Why a VM cannot be started.

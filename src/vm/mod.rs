@@ -24,6 +24,9 @@
 //! | what the vCPUs share ([`Shared`]) | who holds its lock: a core while it handles a trap, the operator |
 //! | a slot's phase and calls, the gate, the offset | anybody: they are atomic, and say no more than what to do next |
 //!
+//! Nearly all of these atomics are relaxed: they are read under a lock that was held when they were written, or again after the kick that
+//! follows. The tests of `tests/loom.rs` run through all that cores may see then.
+//!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. So that nobody waits
 //! for ever, a core that waits for the shared part looks at the gate, and gives its vCPU up when that is closed (see [`stop`]).
 
@@ -57,12 +60,12 @@ pub use schedule::{Desk, World, run};
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use log::Level;
 use spin::RelaxStrategy;
 
 use crate::addr::PAGE_SIZE;
+use crate::arch::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmPlan;
 use crate::device::Devices;
@@ -223,9 +226,17 @@ impl<H: Hardware> Vm<H> {
         }
     }
 
+    /// Whether the console has characters for the UART; who asks takes them. Behind [`Slot::is_called`], which acquires what
+    /// [`Slot::call`] released behind [`give_input`](Self::give_input)'s `true`; the characters are behind the console's lock.
+    fn take_input(&self) -> bool {
+        // The plain load first: it is nearly always false.
+        self.input.load(Ordering::Relaxed) && self.input.swap(false, Ordering::Relaxed)
+    }
+
     /// The console has characters for the UART. One of the vCPUs is going to take them.
     pub fn give_input(&self, core: &mut H::Core) {
-        self.input.store(true, Ordering::Release);
+        // No store: loom would not know that it is behind a swap to false that did not see it.
+        self.input.swap(true, Ordering::Relaxed);
         let on = |slot: &&Slot<System<H>>| slot.phase() != Phase::Off;
         if let Some(slot) = self.vcpus.iter().find(on) {
             slot.call();

@@ -5,9 +5,9 @@ use super::schedule::{Desk, World};
 use super::stop::{OFF, PAUSED};
 use super::vcpu::{NEVER, Phase};
 use super::{Core, Hardware, Shared, Vm};
+use crate::arch::sync::Ordering;
 use crate::monitor::{Operator, Refusal, SnapshotInfo, Status, Vcpu, VcpuState, VmState, VmStats};
 use crate::snapshot::Which;
-use core::sync::atomic::Ordering;
 
 /// The operator's hands: all VMs, on a core that has no vCPU loaded.
 pub struct Controls<'a, H: Hardware, D> {

@@ -1,12 +1,11 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put back.
 
-use core::sync::atomic::Ordering;
-
 use super::hardware::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
 use crate::arch::MutexGuard;
+use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;

@@ -4,14 +4,14 @@
 //! take the kick, or while they wait for the shared part; they put their vCPU's state into memory and unlock it. So to stop a
 //! VM is to lock all of its vCPUs. A trap that has not got the shared part by then has not happened: its instruction runs again.
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
 use super::vcpu::{Phase, Slot, Vcpu};
 use super::{Core, Hardware, System, Vm};
 use crate::arch::MutexGuard;
+use crate::arch::sync::{AtomicU8, Ordering};
 use crate::device::gic::VCPUS_MAX;
 
-/// Why a VM's vCPUs may not run: one bit for each reason.
+/// Why a VM's vCPUs may not run: one bit for each reason. All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
+/// again when it is kicked; what the gate guards is behind the vCPUs' locks.
 #[derive(Default)]
 pub struct Gate(AtomicU8);
 
@@ -26,12 +26,12 @@ impl Gate {
     /// Whether there is any reason.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.0.load(Ordering::Relaxed) != 0
     }
 
     /// Whether this one is among the reasons.
     pub fn is(&self, reason: u8) -> bool {
-        self.0.load(Ordering::Acquire) & reason != 0
+        self.0.load(Ordering::Relaxed) & reason != 0
     }
 
     /// One more reason. It is each vCPU's lock that makes this seen. A core locks its vCPU, then looks here; who closes the gate locks the
@@ -41,12 +41,12 @@ impl Gate {
     /// - the core has it: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by who takes the kick
     ///   ([`Core::kick`]), and the core looks here again then.
     pub fn close(&self, reason: u8) {
-        self.0.fetch_or(reason, Ordering::AcqRel);
+        self.0.fetch_or(reason, Ordering::Relaxed);
     }
 
-    /// One reason less. The cores are told afterwards.
+    /// One reason less. The cores are kicked afterwards, so that nobody sleeps on who saw it as it was.
     pub fn open(&self, reason: u8) {
-        self.0.fetch_and(!reason, Ordering::AcqRel);
+        self.0.fetch_and(!reason, Ordering::Relaxed);
     }
 }
 

@@ -1,8 +1,7 @@
 //! A vCPU while no core has it, and what others may know of it while one does.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-
 use super::reviews::Reviews;
+use crate::arch::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
 use crate::device::debug::DebugState;
@@ -195,14 +194,15 @@ impl<S> Slot<S> {
         self.core
     }
 
-    /// What it would do.
+    /// What it would do. One that goes on or off does so in a turn with what the vCPUs share, so who has that knows; so does who has the vCPU, as
+    /// CPU_ON locks that before it says `Ready`. Who has neither, as the scheduler, is kicked after a change that it must see.
     pub fn phase(&self) -> Phase {
-        Phase::from_number(self.phase.load(Ordering::Acquire).into())
+        Phase::from_number(self.phase.load(Ordering::Relaxed).into())
     }
 
     /// What it would do, from here on.
     pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
+        self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     /// AFFINITY_INFO's answer.
@@ -213,31 +213,32 @@ impl<S> Slot<S> {
         }
     }
 
-    /// It must look around. Returns whether its core must be told, as it was not called before.
+    /// It must look around. Returns whether its core must be told, as it was not called before. A release: what the caller did is seen by the
+    /// look that this is for, though the caller may have no lock, as [`Vm::give_input`](super::Vm::give_input).
     pub fn call(&self) -> bool {
-        !self.look.swap(true, Ordering::AcqRel)
+        !self.look.swap(true, Ordering::Release)
     }
 
     /// Whether it must look around; not any more.
     #[inline]
     pub fn is_called(&self) -> bool {
         // The plain load first: it is nearly always false.
-        self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::AcqRel)
+        self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::Acquire)
     }
 
     /// Whether it must look around; it still must.
     pub fn has_calls(&self) -> bool {
-        self.look.load(Ordering::Acquire)
+        self.look.load(Ordering::Relaxed)
     }
 
-    /// Remembers when a timer of it fires.
+    /// Remembers when a timer of it fires. Its core does, or who stopped the VM and kicks that core afterwards.
     pub fn set_deadline(&self, at: u64) {
-        self.deadline.store(at, Ordering::Release);
+        self.deadline.store(at, Ordering::Relaxed);
     }
 
     /// When a timer of it fires, while it is not loaded.
     pub fn deadline(&self) -> u64 {
-        self.deadline.load(Ordering::Acquire)
+        self.deadline.load(Ordering::Relaxed)
     }
 
     /// How often it came to EL2. What it did since its core was last interrupted is not in it yet.
@@ -256,7 +257,7 @@ impl<S> Slot<S> {
         match self.phase() {
             Phase::Off => false,
             Phase::Ready => true,
-            Phase::Waiting => self.look.load(Ordering::Acquire) || self.deadline() <= now,
+            Phase::Waiting => self.look.load(Ordering::Relaxed) || self.deadline() <= now,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! A core, with a vCPU that does what the test wrote down.
 
+use super::sync::{self, AtomicBool};
 use super::system::System;
 use crate::addr::{Ipa, Pa, Va};
+use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::debug::DebugState;
 use crate::device::gic::{Interface, ListRegister, VirtualInterface};
@@ -12,7 +14,6 @@ use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
@@ -35,6 +36,9 @@ pub fn set_count(count: u64) {
 
 /// What the vCPU does until its next trap.
 pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap + Send>;
+
+/// What vCPUs do from their pc on until the next trap.
+pub type Program = Box<dyn FnMut(&mut Registers) -> Trap + Send>;
 
 /// What happens while a core sleeps.
 pub type Dream = Box<dyn FnOnce(&mut FakeCore) + Send>;
@@ -71,6 +75,8 @@ pub struct FakeCore {
     pub debug: DebugState,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
+    /// What it does from its pc on, when the script has ended; or nothing, and it computes.
+    pub program: Option<Program>,
     /// Interrupts of the board.
     pub interrupts: VecDeque<Interrupt>,
     /// Cores that were kicked.
@@ -119,6 +125,7 @@ impl FakeCore {
             system: System::RESET,
             debug: DebugState::RESET,
             script: VecDeque::new(),
+            program: None,
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
             kicks: Kicks::default(),
@@ -151,7 +158,7 @@ impl FakeCore {
     }
 
     fn is_interrupted(&self) -> bool {
-        !self.interrupts.is_empty() || self.kicks[self.number].load(Ordering::Acquire)
+        !self.interrupts.is_empty() || self.kicks[self.number].load(Ordering::Relaxed)
     }
 
     /// Its vCPU computes until there is an interrupt.
@@ -164,9 +171,8 @@ impl FakeCore {
                     assert_ne!(self.alarm, u64::MAX, "it computes for ever");
                     self.await_alarm();
                 }
-                Patience::Kick => std::thread::yield_now(),
+                Patience::Kick => self.yield_now(start),
             }
-            assert!(start.elapsed() < TIMEOUT, "nobody kicks it");
         }
         Trap {
             kind: TrapKind::Irq,
@@ -174,6 +180,12 @@ impl FakeCore {
             far: 0,
             hpfar: 0,
         }
+    }
+
+    /// The others have their turn: this one waits for a kick since `start`.
+    fn yield_now(&self, start: Instant) {
+        assert!(start.elapsed() < TIMEOUT, "nobody kicks it");
+        sync::yield_now();
     }
 
     fn await_alarm(&mut self) {
@@ -251,9 +263,10 @@ impl Core for FakeCore {
     fn run(&mut self, registers: &mut Registers) -> Trap {
         let vcpu = self.vcpu.expect("a vCPU is loaded");
         self.ran.push((vcpu.vm, vcpu.vcpu));
-        match self.script.pop_front() {
-            Some(step) => step(registers),
-            None => self.compute(),
+        match (self.script.pop_front(), &mut self.program) {
+            (Some(step), _) => step(registers),
+            (None, Some(program)) => program(registers),
+            (None, None) => self.compute(),
         }
     }
 
@@ -376,7 +389,7 @@ impl Core for FakeCore {
     fn acknowledge(&mut self) -> Interrupt {
         let interrupt = match self.interrupts.pop_front() {
             Some(interrupt) => interrupt,
-            None if self.kicks[self.number].swap(false, Ordering::AcqRel) => Interrupt::Kick,
+            None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,
             None => Interrupt::None,
         };
         match interrupt {
@@ -392,7 +405,8 @@ impl Core for FakeCore {
         if let Some(happens) = &mut self.on_kick {
             happens(core);
         }
-        self.kicks[core].store(true, Ordering::Release);
+        // No store: loom would not know that the core, having taken an older kick, must see this one.
+        self.kicks[core].swap(true, Ordering::Release);
     }
 
     fn alarm_by(&mut self, at: u64) {
@@ -412,8 +426,13 @@ impl Core for FakeCore {
                 assert_ne!(self.alarm, u64::MAX, "it sleeps for ever");
                 self.await_alarm();
             }
-            Patience::Kick => std::thread::yield_now(),
-            _ => {}
+            Patience::Kick => {
+                let start = Instant::now();
+                while !self.is_interrupted() {
+                    self.yield_now(start);
+                }
+            }
+            Patience::None => {}
         }
     }
 

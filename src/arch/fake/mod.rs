@@ -5,6 +5,7 @@
 //! - [`mmu`]: stage 2 as a CPU walks it, and a TLB that forgets nothing unless told to;
 //! - [`abort`]: the syndrome of an access that stage 2 refused;
 //! - [`FakeBoard`]: all of them, and a console;
+//! - [`sync`]: atomics whose orderings can be left out, and the model of what cores may see of them;
 //! - [`FakeCore`]: a vCPU that does what the test wrote down.
 
 pub mod abort;
@@ -13,10 +14,11 @@ mod cpu;
 pub mod memory;
 pub mod mmu;
 mod recorder;
+pub mod sync;
 mod system;
 pub mod worst;
 
 pub use board::FakeBoard;
-pub use cpu::{FakeCore, Patience, Step, set_count, written_sctlr};
+pub use cpu::{FakeCore, Patience, Program, Step, set_count, written_sctlr};
 pub use recorder::{Asked, Recorder};
 pub use system::System;

@@ -12,6 +12,8 @@ mod interrupts;
 mod load_stores;
 mod loading;
 mod logged;
+#[cfg(loom)]
+mod loom;
 mod operator;
 mod ordinary_calls;
 mod pools;

@@ -314,7 +314,8 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
     assert_eq!(Lists::take(core), Lists::default());
 }
 
-const WORD: Access = Access {
+/// An access of 32 bits, with x9.
+pub const WORD: Access = Access {
     size: 4,
     reg: 9,
     sign_extend: false,

@@ -1,0 +1,26 @@
+//! What cores share: atomics and the lock. In the image they are core's and spin's; tests leave out an ordering, or have all that cores may see
+//! explored, with those of [`fake::sync`](super::fake::sync).
+
+pub use core::sync::atomic::Ordering;
+
+#[cfg(not(test))]
+pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+
+#[cfg(test)]
+pub use super::fake::sync::{AtomicBool, AtomicU8, AtomicU64};
+
+#[cfg(target_os = "none")]
+pub use super::aarch64::Relax;
+#[cfg(all(not(target_os = "none"), not(all(test, loom))))]
+pub use spin::relax::Spin as Relax;
+
+/// What one core at a time has.
+#[cfg(not(all(test, loom)))]
+pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
+
+/// Holding it.
+#[cfg(not(all(test, loom)))]
+pub type MutexGuard<'a, T> = spin::mutex::MutexGuard<'a, T, Relax>;
+
+#[cfg(all(test, loom))]
+pub use super::fake::sync::{Mutex, MutexGuard, Relax};
