@@ -56,6 +56,10 @@ loom: ## All that cores may do and see beside each other, where they share atomi
 	@tools/setup $(NEEDS)
 	@RUSTFLAGS="$$RUSTFLAGS --cfg loom" tools/cargo test --target host-tuple --target-dir "$(TARGET_DIR)/loom" --lib loom
 
+miri: ## Tests of the library under Miri, which finds undefined behaviour; needs a nightly Rust, which rustup fetches
+	@tools/setup cc
+	@tools/miri
+
 bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
@@ -79,4 +83,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux test loom bench rpi4 elf ci clean
+.PHONY: help run build linux test loom miri bench rpi4 elf ci clean

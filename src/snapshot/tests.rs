@@ -268,7 +268,7 @@ fn step(pair: &mut Pair, op: &Op, next_id: &mut u64, stamp: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(crate::arch::fake::cases(100))]
 
     #[test]
     fn several_vms_agree_with_the_naive_model(
@@ -347,7 +347,7 @@ fn far(op: Op, pages: u32) -> Op {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(crate::arch::fake::cases(60))]
 
     /// Guests of all sizes, of whose RAM little is touched, in places far from each other.
     #[test]

@@ -22,3 +22,15 @@ pub use board::FakeBoard;
 pub use cpu::{FakeCore, Patience, Program, Step, set_count, written_sctlr};
 pub use recorder::{Asked, Recorder};
 pub use system::System;
+
+/// So many random cases; or as many as `PROPTEST_CASES` says, which proptest itself asks only where a test says nothing.
+pub fn cases(usual: u32) -> proptest::test_runner::Config {
+    let asked = proptest::test_runner::Config::default();
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => asked,
+        None => proptest::test_runner::Config {
+            cases: usual,
+            ..asked
+        },
+    }
+}

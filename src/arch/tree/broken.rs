@@ -42,7 +42,7 @@ fn set(bytes: &mut [u8], word: usize, value: u32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::arch::fake::cases(10_000))]
 
     #[test]
     fn mutated_trees(

@@ -282,7 +282,7 @@ fn scene(cast: Cast) -> impl Strategy<Value = (usize, bool, Vec<u64>, Vec<(Step,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(crate::arch::fake::cases(1000))]
 
     #[test]
     fn few_interrupts_whatever_is_done_to_them((vcpus, split, levels, steps) in scene(FEW)) {
