@@ -60,6 +60,12 @@ miri: ## Tests of the library under Miri, which finds undefined behaviour; needs
 	@tools/setup cc
 	@tools/miri
 
+mutants: export PART := $(PART)
+mutants: export SEED := $(SEED)
+mutants: ## Whether tests notice changes of the code: PART=k/n of the logic, with SEED=number; hours for all of it
+	@tools/setup $(NEEDS)
+	@tools/mutants
+
 bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
@@ -83,4 +89,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux test loom miri bench rpi4 elf ci clean
+.PHONY: help run build linux test loom miri mutants bench rpi4 elf ci clean

@@ -72,7 +72,7 @@ const fn size(nodes: usize, parts: usize) -> StateSize {
 
 /// The smallest share that such a VM runs in.
 fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
-    Pools::new(pages, plan, size).least_share() as u32
+    super::least_share(pages, plan, size) as u32
 }
 
 /// The same, with a state of the usual size.
