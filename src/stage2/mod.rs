@@ -296,8 +296,8 @@ impl Stage2 {
     pub fn split(&self, m: &mut impl Maintenance, page: Page) {
         let entry = self.block_entry(page);
         let table = self.fill_level3(page, read(entry));
-        m.stores_complete();
         write(entry, Descriptor::INVALID);
+        // The invalid entry, and the new table's too, which nothing leads to yet.
         m.stores_complete();
         // A TLB may hold the block in pieces: all of them must go before the pages come.
         m.invalidate_vm();

@@ -91,12 +91,10 @@ fn a_block_is_divided_behind_a_broken_entry() {
     s.set_block(BLOCK_PAGES, Some(Frame(512)));
     let at = BLOCK_PAGES + 3;
     let asked = watch(&s, at, |m| s.split(m, at));
-    let block = Descriptor::block(Pa(FRAMES.0 + BLOCK_SIZE));
     let none = Descriptor::INVALID;
     assert_eq!(
         asked,
         [
-            (StoresComplete, block),
             (StoresComplete, none),
             (InvalidateVm, none),
             (InvalidationsComplete, none),
