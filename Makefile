@@ -62,9 +62,14 @@ miri: ## Tests of the library under Miri, which finds undefined behaviour; needs
 
 mutants: export PART := $(PART)
 mutants: export SEED := $(SEED)
-mutants: ## Whether tests notice changes of the code: PART=k/n of the logic, with SEED=number; hours for all of it
+mutants: ## Whether tests notice each ordering that is left out; with PART=k/n, changes of the logic: hours for all of it
 	@tools/setup $(NEEDS)
 	@tools/mutants
+
+soak: export SOAK_SECONDS := $(or $(SECONDS),600)
+soak: ## Random histories with fresh seeds, on hardware at its worst too, for SECONDS=600
+	@tools/setup $(NEEDS)
+	@tools/soak
 
 bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
@@ -89,4 +94,4 @@ ci: ## What a change must pass: the tests, the formatting, the lints
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux test loom miri mutants bench rpi4 elf ci clean
+.PHONY: help run build linux test loom miri mutants soak bench rpi4 elf ci clean

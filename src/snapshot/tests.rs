@@ -4,6 +4,7 @@ use super::frames::MAX_FRAMES;
 use super::pair::{Guest, PAGES, Pair, SIZES, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
+use crate::arch::fake::{cases, performed};
 use crate::config::Accounting;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -72,7 +73,7 @@ pub(super) fn step<M: Guest>(pair: &mut Pair<M>, op: &Op, next_id: &mut u64, sta
 }
 
 proptest! {
-    #![proptest_config(crate::arch::fake::cases(100))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn several_vms_agree_with_the_naive_model(
@@ -84,6 +85,7 @@ proptest! {
             .map(|((plan, size), extra)| Pair::with_state(PAGES, plan, size, extra))
             .collect();
         let mut next_id = 0;
+        performed("snapshot::tests", ops.len());
         for (stamp, (vm, op)) in ops.iter().enumerate() {
             let vm = vm % vms.len();
             step(&mut vms[vm], op, &mut next_id, stamp as u64 + 1);
@@ -100,6 +102,7 @@ proptest! {
     ) {
         let mut vm = Pair::with_state(PAGES, plan, size, extra);
         let mut next_id = 0;
+        performed("snapshot::tests", ops.len());
         for (stamp, (op, left)) in ops.iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(*left);
@@ -112,7 +115,7 @@ proptest! {
 }
 
 /// Guests for each height of the map, from one block to 4 GiB.
-const FAR: [u32; 7] = [
+pub(super) const FAR: [u32; 7] = [
     BLOCK_PAGES,
     PAGES,
     (20 << 20) / 4096,
@@ -121,6 +124,15 @@ const FAR: [u32; 7] = [
     3 << 18,
     1 << 20,
 ];
+
+/// The plan, with a pool that such a VM can have: frames have numbers for 16 GiB, for the VM, the pool's snapshots, and a rest with the nodes.
+pub(super) fn plan_for(plan: PoolPlan, pages: u32) -> PoolPlan {
+    let most = MAX_FRAMES / pages - 2;
+    PoolPlan {
+        capacity: plan.capacity.min(most),
+        ..plan
+    }
+}
 
 /// Pages on both sides of where nodes of each level begin, in blocks as far from each other as `pages` allow.
 fn far_page(choice: u32, pages: u32) -> u32 {
@@ -132,7 +144,7 @@ fn far_page(choice: u32, pages: u32) -> u32 {
 }
 
 /// An operation of [`op`], on pages of [`far_page`].
-fn far(op: Op, pages: u32) -> Op {
+pub(super) fn far(op: Op, pages: u32) -> Op {
     match op {
         // Now and then a block that is dirtied as a whole.
         Op::Write { page, count } if count > 40 => Op::Write {
@@ -151,7 +163,7 @@ fn far(op: Op, pages: u32) -> Op {
 }
 
 proptest! {
-    #![proptest_config(crate::arch::fake::cases(60))]
+    #![proptest_config(cases(60))]
 
     /// Guests of all sizes, of whose RAM little is touched, in places far from each other.
     #[test]
@@ -161,11 +173,9 @@ proptest! {
         extra in 0..2 * PAGES,
         ops in prop::collection::vec((op(), prop::option::weighted(0.1, 0..12_u32)), 1..80),
     ) {
-        // Frames have numbers for 16 GiB: for the VM, the pool's snapshots, and a rest with the nodes.
-        let most = MAX_FRAMES / pages - 2;
-        let plan = PoolPlan { capacity: plan.capacity.min(most), ..plan };
-        let mut vm = Pair::with_state(pages, plan, size, extra);
+        let mut vm = Pair::with_state(pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
+        performed("snapshot::tests", ops.len());
         for (stamp, (op, left)) in ops.into_iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(left);

@@ -1,13 +1,13 @@
 //! The same random histories on the worst board: real tables, the image's own maintenance and copies, guests on several cores.
 
 use super::pair::{Guest, PAGES, Pair};
-use super::tests::{Op, any_plan, op, step};
+use super::tests::{FAR, Op, any_plan, far, op, plan_for, step};
 use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
 use crate::arch::aarch64::SystemState;
 use crate::arch::aarch64::{control, fixup};
 use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
-use crate::arch::fake::{FakeBoard, cases};
+use crate::arch::fake::{FakeBoard, cases, performed};
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
 use proptest::prelude::*;
@@ -161,20 +161,28 @@ fn near(op: Op) -> Op {
 proptest! {
     #![proptest_config(cases(300))]
 
+    /// Most of them small, on few pages; some of any size, in places far from each other.
     #[test]
     fn the_worst_board_agrees_with_the_naive_model(
         luck in any_luck(),
         (plan, size) in any_plan(),
         around in any::<bool>(),
+        pages in prop_oneof![9 => Just(PAGES), 1 => prop::sample::select(FAR.as_slice())],
         extra in 0..2 * PAGES,
-        ops in prop::collection::vec(op(), 1..100),
+        ops in prop::collection::vec((op(), prop::option::weighted(0.05, 0..12_u32)), 1..100),
     ) {
         let by = if around { By::Around } else { By::Cache };
-        let machine = |share: &[Range<u32>]| WorstMachine::new(PAGES, share, by, luck);
-        let mut vm = Pair::on(machine, PAGES, plan, size, extra);
+        let machine = |share: &[Range<u32>]| WorstMachine::new(pages, share, by, luck);
+        let mut vm = Pair::on(machine, pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
-        for (stamp, op) in ops.into_iter().enumerate() {
-            step(&mut vm, &near(op), &mut next_id, stamp as u64 + 1);
+        performed("snapshot::worst", ops.len());
+        for (stamp, (op, left)) in ops.into_iter().enumerate() {
+            if let Some(left) = left {
+                vm.steal(left);
+            }
+            let op = if pages == PAGES { near(op) } else { far(op, pages) };
+            step(&mut vm, &op, &mut next_id, stamp as u64 + 1);
+            vm.give_back();
             if stamp % 32 == 31 {
                 vm.audit();
             }

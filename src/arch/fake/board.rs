@@ -41,9 +41,14 @@ pub struct FakeBoard {
 impl FakeBoard {
     /// A board with this memory that does at once what it is told.
     pub fn new(share: &[Range<Pa>]) -> Self {
+        Self::with_luck(share, Luck::GOOD)
+    }
+
+    /// A board with this memory whose TLBs are what `luck` makes of them; memory is as without caches.
+    pub fn with_luck(share: &[Range<Pa>], luck: Luck) -> Self {
         Self {
             cached: false,
-            ..Self::with(share, Worst::new(VCPUS_MAX, Luck::GOOD))
+            ..Self::with(share, Worst::new(VCPUS_MAX, luck))
         }
     }
 

@@ -35,3 +35,27 @@ pub fn cases(usual: u32) -> proptest::test_runner::Config {
         },
     }
 }
+
+/// The seeds `usual`; or as many others, from `AVISOR_SEED` on.
+pub fn seeds(usual: core::ops::Range<u64>) -> core::ops::Range<u64> {
+    match std::env::var("AVISOR_SEED").map(|seed| seed.parse::<u64>()) {
+        Ok(seed) => {
+            let first = seed.expect("AVISOR_SEED is a number");
+            first..first + (usual.end - usual.start)
+        }
+        Err(_) => usual,
+    }
+}
+
+/// So many operations of a random history are done, or about to be: for `make soak`, which wants to know how many, by `kind`.
+pub fn performed(kind: &str, operations: usize) {
+    use std::io::Write;
+    if let Some(path) = std::env::var_os("AVISOR_OPERATIONS") {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        file.and_then(|mut file| file.write_all(std::format!("{kind} {operations}\n").as_bytes()))
+            .expect("what was done can be noted");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::guest::*;
 use crate::addr::BLOCK_SIZE;
+use crate::arch::fake::{performed, seeds};
 use crate::config::{Accounting, PoolPlan, VmPlan};
 use crate::vm::Next;
 use std::collections::BTreeMap;
@@ -233,7 +234,8 @@ impl History {
 }
 
 fn play(capacity: u32, accounting: Accounting, blocks: u64) {
-    for seed in 0..8 {
+    for seed in seeds(0..8) {
+        performed("vm::tests::history", 1500);
         let pools = PoolPlan {
             capacity,
             accounting,

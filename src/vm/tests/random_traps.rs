@@ -3,6 +3,7 @@
 use super::guest::*;
 use super::history::Random;
 use crate::addr::Ipa;
+use crate::arch::fake::{performed, seeds};
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::vm::Next;
 
@@ -103,12 +104,14 @@ fn check(guest: &mut Guest) {
 }
 
 fn play(seed: u64, blocks: u64) {
+    const STEPS: usize = 20_000;
+    performed("vm::tests::random_traps", STEPS);
     let mut random = Random(seed);
     let mut guest = Guest::start(PLAN, share(0, blocks)).unwrap();
     let untouched = (DATA + 0x777, 0x5a);
     guest.store(untouched.0, untouched.1);
     guest.checkpoint();
-    for step in 0..20_000 {
+    for step in 0..STEPS {
         for _ in 0..3 {
             let register = random.below(4) as usize;
             guest.registers().x[register] = argument(&mut random);
@@ -137,14 +140,14 @@ fn play(seed: u64, blocks: u64) {
 
 #[test]
 fn nothing_panics_and_memory_stays() {
-    for seed in 0..6 {
+    for seed in seeds(0..6) {
         play(seed, 32);
     }
 }
 
 #[test]
 fn nothing_panics_when_memory_is_short() {
-    for seed in 10..16 {
+    for seed in seeds(10..16) {
         play(seed, 5);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::guest::*;
 use crate::arch::fake::abort::Abort;
+use crate::arch::fake::worst::Luck;
 use crate::arch::fake::{FakeBoard, FakeCore, Patience, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmPlan;
@@ -55,7 +56,8 @@ impl Smp {
     pub fn with(plan: VmPlan) -> Self {
         let share = [share(0, 32)];
         let plan: &'static VmPlan = Box::leak(Box::new(plan));
-        let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, |vcpu| vcpu).unwrap();
+        let board = FakeBoard::with_luck(&share, Luck::bad(plan.vcpus.into()));
+        let vm = Vm::new(plan, 0, board, &share, |vcpu| vcpu).unwrap();
         Self::of(Box::leak(Box::new(vm)))
     }
 

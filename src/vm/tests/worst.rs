@@ -7,7 +7,7 @@ use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
 use crate::arch::fake::worst::{
     Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck,
 };
-use crate::arch::fake::{FakeBoard, FakeCore, cases, trap};
+use crate::arch::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::arch::vcpu::Trap;
 use crate::config::VmPlan;
 use crate::trap::sysreg::caches_are_on;
@@ -422,6 +422,7 @@ proptest! {
         for core in 0..CORES {
             world.turn(core, 0);
         }
+        performed("vm::tests::worst", ops.len());
         for (stamp, (core, op)) in ops.into_iter().enumerate() {
             world.step(core, op, stamp as u64 + 1);
         }

@@ -1,6 +1,7 @@
 //! Random guests on random schedules, against the reference.
 
 use super::world::World;
+use crate::arch::fake::performed;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -251,6 +252,7 @@ fn run(world: &mut World, kept: &mut World, step: &Step, at_once: bool) {
 }
 
 fn play(vcpus: usize, cast: Cast, split: bool, levels: &[u64], steps: &[(Step, bool)]) {
+    performed("device::gic::tests", steps.len());
     let mut world = World::new(vcpus);
     for vcpu in 0..vcpus {
         world.hardware[vcpu].split = split;
