@@ -4,7 +4,7 @@ use super::abort::{Abort, PERMISSION, TRANSLATION};
 use super::cpu::FakeCore;
 use super::memory::Memory;
 use super::recorder::{Asked, Recorder};
-use super::worst::tlb::leaf_entry;
+use super::worst::tables::leaf_entry;
 use super::worst::{Access, Fault, Luck, Worst, mutants};
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::arch::aarch64::{page, tlb};

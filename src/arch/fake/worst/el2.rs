@@ -13,7 +13,8 @@
 
 use super::luck::Chance;
 use super::registers::Registers;
-use super::tlb::{GARBAGE, Tlbs};
+use super::tables::GARBAGE;
+use super::tlb::Tlbs;
 use super::{Board, By, Domain};
 use std::collections::HashMap;
 use std::vec::Vec;
@@ -148,7 +149,8 @@ impl El2 {
             let size = PAGE << (9 * (3 - level));
             let at = table + page / size % 512 * 8;
             let before = stored.iter().find(|(stored, _)| early && *stored == at);
-            let descriptor = before.map_or_else(|| tlbs.descriptor(at), |(_, before)| *before);
+            let descriptor =
+                before.map_or_else(|| tlbs.stores.descriptor(at), |(_, before)| *before);
             match (level, descriptor & 3) {
                 (1 | 2, 3) => table = descriptor & ADDRESS,
                 (1 | 2, 1) | (3, 3) => return Some(entry(descriptor + page % size)),

@@ -19,6 +19,7 @@
 //! A thread stands for a core ([`Worst::on`]); then [`isa`] is what that core does. What the guest does, tests say ([`Worst::load`], ...).
 
 pub mod el2;
+pub mod entry;
 pub mod errors;
 pub mod isa;
 pub mod luck;
@@ -27,12 +28,13 @@ pub mod mutants;
 pub mod power_on;
 pub mod registers;
 pub mod special;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod tlb;
 
+pub use entry::{Access, Fault};
 pub use luck::{Luck, any_luck};
-pub use tlb::{Access, Fault};
 
 use crate::addr::Ipa;
 use el2::El2;
@@ -219,7 +221,7 @@ impl Board {
         match instruction {
             Instruction::Dsb(domain, barrier) => {
                 if barrier != Barrier::Loads && domain != Domain::Core {
-                    self.tlbs.complete_stores(core);
+                    self.tlbs.stores.complete(core);
                 }
                 if barrier == Barrier::All {
                     self.tlbs.complete(core, domain);
@@ -228,7 +230,7 @@ impl Board {
                 }
             }
             Instruction::Dmb(Barrier::Loads) => {}
-            Instruction::Dmb(_) => self.tlbs.order(core),
+            Instruction::Dmb(_) => self.tlbs.stores.order(core),
             Instruction::Isb => self.synchronize(core),
             Instruction::Esb => self.errors.esb(core),
             Instruction::Tlbi(domain, what) => {
@@ -250,7 +252,7 @@ impl Board {
     pub fn table_store(&mut self, core: usize, entry: &AtomicU64, descriptor: u64) {
         let before = entry.swap(descriptor, Ordering::AcqRel);
         let at = core::ptr::from_ref(entry).addr() as u64;
-        self.tlbs.store(core, at, before, &mut self.chance);
+        self.tlbs.stores.add(core, at, before, &mut self.chance);
         self.disturb();
         if let Some(el2) = &mut self.el2 {
             el2.store(core, at, before);

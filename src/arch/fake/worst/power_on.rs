@@ -5,7 +5,7 @@
 
 use super::el2::El2;
 use super::errors::Source;
-use super::tlb::GARBAGE;
+use super::tables::GARBAGE;
 use super::{Board, Worst};
 
 /// Registers of EL1 that nobody set: stage 1 on or off, tables anywhere.

@@ -11,47 +11,14 @@
 //! - A TLBI is for the VMID in VTTBR_EL2, which must be in effect by then.
 //! - Two entries for an address that differ in more than permissions are a TLB conflict, or worse: break-before-make was owed (D8.16.1,
 //!   "Using break-before-make when updating translation table entries").
-//! - A store to a table is seen by walks, of its own core too, after a DSB, at any time before it, and in any order that no DMB forbids
-//!   (D8.2.6, "Ordering of memory accesses from translation table walks").
 
+use super::entry::{
+    ADDRESS, Access, Entries, Entry, Fault, Key, Kind, Leaf, NO_ASID, PAGE, size_of_level,
+};
 use super::luck::Chance;
+use super::tables::Stores;
 use super::{Domain, Tlbi};
-use crate::addr::Ipa;
-use rustc_hash::FxHashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
-
-const PAGE: u64 = 4096;
-const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-/// Of entries that were made with stage 1 off, which no access with stage 1 on may use.
-const NO_ASID: u32 = u32::MAX;
-
-/// A table that nobody made: what VTTBR_EL2 may name when a board is switched on.
-pub const GARBAGE: u64 = 0xdead_d000;
-
-/// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reads.
-    Load,
-    /// Writes.
-    Store,
-    /// Executes.
-    Fetch,
-}
-
-/// Why stage 2 refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The mapping forbids it; otherwise there is none.
-    pub permission: bool,
-    /// The level at which the walk ended.
-    pub level: u8,
-    /// The page of the IPA.
-    pub ipa: u64,
-    /// It was stage 1's walk that was refused.
-    pub walk: bool,
-}
 
 /// The registers that translation depends on.
 #[derive(Clone, Copy, Debug)]
@@ -103,36 +70,6 @@ impl Regime {
     }
 }
 
-/// What a TLB remembers things by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    vmid: u32,
-    kind: Kind,
-    /// log2 of the bytes, less 12, over 9: 0 for a page, 1 for a block.
-    size: u8,
-    /// The address, over the size.
-    number: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    /// The way to a table of stage 2.
-    Table,
-    Stage2,
-    /// With the ASID.
-    Combined(u32),
-}
-
-/// A page's or block's descriptor of stage 2, or where a table is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    descriptor: u64,
-    /// When the walk began that made it,
-    began: u64,
-    /// and how old what it used is: what the TLB had of stage 2 is older than the walk.
-    born: u64,
-}
-
 /// A walk of stage 2 on its way.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
@@ -148,17 +85,9 @@ struct Walk {
     combined: Option<(u64, u32)>,
 }
 
-/// How a walk ended.
-#[derive(Clone, Copy, Debug)]
-struct Leaf {
-    descriptor: u64,
-    level: u8,
-    born: u64,
-}
-
 #[derive(Default)]
 struct Core {
-    entries: FxHashMap<Key, Vec<Entry>>,
+    entries: Entries,
     walks: Vec<Walk>,
 }
 
@@ -172,30 +101,16 @@ struct Pending {
     at: u64,
 }
 
-/// A store to a table that walks may not see yet.
-struct Store {
-    core: usize,
-    at: u64,
-    before: u64,
-    /// How many DMBs of the core came before it.
-    order: u64,
-}
-
 /// TLBs, walks, and what walks see of the tables.
 pub struct Tlbs {
     cores: Vec<Core>,
     pending: Vec<Pending>,
-    stores: Vec<Store>,
-    orders: Vec<u64>,
-
+    /// What walks see of the tables.
+    pub stores: Stores,
     /// IPAs that were used lately.
     hot: Vec<u64>,
     next_hot: usize,
     now: u64,
-}
-
-fn size_of_level(level: u8) -> u64 {
-    PAGE << (9 * (3 - level))
 }
 
 impl Tlbs {
@@ -204,9 +119,7 @@ impl Tlbs {
         Self {
             cores: (0..cores).map(|_| Core::default()).collect(),
             pending: Vec::new(),
-            stores: Vec::new(),
-            orders: std::vec![0; cores],
-
+            stores: Stores::new(cores),
             hot: Vec::new(),
             next_hot: 0,
             now: 0,
@@ -217,74 +130,6 @@ impl Tlbs {
     pub fn now(&mut self) -> u64 {
         self.now += 1;
         self.now
-    }
-
-    /// A core stored to the entry at `at` of a table, which held `before`.
-    pub fn store(&mut self, core: usize, at: u64, before: u64, chance: &mut Chance) {
-        let order = self.orders[core];
-        self.stores.push(Store {
-            core,
-            at,
-            before,
-            order,
-        });
-        if !chance.strikes(chance.luck.late) {
-            self.show(self.stores.len() - 1);
-        }
-    }
-
-    /// The store is seen, if it may be by now.
-    fn show(&mut self, i: usize) {
-        let store = &self.stores[i];
-        let waits = |other: &Store| {
-            other.at == store.at || other.core == store.core && other.order < store.order
-        };
-        if !self.stores[..i].iter().any(waits) {
-            self.stores.remove(i);
-        }
-    }
-
-    /// DMB for stores.
-    pub fn order(&mut self, core: usize) {
-        self.orders[core] += 1;
-    }
-
-    /// DSB: what the core stored is seen, and with it what anybody stored to the same entries before.
-    pub fn complete_stores(&mut self, core: usize) {
-        if self.stores.is_empty() {
-            return;
-        }
-        let mut last: FxHashMap<u64, usize> = FxHashMap::default();
-        for (i, store) in self.stores.iter().enumerate() {
-            if store.core == core {
-                last.insert(store.at, i);
-            }
-        }
-        let mut i = 0;
-        self.stores.retain(|store| {
-            let seen = last.get(&store.at).is_some_and(|&last| i <= last);
-            i += 1;
-            !seen
-        });
-    }
-
-    /// What a walk reads.
-    pub fn descriptor(&self, at: u64) -> u64 {
-        if at / PAGE == 0 {
-            return 0;
-        }
-        if at / PAGE == GARBAGE / PAGE {
-            // Anything: the way to more of it, and pages that are nobody's.
-            return GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
-        }
-        if !self.stores.is_empty()
-            && let Some(store) = self.stores.iter().find(|store| store.at == at)
-        {
-            return store.before;
-        }
-        // SAFETY: the page is the one that VTTBR_EL2 names, or came out of a valid entry below it, and so it is a table of stage 2, whose entries
-        // are atomics, in memory that lives as long as the board is used.
-        unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire)
     }
 
     fn note(&mut self, ipa: u64) {
@@ -361,31 +206,22 @@ impl Tlbs {
     fn apply(&mut self, pending: &Pending) {
         for core in self.within(pending) {
             let entries = &mut self.cores[core].entries;
-            let mut forget = |key: Key| {
-                if let Some(entries) = entries.get_mut(&key) {
-                    entries.retain(|entry| entry.born >= pending.at);
-                }
-            };
             match pending.what {
                 Tlbi::Stage2(ipa) => {
-                    for size in 0..3 {
-                        for kind in [Kind::Table, Kind::Stage2] {
-                            forget(Key {
-                                vmid: pending.vmid,
-                                kind,
-                                size,
-                                number: ipa.0 / (PAGE << (9 * size)),
-                            });
-                        }
+                    let (vmid, kinds) = (pending.vmid, [Kind::Table, Kind::Stage2]);
+                    for (size, kind) in (0..3).flat_map(|size| kinds.map(|kind| (size, kind))) {
+                        let number = ipa.0 / (PAGE << (9 * size));
+                        let key = Key {
+                            vmid,
+                            kind,
+                            size,
+                            number,
+                        };
+                        entries.forget(key, |entry| pending.ends(entry));
                     }
                 }
                 Tlbi::El2(_) | Tlbi::AllEl2 => {}
-                _ => entries.retain(|key, entries| {
-                    if pending.covers(key) {
-                        entries.retain(|entry| !pending.ends(entry));
-                    }
-                    !entries.is_empty()
-                }),
+                _ => entries.forget_all(|key, entry| pending.covers(key) && pending.ends(entry)),
             }
         }
     }
@@ -437,10 +273,7 @@ impl Tlbs {
 
     /// Walks in flight go on, stores are seen, invalidations take effect.
     pub fn disturb(&mut self, chance: &mut Chance) {
-        if !self.stores.is_empty() && chance.strikes(255 - chance.luck.late) {
-            let i = chance.pick(self.stores.len());
-            self.show(i);
-        }
+        self.stores.disturb(chance);
         if !self.pending.is_empty() && chance.strikes(255 - chance.luck.keep) {
             let pending = self.pending[chance.pick(self.pending.len())];
             self.apply(&pending);
@@ -484,7 +317,7 @@ impl Tlbs {
         };
         if level < 3
             && !chance.strikes(chance.luck.again)
-            && let Some(known) = self.any(core, way, chance)
+            && let Some(known) = self.cores[core].entries.any(way, chance)
         {
             // What is found by it is as old as it.
             return Ok(Walk {
@@ -494,7 +327,7 @@ impl Tlbs {
                 ..walk
             });
         }
-        let descriptor = self.descriptor(walk.table + ipa / size % 512 * 8);
+        let descriptor = self.stores.descriptor(walk.table + ipa / size % 512 * 8);
         // Bit 0: valid; bit 1: a table, but at level 3, where 0 is reserved.
         if level < 3 && descriptor & 3 == 3 {
             let entry = Entry {
@@ -502,7 +335,7 @@ impl Tlbs {
                 began: walk.born,
                 born: walk.born,
             };
-            self.keep(core, way, entry);
+            self.cores[core].entries.keep(way, entry);
             return Ok(Walk {
                 table: descriptor & ADDRESS,
                 level: level + 1,
@@ -544,7 +377,7 @@ impl Tlbs {
             began: walk.born,
             born: walk.born,
         };
-        self.keep(core, key, entry);
+        self.cores[core].entries.keep(key, entry);
     }
 
     /// What stage 2 says is kept together with stage 1, if the walk was for that: as young as the walk, however old what it used of stage 2.
@@ -565,89 +398,14 @@ impl Tlbs {
             began: walk.began,
             born: leaf.born.min(walk.born),
         };
-        self.keep(core, key, entry);
-    }
-
-    fn keep(&mut self, core: usize, key: Key, new: Entry) {
-        if key.kind != Kind::Table {
-            self.refuse_conflicts(core, key, new.descriptor);
-        }
-        let entries = self.cores[core].entries.entry(key).or_default();
-        match entries
-            .iter_mut()
-            .find(|old| old.descriptor == new.descriptor)
-        {
-            Some(old) => {
-                old.began = old.began.max(new.began);
-                old.born = old.born.max(new.born);
-            }
-            None => entries.push(new),
-        }
-    }
-
-    /// Another output address, or another size, for an address that has an entry.
-    fn refuse_conflicts(&self, core: usize, key: Key, descriptor: u64) {
-        let entries = &self.cores[core].entries;
-        let address = key.number * (PAGE << (9 * key.size));
-        for size in 0..2 {
-            let other = Key {
-                size,
-                number: address / (PAGE << (9 * size)),
-                ..key
-            };
-            for entry in entries.get(&other).into_iter().flatten() {
-                // A piece of a block beside the block: the same frames.
-                let block = PAGE << (9 * size.max(key.size));
-                let [one, two] =
-                    [entry.descriptor, descriptor].map(|descriptor| (descriptor & ADDRESS) / block);
-                // A block, whole or in pieces, and a page: they differ in size, if in nothing else.
-                let sizes = (entry.descriptor ^ descriptor) & 2 != 0;
-                let differ = sizes || one != two;
-                assert!(
-                    !differ,
-                    "TLB conflict at {address:#x}, {:?}: {:#x} and {descriptor:#x}; break-before-make was owed",
-                    key.kind, entry.descriptor
-                );
-            }
-        }
-    }
-
-    fn any(&self, core: usize, key: Key, chance: &mut Chance) -> Option<Entry> {
-        let entries = self.cores[core].entries.get(&key)?;
-        match entries.len() {
-            0 => None,
-            count => Some(entries[chance.pick(count)]),
-        }
+        self.cores[core].entries.keep(key, entry);
     }
 
     /// What the TLB has of stage 2 for `ipa`.
     fn known(&self, core: usize, vmid: u32, ipa: u64, chance: &mut Chance) -> Option<Leaf> {
-        self.find(core, vmid, Kind::Stage2, ipa, chance)
-    }
-
-    fn find(
-        &self,
-        core: usize,
-        vmid: u32,
-        kind: Kind,
-        address: u64,
-        chance: &mut Chance,
-    ) -> Option<Leaf> {
-        (0..2).find_map(|size| {
-            let number = address / (PAGE << (9 * size));
-            let key = Key {
-                vmid,
-                kind,
-                size,
-                number,
-            };
-            let entry = self.any(core, key, chance)?;
-            Some(Leaf {
-                descriptor: entry.descriptor,
-                level: 3 - size,
-                born: entry.born,
-            })
-        })
+        self.cores[core]
+            .entries
+            .find(vmid, Kind::Stage2, ipa, chance)
     }
 
     /// Stage 2 for an access of the program.
@@ -704,7 +462,9 @@ impl Tlbs {
     ) -> Result<u64, Fault> {
         let kind = Kind::Combined(regime.asid());
         if !chance.strikes(chance.luck.again)
-            && let Some(leaf) = self.find(core, regime.vmid(), kind, va, chance)
+            && let Some(leaf) = self.cores[core]
+                .entries
+                .find(regime.vmid(), kind, va, chance)
         {
             return leaf.check(access, va).map(|()| leaf.translate(va));
         }
@@ -747,7 +507,9 @@ impl Tlbs {
         chance: &mut Chance,
     ) -> Option<u64> {
         let kind = Kind::Combined(regime.asid());
-        let leaf = self.find(core, regime.vmid(), kind, va, chance)?;
+        let leaf = self.cores[core]
+            .entries
+            .find(regime.vmid(), kind, va, chance)?;
         let permitted = leaf.check(Access::Fetch, va).is_ok();
         permitted.then(|| leaf.translate(va & !(PAGE - 1)))
     }
@@ -766,14 +528,14 @@ impl Tlbs {
                 began: 0,
                 born: 0,
             };
-            self.cores[core].entries.insert(key, std::vec![entry]);
+            self.cores[core].entries.plant(key, entry);
         }
     }
 
     /// What a core has in its TLB and in flight.
     pub fn held(&self, core: usize) -> usize {
         let core = &self.cores[core];
-        core.entries.values().map(Vec::len).sum::<usize>() + core.walks.len()
+        core.entries.count() + core.walks.len()
     }
 
     /// Stage 1 alone, as an address translation instruction has it: the IPA.
@@ -801,21 +563,6 @@ impl Tlbs {
     pub fn heat(&mut self, ipa: u64) {
         self.note(ipa);
     }
-}
-
-/// The entry that translates `ipa` below the level 1 table at `root`, as it was written last.
-pub fn leaf_entry(root: u64, ipa: Ipa) -> u64 {
-    let mut table = root;
-    for level in 1..=3 {
-        let at = table + ipa.0 / size_of_level(level) % 512 * 8;
-        // SAFETY: `root` is the table of a VM that a core has loaded, or came out of a valid entry below it.
-        let descriptor = unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire);
-        if level == 3 || descriptor & 3 != 3 {
-            return descriptor;
-        }
-        table = descriptor & ADDRESS;
-    }
-    unreachable!()
 }
 
 /// Stage 1 as the guest's table has it: where the table lies, and the address; the IPA.
@@ -852,47 +599,5 @@ impl Pending {
             Tlbi::AllVms => true,
             _ => false,
         }
-    }
-}
-
-impl Leaf {
-    /// The part of a block that holds `ipa`, at `level`, as a descriptor like the block's own.
-    fn piece(self, ipa: u64, level: u8) -> u64 {
-        let offset = ipa % size_of_level(self.level);
-        self.descriptor + (offset & !(size_of_level(level) - 1))
-    }
-
-    fn check_valid(self, ipa: u64) -> Result<(), Fault> {
-        let none = Fault {
-            permission: false,
-            level: self.level,
-            ipa,
-            walk: false,
-        };
-        (self.descriptor & 1 != 0).then_some(()).ok_or(none)
-    }
-
-    fn check(self, access: Access, ipa: u64) -> Result<(), Fault> {
-        self.check_valid(ipa)?;
-        let [readable, writable] = [6, 7].map(|bit| self.descriptor >> bit & 1 != 0);
-        // XN, bits 54:53: 0b10 is "neither EL1 nor EL0", with FEAT_XNX and without.
-        let execute_never = self.descriptor >> 53 & 3;
-        assert!(matches!(execute_never, 0 | 2), "{:#x}", self.descriptor);
-        let permitted = match access {
-            Access::Load => readable,
-            Access::Store => writable,
-            Access::Fetch => readable && execute_never == 0,
-        };
-        let refused = Fault {
-            permission: true,
-            level: self.level,
-            ipa,
-            walk: false,
-        };
-        permitted.then_some(()).ok_or(refused)
-    }
-
-    fn translate(self, ipa: u64) -> u64 {
-        (self.descriptor & ADDRESS) + ipa % size_of_level(self.level)
     }
 }

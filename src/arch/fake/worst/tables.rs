@@ -1,0 +1,128 @@
+//! What walks see of the tables of stage 2: a store is seen by walks, of its own core too, after a DSB, at any time before it, and in any order
+//! that no DMB forbids (D8.2.6, "Ordering of memory accesses from translation table walks").
+
+use super::entry::{ADDRESS, PAGE, size_of_level};
+use super::luck::Chance;
+use crate::addr::Ipa;
+use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec::Vec;
+
+/// A table that nobody made: what VTTBR_EL2 may name when a board is switched on.
+pub const GARBAGE: u64 = 0xdead_d000;
+
+/// A store to a table that walks may not see yet.
+struct Store {
+    core: usize,
+    at: u64,
+    before: u64,
+    /// How many DMBs of the core came before it.
+    order: u64,
+}
+
+/// All of them, in the order in which they were made.
+pub struct Stores {
+    stores: Vec<Store>,
+    orders: Vec<u64>,
+}
+
+impl Stores {
+    /// None yet.
+    pub fn new(cores: usize) -> Self {
+        Self {
+            stores: Vec::new(),
+            orders: std::vec![0; cores],
+        }
+    }
+
+    /// One of them is seen, perhaps.
+    pub fn disturb(&mut self, chance: &mut Chance) {
+        if !self.stores.is_empty() && chance.strikes(255 - chance.luck.late) {
+            let i = chance.pick(self.stores.len());
+            self.show(i);
+        }
+    }
+
+    /// A core stored to the entry at `at` of a table, which held `before`.
+    pub fn add(&mut self, core: usize, at: u64, before: u64, chance: &mut Chance) {
+        let order = self.orders[core];
+        self.stores.push(Store {
+            core,
+            at,
+            before,
+            order,
+        });
+        if !chance.strikes(chance.luck.late) {
+            self.show(self.stores.len() - 1);
+        }
+    }
+
+    /// The store is seen, if it may be by now.
+    fn show(&mut self, i: usize) {
+        let store = &self.stores[i];
+        let waits = |other: &Store| {
+            other.at == store.at || other.core == store.core && other.order < store.order
+        };
+        if !self.stores[..i].iter().any(waits) {
+            self.stores.remove(i);
+        }
+    }
+
+    /// DMB for stores.
+    pub fn order(&mut self, core: usize) {
+        self.orders[core] += 1;
+    }
+
+    /// DSB: what the core stored is seen, and with it what anybody stored to the same entries before.
+    pub fn complete(&mut self, core: usize) {
+        if self.stores.is_empty() {
+            return;
+        }
+        let mut last: FxHashMap<u64, usize> = FxHashMap::default();
+        for (i, store) in self.stores.iter().enumerate() {
+            if store.core == core {
+                last.insert(store.at, i);
+            }
+        }
+        let mut i = 0;
+        self.stores.retain(|store| {
+            let seen = last.get(&store.at).is_some_and(|&last| i <= last);
+            i += 1;
+            !seen
+        });
+    }
+
+    /// What a walk reads.
+    pub fn descriptor(&self, at: u64) -> u64 {
+        if at / PAGE == 0 {
+            return 0;
+        }
+        if at / PAGE == GARBAGE / PAGE {
+            // Anything: the way to more of it, and pages that are nobody's.
+            return GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
+        }
+        if !self.stores.is_empty()
+            && let Some(store) = self.stores.iter().find(|store| store.at == at)
+        {
+            return store.before;
+        }
+        // SAFETY: the page is the one that VTTBR_EL2 names, or came out of a valid entry below it, and so it is a table of stage 2, whose entries
+        // are atomics, in memory that lives as long as the board is used.
+        unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire)
+    }
+}
+
+/// The entry that translates `ipa` below the level 1 table at `root`, as it was written last.
+pub fn leaf_entry(root: u64, ipa: Ipa) -> u64 {
+    let mut table = root;
+    for level in 1..=3 {
+        let at = table + ipa.0 / size_of_level(level) % 512 * 8;
+        // SAFETY: `root` is the table of a VM that a core has loaded, or came out of a valid entry below it.
+        let descriptor = unsafe { &*(at as *const AtomicU64) }.load(Ordering::Acquire);
+        if level == 3 || descriptor & 3 != 3 {
+            return descriptor;
+        }
+        table = descriptor & ADDRESS;
+    }
+    unreachable!()
+}
