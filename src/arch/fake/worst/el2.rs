@@ -135,7 +135,7 @@ impl El2 {
         let memory = registers.speculative("mair_el2", chance);
         let entry = |descriptor: u64| Entry {
             descriptor,
-            memory: (memory >> (descriptor >> 2 & 7) * 8) as u8,
+            memory: (memory >> ((descriptor >> 2 & 7) * 8)) as u8,
             born,
         };
         if registers.speculative("tcr_el2", chance) & 0x3f != T0SZ {

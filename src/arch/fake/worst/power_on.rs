@@ -98,6 +98,11 @@ impl Worst {
         self.board().tlbs.now()
     }
 
+    /// The cores have Cortex-A72's erratum 1319367.
+    pub fn set_erratum(&self) {
+        self.board().special.erratum = true;
+    }
+
     /// Whether the cores have FEAT_RAS.
     pub fn set_ras(&self, ras: bool) {
         self.board().errors.ras = ras;

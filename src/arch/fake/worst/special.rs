@@ -3,6 +3,9 @@
 //! - The counter may be read at any time between the last context synchronization event and the MRS (D12.1.2, "The physical counter": reads
 //!   can occur speculatively and out of order).
 //! - PAR_EL1 has the result of an AT behind a context synchronization event (D8.15, "Address translation instructions"), and may have it before.
+//! - Cortex-A72's erratum 1319367 (A57: 1319537), on cores that have it: an AT by speculation uses registers of EL1 that are half of one state
+//!   and half of another. "All intermediate states during the context switch" must report a translation fault (Software Developers Errata
+//!   Notice, "Workaround"): while a table is replaced stage 1 is on and its walks are off, for sure.
 //! - An AT may meet a TLB conflict that the guest made with its own tables. It stays until a TLBI for the VMID is done.
 
 use super::errors::Exception;
@@ -32,7 +35,11 @@ struct Core {
 }
 
 /// Those of all cores.
-pub struct Special(Vec<Core>);
+pub struct Special {
+    cores: Vec<Core>,
+    /// They have erratum 1319367.
+    pub erratum: bool,
+}
 
 impl Special {
     /// Nothing happened yet.
@@ -42,17 +49,20 @@ impl Special {
             translated: None,
             conflict: Conflict::None,
         };
-        Self((0..cores).map(core).collect())
+        Self {
+            cores: (0..cores).map(core).collect(),
+            erratum: false,
+        }
     }
 
     /// The guest replaced an entry of its own without break-before-make.
     pub fn conflict(&mut self, core: usize) {
-        self.0[core].conflict = Conflict::There;
+        self.cores[core].conflict = Conflict::There;
     }
 
     /// TLBI: not by IPA.
     pub fn invalidate(&mut self, core: usize, what: Tlbi) {
-        let conflict = &mut self.0[core].conflict;
+        let conflict = &mut self.cores[core].conflict;
         let stage1 = matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms);
         if stage1 && *conflict == Conflict::There {
             *conflict = Conflict::Leaving;
@@ -61,7 +71,7 @@ impl Special {
 
     /// DSB for all kinds of accesses.
     pub fn complete(&mut self, core: usize) {
-        let conflict = &mut self.0[core].conflict;
+        let conflict = &mut self.cores[core].conflict;
         if *conflict == Conflict::Leaving {
             *conflict = Conflict::None;
         }
@@ -69,7 +79,7 @@ impl Special {
 
     /// Whether a lookup may meet a conflict.
     pub fn conflicts(&self, core: usize) -> bool {
-        self.0[core].conflict != Conflict::None
+        self.cores[core].conflict != Conflict::None
     }
 }
 
@@ -81,7 +91,7 @@ impl Board {
         if let Some(el2) = &mut self.el2 {
             el2.synchronize(core);
         }
-        let special = &mut self.special.0[core];
+        let special = &mut self.special.cores[core];
         special.synchronized = self.tlbs.now();
         if let Some(par) = special.translated.take() {
             self.registers[core].become_now("par_el1", par);
@@ -123,7 +133,7 @@ impl Board {
             "cntpct_el0" => {
                 let now = self.tlbs.now();
                 match chance.strikes(chance.luck.half) {
-                    true => self.special.0[core].synchronized,
+                    true => self.special.cores[core].synchronized,
                     false => now,
                 }
             }
@@ -134,8 +144,32 @@ impl Board {
         }
     }
 
+    /// Where the erratum is, that is not the moment for this write.
+    fn refuse_half_states(&self, core: usize, name: &'static str) {
+        const TABLES: [&str; 3] = ["ttbr0_el1", "ttbr1_el1", "vttbr_el2"];
+        let registers = &self.registers[core];
+        if TABLES.contains(&name) {
+            let stage1 = registers.has_surely("sctlr_el1", 1);
+            let no_walks = registers.has_surely("tcr_el1", 1 << 7 | 1 << 23);
+            assert!(
+                stage1 && no_walks,
+                "{name} is written while walks may start"
+            );
+        } else if matches!(name, "sctlr_el1" | "tcr_el1") {
+            let half = registers.unsynchronized();
+            let late = TABLES.iter().find(|table| half.contains(table));
+            assert!(
+                late.is_none(),
+                "{name} is written before {late:?} is in effect"
+            );
+        }
+    }
+
     /// MSR.
     pub fn write_register(&mut self, core: usize, name: &'static str, value: u64) {
+        if self.special.erratum {
+            self.refuse_half_states(core, name);
+        }
         match name {
             DISR => *self.errors.deferred(core) = value,
             // PSTATE needs no synchronization.
@@ -165,7 +199,7 @@ impl Board {
         // F alone, or the page and the attributes of Normal memory.
         let par = ipa.map_or(1, |ipa| ipa & !0xfff | 0xff << 56 | 0xb80);
         match chance.strikes(chance.luck.half) {
-            true => self.special.0[core].translated = Some(par),
+            true => self.special.cores[core].translated = Some(par),
             false => self.registers[core].become_now("par_el1", par),
         }
     }
