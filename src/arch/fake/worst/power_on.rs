@@ -1,7 +1,7 @@
 //! A board that was just switched on, and what else tests of EL2 alone ask of one.
 //!
 //! After a reset registers are UNKNOWN (their descriptions, "Reset"), but that EL2's MMU is off is what the boot protocol promises. TLBs and
-//! caches hold anything (D8.16, "TLB behavior at reset"; D7.5, "Behavior of caches at reset").
+//! caches hold anything (D8, "TLB behavior at reset"; D7, "Behavior of caches at reset").
 
 use super::el2::El2;
 use super::errors::Source;

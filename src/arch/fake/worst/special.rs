@@ -1,6 +1,6 @@
 //! Registers that are more than what was written to them, and address translation.
 //!
-//! - The counter may be read at any time between the last context synchronization event and the MRS (D12.1.2, "The physical counter": reads
+//! - The counter may be read at any time between the last context synchronization event and the MRS (D12, "The physical counter": reads
 //!   can occur speculatively and out of order).
 //! - PAR_EL1 has the result of an AT behind a context synchronization event (D8.15, "Address translation instructions"), and may have it before.
 //! - Cortex-A72's erratum 1319367 (A57: 1319537), on cores that have it: an AT by speculation uses registers of EL1 that are half of one state
