@@ -6,7 +6,7 @@
 //!   walks and speculation"; D8.16, "Translation lookaside buffers"): here in pieces of a page.
 //! - What TTBR0_EL2, TCR_EL2 and MAIR_EL2 said then is kept with it.
 //! - Behind a DSB an access is executed, but without FEAT_ETS2 its address may have been translated before (B2, "Data Synchronization
-//!   Barrier (DSB)"): a store to a table is sure to be seen by this core's own accesses behind an ISB as well.
+//!   Barrier"): a store to a table is sure to be seen by this core's own accesses behind an ISB as well.
 //! - A TLBI is done at any time until a DSB of the core that issued it (D8.16.5, "Ordering and completion of TLB maintenance instructions").
 //! - Another output address or memory type for an address that is in a TLB is a conflict (D8.16.1, "Using break-before-make when updating
 //!   translation table entries").
@@ -262,6 +262,7 @@ impl Board {
         if let Some(el2) = &mut self.el2 {
             let (registers, chance) = (&self.registers[core], &mut self.chance);
             el2.speculate(core, registers, &mut self.tlbs, chance);
+            self.speculate_without_stage2(core);
         }
     }
 

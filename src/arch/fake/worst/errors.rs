@@ -1,7 +1,7 @@
 //! SErrors: errors of accesses that were executed long ago.
 //!
 //! - The External abort of a store, or of a load that was not reported with it, becomes pending at any time until a DSB has completed the
-//!   access (D1.3.5, "Asynchronous exception types"; B2, "Data Synchronization Barrier (DSB)").
+//!   access (D1.3.5, "Asynchronous exception types"; B2, "Data Synchronization Barrier").
 //! - With FEAT_RAS there are errors that only an error synchronization event makes pending; ESB is one. It defers a pending SError to DISR_EL1
 //!   if PSTATE.A is set, and else it is taken (ESB's description and its operation).
 //! - One that is pending while PSTATE.A is clear is taken at any time, and at the latest with a context synchronization event (D1.3.5).

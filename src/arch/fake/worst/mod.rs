@@ -264,6 +264,7 @@ impl Board {
     fn translate(&mut self, core: usize, va: u64, access: Access) -> Result<u64, Fault> {
         self.disturb();
         self.synchronize(core);
+        self.special.check_stage2(core);
         let regime = self.regime(core);
         let memory = &mut self.memory;
         let mut stage1 = |table, va| stage1(memory, core, table, va);

@@ -6,6 +6,8 @@
 //! - Cortex-A72's erratum 1319367 (A57: 1319537), on cores that have it: an AT by speculation uses registers of EL1 that are half of one state
 //!   and half of another. "All intermediate states during the context switch" must report a translation fault (Software Developers Errata
 //!   Notice, "Workaround"): while a table is replaced stage 1 is on and its walks are off, for sure.
+//! - TLBs may keep HCR_EL2.VM (its description), so that what was cached without stage 2 serves until it is invalidated, "after any required
+//!   System register synchronization" (D8, "TLB maintenance").
 //! - An AT may meet a TLB conflict that the guest made with its own tables. It stays until a TLBI for the VMID is done.
 
 use super::errors::Exception;
@@ -16,9 +18,9 @@ use std::vec::Vec;
 /// DISR_EL1.
 const DISR: &str = "S3_0_C12_C1_1";
 
-/// A TLB conflict of the guest's making.
+/// Whether a TLB holds something: a conflict of the guest's making, or what it cached without stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conflict {
+enum Held {
     None,
     /// A lookup meets it.
     There,
@@ -31,7 +33,8 @@ struct Core {
     synchronized: u64,
     /// What an AT found.
     translated: Option<u64>,
-    conflict: Conflict,
+    conflict: Held,
+    flat: Held,
 }
 
 /// Those of all cores.
@@ -47,7 +50,8 @@ impl Special {
         let core = |_| Core {
             synchronized: 0,
             translated: None,
-            conflict: Conflict::None,
+            conflict: Held::None,
+            flat: Held::None,
         };
         Self {
             cores: (0..cores).map(core).collect(),
@@ -57,33 +61,64 @@ impl Special {
 
     /// The guest replaced an entry of its own without break-before-make.
     pub fn conflict(&mut self, core: usize) {
-        self.cores[core].conflict = Conflict::There;
+        self.cores[core].conflict = Held::There;
     }
 
     /// TLBI: not by IPA.
     pub fn invalidate(&mut self, core: usize, what: Tlbi) {
-        let conflict = &mut self.cores[core].conflict;
-        let stage1 = matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms);
-        if stage1 && *conflict == Conflict::There {
-            *conflict = Conflict::Leaving;
+        let core = &mut self.cores[core];
+        if matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms) {
+            core.conflict.leave();
+        }
+        if what == Tlbi::AllVms {
+            core.flat.leave();
         }
     }
 
     /// DSB for all kinds of accesses.
     pub fn complete(&mut self, core: usize) {
-        let conflict = &mut self.cores[core].conflict;
-        if *conflict == Conflict::Leaving {
-            *conflict = Conflict::None;
-        }
+        let core = &mut self.cores[core];
+        core.conflict.go();
+        core.flat.go();
     }
 
     /// Whether a lookup may meet a conflict.
     pub fn conflicts(&self, core: usize) -> bool {
-        self.cores[core].conflict != Conflict::None
+        self.cores[core].conflict != Held::None
+    }
+
+    /// A guest's access is translated by stage 2.
+    pub fn check_stage2(&self, core: usize) {
+        let flat = self.cores[core].flat;
+        assert!(flat == Held::None, "stage 2 is passed by: {flat:?}");
+    }
+}
+
+impl Held {
+    /// TLBI.
+    fn leave(&mut self) {
+        if *self == Self::There {
+            *self = Self::Leaving;
+        }
+    }
+
+    /// DSB.
+    fn go(&mut self) {
+        if *self == Self::Leaving {
+            *self = Self::None;
+        }
     }
 }
 
 impl Board {
+    /// Speculation caches an address for EL1, without stage 2 if that may be off.
+    pub(super) fn speculate_without_stage2(&mut self, core: usize) {
+        let hcr = self.registers[core].speculative("hcr_el2", &mut self.chance);
+        if hcr & 1 == 0 {
+            self.special.cores[core].flat = Held::There;
+        }
+    }
+
     /// A context synchronization event.
     pub(super) fn synchronize(&mut self, core: usize) {
         self.registers[core].synchronize();
