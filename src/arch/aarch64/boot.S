@@ -48,10 +48,10 @@
     bfi     x0, x1, #16, #3
     msr     tcr_el2, x0
     msr     ttbr0_el2, x4
+    isb                                 // TLBs may have kept what these said before: they are new when that goes (D8, "TLB maintenance")
     tlbi    alle2                       // whatever the firmware left of ours; of guests: `control::set_up`
     ic      iallu
-    dsb     nsh
-    isb
+    dsb     nsh                         // the MSR waits for it, and fetches are translated from the last ISB on
     ldr     x0, ={SCTLR}
     msr     sctlr_el2, x0
     isb

@@ -19,10 +19,11 @@ pub fn set_up() {
     VTCR_EL2.set(vtcr());
     // TTBR, TCR, SCTLR and VTTBR are UNKNOWN after a reset (their register descriptions, "Reset"), and speculation may use them at once.
     leave_vm();
-    // What was cached by them, or left by an earlier life of the board: no walk starts any more. No table was written: no DSB before. The one
-    // behind it is that of `synchronize_errors` below.
-    isa::tlbi_alle1();
     HCR_EL2.set(hcr());
+    isa::isb();
+    // What was cached by them, HCR_EL2.VM among it, or left by an earlier life of the board, goes once they are new (D8, "TLB maintenance").
+    // No table was written: no DSB before. The one behind it is that of `synchronize_errors` below.
+    isa::tlbi_alle1();
     CPTR_EL2.set(CPTR_RES1 | CPTR_TTA | CPTR_TAM);
     MDCR_EL2.set(mdcr());
     CNTHCTL_EL2.set(cnthctl());

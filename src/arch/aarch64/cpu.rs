@@ -11,7 +11,7 @@ use crate::arch::isa::registers::{
 /// none is taken, as EL2 has them masked. One that came before makes it return at once.
 #[inline]
 pub fn idle() {
-    // What was stored or sent to devices before is out before the core sleeps, perhaps for long.
+    // What was stored or sent to devices before is out before the core sleeps, perhaps for long (D1, "Wait for Interrupt").
     isa::dsb_sy();
     isa::wfi();
 }

@@ -35,7 +35,7 @@ pub(super) fn pages(range: Range<u64>) -> Range<u64> {
 pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
     let result = EL2.lock().map(pages(range), attributes);
     // The walker sees the entry before the first access through it; the ISB keeps that access behind the DSB, and its address from being
-    // translated before (B2.6.9, "Data Synchronization Barrier (DSB)").
+    // translated before (B2, "Data Synchronization Barrier").
     isa::dsb_ishst();
     isa::isb();
     result

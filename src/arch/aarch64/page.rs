@@ -80,18 +80,25 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
         // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
         unsafe { avisor_copy_page(to.0, from.0) };
     } else {
-        clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
-        for offset in (0..PAGE_SIZE).step_by(4) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                isa::store(
-                    Pa(to.0 + offset),
-                    &isa::load(Pa(from.0 + offset)).to_ne_bytes(),
-                )
-            };
-        }
-        clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
+        // SAFETY: the caller's promise.
+        unsafe { copy_words(from, to) };
     }
+}
+
+/// The same, whatever the size of a line.
+///
+/// # Safety
+/// As [`copy_page`].
+pub(super) unsafe fn copy_words(from: Pa, to: Pa) {
+    // The DSB in front of that is for what a guest stored to `to`, too.
+    clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
+    for offset in (0..PAGE_SIZE).step_by(4) {
+        // SAFETY: the caller's promise.
+        let word = unsafe { isa::load(Pa(from.0 + offset)) };
+        // SAFETY: as above.
+        unsafe { isa::store(Pa(to.0 + offset), &word.to_ne_bytes()) };
+    }
+    clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
 }
 
 /// Fills whole pages with zeroes, as both the guest's cached and uncached accesses see them, completely.
@@ -108,17 +115,28 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
         // SAFETY: the caller's promise.
         unsafe { avisor_zero_lines(range.start, range.end) };
     } else {
-        isa::dsb_sy();
-        for at in range.clone().step_by(LINE as usize) {
-            // SAFETY: the caller's promise.
-            unsafe { isa::store(Pa(at), &[0; LINE as usize]) };
-        }
-        clean_and_invalidate(range);
+        // SAFETY: the caller's promise.
+        unsafe { zero_words(range) };
     }
 }
 
+/// The same, whatever DC ZVA clears.
+///
+/// # Safety
+/// As [`zero`].
+pub(super) unsafe fn zero_words(range: Range<u64>) {
+    // What a guest stored here around the caches does not arrive behind the zeroes.
+    isa::dsb_sy();
+    for at in range.clone().step_by(LINE as usize) {
+        // SAFETY: the caller's promise.
+        unsafe { isa::store(Pa(at), &[0; LINE as usize]) };
+    }
+    clean_and_invalidate(range);
+}
+
 /// Code may have been written to `range`: no core fetches an old instruction from it afterwards. The data must be clean to the point of
-/// unification, as [`copy_page`] and [`clean_and_invalidate`] leave it.
+/// unification, and behind a DSB, as [`copy_page`] and [`clean_and_invalidate`] leave it (B2.4.4, "Concurrent modification and execution of
+/// instructions"); what the guest wrote itself, it maintains itself.
 pub fn invalidate_instructions(range: Range<u64>) {
     /// CTR_EL0.DIC: instruction caches follow the data by themselves.
     const DIC: u64 = 1 << 29;
@@ -126,8 +144,6 @@ pub fn invalidate_instructions(range: Range<u64>) {
     /// the guest's (D7.5.2, "The instruction cache policies").
     const PIPT: u64 = 3 << 14;
     let ctr = read_register!("ctr_el0");
-    // The data is there before the instructions go (B2.4.4, "Concurrent modification and execution of instructions").
-    isa::dsb_ish();
     if ctr & PIPT == PIPT && range.end - range.start <= PAGE_SIZE {
         let line = 4_usize << (ctr & 0xf);
         let lines = if ctr & DIC == 0 { range } else { 0..0 };

@@ -180,7 +180,7 @@ impl SystemState {
         isa::isb();
         SCTLR_EL1.set(self.sctlr);
         isa::isb();
-        // The ERET synchronizes it, and a store-exclusive of the new state fails behind that (D1.4.4, "Exception return").
+        // The ERET synchronizes it, and a store-exclusive of the new state fails behind that (AArch64.ExceptionReturn clears the monitor).
         TCR_EL1.set(self.tcr);
     }
 }

@@ -59,6 +59,20 @@ fn zeros_are_zeros_for_all() {
     });
 }
 
+/// On a CPU with lines or DC ZVA blocks of another size.
+#[test]
+fn words_do_as_well_as_lines() {
+    each(|worst| {
+        // SAFETY: the board's memory.
+        unsafe { page::copy_words(Pa(FRAMES), Pa(FRAMES + PAGE_SIZE)) };
+        assert_eq!(worst.load(0, NEXT, By::Around), Ok(PAGE));
+        worst.store(0, PAGE, 5, By::Around).unwrap();
+        // SAFETY: as above.
+        unsafe { page::zero_words(FRAMES..FRAMES + PAGE_SIZE) };
+        assert_eq!(worst.load(0, PAGE, By::Around), Ok(0));
+    });
+}
+
 /// Of a page, by address; of more, all. The other core is the one that fetches.
 #[test]
 fn instructions_are_those_that_were_written() {

@@ -70,7 +70,7 @@ fn the_guests_regime_is_new_when_its_caches_are_cleaned() {
     }
 }
 
-/// What a core stored may wait in it for as long as it sleeps, if no DSB came before (D1.6.2, "Wait for Interrupt").
+/// What a core stored may wait in it for as long as it sleeps, if no DSB came before (D1, "Wait for Interrupt": a DSB before it is recommended).
 #[test]
 fn a_core_that_sleeps_has_nothing_left_to_say() {
     for worst in boards() {

@@ -41,6 +41,46 @@ fn each_is_translated_by_its_own() {
     }
 }
 
+/// One with stage 1, one without, on cores with the erratum; and a state that replaces that of a vCPU that stays.
+#[test]
+fn no_state_in_between_can_be_walked() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        control::leave_vm();
+        worst.set_erratum();
+        let mut vms = [vm(0), vm(1)];
+        vms[0].1.sctlr &= !1;
+        for turn in 0..6 {
+            enter(&vms, turn % 2, false);
+            vms[turn % 2].1.load();
+            control::leave_vcpu();
+        }
+    }
+}
+
+/// Between its turns nobody walks with what it has in TTBR0_EL1: what is there it may change until it switches its MMU on.
+#[test]
+fn a_vcpu_with_its_mmu_off_has_no_stage_1() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        let (stage2, mut state) = vm(0);
+        state.sctlr &= !1;
+        let vms = [(stage2, state)];
+        for _ in 0..2 {
+            enter(&vms, 0, false);
+            loads(&worst, 0, PAGE + VMS[0].1, VMS[0].0);
+            control::leave_vcpu();
+        }
+        enter(&vms, 0, false);
+        let entry = (PAGE + 0x4000) | 1;
+        worst.store(0, PAGE + 0x4000, 78, By::Cache).unwrap();
+        worst.store(0, PAGE + 3 * 8, entry, By::Cache).unwrap();
+        let sctlr = vms[0].1.sctlr | 1;
+        worst.guest_writes(0, "sctlr_el1", sctlr);
+        loads(&worst, 0, 0x3000, 78);
+    }
+}
+
 /// The guest's own maintenance was done on the core that its other vCPU is on: here it begins anew.
 #[test]
 fn what_another_vcpu_of_the_vm_left_is_forgotten() {

@@ -301,10 +301,10 @@ fn the_entry_switches_translation_on() {
         Write("mair_el2", mmu::MAIR),
         Write("tcr_el2", mmu::TCR | 5 << 16),
         Write("ttbr0_el2", 0x7000),
+        Perform(Instruction::Isb),
         Perform(Instruction::Tlbi(Domain::Core, Tlbi::AllEl2)),
         Perform(Instruction::Ic(Domain::Core, None)),
         Perform(Instruction::Dsb(Domain::Core, Barrier::All)),
-        Perform(Instruction::Isb),
         Write("sctlr_el2", mmu::SCTLR),
         Perform(Instruction::Isb),
     ];

@@ -1,12 +1,12 @@
 //! EL2's own translation, and its accesses: around the caches with its MMU off, by its tables with it on.
 //!
-//! - With SCTLR_EL2.M = 0 data accesses are to Device memory (D8.2.12, "The effects of disabling an address translation stage"). From the
+//! - With SCTLR_EL2.M = 0 data accesses are to Device memory (D8, "The effects of disabling an address translation stage"). From the
 //!   write to it on until it is synchronized, an access may be of either kind.
 //! - A core may walk for any address, with the registers that are in effect or about to be, and keep what is valid (D8.13, "Translation table
 //!   walks and speculation"; D8.16, "Translation lookaside buffers"): here in pieces of a page.
 //! - What TTBR0_EL2, TCR_EL2 and MAIR_EL2 said then is kept with it.
-//! - Behind a DSB an access is executed, but without FEAT_ETS2 its address may have been translated before (B2.6.9, "Data Synchronization
-//!   Barrier (DSB)"): a store to a table is sure to be seen by this core's own accesses behind an ISB as well.
+//! - Behind a DSB an access is executed, but without FEAT_ETS2 its address may have been translated before (B2, "Data Synchronization
+//!   Barrier"): a store to a table is sure to be seen by this core's own accesses behind an ISB as well.
 //! - A TLBI is done at any time until a DSB of the core that issued it (D8.16.5, "Ordering and completion of TLB maintenance instructions").
 //! - Another output address or memory type for an address that is in a TLB is a conflict (D8.16.1, "Using break-before-make when updating
 //!   translation table entries").
@@ -136,7 +136,7 @@ impl El2 {
         let memory = registers.speculative("mair_el2", chance);
         let entry = |descriptor: u64| Entry {
             descriptor,
-            memory: (memory >> (descriptor >> 2 & 7) * 8) as u8,
+            memory: (memory >> ((descriptor >> 2 & 7) * 8)) as u8,
             born,
         };
         if registers.speculative("tcr_el2", chance) & 0x3f != T0SZ {
@@ -264,6 +264,7 @@ impl Board {
         if let Some(el2) = &mut self.el2 {
             let (registers, chance) = (&self.registers[core], &mut self.chance);
             el2.speculate(core, registers, &mut self.tlbs, chance);
+            self.speculate_without_stage2(core);
         }
     }
 

@@ -1,11 +1,11 @@
 //! SErrors: errors of accesses that were executed long ago.
 //!
 //! - The External abort of a store, or of a load that was not reported with it, becomes pending at any time until a DSB has completed the
-//!   access (D1.3.5, "Asynchronous exception types"; B2.6.9, "Data Synchronization Barrier (DSB)").
+//!   access (D1.3.5, "Asynchronous exception types"; B2, "Data Synchronization Barrier").
 //! - With FEAT_RAS there are errors that only an error synchronization event makes pending; ESB is one. It defers a pending SError to DISR_EL1
 //!   if PSTATE.A is set, and else it is taken (ESB's description and its operation).
 //! - One that is pending while PSTATE.A is clear is taken at any time, and at the latest with a context synchronization event (D1.3.5).
-//! - ISR_EL1 may be read before a DSB in front of the MRS has ended, but not before an ISB has (B2.6.9: a DSB does not hold up the reading of
+//! - ISR_EL1 may be read before a DSB in front of the MRS has ended, but not before an ISB has (B2: a DSB does not hold up the reading of
 //!   registers without side effects). What an ESB wrote to DISR_EL1 is read behind it without that (DISR_EL1's description).
 
 use super::Domain;

@@ -99,7 +99,10 @@ pub unsafe fn load(at: Pa) -> u32 {
 /// # Safety
 /// None here either.
 pub unsafe fn store(at: Pa, bytes: &[u8]) {
-    current(|board, core| board.el2_store_bytes(core, at.0, bytes));
+    current(|board, core| {
+        board.disturb();
+        board.el2_store_bytes(core, at.0, bytes);
+    });
 }
 
 /// Reads a system register: what was written last, or what it is at reset.

@@ -263,6 +263,7 @@ impl Board {
     fn translate(&mut self, core: usize, va: u64, access: Access) -> Result<u64, Fault> {
         self.disturb();
         self.synchronize(core);
+        self.special.check_stage2(core);
         let regime = self.regime(core);
         let memory = &mut self.memory;
         let mut stage1 = |table, va| stage1(memory, core, table, va);
@@ -279,7 +280,7 @@ pub const STAGE1_PAGES: usize = 512;
 /// through the caches.
 fn stage1(memory: &mut Memory, core: usize, table: u64, va: u64) -> Option<u64> {
     let entry = memory.load(core, table + va / 4096 % STAGE1_PAGES as u64 * 8);
-    let ipa = entry & 0x7f_ffff_f000 | va % 4096;
+    let ipa = entry & 0x7f_ffff_f000 | (va % 4096);
     (entry & 1 != 0).then_some(ipa)
 }
 

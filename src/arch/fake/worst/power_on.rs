@@ -1,7 +1,7 @@
 //! A board that was just switched on, and what else tests of EL2 alone ask of one.
 //!
 //! After a reset registers are UNKNOWN (their descriptions, "Reset"), but that EL2's MMU is off is what the boot protocol promises. TLBs and
-//! caches hold anything (D8.16, "TLB behavior at reset"; D7.5, "Behavior of caches at reset").
+//! caches hold anything (D8, "TLB behavior at reset"; D7, "Behavior of caches at reset").
 
 use super::el2::El2;
 use super::errors::Source;
@@ -96,6 +96,11 @@ impl Worst {
     /// The count, as it is now.
     pub fn count(&self) -> u64 {
         self.board().tlbs.now()
+    }
+
+    /// The cores have Cortex-A72's erratum 1319367.
+    pub fn set_erratum(&self) {
+        self.board().special.erratum = true;
     }
 
     /// Whether the cores have FEAT_RAS.

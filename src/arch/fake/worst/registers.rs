@@ -135,6 +135,16 @@ impl Registers {
         }
     }
 
+    /// Whether a register has these bits whatever of it is in effect.
+    pub fn has_surely(&self, name: &'static str, bits: u64) -> bool {
+        let mut values = self.0.get(name).into_iter().flat_map(|register| {
+            let written = register.written.iter().copied();
+            written.chain([register.effective])
+        });
+        values.next().is_some_and(|first| first & bits == bits)
+            && values.all(|value| value & bits == bits)
+    }
+
     /// Those that were written and are not synchronized.
     pub fn unsynchronized(&self) -> Vec<&'static str> {
         let waits = |name: &&&'static str| self.get(name).is_some_and(|r| !r.written.is_empty());

@@ -1,8 +1,13 @@
 //! Registers that are more than what was written to them, and address translation.
 //!
-//! - The counter may be read at any time between the last context synchronization event and the MRS (D12.1.2, "The physical counter": reads
+//! - The counter may be read at any time between the last context synchronization event and the MRS (D12, "The physical counter": reads
 //!   can occur speculatively and out of order).
 //! - PAR_EL1 has the result of an AT behind a context synchronization event (D8.15, "Address translation instructions"), and may have it before.
+//! - Cortex-A72's erratum 1319367 (A57: 1319537), on cores that have it: an AT by speculation uses registers of EL1 that are half of one state
+//!   and half of another. "All intermediate states during the context switch" must report a translation fault (Software Developers Errata
+//!   Notice, "Workaround"): while a table is replaced stage 1 is on and its walks are off, for sure.
+//! - TLBs may keep HCR_EL2.VM (its description), so that what was cached without stage 2 serves until it is invalidated, "after any required
+//!   System register synchronization" (D8, "TLB maintenance").
 //! - An AT may meet a TLB conflict that the guest made with its own tables. It stays until a TLBI for the VMID is done.
 
 use super::errors::Exception;
@@ -13,9 +18,9 @@ use std::vec::Vec;
 /// DISR_EL1.
 const DISR: &str = "S3_0_C12_C1_1";
 
-/// A TLB conflict of the guest's making.
+/// Whether a TLB holds something: a conflict of the guest's making, or what it cached without stage 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Conflict {
+enum Held {
     None,
     /// A lookup meets it.
     There,
@@ -28,11 +33,16 @@ struct Core {
     synchronized: u64,
     /// What an AT found.
     translated: Option<u64>,
-    conflict: Conflict,
+    conflict: Held,
+    flat: Held,
 }
 
 /// Those of all cores.
-pub struct Special(Vec<Core>);
+pub struct Special {
+    cores: Vec<Core>,
+    /// They have erratum 1319367.
+    pub erratum: bool,
+}
 
 impl Special {
     /// Nothing happened yet.
@@ -40,40 +50,75 @@ impl Special {
         let core = |_| Core {
             synchronized: 0,
             translated: None,
-            conflict: Conflict::None,
+            conflict: Held::None,
+            flat: Held::None,
         };
-        Self((0..cores).map(core).collect())
+        Self {
+            cores: (0..cores).map(core).collect(),
+            erratum: false,
+        }
     }
 
     /// The guest replaced an entry of its own without break-before-make.
     pub fn conflict(&mut self, core: usize) {
-        self.0[core].conflict = Conflict::There;
+        self.cores[core].conflict = Held::There;
     }
 
     /// TLBI: not by IPA.
     pub fn invalidate(&mut self, core: usize, what: Tlbi) {
-        let conflict = &mut self.0[core].conflict;
-        let stage1 = matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms);
-        if stage1 && *conflict == Conflict::There {
-            *conflict = Conflict::Leaving;
+        let core = &mut self.cores[core];
+        if matches!(what, Tlbi::Stage1 | Tlbi::Vm | Tlbi::AllVms) {
+            core.conflict.leave();
+        }
+        if what == Tlbi::AllVms {
+            core.flat.leave();
         }
     }
 
     /// DSB for all kinds of accesses.
     pub fn complete(&mut self, core: usize) {
-        let conflict = &mut self.0[core].conflict;
-        if *conflict == Conflict::Leaving {
-            *conflict = Conflict::None;
-        }
+        let core = &mut self.cores[core];
+        core.conflict.go();
+        core.flat.go();
     }
 
     /// Whether a lookup may meet a conflict.
     pub fn conflicts(&self, core: usize) -> bool {
-        self.0[core].conflict != Conflict::None
+        self.cores[core].conflict != Held::None
+    }
+
+    /// A guest's access is translated by stage 2.
+    pub fn check_stage2(&self, core: usize) {
+        let flat = self.cores[core].flat;
+        assert!(flat == Held::None, "stage 2 is passed by: {flat:?}");
+    }
+}
+
+impl Held {
+    /// TLBI.
+    fn leave(&mut self) {
+        if *self == Self::There {
+            *self = Self::Leaving;
+        }
+    }
+
+    /// DSB.
+    fn go(&mut self) {
+        if *self == Self::Leaving {
+            *self = Self::None;
+        }
     }
 }
 
 impl Board {
+    /// Speculation caches an address for EL1, without stage 2 if that may be off.
+    pub(super) fn speculate_without_stage2(&mut self, core: usize) {
+        let hcr = self.registers[core].speculative("hcr_el2", &mut self.chance);
+        if hcr & 1 == 0 {
+            self.special.cores[core].flat = Held::There;
+        }
+    }
+
     /// A context synchronization event.
     pub(super) fn synchronize(&mut self, core: usize) {
         self.registers[core].synchronize();
@@ -81,7 +126,7 @@ impl Board {
         if let Some(el2) = &mut self.el2 {
             el2.synchronize(core);
         }
-        let special = &mut self.special.0[core];
+        let special = &mut self.special.cores[core];
         special.synchronized = self.tlbs.now();
         if let Some(par) = special.translated.take() {
             self.registers[core].become_now("par_el1", par);
@@ -123,7 +168,7 @@ impl Board {
             "cntpct_el0" => {
                 let now = self.tlbs.now();
                 match chance.strikes(chance.luck.half) {
-                    true => self.special.0[core].synchronized,
+                    true => self.special.cores[core].synchronized,
                     false => now,
                 }
             }
@@ -134,8 +179,32 @@ impl Board {
         }
     }
 
+    /// Where the erratum is, that is not the moment for this write.
+    fn refuse_half_states(&self, core: usize, name: &'static str) {
+        const TABLES: [&str; 3] = ["ttbr0_el1", "ttbr1_el1", "vttbr_el2"];
+        let registers = &self.registers[core];
+        if TABLES.contains(&name) {
+            let stage1 = registers.has_surely("sctlr_el1", 1);
+            let no_walks = registers.has_surely("tcr_el1", 1 << 7 | 1 << 23);
+            assert!(
+                stage1 && no_walks,
+                "{name} is written while walks may start"
+            );
+        } else if matches!(name, "sctlr_el1" | "tcr_el1") {
+            let half = registers.unsynchronized();
+            let late = TABLES.iter().find(|table| half.contains(table));
+            assert!(
+                late.is_none(),
+                "{name} is written before {late:?} is in effect"
+            );
+        }
+    }
+
     /// MSR.
     pub fn write_register(&mut self, core: usize, name: &'static str, value: u64) {
+        if self.special.erratum {
+            self.refuse_half_states(core, name);
+        }
         match name {
             DISR => *self.errors.deferred(core) = value,
             // PSTATE needs no synchronization.
@@ -165,7 +234,7 @@ impl Board {
         // F alone, or the page and the attributes of Normal memory.
         let par = ipa.map_or(1, |ipa| ipa & !0xfff | 0xff << 56 | 0xb80);
         match chance.strikes(chance.luck.half) {
-            true => self.special.0[core].translated = Some(par),
+            true => self.special.cores[core].translated = Some(par),
             false => self.registers[core].become_now("par_el1", par),
         }
     }
