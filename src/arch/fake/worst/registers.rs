@@ -137,7 +137,7 @@ impl Registers {
 
     /// Whether a register has these bits whatever of it is in effect.
     pub fn has_surely(&self, name: &'static str, bits: u64) -> bool {
-        let mut values = self.0.get(name).into_iter().flat_map(|register| {
+        let mut values = self.get(name).into_iter().flat_map(|register| {
             let written = register.written.iter().copied();
             written.chain([register.effective])
         });
