@@ -32,6 +32,7 @@ pub trait Hardware: Maintenance + Console {
     /// Fills whole pages of guest memory with zeros, completely.
     fn zero(&mut self, at: Pa, bytes: u64);
     /// Makes caches and memory agree on whole pages of guest memory.
+    #[cfg_attr(test, track_caller)]
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);

@@ -210,6 +210,7 @@ impl Hardware for FakeBoard {
         }
     }
 
+    #[track_caller]
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
         self.recorder.note(Asked::CleanAndInvalidate(at, bytes));
         if self.cached && !mutants::is_left_out() {
