@@ -65,7 +65,7 @@ pub trait Machine {
     fn widen_page(&mut self, page: Page);
     /// Makes the read-only block of `page` writable; its frames stay.
     fn widen_block(&mut self, page: Page);
-    /// Divides the block of `page` into pages, mapped as the block was.
+    /// Divides the block of `page` into pages, mapped as the block was, for one of them to be changed: with that it takes effect.
     fn split(&mut self, page: Page);
     /// The mapping already permits what faulted: drops what this core's TLB remembers of it.
     fn refresh(&mut self, page: Page);

@@ -28,6 +28,8 @@ mod devices;
 mod maintenance;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worst;
 
 pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
@@ -292,7 +294,7 @@ impl Stage2 {
         true
     }
 
-    /// Divides the block of `page`: pages with the same frames and permissions.
+    /// Divides the block of `page`: pages with the same frames and permissions. The change of one of them that follows completes it.
     pub fn split(&self, m: &mut impl Maintenance, page: Page) {
         let entry = self.block_entry(page);
         let table = self.fill_level3(page, read(entry));
@@ -303,7 +305,6 @@ impl Stage2 {
         m.invalidate_vm();
         m.invalidations_complete();
         write(entry, table);
-        m.stores_complete();
     }
 
     /// Fills the level 3 table of `page` with what `block` maps; returns the descriptor of that table.

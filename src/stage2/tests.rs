@@ -98,7 +98,6 @@ fn a_block_is_divided_behind_a_broken_entry() {
             (StoresComplete, none),
             (InvalidateVm, none),
             (InvalidationsComplete, none),
-            (StoresComplete, page(515)),
         ]
     );
     for page in BLOCK_PAGES..2 * BLOCK_PAGES {

@@ -163,9 +163,8 @@ impl<H: Hardware> Vm<H> {
                 caches_agree: false,
             }),
         };
+        // It ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.
         let start = vm.shared.lock().load(plan)?;
-        // Other cores' table walks find all of it.
-        vm.shared.lock().machine.hardware.stores_complete();
         vm.begin(&start, &mut vm.vcpus[0].lock());
         vm.plan_checkpoint(H::Core::count());
         Ok(vm)

@@ -61,6 +61,11 @@ impl Worst {
         board.el2();
     }
 
+    /// A core's TLB holds a translation that nobody's tables ever had.
+    pub fn plant(&self, core: usize, vmid: u32, ipa: u64, descriptor: u64) {
+        self.board().tlbs.plant(core, vmid, ipa, descriptor);
+    }
+
     /// An instruction cache holds what was at an address in an earlier life of the board.
     pub fn plant_instructions(&self, core: usize, at: u64) {
         self.board().memory.plant_instructions(core, at);

@@ -1,0 +1,159 @@
+//! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
+
+use super::*;
+use crate::arch::aarch64::control;
+use crate::arch::fake::FakeBoard;
+use crate::arch::fake::worst::{Access, By, Luck, Worst};
+use crate::vm::Hardware;
+
+const CORES: usize = 2;
+const RAM: Ipa = Ipa(0x4000_0000);
+const FRAMES: Pa = Pa(0x8000_0000);
+/// Its page, whose frame holds the frame's address, and a neighbour.
+const PAGE: Page = 5;
+const BESIDE: Page = 6;
+
+struct Kit {
+    stage2: Stage2,
+    board: FakeBoard,
+    worst: Worst,
+}
+
+impl Kit {
+    /// Both pages are mapped read-only, to frames 100 and 101.
+    fn new(luck: Luck) -> Self {
+        let worst = Worst::new(CORES, luck);
+        worst.enter(0);
+        let share = FRAMES..Pa(FRAMES.0 + 8 * BLOCK_SIZE);
+        let mut kit = Self {
+            stage2: Stage2::new(RAM, 3 * BLOCK_PAGES, FRAMES),
+            board: FakeBoard::with(&[share], worst.clone()),
+            worst,
+        };
+        kit.stage2.begin_remap(&mut kit.board);
+        kit.stage2.divide(PAGE);
+        for (page, frame) in [(PAGE, Frame(100)), (BESIDE, Frame(101))] {
+            kit.fill(frame);
+            kit.stage2.set_page(page, Some(frame));
+        }
+        kit.stage2.end_remap(&mut kit.board);
+        for core in 0..CORES {
+            kit.worst.enter(core);
+            control::enter_vm(kit.stage2.root(), 1, core as u32, false);
+        }
+        kit.worst.enter(0);
+        kit
+    }
+
+    /// The frame holds its address.
+    fn fill(&mut self, frame: Frame) {
+        let at = self.stage2.pa(frame);
+        self.board.zero(at, PAGE_SIZE);
+        self.board.write(at, &at.0.to_ne_bytes());
+    }
+
+    fn loads(&self, page: Page, frame: Frame) {
+        for core in 0..CORES {
+            let value = self.worst.load(core, self.stage2.ipa(page).0, By::Cache);
+            assert_eq!(value, Ok(self.stage2.pa(frame).0), "core {core}");
+        }
+    }
+
+    /// As soon as the core has looked again at what permits it.
+    fn fetches(&mut self, page: Page, frame: Frame) {
+        for core in 0..CORES {
+            self.worst.enter(core);
+            let va = self.stage2.ipa(page).0;
+            let fetched = (0..3).find_map(|_| {
+                let fetched = self.worst.fetch(core, va, By::Cache);
+                if fetched.is_err() {
+                    assert!(self.stage2.permit_fetch(&mut self.board, page));
+                }
+                fetched.ok()
+            });
+            assert_eq!(fetched, Some(self.stage2.pa(frame).0), "core {core}");
+        }
+        self.worst.enter(0);
+    }
+}
+
+fn kits() -> impl Iterator<Item = Kit> {
+    (1..200).map(|seed| Kit::new(Luck::bad(seed)))
+}
+
+#[test]
+fn a_page_gets_another_frame() {
+    for mut kit in kits() {
+        kit.loads(PAGE, Frame(100));
+        kit.fill(Frame(7));
+        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        kit.loads(PAGE, Frame(7));
+        kit.loads(BESIDE, Frame(101));
+    }
+}
+
+#[test]
+fn a_frame_that_was_executed_holds_other_instructions() {
+    for mut kit in kits() {
+        kit.fetches(PAGE, Frame(100));
+        kit.fill(Frame(7));
+        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        // Nobody has it any more, and so it is another page's.
+        let [from, to] = [101, 100].map(|frame| kit.stage2.pa(Frame(frame)));
+        kit.board.copy_page(from, to);
+        kit.stage2.give_page(&mut kit.board, BESIDE, Frame(100));
+        kit.loads(BESIDE, Frame(101));
+        kit.fetches(BESIDE, Frame(101));
+    }
+}
+
+/// A TLB that does no more than it must, and holds what no table ever had.
+#[test]
+fn after_a_tlb_conflict_there_is_nothing_left_to_meet() {
+    const NOBODYS: u64 = 0x8000_7000 | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
+    let mut kit = Kit::new(Luck {
+        until: u32::MAX,
+        keep: 255,
+        ..Luck::GOOD
+    });
+    for core in 0..CORES {
+        kit.worst.plant(core, 1, kit.stage2.ipa(PAGE).0, NOBODYS);
+    }
+    kit.stage2.forget(&mut kit.board);
+    kit.loads(PAGE, Frame(100));
+}
+
+#[test]
+fn what_is_protected_stays_as_it_is() {
+    for mut kit in kits() {
+        kit.fill(Frame(7));
+        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        let stores = |kit: &Kit, core| {
+            let ipa = kit.stage2.ipa(PAGE).0;
+            kit.worst.translate(core, ipa, Access::Store).is_ok()
+        };
+        assert!((0..CORES).all(|core| stores(&kit, core)));
+        kit.stage2.protect_page(PAGE);
+        kit.stage2.end_protect(&mut kit.board);
+        assert!(!(0..CORES).any(|core| stores(&kit, core)));
+        kit.loads(PAGE, Frame(7));
+    }
+}
+
+#[test]
+fn a_table_that_had_another_life_is_new() {
+    for mut kit in kits() {
+        kit.loads(PAGE, Frame(100));
+        kit.stage2.begin_remap(&mut kit.board);
+        kit.stage2.set_block(0, None);
+        kit.stage2.end_remap(&mut kit.board);
+        kit.fill(Frame(7));
+        // Divides the block, which is absent now.
+        kit.stage2.give_page(&mut kit.board, BESIDE, Frame(7));
+        kit.loads(BESIDE, Frame(7));
+        let ipa = kit.stage2.ipa(PAGE).0;
+        for core in 0..CORES {
+            assert!(kit.worst.translate(core, ipa, Access::Load).is_err());
+        }
+    }
+}
