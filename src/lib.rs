@@ -37,7 +37,7 @@
 //! | [`guest_image`] | where an image that the build has read goes, with its RAM disk and the device tree made for the VM | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
 //! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
-//! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; a fake of it for tests | all |
+//! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; for tests a board that does its worst, on which its code runs, too | all |
 //! | `driver` | the board's UART, interrupt controller, power switch and other cores, found through its device tree | all |
 //!
 //! # The path of a trap
