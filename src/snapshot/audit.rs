@@ -120,6 +120,11 @@ impl Audit {
         let stats = pair.s.stats();
         assert_eq!(stats.snapshots as usize, pair.kept.len());
         if pair.kept.is_empty() {
+            // Then no index and no pools either: a slab without a node of the VM's is none.
+            assert!(
+                nodes.slabs() as usize <= self.nodes.len(),
+                "nodes were lost"
+            );
             assert_eq!(
                 (stats.pages, stats.pools),
                 (0, 0),

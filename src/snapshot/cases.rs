@@ -1,6 +1,7 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
 use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, least_share, plan};
+use super::running::FOLD_RESERVE;
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -127,7 +128,38 @@ fn the_least_share_keeps_what_is_promised() {
             assert_eq!(vm.ids().len() as u64, id + 1);
             vm.audit();
         }
+        // No more is asked for than that takes, nodes and what a fold may need included.
+        let free = vm.s.memory.frames.free();
+        let spare = match accounting {
+            // A slab for each node of the VM's.
+            Accounting::OnDemand => map::most_nodes(PAGES),
+            // The VM may change all of its RAM once more.
+            Accounting::Reserved => PAGES,
+        };
+        assert!(free <= spare + 24, "{free} free, {accounting:?}, {size:?}");
         vm.restore(Which::Id(0));
+    }
+}
+
+/// However few nodes and frames are left, a checkpoint that succeeds leaves a later fold what it needs.
+#[test]
+fn a_checkpoint_leaves_a_fold_its_reserve() {
+    for size in SIZES {
+        for (room, left) in (0..12).flat_map(|room| (0..14).map(move |left| (room, left))) {
+            let mut vm = Pair::with_state(PAGES, plan(Accounting::OnDemand, 2), size, PAGES);
+            vm.write(0, 1);
+            let fillers = vm.leave_room_for_nodes(room);
+            vm.steal(left);
+            if vm.checkpoint(0).is_ok() {
+                assert!(
+                    vm.s.memory.frames.free() >= FOLD_RESERVE,
+                    "{room} {left} {size:?}"
+                );
+            }
+            vm.give_back();
+            vm.release_nodes(fillers);
+            vm.audit();
+        }
     }
 }
 

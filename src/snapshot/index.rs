@@ -139,7 +139,7 @@ impl Index {
 }
 
 fn first_below<M: Machine>(m: &M, node: NodeId, levels: u32, from: u64) -> Option<u64> {
-    if node.is_none() || levels == 0 {
+    if levels == 0 {
         return None;
     }
     let level = levels - 1;

@@ -2,6 +2,7 @@
 
 use super::frames::Frame;
 use super::model::{ModelMachine, ModelState, Sparse};
+use super::nodes::NODES_PER_SLAB;
 use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
@@ -150,6 +151,37 @@ impl<M: Guest> Pair<M> {
         let frames = &mut self.s.memory.frames;
         while frames.free() > left {
             self.stolen.push(frames.alloc().expect("as many are free"));
+        }
+    }
+
+    /// From here on, the slab that nodes come from has only room for so many.
+    pub(super) fn leave_room_for_nodes(&mut self, room: u32) -> Vec<NodeId> {
+        let Memory { frames, nodes } = &mut self.s.memory;
+        let m = self.m.machine_mut();
+        let mut fill = || {
+            let node = Node([0; 8]);
+            nodes.alloc(m, frames, &node).expect("there are frames")
+        };
+        let slab = |id: NodeId| id.0 >> 10;
+        // To the first of a new slab, and then all others of it.
+        let mut fillers = vec![fill()];
+        while slab(fillers[fillers.len() - 1]) == slab(fillers[0]) {
+            fillers.push(fill());
+        }
+        fillers.extend((1..NODES_PER_SLAB).map(|_| fill()));
+        let kept = fillers.len() - room as usize;
+        let released = fillers.split_off(kept);
+        released
+            .into_iter()
+            .for_each(|id| nodes.release(m, frames, id));
+        fillers
+    }
+
+    /// They are not needed any more.
+    pub(super) fn release_nodes(&mut self, fillers: Vec<NodeId>) {
+        let Memory { frames, nodes } = &mut self.s.memory;
+        for id in fillers {
+            nodes.release(self.m.machine_mut(), frames, id);
         }
     }
 

@@ -50,7 +50,7 @@ impl WorstMachine {
             stored: Cell::new(false),
             turns: Cell::new(luck.seed),
         };
-        // As `Vm::new` has it.
+        // In a VM what is loaded ends with one.
         machine.memory.hardware.stores_complete();
         machine.go_on();
         machine

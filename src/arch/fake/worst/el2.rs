@@ -315,6 +315,7 @@ impl Board {
     pub fn el2_fetch(&mut self, core: usize, at: u64) -> u64 {
         let (at, by) = self.el2_way(core, at);
         let now = self.tlbs.now();
-        self.memory.fetch(core, at, by == By::Around, now)
+        let around = by == By::Around;
+        self.memory.fetch(core, at, around, now, &mut self.chance)
     }
 }

@@ -280,11 +280,21 @@ impl Memory {
     }
 
     /// Fetches the doubleword at `at`, past the data cache if `around`.
-    pub fn fetch(&mut self, core: usize, at: u64, around: bool, now: u64) -> u64 {
+    ///
+    /// An instruction cache is filled from the point of unification: what is dirty in the data cache may not be there yet (D7.5, "Cache
+    /// identification": CTR_EL0.IDC and DIC are 0 here).
+    pub fn fetch(
+        &mut self,
+        core: usize,
+        at: u64,
+        around: bool,
+        now: u64,
+        chance: &mut Chance,
+    ) -> u64 {
         let line = at / LINE;
         if !self.instructions[core].contains_key(&line) {
             let data = match self.lines.get(&line) {
-                Some(cached) if !around => cached.data,
+                Some(cached) if !around && !chance.strikes(chance.luck.drift) => cached.data,
                 _ => *self.frame(line),
             };
             self.instructions[core].insert(line, Fetched { data, at: now });

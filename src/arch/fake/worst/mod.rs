@@ -201,7 +201,7 @@ impl Board {
             let now = self.tlbs.now();
             let around = regime.sctlr & 1 == 0 && chance.pick(2) == 0;
             let line = chance.pick(2) as u64 * 64;
-            memory.fetch(core, at + line, around, now);
+            memory.fetch(core, at + line, around, now, chance);
         }
     }
 
@@ -347,7 +347,8 @@ impl Worst {
         let board = &mut *self.board();
         let at = board.translate(core, va, Access::Fetch)?;
         let now = board.tlbs.now();
-        Ok(board.memory.fetch(core, at, by == By::Around, now))
+        let around = by == By::Around;
+        Ok(board.memory.fetch(core, at, around, now, &mut board.chance))
     }
 
     /// Where its access goes, nothing more.
