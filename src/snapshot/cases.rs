@@ -224,3 +224,18 @@ fn scattered_nodes_leave_room_for_ram() {
         vm.audit();
     }
 }
+
+/// As long as a block is left beside what a fold may need, RAM comes in whole blocks.
+#[test]
+fn a_block_is_given_as_a_whole_while_there_is_one() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 1), 4 * BLOCK_PAGES);
+    vm.steal(2 * BLOCK_PAGES - 4);
+    vm.read(BLOCK_PAGES);
+    assert_eq!(vm.m.mapping(BLOCK_PAGES), Mapping::WriteBlock);
+    // Half of that is less than a block.
+    vm.steal(FOLD_RESERVE + BLOCK_PAGES);
+    vm.read(2 * BLOCK_PAGES);
+    assert_eq!(vm.m.mapping(2 * BLOCK_PAGES), Mapping::Write);
+    vm.give_back();
+    vm.audit();
+}

@@ -81,6 +81,18 @@ fn kits() -> impl Iterator<Item = Kit> {
     (1..200).map(|seed| Kit::new(Luck::bad(seed)))
 }
 
+/// Walks go on all the time, and half of the stores to tables are seen late.
+fn kits_that_walk() -> impl Iterator<Item = Kit> {
+    let luck = |seed| Luck {
+        seed,
+        until: u32::MAX,
+        walk: 250,
+        late: 128,
+        ..Luck::GOOD
+    };
+    (1..300).map(move |seed| Kit::new(luck(seed)))
+}
+
 #[test]
 fn a_page_gets_another_frame() {
     for mut kit in kits() {
@@ -141,8 +153,20 @@ fn what_is_protected_stays_as_it_is() {
 }
 
 #[test]
+fn what_lies_below_a_broken_path_is_new_when_it_is_whole_again() {
+    for mut kit in kits_that_walk() {
+        kit.loads(PAGE, Frame(100));
+        kit.fill(Frame(7));
+        kit.stage2.begin_remap(&mut kit.board);
+        kit.stage2.set_page(PAGE, Some(Frame(7)));
+        kit.stage2.end_remap(&mut kit.board);
+        kit.loads(PAGE, Frame(7));
+    }
+}
+
+#[test]
 fn a_table_that_had_another_life_is_new() {
-    for mut kit in kits() {
+    for mut kit in kits().chain(kits_that_walk()) {
         kit.loads(PAGE, Frame(100));
         kit.stage2.begin_remap(&mut kit.board);
         kit.stage2.set_block(0, None);
