@@ -140,3 +140,16 @@ const fn nothing(write: bool) -> Answer {
         Answer::Value(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ID_AA64DFR0_EL1 of Cortex-A72: six breakpoints, four watchpoints, two that match contexts, version 6.
+    #[test]
+    fn didr_says_what_the_register_of_aarch64_says() {
+        let features = DebugFeatures::from_id_register(0x1030_5106);
+        assert_eq!((features.breakpoints, features.watchpoints), (6, 4));
+        assert_eq!(features.didr, 0x3516_8000);
+    }
+}
