@@ -267,8 +267,9 @@ impl Gic {
     #[inline]
     pub fn kick(&self, core: usize) {
         let target = self.targets[core].load(Ordering::Acquire);
-        // The stores reach the other core before the interrupt does: it is a store to a device, which nothing else would order behind them.
-        isa::dsb_ishst();
+        // What came before reaches the other core before the interrupt does, which is a store to a device: nothing else would order it behind
+        // that. A release, as the tests of `vm` take a kick for one: loads are done, too.
+        isa::dsb_ish();
         self.distributor
             .write(GICD_SGIR, u32::from(target) << 16 | KICK);
     }
