@@ -2,11 +2,14 @@
 //!
 //! Every error is one line that names the key and what is allowed; the caller puts the file's name before it.
 
+#[path = "../src/limits.rs"]
+mod limits;
 #[path = "section.rs"]
 mod section;
 
 use std::ops::RangeInclusive;
 
+use limits::{VCPUS_MAX, VMS_MAX};
 use section::{Section, syntax_error};
 use toml::{Table, Value};
 
@@ -17,9 +20,6 @@ const GIB: u64 = 1 << 30;
 pub const RAM_BASE: u64 = 0x4000_0000;
 /// The longest name of a VM: it stands in front of each of its log lines.
 const NAME_MAX: usize = 15;
-/// The most VMs, and the most vCPUs of one: as many CPUs as a GICv2 serves.
-const VMS_MAX: usize = 8;
-const VCPUS_MAX: u32 = 8;
 /// Bytes of the longest command line: arm64 Linux takes 2048, with the NUL at its end.
 const CMDLINE_MAX: usize = 2047;
 
@@ -157,7 +157,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         guest: guest(section)?,
         initrd: path(section, "initrd")?,
         cmdline: cmdline(section)?,
-        vcpus: number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX)?.unwrap_or(1),
+        vcpus: number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX as u32)?.unwrap_or(1),
         memory,
         load_address: load_address(section, memory)?,
         entry: entry(section, memory)?,

@@ -70,17 +70,23 @@ pub mod addr;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod arch;
 #[cfg(not(all(test, target_os = "none")))]
+pub mod board;
+#[cfg(not(all(test, target_os = "none")))]
 pub mod config;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod console;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod device;
-#[cfg(all(not(test), target_os = "none"))]
-pub mod driver;
+#[cfg(all(test, not(target_os = "none")))]
+pub mod fake;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod guest_image;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod hvc;
+#[cfg(not(all(test, target_os = "none")))]
+pub mod limits;
+#[cfg(all(not(test), target_os = "none"))]
+pub mod metal;
 #[cfg(not(all(test, target_os = "none")))]
 pub mod monitor;
 #[cfg(not(all(test, target_os = "none")))]

@@ -11,20 +11,28 @@ mod image {
     use alloc::vec::Vec;
 
     use avisor::arch::Relax;
-    use avisor::arch::aarch64::{self, Core, VmMemory, heap};
+    use avisor::arch::memory::heap;
+    use avisor::arch::vcpu::control;
+    use avisor::board::{cores, gic, power};
     use avisor::console::Input;
-    use avisor::driver::{self, Board, console, gic, smp};
+    use avisor::metal::start::{self, Board};
+    use avisor::metal::{self, Core, VmMemory, console, failure};
     use avisor::vm::{self, Desk, Vm, World};
     use spin::once::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
-    avisor::entry!(main);
+    avisor::entry! {
+        main: main,
+        secondary: cores::enter,
+        wrong_level: start::report_wrong_level,
+        failed: failure::failed,
+    }
 
     /// What the cores run, once the boot core has made it.
     static WORLD: Once<World<VmMemory>, Relax> = Once::new();
 
-    /// Runs on the boot core, MMU and caches on; what ran before is in `arch/aarch64/boot.S`.
+    /// Runs on the boot core, MMU and caches on; what ran before is in `arch/boot/boot.S`.
     fn main(tree: u64) -> ! {
         let board = Board::open(tree, PLAN.log);
         log::info!(
@@ -35,9 +43,15 @@ mod image {
         console::start(PLAN.vms);
         board.claim_memory();
         let gic = gic::open(&board.tree, board.console_interrupt)
-            .unwrap_or_else(|missing| driver::fail(format_args!("{missing}: no interrupts")));
-        aarch64::control::set_up();
-        let cores = smp::start(&board.tree, other_core);
+            .unwrap_or_else(|missing| failure::fail(format_args!("{missing}: no interrupts")));
+        control::set_up();
+        let cores = cores::start(
+            &board.tree,
+            cores::Entry {
+                set_up: metal::set_up_core,
+                run: other_core,
+            },
+        );
         WORLD.call_once(|| world(gic, cores));
         if board.console_interrupt.is_some() {
             console::listen();
@@ -69,7 +83,7 @@ mod image {
             let memory = VmMemory::new(number, share.clone(), gic);
             let vm = Vm::new(plan, number, memory, &share, |vcpu| (first + vcpu) % cores);
             first += plan.vcpus as usize;
-            vm.unwrap_or_else(|error| driver::fail(format_args!("{}: {error}", plan.name)))
+            vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", plan.name)))
         });
         World {
             vms: vms.collect::<Vec<_>>(),
@@ -101,12 +115,12 @@ mod image {
         }
 
         fn power_off(&self) -> ! {
-            driver::power_off()
+            power::power_off()
         }
     }
 
     #[panic_handler]
     fn panic(info: &core::panic::PanicInfo) -> ! {
-        aarch64::panicked(info)
+        avisor::arch::entry::panicked(info)
     }
 }

@@ -1,5 +1,5 @@
 //! What cores share: atomics and the lock. In the image they are core's and spin's; tests leave out an ordering, or have all that cores may see
-//! explored, with those of [`fake::sync`](super::fake::sync).
+//! explored, with those of [`fake::sync`](crate::fake::sync).
 
 pub use core::sync::atomic::Ordering;
 
@@ -7,10 +7,10 @@ pub use core::sync::atomic::Ordering;
 pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 #[cfg(test)]
-pub use super::fake::sync::{AtomicBool, AtomicU8, AtomicU64};
+pub use crate::fake::sync::{AtomicBool, AtomicU8, AtomicU64};
 
 #[cfg(target_os = "none")]
-pub use super::aarch64::Relax;
+pub use super::relax::Relax;
 #[cfg(all(not(target_os = "none"), not(all(test, loom))))]
 pub use spin::relax::Spin as Relax;
 
@@ -23,4 +23,4 @@ pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
 pub type MutexGuard<'a, T> = spin::mutex::MutexGuard<'a, T, Relax>;
 
 #[cfg(all(test, loom))]
-pub use super::fake::sync::{Mutex, MutexGuard, Relax};
+pub use crate::fake::sync::{Mutex, MutexGuard, Relax};

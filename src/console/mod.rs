@@ -27,7 +27,7 @@ mod typed;
 
 use core::fmt;
 
-use crate::monitor::VMS_MAX;
+use crate::limits::VMS_MAX;
 use editor::Line;
 use prompt::Prompt;
 use ring::Ring;

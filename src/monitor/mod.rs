@@ -11,10 +11,9 @@ mod tree;
 mod tests;
 
 pub use command::{Command, Mistake, Vms, each_completion};
-pub use operator::{
-    Operator, Refusal, SnapshotInfo, Status, VMS_MAX, Vcpu, VcpuState, VmState, VmStats,
-};
+pub use operator::{Operator, Refusal, SnapshotInfo, Status, Vcpu, VcpuState, VmState, VmStats};
 
+use crate::limits::VMS_MAX;
 use core::fmt::{self, Write};
 
 /// What comes after a line.

@@ -4,9 +4,6 @@ use core::fmt;
 
 use crate::snapshot::{Stats, Which};
 
-/// VMs on a board, at most.
-pub const VMS_MAX: usize = 8;
-
 /// The VMs, as somebody sees them who looks after them. They are numbered from 0, in the order of the configuration; the
 /// monitor passes no number that [`vms`](Self::vms) does not cover.
 ///
@@ -14,7 +11,7 @@ pub const VMS_MAX: usize = 8;
 /// stop a VM's vCPUs for that long. What happens between two calls is anybody's: a snapshot that [`next`](Self::next) named may be
 /// gone when [`info`](Self::info) asks for it.
 pub trait Operator {
-    /// How many VMs there are, 1 to [`VMS_MAX`].
+    /// How many VMs there are, 1 to [`VMS_MAX`](crate::limits::VMS_MAX).
     fn vms(&self) -> usize;
 
     /// A VM's name in the configuration. No two are the same.

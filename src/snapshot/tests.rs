@@ -4,8 +4,8 @@ use super::frames::MAX_FRAMES;
 use super::pair::{Guest, PAGES, Pair, SIZES, plan};
 use super::*;
 use crate::addr::BLOCK_PAGES;
-use crate::arch::fake::{cases, performed};
 use crate::config::Accounting;
+use crate::fake::{cases, performed};
 use proptest::prelude::*;
 use std::vec::Vec;
 

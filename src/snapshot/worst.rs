@@ -4,10 +4,11 @@ use super::pair::{Guest, PAGES, Pair};
 use super::tests::{FAR, Op, any_plan, far, op, plan_for, step};
 use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
-use crate::arch::aarch64::SystemState;
-use crate::arch::aarch64::{control, fixup};
-use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
-use crate::arch::fake::{FakeBoard, cases, performed};
+use crate::arch::entry::fixup;
+use crate::arch::vcpu::SystemState;
+use crate::arch::vcpu::walks;
+use crate::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
+use crate::fake::{FakeBoard, cases, performed};
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
 use proptest::prelude::*;
@@ -118,7 +119,7 @@ impl Guest for WorstMachine {
         for core in (0..CORES).filter(|&core| core != self.core.get()) {
             self.worst.enter(core);
             fixup::synchronize_errors();
-            control::leave_vcpu();
+            walks::leave_vcpu();
         }
         self.worst.enter(self.core.get());
     }
@@ -127,7 +128,7 @@ impl Guest for WorstMachine {
     fn go_on(&mut self) {
         for core in 0..CORES {
             self.worst.enter(core);
-            control::enter_vm(self.memory.stage2.root(), VMID, core as u32, false);
+            walks::enter_vm(self.memory.stage2.root(), VMID, core as u32, false);
             SystemState::reset().load();
         }
         self.worst.enter(self.core.get());

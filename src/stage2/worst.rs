@@ -1,9 +1,9 @@
 //! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
 
 use super::*;
-use crate::arch::aarch64::control;
-use crate::arch::fake::FakeBoard;
-use crate::arch::fake::worst::{Access, By, Luck, Worst};
+use crate::arch::vcpu::walks;
+use crate::fake::FakeBoard;
+use crate::fake::worst::{Access, By, Luck, Worst};
 use crate::vm::Hardware;
 
 const CORES: usize = 2;
@@ -39,7 +39,7 @@ impl Kit {
         kit.stage2.end_remap(&mut kit.board);
         for core in 0..CORES {
             kit.worst.enter(core);
-            control::enter_vm(kit.stage2.root(), 1, core as u32, false);
+            walks::enter_vm(kit.stage2.root(), 1, core as u32, false);
         }
         kit.worst.enter(0);
         kit

@@ -5,35 +5,7 @@
 
 use super::memory_fault::MemoryFault;
 use super::syndrome::Esr;
-
-/// What taking an exception to EL1 reads and writes.
-///
-/// | field | register | read | written |
-/// | --- | --- | --- | --- |
-/// | `pc` | ELR_EL2 | return address | the vector |
-/// | `pstate` | SPSR_EL2 | where the guest was | EL1h, masked |
-/// | `vbar`, `sctlr` | VBAR_EL1, SCTLR_EL1 | yes | no |
-/// | `elr`, `spsr`, `esr` | ELR_EL1, SPSR_EL1, ESR_EL1 | no | yes |
-/// | `far` | FAR_EL1 | no | by aborts that have an address |
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ExceptionState {
-    /// The guest's pc; for the exceptions here, of the instruction that caused them.
-    pub pc: u64,
-    /// The guest's PSTATE in the layout of SPSR_EL2.
-    pub pstate: u64,
-    /// VBAR_EL1.
-    pub vbar: u64,
-    /// SCTLR_EL1.
-    pub sctlr: u64,
-    /// ELR_EL1.
-    pub elr: u64,
-    /// SPSR_EL1.
-    pub spsr: u64,
-    /// ESR_EL1.
-    pub esr: u64,
-    /// FAR_EL1.
-    pub far: u64,
-}
+use crate::arch::vcpu::ExceptionState;
 
 /// What the CPU has that an exception's PSTATE depends on. Of the hardware, not of what the VM is shown: the bits act
 /// on it either way.

@@ -7,7 +7,7 @@
 /// What becomes of a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// It is the guest's while its vCPU is loaded, and saved and loaded by this name in `arch/aarch64`.
+    /// It is the guest's while its vCPU is loaded, and saved and loaded by this name in `arch/vcpu`.
     Saved(&'static str),
     /// A field of PSTATE, which is saved with the general registers.
     Pstate,
@@ -21,7 +21,7 @@ pub enum Fate {
         id: (u8, u8, u8),
         /// The guest sees less than this in that field, whatever the CPU has.
         below: u64,
-        /// What `arch/aarch64/control.rs` sets, or leaves 0, so that it traps.
+        /// What `arch/vcpu/control.rs` sets, or leaves 0, so that it traps.
         by: &'static str,
     },
 }
@@ -218,10 +218,10 @@ mod tests {
 
     /// The code that knows which registers are saved, and which traps are set. It is compiled for the board only.
     const STATE: &str = concat!(
-        include_str!("../arch/aarch64/state.rs"),
-        include_str!("../arch/aarch64/fp.S")
+        include_str!("../arch/vcpu/state.rs"),
+        include_str!("../arch/vcpu/fp.S")
     );
-    const CONTROL: &str = include_str!("../arch/aarch64/control.rs");
+    const CONTROL: &str = include_str!("../arch/vcpu/control.rs");
 
     /// Every encoding with op0 2 and 3, and how it is written.
     fn encodings() -> impl Iterator<Item = (SysReg, String)> {

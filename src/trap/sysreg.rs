@@ -3,6 +3,7 @@
 use super::debug::{self, DebugRegister};
 use super::id_registers;
 use super::syndrome::SysRegAccess;
+use crate::arch::vcpu::VmRegister;
 use core::fmt;
 
 /// A system register by its encoding, packed: op0 15:14, op1 13:11, CRn 10:7, CRm 6:3, op2 2:0.
@@ -79,23 +80,6 @@ impl fmt::Debug for SysReg {
 
 /// ACTLR_EL1, trapped by HCR_EL2.TACR.
 pub const ACTLR_EL1: SysReg = SysReg::new(3, 0, 1, 0, 1);
-
-/// A register that says how EL1 sees memory, or why it did not. HCR_EL2.TVM traps writes to them while the guest's caches are off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the registers' names, `_EL1` left out")]
-pub enum VmRegister {
-    Sctlr,
-    Ttbr0,
-    Ttbr1,
-    Tcr,
-    Afsr0,
-    Afsr1,
-    Esr,
-    Far,
-    Mair,
-    Amair,
-    Contextidr,
-}
 
 impl VmRegister {
     /// Which one it is, if any.

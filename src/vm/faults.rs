@@ -2,8 +2,9 @@
 //! what hardware without anything there would give it.
 
 use super::running::{Next, Turn};
-use super::{Core, Hardware, Shared, Stage1Access};
+use super::{Core, Hardware, Shared};
 use crate::addr::{Ipa, PAGE_SIZE};
+use crate::arch::vcpu::Stage1Access;
 use crate::device::Device;
 use crate::device::gic::{Settle, VirtualInterface};
 use crate::snapshot::Page;

@@ -4,14 +4,14 @@
 //! vCPUs is loaded on; that one's registers stay there from trap to trap.
 
 use crate::addr::{Ipa, Pa, Va};
-use crate::arch::vcpu::{Registers, Trap};
+use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Trap, VmRegister};
 use crate::device::Console;
 use crate::device::debug::DebugState;
 use crate::device::gic::VirtualInterface;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
-use crate::trap::inject::{ExceptionState, PstateFeatures};
-use crate::trap::sysreg::{SysReg, VmRegister};
+use crate::trap::inject::PstateFeatures;
+use crate::trap::sysreg::SysReg;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A VM's memory, and the console.
@@ -55,19 +55,6 @@ pub struct Identity {
     pub vcpu: usize,
     /// The VM's level 1 table.
     pub root: Pa,
-}
-
-/// An access whose stage 1 translation is asked for: the AT instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage1Access {
-    /// AT S1E1R.
-    El1Read,
-    /// AT S1E1W.
-    El1Write,
-    /// AT S1E0R.
-    El0Read,
-    /// AT S1E0W.
-    El0Write,
 }
 
 /// An interrupt of the board, acknowledged.

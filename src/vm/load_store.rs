@@ -9,9 +9,10 @@
 //! Bytes are in little-endian order, as for an access with a syndrome: a guest is shown a CPU that has no other.
 
 use super::running::Turn;
-use super::{Core, Hardware, Stage1Access};
+use super::{Core, Hardware};
 use crate::addr::{Ipa, PAGE_SIZE, Va};
 use crate::arch::vcpu::Registers;
+use crate::arch::vcpu::Stage1Access;
 use crate::device::Device;
 use crate::trap::access::{Access, step_over, write_register};
 use crate::trap::instruction::{LoadStore, Target};

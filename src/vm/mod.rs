@@ -52,7 +52,7 @@ mod vcpu;
 #[cfg(test)]
 mod tests;
 
-pub use hardware::{Core, Hardware, Identity, Interrupt, Stage1Access};
+pub use hardware::{Core, Hardware, Identity, Interrupt};
 pub use load::{StartError, bookkeeping, shares};
 pub(crate) use machine::GuestMachine;
 pub use machine::RAM_BASE;

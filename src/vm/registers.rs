@@ -2,11 +2,12 @@
 
 use super::running::Turn;
 use super::{Core, Hardware};
+use crate::arch::vcpu::VmRegister;
 use crate::trap::aarch32::{condition_holds, flags_read};
 use crate::trap::debug::DebugRegister;
 use crate::trap::inject::GuestException;
 use crate::trap::syndrome::{Esr, SysRegAccess};
-use crate::trap::sysreg::{self, Answer, TimerRegister, VmRegister, caches_are_on};
+use crate::trap::sysreg::{self, Answer, TimerRegister, caches_are_on};
 
 impl<H: Hardware> Turn<'_, H> {
     pub(super) fn system_register(&mut self, access: SysRegAccess, esr: Esr) {

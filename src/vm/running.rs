@@ -6,11 +6,12 @@ use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};
 use crate::arch::MutexGuard;
 use crate::arch::sync::Ordering;
+use crate::arch::vcpu::ExceptionState;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
-use crate::trap::inject::{ExceptionState, GuestException};
+use crate::trap::inject::GuestException;
 use crate::trap::syndrome::{Esr, Exit, Wfx};
 
 /// What comes after a trap.

@@ -21,6 +21,6 @@ pub use metal::*;
 pub use plain::*;
 
 #[cfg(test)]
-pub use super::fake::worst::isa::*;
+pub use crate::fake::worst::isa::*;
 #[cfg(test)]
 pub use host::*;

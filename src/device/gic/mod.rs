@@ -62,8 +62,7 @@ pub use state::{Private, Shared};
 use state::{TIMER, TIMER_LINKED, byte_of};
 pub use targets::Review;
 
-/// vCPUs that a GICv2 can have.
-pub const VCPUS_MAX: usize = 8;
+pub use crate::limits::VCPUS_MAX;
 /// Interrupts: 16 SGIs, 16 PPIs, 32 SPIs.
 pub const INTIDS: usize = 64;
 /// The virtual timer.

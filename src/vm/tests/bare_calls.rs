@@ -77,7 +77,7 @@ fn every_snapshot_can_be_gone_back_to_in_any_order() {
 
 #[test]
 fn the_counter_goes_on_while_no_translation_exists() {
-    use crate::arch::fake::Asked::*;
+    use crate::fake::Asked::*;
     let mut guest = Guest::new();
     guest.vm.set_virtual_count(1000);
     guest.hvc(1);

@@ -1,8 +1,8 @@
 //! The UART, through registers.
 
 use super::guest::*;
-use crate::arch::fake::abort::Abort;
 use crate::device::UART_BASE;
+use crate::fake::abort::Abort;
 use crate::trap::Access;
 use crate::vm::Next;
 

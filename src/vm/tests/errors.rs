@@ -1,8 +1,8 @@
 //! SErrors, which come late: a vCPU that was loaded after the one that caused it must not get it.
 
 use super::guest::*;
-use crate::arch::fake::{FakeBoard, FakeCore};
 use crate::config::VmPlan;
+use crate::fake::{FakeBoard, FakeCore};
 use crate::vm::vcpu::Phase;
 use crate::vm::{Next, Vm};
 use std::boxed::Box;

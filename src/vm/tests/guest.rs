@@ -1,12 +1,12 @@
 //! A VM, and what its guest can do.
 
 use crate::addr::{BLOCK_SIZE, Ipa, Pa};
-use crate::arch::fake::abort::Abort;
-use crate::arch::fake::worst::Access;
-use crate::arch::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
 use crate::device::{Devices, UART_BASE};
+use crate::fake::abort::Abort;
+use crate::fake::worst::Access;
+use crate::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::guest_image::{Format, Image, Segment};
 use crate::snapshot::Snapshots;
 use crate::trap;

@@ -2,8 +2,8 @@
 
 use super::guest::*;
 use crate::addr::BLOCK_SIZE;
-use crate::arch::fake::{performed, seeds};
 use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::fake::{performed, seeds};
 use crate::vm::Next;
 use std::collections::BTreeMap;
 use std::vec::Vec;

@@ -2,8 +2,8 @@
 
 use super::guest::*;
 use crate::addr::Ipa;
-use crate::arch::fake::abort::{self, Abort};
 use crate::device::UART_BASE;
+use crate::fake::abort::{self, Abort};
 use crate::trap::Access;
 use crate::vm::Next;
 

@@ -2,10 +2,10 @@
 
 use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
-use crate::arch::fake::worst::Access;
-use crate::arch::fake::{Asked, written_sctlr};
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::device::debug::DebugState;
+use crate::fake::worst::Access;
+use crate::fake::{Asked, written_sctlr};
 use crate::trap::sysreg::{self, SysReg};
 use crate::vm::{Interrupt, Next};
 use std::boxed::Box;

@@ -2,9 +2,9 @@
 
 use super::guest::*;
 use super::smp::*;
-use crate::arch::fake::{FakeCore, set_count};
 use crate::device::UART_BASE;
 use crate::device::gic::{Private, VCPUS_MAX};
+use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::stop::STOPPED;
 use crate::vm::vcpu::Phase::{Ready, Waiting};

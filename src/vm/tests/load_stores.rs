@@ -2,10 +2,11 @@
 
 use super::guest::*;
 use crate::addr::Ipa;
-use crate::arch::fake::abort::{self, Abort};
+use crate::arch::vcpu::Stage1Access;
 use crate::device::{DISTRIBUTOR_BASE, UART_BASE};
+use crate::fake::abort::{self, Abort};
 use crate::trap::Access;
-use crate::vm::{Next, Stage1Access};
+use crate::vm::Next;
 
 const UART: u64 = UART_BASE.0;
 const IBRD: u64 = UART + 0x24;

@@ -3,10 +3,10 @@
 use super::guest::*;
 use super::logged::logged;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
-use crate::arch::fake::System;
 use crate::arch::vcpu::Registers;
 use crate::config::{Accounting, PoolPlan, VmPlan};
 use crate::device::Devices;
+use crate::fake::System;
 use crate::guest_image::{Format, Image, Segment};
 use crate::vm::{StartError, bookkeeping};
 use fdt::Fdt;

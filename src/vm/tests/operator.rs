@@ -2,8 +2,8 @@
 
 use super::guest::*;
 use super::scheduling::{Quiet, turn_on, world};
-use crate::arch::fake::{FakeBoard, FakeCore, set_count};
 use crate::config::{Time, VmPlan};
+use crate::fake::{FakeBoard, FakeCore, set_count};
 use crate::monitor::{Operator, Refusal, SnapshotInfo, VcpuState, VmState};
 use crate::snapshot::Which;
 use crate::vm::operator::Controls;

@@ -2,8 +2,8 @@
 
 use super::guest::*;
 use super::logged::logged;
-use crate::arch::fake::System;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::fake::System;
 use crate::vm::Next;
 use std::boxed::Box;
 

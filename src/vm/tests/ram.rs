@@ -2,9 +2,9 @@
 
 use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
-use crate::arch::fake::Asked::{self, *};
-use crate::arch::fake::abort::{self, Abort};
-use crate::arch::fake::worst::Access;
+use crate::fake::Asked::{self, *};
+use crate::fake::abort::{self, Abort};
+use crate::fake::worst::Access;
 use crate::vm::Next;
 use std::vec::Vec;
 
@@ -345,7 +345,7 @@ fn what_no_ram_takes_is_the_guests_abort() {
 
 #[test]
 fn after_a_tlb_conflict_the_guest_tries_again_with_an_empty_tlb() {
-    use crate::arch::fake::Asked::*;
+    use crate::fake::Asked::*;
     let mut guest = with_snapshot();
     guest.scramble(1);
     let before = guest.state();

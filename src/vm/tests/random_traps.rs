@@ -3,8 +3,8 @@
 use super::guest::*;
 use super::history::Random;
 use crate::addr::Ipa;
-use crate::arch::fake::{performed, seeds};
 use crate::arch::vcpu::{Trap, TrapKind};
+use crate::fake::{performed, seeds};
 use crate::vm::Next;
 
 /// Registers as calls take them: names, ids, addresses, anything.

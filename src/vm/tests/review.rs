@@ -2,8 +2,8 @@
 
 use super::interrupts::*;
 use super::smp::*;
-use crate::arch::fake::{FakeCore, set_count};
 use crate::device::DEACTIVATION_BASE;
+use crate::fake::{FakeCore, set_count};
 use crate::vm::vcpu::Phase::Waiting;
 use crate::vm::{Core, Interrupt, Next};
 use std::boxed::Box;

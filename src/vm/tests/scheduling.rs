@@ -3,11 +3,11 @@
 use super::guest::*;
 use super::interrupts::GICD;
 use super::smp::{CPU_OFF, ENTRY, OPEN, sync};
-use crate::arch::fake::abort::Abort;
-use crate::arch::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
 use crate::arch::vcpu::Registers;
 use crate::config::VmPlan;
 use crate::console::Input;
+use crate::fake::abort::Abort;
+use crate::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
 use crate::monitor::Operator;
 use crate::trap::Access;
 use crate::vm::schedule::{Desk, SLICE, SOON, Scheduler, World};

@@ -1,13 +1,13 @@
 //! A VM with several vCPUs, each on a core of its own.
 
 use super::guest::*;
-use crate::arch::fake::abort::Abort;
-use crate::arch::fake::worst::Luck;
-use crate::arch::fake::{FakeBoard, FakeCore, Patience, System};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmPlan;
 use crate::device::gic::ListRegister;
 use crate::device::timer::PhysicalTimer;
+use crate::fake::abort::Abort;
+use crate::fake::worst::Luck;
+use crate::fake::{FakeBoard, FakeCore, Patience, System};
 use crate::trap::Access;
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::vcpu::{Lists, Phase};

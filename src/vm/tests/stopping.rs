@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::smp::*;
-use crate::arch::fake::abort::Abort;
+use crate::fake::abort::Abort;
 use crate::vm::Next;
 use crate::vm::stop::STOPPED;
 use crate::vm::vcpu::Phase::{Off, Ready, Waiting};
@@ -160,10 +160,10 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
     let Smp { vm, cores, .. } = smp;
     let finished = AtomicUsize::new(0);
     let ids = std::thread::scope(|scope| {
-        let ask = |(vcpu, mut core): (usize, crate::arch::fake::FakeCore)| {
+        let ask = |(vcpu, mut core): (usize, crate::fake::FakeCore)| {
             let finished = &finished;
             scope.spawn(move || {
-                core.patience = crate::arch::fake::Patience::Kick;
+                core.patience = crate::fake::Patience::Kick;
                 let mut ids = Vec::new();
                 while finished.load(Ordering::Acquire) < 2 {
                     let Some(mut running) = vm.load_vcpu(&mut core, vcpu) else {

@@ -2,8 +2,8 @@
 
 use super::guest::*;
 use super::smp::*;
-use crate::arch::fake::{FakeCore, set_count};
 use crate::config::{Time, VmPlan};
+use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister::{Compare, Control, Count};
 use crate::vm::vcpu::{NEVER, Phase};
 use crate::vm::{Core, Interrupt, Next};

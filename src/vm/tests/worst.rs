@@ -4,12 +4,10 @@
 use super::guest::*;
 use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
-use crate::arch::fake::worst::{
-    Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck,
-};
-use crate::arch::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::arch::vcpu::Trap;
 use crate::config::VmPlan;
+use crate::fake::worst::{Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck};
+use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
 use crate::vm::vcpu::Phase;
 use crate::vm::{Next, Running, Vm};

@@ -1,7 +1,7 @@
 //! Random guests on random schedules, against the reference.
 
 use super::world::World;
-use crate::arch::fake::performed;
+use crate::fake::performed;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -284,7 +284,7 @@ fn scene(cast: Cast) -> impl Strategy<Value = (usize, bool, Vec<u64>, Vec<(Step,
 }
 
 proptest! {
-    #![proptest_config(crate::arch::fake::cases(1000))]
+    #![proptest_config(crate::fake::cases(1000))]
 
     #[test]
     fn few_interrupts_whatever_is_done_to_them((vcpus, split, levels, steps) in scene(FEW)) {

@@ -1,0 +1,102 @@
+//! Device registers.
+
+use super::mmu;
+use crate::arch::entry::fixup;
+
+/// The largest block of registers that is driven here.
+pub const SIZE_MAX: u64 = 64 << 10;
+
+/// A block of device registers that is mapped as Device memory (or the MMU is off, which makes all memory that).
+#[derive(Debug, Clone, Copy)]
+pub struct Registers {
+    base: u64,
+    size: u64,
+}
+
+impl Registers {
+    /// The block of `size` bytes at `base`, mapped. `None` if it cannot be, or if nothing answers there: a tree may say anything. Of a block
+    /// beyond [`SIZE_MAX`] only so much is mapped. Its first register is read.
+    pub fn map(base: u64, size: u64) -> Option<Self> {
+        Self::map_at(base, size, 0)
+    }
+
+    /// The same for a block whose first register must not be read, as that would change it: the one at offset `answers_at` is.
+    pub fn map_at(base: u64, size: u64, answers_at: u64) -> Option<Self> {
+        let block = Self::unmapped(base, size)?;
+        if !answers_at.is_multiple_of(4) || answers_at >= block.size {
+            return None;
+        }
+        mmu::map_device(base..base + block.size).ok()?;
+        fixup::probe(base + answers_at).map(|_| block)
+    }
+
+    /// The same with the MMU off, at any exception level.
+    pub fn unmapped(base: u64, size: u64) -> Option<Self> {
+        let size = size.min(SIZE_MAX);
+        let end = base.checked_add(size)?;
+        (base.is_multiple_of(4) && size >= 4 && end <= mmu::ADDRESS_LIMIT)
+            .then_some(Self { base, size })
+    }
+
+    /// Bytes of it.
+    pub fn size(self) -> u64 {
+        self.size
+    }
+
+    #[inline]
+    fn pointer(self, offset: u64) -> *mut u32 {
+        assert!(
+            offset.is_multiple_of(4) && offset + 4 <= self.size,
+            "device register {offset:#x} is outside its block"
+        );
+        (self.base + offset) as *mut u32
+    }
+
+    /// Reads the 32-bit register at `offset`.
+    #[inline]
+    pub fn read(self, offset: u64) -> u32 {
+        // SAFETY: `pointer` checked that it lies inside a block that the constructor mapped as Device memory, aligned.
+        unsafe { self.pointer(offset).read_volatile() }
+    }
+
+    /// Writes the 32-bit register at `offset`.
+    #[inline]
+    pub fn write(self, offset: u64, value: u32) {
+        // SAFETY: as in `read`; no device that is driven here does DMA, so a write changes no memory.
+        unsafe { self.pointer(offset).write_volatile(value) }
+    }
+}
+
+/// A block of device registers of a size that is known when this is compiled: an access costs one instruction.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<const SIZE: u64>(u64);
+
+impl<const SIZE: u64> Block<SIZE> {
+    /// The block at `base`, of which the tree says that it has `size` bytes, mapped. `None` if it is smaller or cannot be mapped.
+    pub fn map(base: u64, size: u64) -> Option<Self> {
+        if size < SIZE {
+            return None;
+        }
+        Registers::map(base, SIZE).map(|registers| Self(registers.base))
+    }
+
+    #[inline]
+    fn registers(self) -> Registers {
+        Registers {
+            base: self.0,
+            size: SIZE,
+        }
+    }
+
+    /// Reads the 32-bit register at `offset`.
+    #[inline]
+    pub fn read(self, offset: u64) -> u32 {
+        self.registers().read(offset)
+    }
+
+    /// Writes the 32-bit register at `offset`.
+    #[inline]
+    pub fn write(self, offset: u64, value: u32) {
+        self.registers().write(offset, value);
+    }
+}

@@ -1,0 +1,18 @@
+//! Memory as EL2 has it: its own translation tables ([`el2_tables`], [`mmu`]), page contents and caches ([`page`]), TLBs of guests ([`tlb`]), device
+//! registers (`mmio`), and the heap.
+
+pub mod el2_tables;
+
+#[cfg(any(target_os = "none", test))]
+pub mod mmu;
+#[cfg(any(target_os = "none", test))]
+pub mod page;
+#[cfg(any(target_os = "none", test))]
+pub mod tlb;
+
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(target_os = "none")]
+pub mod mmio;
+#[cfg(target_os = "none")]
+pub mod ram;

@@ -1,0 +1,89 @@
+//! The memory of one VM, by physical address: what the rest of the crate may do with it without `unsafe`.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::page;
+use crate::addr::{PAGE_SIZE, Pa};
+
+/// Frames that belong to one VM: guest RAM, which is only copied, and frames that hold EL2's own values. Which is which, and that a frame is one
+/// of them at a time, is the VM's page maps' business (`snapshot`).
+///
+/// Addresses that are not of these frames, or not aligned, are the caller's mistake; debug builds panic, and [`write`](Self::write) always does.
+pub struct Ram(Vec<Range<Pa>>);
+
+impl Ram {
+    /// Ranges of RAM in EL2's map that were taken out of the heap for good, for this alone ([`take_blocks`](super::heap::take_blocks)).
+    pub fn new(ranges: Vec<Range<Pa>>) -> Self {
+        Self(ranges)
+    }
+
+    /// Whether `bytes` from `at` on are in it.
+    fn owns(&self, at: Pa, bytes: u64) -> bool {
+        self.0
+            .iter()
+            .any(|range| range.start <= at && at.0 + bytes <= range.end.0)
+    }
+
+    /// A value of EL2's own. `at` is a multiple of its alignment.
+    #[inline]
+    pub fn get<T: FromBytes>(&self, at: Pa) -> &T {
+        debug_assert!(self.owns(at, size_of::<T>() as u64));
+        // SAFETY: `at` is the address of a frame out of this VM's share, which is RAM in EL2's map that nobody else has. Frames with EL2's values
+        // are not mapped for the guest, and the only references to them come from here and `get_mut`, bound to the borrow of `self`. Any
+        // bits make a valid T.
+        unsafe { &*(at.0 as *const T) }
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub fn get_mut<T: FromBytes + IntoBytes>(&mut self, at: Pa) -> &mut T {
+        debug_assert!(self.owns(at, size_of::<T>() as u64));
+        // SAFETY: as above; the borrow of `self` is exclusive.
+        unsafe { &mut *(at.0 as *mut T) }
+    }
+
+    /// Copies the frame at `from` to the one at `to`, which is free until now.
+    #[inline]
+    pub fn copy_page(&mut self, from: Pa, to: Pa) {
+        debug_assert!(self.owns(from, PAGE_SIZE) && self.owns(to, PAGE_SIZE));
+        // SAFETY: both are frames of this VM's share; `to` was free until now and is not mapped for the guest yet.
+        unsafe { page::copy_page(from, to) };
+    }
+
+    /// Zeroes `bytes`, whole frames that are free until now.
+    pub fn zero(&mut self, at: Pa, bytes: u64) {
+        debug_assert!(self.owns(at, bytes));
+        // SAFETY: frames of this VM's share, free until now and not mapped for the guest yet.
+        unsafe { page::zero(at, bytes) };
+    }
+
+    /// See [`page::clean_and_invalidate`].
+    pub fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
+        debug_assert!(self.owns(at, bytes));
+        page::clean_and_invalidate(at.0..at.0 + bytes);
+    }
+
+    /// See [`page::invalidate_instructions`].
+    pub fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
+        debug_assert!(self.owns(at, bytes));
+        page::invalidate_instructions(at.0..at.0 + bytes);
+    }
+
+    /// Writes `bytes` into guest RAM. None of the VM's vCPUs runs.
+    pub fn write(&mut self, at: Pa, bytes: &[u8]) {
+        assert!(self.owns(at, bytes.len() as u64));
+        // SAFETY: the assertion; no Rust reference points into guest memory, and no vCPU of the VM runs: `vm` writes image and
+        // tree into a VM that is being made or was stopped.
+        unsafe { page::write(at, bytes) };
+    }
+
+    /// The word at `at`, a multiple of 4, of guest RAM.
+    pub fn instruction(&mut self, at: Pa) -> u32 {
+        debug_assert!(self.owns(at, 4));
+        // SAFETY: a word of a frame out of this VM's share, which is RAM in EL2's map.
+        unsafe { page::read_word(at) }
+    }
+}

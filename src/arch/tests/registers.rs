@@ -1,0 +1,88 @@
+//! Registers that must be in effect when a function returns, because what follows depends on it and is no ERET.
+
+use super::*;
+use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::{el1, walks};
+use crate::arch::{cpu, timer};
+
+#[test]
+fn the_count_is_not_from_before_the_call() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        for _ in 0..4 {
+            let before = worst.count();
+            assert!(timer::count() > before);
+        }
+    }
+}
+
+/// WFI is no context synchronization event, and neither is the store to the GIC that deactivates the alarm's interrupt: a timer that is still
+/// up then makes it pending again.
+#[test]
+fn an_alarm_is_set_when_the_core_falls_asleep() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        for at in [Some(100), None] {
+            timer::set_alarm(at);
+            assert!(worst.unsynchronized(0).is_empty());
+        }
+    }
+}
+
+/// Its interrupt is about to be deactivated by a store to the GIC, and there may be no vCPU that takes it.
+#[test]
+fn the_timer_of_a_vcpu_that_left_is_off() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        isa::write("cntv_ctl_el0", 1);
+        walks::leave_vcpu();
+        assert!(worst.unsynchronized(0).is_empty());
+        assert_eq!(isa::read("cntv_ctl_el0"), 0);
+    }
+}
+
+/// It would be compared with the new count while it is still on.
+#[test]
+fn the_timer_is_off_before_the_count_moves() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        isa::write("cntv_ctl_el0", 1);
+        timer::set_virtual_offset(5);
+        assert!(!worst.unsynchronized(0).contains(&"cntv_ctl_el0"));
+        assert_eq!(isa::read("cntvoff_el2"), 5);
+    }
+}
+
+/// Maintenance of the caches follows, which accesses by the regime as it was before would undo, if only by speculation.
+#[test]
+fn the_guests_regime_is_new_when_its_caches_are_cleaned() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        for (register, name) in [
+            (VmRegister::Sctlr, "sctlr_el1"),
+            (VmRegister::Ttbr0, "ttbr0_el1"),
+            (VmRegister::Tcr, "tcr_el1"),
+            (VmRegister::Mair, "mair_el1"),
+        ] {
+            el1::write_vm_register(register, 0x80);
+            assert!(worst.unsynchronized(0).is_empty());
+            assert_eq!(isa::read(name), 0x80);
+        }
+    }
+}
+
+/// What a core stored may wait in it for as long as it sleeps, if no DSB came before (D1, "Wait for Interrupt": a DSB before it is recommended).
+#[test]
+fn a_core_that_sleeps_has_nothing_left_to_say() {
+    for worst in boards() {
+        let on = worst.on(0);
+        let stage2 = Stage2::new(0x5000_0000);
+        isa::dsb_sy();
+        stage2.level3.0[15].set(page(0x5020_0000));
+        cpu::idle();
+        drop(on);
+        let _on = worst.on(1);
+        walks::enter_vm(stage2.root(), 1, 0, false);
+        assert!(worst.load(1, 0x4000_f000, By::Cache).is_ok());
+    }
+}

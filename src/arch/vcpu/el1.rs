@@ -1,0 +1,68 @@
+//! Single registers of the guest that is in the CPU: what it takes to give it an exception, and those that say how it sees memory.
+
+use crate::arch::isa;
+use crate::arch::isa::registers::{
+    ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SP_EL0, SP_EL1, SPSR_EL1, VBAR_EL1, Writeable,
+};
+
+use crate::arch::vcpu::ExceptionState;
+use crate::arch::vcpu::VmRegister;
+
+/// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
+pub fn exception_state() -> ExceptionState {
+    ExceptionState {
+        vbar: VBAR_EL1.get(),
+        sctlr: SCTLR_EL1.get(),
+        far: FAR_EL1.get(),
+        ..ExceptionState::default()
+    }
+}
+
+/// Writes what the guest's exception handler will read. The ERET to the guest synchronizes it.
+pub fn set_exception_state(state: &ExceptionState) {
+    ELR_EL1.set(state.elr);
+    SPSR_EL1.set(state.spsr);
+    ESR_EL1.set(state.esr);
+    FAR_EL1.set(state.far);
+}
+
+/// Writes a register as the guest would, in effect when this returns: cache maintenance that follows is not undone by a speculative access
+/// of the guest's regime as it was before.
+pub fn write_vm_register(register: VmRegister, value: u64) {
+    match register {
+        VmRegister::Sctlr => SCTLR_EL1.set(value),
+        VmRegister::Ttbr0 => write_register!("ttbr0_el1", value),
+        VmRegister::Ttbr1 => write_register!("ttbr1_el1", value),
+        VmRegister::Tcr => write_register!("tcr_el1", value),
+        VmRegister::Afsr0 => write_register!("afsr0_el1", value),
+        VmRegister::Afsr1 => write_register!("afsr1_el1", value),
+        VmRegister::Esr => ESR_EL1.set(value),
+        VmRegister::Far => FAR_EL1.set(value),
+        VmRegister::Mair => write_register!("mair_el1", value),
+        VmRegister::Amair => write_register!("amair_el1", value),
+        VmRegister::Contextidr => write_register!("contextidr_el1", value),
+    }
+    isa::isb();
+}
+
+/// SCTLR_EL1.
+#[inline]
+pub fn sctlr() -> u64 {
+    SCTLR_EL1.get()
+}
+
+/// SP_EL1 or SP_EL0.
+pub fn stack_pointer(el1: bool) -> u64 {
+    match el1 {
+        true => SP_EL1.get(),
+        false => SP_EL0.get(),
+    }
+}
+
+/// Writes it. EL2 is on its own stack pointer.
+pub fn set_stack_pointer(el1: bool, value: u64) {
+    match el1 {
+        true => SP_EL1.set(value),
+        false => SP_EL0.set(value),
+    }
+}

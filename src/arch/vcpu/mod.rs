@@ -1,0 +1,143 @@
+//! A vCPU: its registers between two traps, and what a trap is, as plain data that the switch and the handlers share; what a guest may do itself and
+//! what traps.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`control`] | what traps: HCR_EL2, VTCR_EL2, ..., the same for every guest |
+//! | [`walks`] | whose stage 2 the core is in, and whether it walks there |
+//! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones, saved and loaded |
+//! | [`el1`], [`id`] | single registers of the guest that is in the CPU; ID registers |
+
+#[cfg(any(target_os = "none", test))]
+pub mod control;
+#[cfg(any(target_os = "none", test))]
+pub mod debug;
+#[cfg(any(target_os = "none", test))]
+pub mod el1;
+#[cfg(any(target_os = "none", test))]
+pub mod fp;
+#[cfg(any(target_os = "none", test))]
+pub mod id;
+#[cfg(any(target_os = "none", test))]
+pub mod state;
+#[cfg(any(target_os = "none", test))]
+pub mod walks;
+
+#[cfg(any(target_os = "none", test))]
+pub use state::SystemState;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The general registers of a vCPU, while it does not run.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Registers {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// Where it goes on.
+    pub pc: u64,
+    /// PSTATE in the format of SPSR_EL2.
+    pub pstate: u64,
+}
+
+/// EL1 with its own stack pointer, all interrupts masked: how Linux's boot protocol and a reset enter a kernel.
+const PSTATE_EL1H_DAIF: u64 = 0x3c5;
+
+impl Registers {
+    /// A vCPU that starts at `pc` in EL1 with `x0`, interrupts masked, all other registers zero.
+    pub const fn reset(pc: u64, x0: u64) -> Self {
+        let mut x = [0; 31];
+        x[0] = x0;
+        Self {
+            x,
+            pc,
+            pstate: PSTATE_EL1H_DAIF,
+        }
+    }
+}
+
+/// Which vector a trap came through.
+#[repr(u64)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrapKind {
+    /// A synchronous exception: `Trap::esr` says which.
+    Sync = 0,
+    /// A physical interrupt.
+    Irq = 1,
+    /// A physical fast interrupt.
+    Fiq = 2,
+    /// An asynchronous external abort.
+    SError = 3,
+}
+
+/// Why a guest stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trap {
+    /// The vector.
+    pub kind: TrapKind,
+    /// ESR_EL2.
+    pub esr: u64,
+    /// FAR_EL2: the virtual address of an abort.
+    pub far: u64,
+    /// HPFAR_EL2: its IPA, where the architecture promises one.
+    pub hpfar: u64,
+}
+
+/// What taking an exception to EL1 reads and writes.
+///
+/// | field | register | read | written |
+/// | --- | --- | --- | --- |
+/// | `pc` | ELR_EL2 | return address | the vector |
+/// | `pstate` | SPSR_EL2 | where the guest was | EL1h, masked |
+/// | `vbar`, `sctlr` | VBAR_EL1, SCTLR_EL1 | yes | no |
+/// | `elr`, `spsr`, `esr` | ELR_EL1, SPSR_EL1, ESR_EL1 | no | yes |
+/// | `far` | FAR_EL1 | no | by aborts that have an address |
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ExceptionState {
+    /// The guest's pc; for the exceptions here, of the instruction that caused them.
+    pub pc: u64,
+    /// The guest's PSTATE in the layout of SPSR_EL2.
+    pub pstate: u64,
+    /// VBAR_EL1.
+    pub vbar: u64,
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// ELR_EL1.
+    pub elr: u64,
+    /// SPSR_EL1.
+    pub spsr: u64,
+    /// ESR_EL1.
+    pub esr: u64,
+    /// FAR_EL1.
+    pub far: u64,
+}
+
+/// A register that says how EL1 sees memory, or why it did not. HCR_EL2.TVM traps writes to them while the guest's caches are off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the registers' names, `_EL1` left out")]
+pub enum VmRegister {
+    Sctlr,
+    Ttbr0,
+    Ttbr1,
+    Tcr,
+    Afsr0,
+    Afsr1,
+    Esr,
+    Far,
+    Mair,
+    Amair,
+    Contextidr,
+}
+
+/// An access whose stage 1 translation is asked for: the AT instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage1Access {
+    /// AT S1E1R.
+    El1Read,
+    /// AT S1E1W.
+    El1Write,
+    /// AT S1E0R.
+    El0Read,
+    /// AT S1E0W.
+    El0Write,
+}

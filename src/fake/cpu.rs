@@ -1,0 +1,492 @@
+//! A core, with a vCPU that does what the test wrote down.
+
+use super::sync::{self, AtomicBool};
+use super::system::System;
+use super::worst::Worst;
+use crate::addr::{Ipa, Pa, Va};
+use crate::arch::entry::fixup;
+use crate::arch::sync::Ordering;
+use crate::arch::vcpu::ExceptionState;
+use crate::arch::vcpu::Stage1Access;
+use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::arch::vcpu::{el1, walks};
+use crate::device::debug::DebugState;
+use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::limits::VMS_MAX;
+use crate::trap::inject::PstateFeatures;
+use crate::trap::sysreg::SysReg;
+use crate::vm::{Core, Identity, Interrupt};
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+std::thread_local! {
+    /// The physical count: it stands still until a test moves it.
+    static COUNT: Cell<u64> = const { Cell::new(1 << 40) };
+    /// SCTLR_EL1 as it was last written for a guest.
+    static SCTLR: Cell<u64> = const { Cell::new(0) };
+}
+
+/// SCTLR_EL1 as EL2 last wrote it for a guest, in this thread: for a [`Recorder`](super::Recorder) to watch.
+pub fn written_sctlr() -> u64 {
+    SCTLR.get()
+}
+
+/// Moves the physical count.
+pub fn set_count(count: u64) {
+    COUNT.set(count);
+}
+
+/// What the vCPU does until its next trap.
+pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap + Send>;
+
+/// What vCPUs do from their pc on until the next trap.
+pub type Program = Box<dyn FnMut(&mut Registers) -> Trap + Send>;
+
+/// What happens while a core sleeps.
+pub type Dream = Box<dyn FnOnce(&mut FakeCore) + Send>;
+
+/// Kicks on their way: one for each core of a board.
+type Kicks = Arc<[AtomicBool; 8]>;
+
+/// What a core waits for whose vCPU has nothing left of its script and computes; and one that sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Nothing: a script that ends is the test's mistake.
+    None,
+    /// Its alarm: the count goes on to it at once.
+    Alarm,
+    /// A kick by a core in another thread.
+    Kick,
+}
+
+/// A kick that does not come in this time never does.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A core.
+pub struct FakeCore {
+    number: usize,
+    /// The board that it is a core of: what there is of TLBs and caches.
+    pub worst: Option<Worst>,
+    /// For each VM the vCPU that it had last.
+    last: [Option<usize>; VMS_MAX],
+    /// Who is loaded.
+    pub vcpu: Option<Identity>,
+    /// The VM whose translations it changed last, with nobody loaded.
+    pub faced: Option<usize>,
+    /// It still faces that one.
+    facing: bool,
+    /// Its registers.
+    pub system: System,
+    /// Its debug registers.
+    pub debug: DebugState,
+    /// What the vCPU is going to do.
+    pub script: VecDeque<Step>,
+    /// What it does from its pc on, when the script has ended; or nothing, and it computes.
+    pub program: Option<Program>,
+    /// Interrupts of the board.
+    pub interrupts: VecDeque<Interrupt>,
+    /// Cores that were kicked.
+    pub kicked: Vec<usize>,
+    kicks: Kicks,
+    /// What happens when it kicks another one.
+    pub on_kick: Option<Box<dyn FnMut(usize) + Send>>,
+    /// What it waits for.
+    pub patience: Patience,
+    /// VM and vCPU, each time that one was entered.
+    pub ran: Vec<(usize, usize)>,
+    /// What happens while it sleeps, the next time and those after that, if there is no interrupt already.
+    pub dreams: VecDeque<Dream>,
+    /// What the alarm was set to, each time that it fell asleep.
+    pub slept: Vec<u64>,
+    /// Several vCPUs are pinned to it.
+    pub shared: bool,
+    /// How far the guest's counter is behind, each time that it was set.
+    pub offsets: Vec<u64>,
+    /// When the alarm goes off.
+    pub alarm: u64,
+    /// The list registers.
+    pub lists: [ListRegister; 4],
+    /// GICH_HCR.
+    pub control: u32,
+    /// GICH_VMCR and GICH_APR.
+    pub interface: [u32; 2],
+    /// The physical interrupt of the virtual timer is active.
+    pub timer_active: bool,
+    /// An SError of what was stored, which was not reported yet.
+    pub error: bool,
+    /// What the guest's stage 1 says.
+    pub stage1: fn(Va, Stage1Access) -> Option<Ipa>,
+    /// The hardware's identification registers.
+    pub id_register: fn(SysReg) -> u64,
+}
+
+impl FakeCore {
+    /// The core with this number.
+    pub fn new(number: usize) -> Self {
+        Self {
+            number,
+            worst: None,
+            last: [None; VMS_MAX],
+            vcpu: None,
+            faced: None,
+            facing: false,
+            system: System::RESET,
+            debug: DebugState::RESET,
+            script: VecDeque::new(),
+            program: None,
+            interrupts: VecDeque::new(),
+            kicked: Vec::new(),
+            kicks: Kicks::default(),
+            on_kick: None,
+            patience: Patience::None,
+            ran: Vec::new(),
+            dreams: VecDeque::new(),
+            slept: Vec::new(),
+            shared: false,
+            offsets: Vec::new(),
+            alarm: u64::MAX,
+            lists: [ListRegister::EMPTY; 4],
+            control: 0,
+            interface: [0; 2],
+            timer_active: false,
+            error: false,
+            stage1: |va, _| Some(Ipa(va.0)),
+            id_register: |_| 0,
+        }
+    }
+
+    /// The cores of a board, from number 0: each can kick the others, from its own thread too.
+    pub fn several(count: usize) -> Vec<Self> {
+        let kicks = Kicks::default();
+        let core = |number| Self {
+            kicks: kicks.clone(),
+            ..Self::new(number)
+        };
+        (0..count).map(core).collect()
+    }
+
+    /// The thread does what this core does, from here on.
+    pub fn acts(&self) {
+        if let Some(worst) = &self.worst {
+            worst.enter(self.number);
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        !self.interrupts.is_empty() || self.kicks[self.number].load(Ordering::Relaxed)
+    }
+
+    /// Its vCPU computes until there is an interrupt.
+    fn compute(&mut self) -> Trap {
+        let start = Instant::now();
+        while !self.is_interrupted() {
+            match self.patience {
+                Patience::None => panic!("the guest has something to do"),
+                Patience::Alarm => {
+                    assert_ne!(self.alarm, u64::MAX, "it computes for ever");
+                    self.await_alarm();
+                }
+                Patience::Kick => self.yield_now(start),
+            }
+        }
+        Trap {
+            kind: TrapKind::Irq,
+            esr: 0,
+            far: 0,
+            hpfar: 0,
+        }
+    }
+
+    /// The others have their turn: this one waits for a kick since `start`.
+    fn yield_now(&self, start: Instant) {
+        assert!(start.elapsed() < TIMEOUT, "nobody kicks it");
+        sync::yield_now();
+    }
+
+    fn await_alarm(&mut self) {
+        set_count(Self::count().max(self.alarm));
+        self.interrupts.push_back(Interrupt::Alarm);
+    }
+}
+
+impl VirtualInterface for FakeCore {
+    fn empty(&mut self) -> u32 {
+        let empty = |n: &usize| self.lists[*n].is_done();
+        (0..4).filter(empty).fold(0, |bits, n| bits | 1 << n)
+    }
+
+    fn list_register(&mut self, n: usize) -> ListRegister {
+        self.lists[n]
+    }
+
+    fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.lists[n] = value;
+    }
+
+    fn control(&mut self) -> u32 {
+        self.control
+    }
+
+    fn set_control(&mut self, hcr: u32) {
+        self.control = hcr;
+    }
+
+    fn timer_line(&mut self) -> bool {
+        self.system.timer_line != 0
+    }
+
+    fn deactivate_timer(&mut self) {
+        self.timer_active = false;
+    }
+
+    fn interface_state(&mut self) -> Interface {
+        self.interface.into()
+    }
+}
+
+/// As the image has it.
+fn vmid(vm: usize) -> u8 {
+    vm as u8 + 1
+}
+
+impl Core for FakeCore {
+    type System = System;
+    const RESET: System = System::RESET;
+
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    fn count() -> u64 {
+        COUNT.get()
+    }
+
+    fn frequency() -> u64 {
+        1_000_000
+    }
+
+    fn adopt(&mut self, vcpu: &Identity) {
+        assert!(!self.facing && !self.error, "nothing of another is left");
+        self.acts();
+        let is_another = self.last[vcpu.vm].replace(vcpu.vcpu) != Some(vcpu.vcpu);
+        walks::enter_vm(vcpu.root, vmid(vcpu.vm), vcpu.vcpu as u32, is_another);
+        self.vcpu = Some(*vcpu);
+    }
+
+    fn face(&mut self, vm: usize, root: Pa) {
+        self.acts();
+        walks::set_stage2(root, vmid(vm));
+        assert!(self.vcpu.is_none() && !self.facing);
+        self.facing = true;
+        self.faced = Some(vm);
+    }
+
+    fn look_away(&mut self) {
+        walks::leave_stage2();
+        self.facing = false;
+    }
+
+    fn run(&mut self, registers: &mut Registers) -> Trap {
+        let vcpu = self.vcpu.expect("a vCPU is loaded");
+        self.acts();
+        self.ran.push((vcpu.vm, vcpu.vcpu));
+        match (self.script.pop_front(), &mut self.program) {
+            (Some(step), _) => step(registers),
+            (None, Some(program)) => program(registers),
+            (None, None) => self.compute(),
+        }
+    }
+
+    fn save_system(&mut self, to: &mut System) {
+        *to = self.system;
+    }
+
+    fn synchronize_errors(&mut self) -> bool {
+        fixup::synchronize_errors();
+        std::mem::take(&mut self.error)
+    }
+
+    fn abandon(&mut self) {
+        walks::leave_vcpu();
+        self.vcpu = None;
+        self.timer_active = false;
+        self.system.timer_line = 0;
+    }
+
+    fn load_system(&mut self, from: &System) {
+        self.system = *from;
+        SCTLR.set(from.sctlr);
+        from.for_walks().load();
+    }
+
+    fn load_debug(&mut self, from: &DebugState) {
+        self.debug = *from;
+    }
+
+    fn set_virtual_offset(&mut self, offset: u64) {
+        self.offsets.push(offset);
+    }
+
+    fn virtual_deadline(system: &System) -> Option<u64> {
+        (system.timer_deadline != 0).then_some(system.timer_deadline)
+    }
+
+    fn exception_state(&mut self) -> ExceptionState {
+        ExceptionState {
+            vbar: self.system.vbar,
+            sctlr: self.system.sctlr,
+            far: self.system.far,
+            ..ExceptionState::default()
+        }
+    }
+
+    fn set_exception_state(&mut self, state: &ExceptionState) {
+        self.system = System {
+            elr: state.elr,
+            spsr: state.spsr,
+            esr: state.esr,
+            far: state.far,
+            ..self.system
+        };
+    }
+
+    fn pstate_features(&mut self) -> PstateFeatures {
+        PstateFeatures::default()
+    }
+
+    fn pend_serror(&mut self) {
+        self.system.serror = 1;
+    }
+
+    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        match register {
+            VmRegister::Ttbr0 => self.system.ttbr = value,
+            VmRegister::Tcr => self.system.tcr = value,
+            _ => {}
+        }
+        if self.system.has_table() {
+            el1::write_vm_register(register, value);
+        }
+        match register {
+            VmRegister::Sctlr => {
+                self.system.sctlr = value;
+                SCTLR.set(value);
+            }
+            VmRegister::Esr => self.system.esr = value,
+            VmRegister::Far => self.system.far = value,
+            _ => {}
+        }
+    }
+
+    fn release_vm_registers(&mut self) {
+        self.system.watched = 0;
+    }
+
+    fn watch_vm_registers(&mut self) -> bool {
+        std::mem::replace(&mut self.system.watched, 1) == 0
+    }
+
+    fn sctlr(&mut self) -> u64 {
+        self.system.sctlr
+    }
+
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        match self.system.has_table() {
+            true => fixup::translate(va, access),
+            false => (self.stage1)(va, access),
+        }
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        match el1 {
+            true => self.system.sp_el1,
+            false => self.system.sp_el0,
+        }
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        match el1 {
+            true => self.system.sp_el1 = value,
+            false => self.system.sp_el0 = value,
+        }
+    }
+
+    fn id_register(&mut self, reg: SysReg) -> u64 {
+        (self.id_register)(reg)
+    }
+
+    fn interface(&mut self) -> [u32; 2] {
+        self.interface
+    }
+
+    fn set_interface(&mut self, state: [u32; 2]) {
+        self.interface = state;
+    }
+
+    fn set_timer_active(&mut self, active: bool) {
+        self.timer_active = active;
+    }
+
+    fn acknowledge(&mut self) -> Interrupt {
+        let interrupt = match self.interrupts.pop_front() {
+            Some(interrupt) => interrupt,
+            None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,
+            None => Interrupt::None,
+        };
+        match interrupt {
+            Interrupt::VirtualTimer => self.timer_active = true,
+            Interrupt::Alarm => self.alarm = u64::MAX,
+            _ => {}
+        }
+        interrupt
+    }
+
+    fn kick(&mut self, core: usize) {
+        self.kicked.push(core);
+        if let Some(happens) = &mut self.on_kick {
+            happens(core);
+        }
+        // No store: loom would not know that the core, having taken an older kick, must see this one.
+        self.kicks[core].swap(true, Ordering::Release);
+    }
+
+    fn alarm_by(&mut self, at: u64) {
+        self.alarm = self.alarm.min(at);
+    }
+
+    fn idle(&mut self) {
+        self.slept.push(self.alarm);
+        if self.is_interrupted() {
+            return;
+        }
+        if let Some(dream) = self.dreams.pop_front() {
+            return dream(self);
+        }
+        match self.patience {
+            Patience::Alarm => {
+                assert_ne!(self.alarm, u64::MAX, "it sleeps for ever");
+                self.await_alarm();
+            }
+            Patience::Kick => {
+                let start = Instant::now();
+                while !self.is_interrupted() {
+                    self.yield_now(start);
+                }
+            }
+            Patience::None => {}
+        }
+    }
+
+    fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+}

@@ -1,0 +1,6 @@
+//! How many of what there may be. The build script reads this file too: it refuses configurations that ask for more.
+
+/// VMs on a board.
+pub const VMS_MAX: usize = 8;
+/// vCPUs of a VM: as many CPUs as a GICv2 serves.
+pub const VCPUS_MAX: usize = 8;

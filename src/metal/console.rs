@@ -1,0 +1,242 @@
+//! The board's UART as the terminal that [`Console`] describes, shared by all cores.
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use log::Level;
+use spin::{Mutex, Once};
+
+use crate::arch::timer;
+use crate::board::gic;
+use crate::board::uart::Uart;
+use crate::config::VmPlan;
+use crate::console::{Console, Input, Notice, Screen, write_lines};
+use crate::monitor::{self, Operator};
+
+static UART: Once<Uart> = Once::new();
+
+/// Whose turn it is at the UART.
+static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
+
+/// What comes in is announced by an interrupt: nobody has to look for it.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// The physical count from which on [`interrupt`] is to be called without an interrupt: characters wait that the attached VM has no room
+/// for, or were left in the UART, whose interrupt is off meanwhile. Changed with the console's lock held.
+static LOOK_AT: AtomicU64 = AtomicU64::new(NEVER);
+const NEVER: u64 = u64::MAX;
+
+/// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
+const PATIENCE: u64 = 10;
+
+impl Screen for Uart {
+    #[inline]
+    fn send(&mut self, byte: u8) {
+        self.model().send(byte);
+    }
+}
+
+/// Opens the console on `uart`.
+pub(super) fn open(uart: Uart) {
+    UART.call_once(|| uart);
+}
+
+/// Says which VMs there are. The first has the keyboard.
+pub fn start(vms: &'static [VmPlan]) {
+    CONSOLE.lock().introduce(vms.iter().map(|vm| vm.name));
+}
+
+/// Has the UART raise its interrupt when something comes in. Whoever takes it calls [`interrupt`].
+pub fn listen() {
+    if let Some(uart) = UART.get() {
+        let _turn = CONSOLE.lock();
+        uart.model().listen();
+        LISTENING.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes what came in, after the UART's interrupt or at [`look_at`], and says who should know.
+pub fn interrupt() -> Input {
+    let Some(uart) = UART.get().copied() else {
+        return Input::default();
+    };
+    let mut console = CONSOLE.lock();
+    let since = LOOK_AT.load(Ordering::Relaxed);
+    if since != 0 && since <= timer::count() {
+        console.press_on();
+    }
+    let input = drain(uart, &mut console);
+    let notices = [console.notice(), console.notice()];
+    drop(console);
+    notices.into_iter().for_each(tell);
+    input
+}
+
+/// The physical count at which [`interrupt`] is to be called if no interrupt has come by then.
+#[inline]
+pub fn look_at() -> u64 {
+    LOOK_AT.load(Ordering::Relaxed)
+}
+
+/// Takes what is in the UART, as long as there is room, and gives it to who gets it. What stays there raises no interrupt.
+fn drain(mut uart: Uart, console: &mut Console) -> Input {
+    let mut input = console.deliver(&mut uart);
+    uart.model().acknowledge();
+    loop {
+        // First out of the FIFO, which is small, and then to the others: a terminal may be slow.
+        let mut came = false;
+        while console.has_room()
+            && let Some(byte) = uart.model().receive()
+        {
+            console.take(byte);
+            came = true;
+        }
+        if uart.model().take_overrun() {
+            console.gap();
+            came = true;
+        }
+        if !came {
+            break;
+        }
+        input = input.and(console.deliver(&mut uart));
+    }
+    let room = console.has_room();
+    if room {
+        uart.model().listen();
+    } else {
+        uart.model().ignore();
+    }
+    let at = match LOOK_AT.load(Ordering::Relaxed) {
+        _ if room && !console.waits() => NEVER,
+        // The VM has not read since: another key does not put it off.
+        old if old != NEVER && old > timer::count() => old,
+        _ => deadline(),
+    };
+    LOOK_AT.store(at, Ordering::Relaxed);
+    input
+}
+
+fn tell(notice: Option<Notice>) {
+    if let Some(notice) = notice {
+        log::warn!("{notice}");
+    }
+}
+
+/// A VM's UART sends a character.
+pub fn put(vm: usize, byte: u8) {
+    if let Some(mut uart) = UART.get().copied() {
+        CONSOLE.lock().put(vm, byte, &mut uart);
+    }
+}
+
+/// A character typed for a VM.
+pub fn get(vm: usize) -> Option<u8> {
+    let uart = UART.get()?;
+    let mut console = CONSOLE.lock();
+    let byte = console.get(vm);
+    if byte.is_some() {
+        if vm == console.attached() && LOOK_AT.load(Ordering::Relaxed).wrapping_sub(1) < NEVER - 1 {
+            reads_again(&console);
+        }
+        let notice = console.notice();
+        drop(console);
+        tell(notice);
+        return byte;
+    }
+    // Without its interrupt there is no monitor, as nobody would carry out its commands.
+    let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
+    drop(console);
+    if !polled {
+        return None;
+    }
+    tell(uart.model().take_overrun().then_some(Notice::Overrun));
+    uart.model().receive()
+}
+
+/// The attached VM reads while characters wait for it. When there is room enough for those, the boot core takes them.
+#[cold]
+fn reads_again(console: &Console) {
+    let room = console.is_worth_delivering();
+    LOOK_AT.store(if room { 0 } else { deadline() }, Ordering::Relaxed);
+    if room {
+        gic::kick(0);
+    }
+}
+
+/// When a VM that reads nothing from now on is taken not to read at all.
+fn deadline() -> u64 {
+    timer::count().saturating_add(PATIENCE * timer::frequency())
+}
+
+/// What the log calls a VM, if there are several.
+pub fn log_name(vm: usize) -> Option<&'static str> {
+    CONSOLE.lock().log_name(vm)
+}
+
+/// The VM that has the keyboard.
+pub fn attached() -> usize {
+    CONSOLE.lock().attached()
+}
+
+/// Gives the keyboard to a VM.
+pub fn attach(vm: usize) {
+    if let Some(mut uart) = UART.get().copied() {
+        CONSOLE.lock().attach(vm, &mut uart);
+    }
+}
+
+/// Carries out the lines that wait for the monitor, if another core does not do so already. The console is free meanwhile. Gives the VM
+/// that has something to read now because the operator left the monitor.
+pub fn serve(operator: &mut impl Operator) -> Option<usize> {
+    let mut uart = UART.get().copied()?;
+    let mut guest = None;
+    loop {
+        // Not in a `while let`, which would hold the lock for the whole turn.
+        let line = CONSOLE.lock().command();
+        let Some(line) = line else { return guest };
+        let next = monitor::execute(line.text(), operator, &mut Reply(uart));
+        let mut console = CONSOLE.lock();
+        let input = console.finish(next, &mut uart);
+        let input = input.and(drain(uart, &mut console));
+        let notices = [console.notice(), console.notice()];
+        drop(console);
+        notices.into_iter().for_each(tell);
+        guest = input.guest.or(guest);
+    }
+}
+
+/// What the monitor answers.
+struct Reply(Uart);
+
+impl Write for Reply {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        CONSOLE.lock().reply(text, &mut self.0);
+        Ok(())
+    }
+}
+
+/// Prints one line, `AVISOR <level>: <message>`, at the start of a line.
+pub(super) fn line(level: Level, message: fmt::Arguments) {
+    if let Some(mut uart) = UART.get().copied() {
+        let message = format_args!("AVISOR {level}: {message}\n");
+        CONSOLE.lock().lines(message, &mut uart);
+    }
+}
+
+/// The same for the last words of a core: waits for its turn only so long, since this core may be the one that has it.
+pub(super) fn last_line(level: Level, message: fmt::Arguments) {
+    let Some(mut uart) = UART.get().copied() else {
+        return;
+    };
+    let message = format_args!("AVISOR {level}: {message}\n");
+    let tries = 1_000_000;
+    match (0..tries).find_map(|_| CONSOLE.try_lock()) {
+        Some(mut console) => console.lines(message, &mut uart),
+        None => write_lines(format_args!("\n{message}"), &mut uart),
+    }
+}
+
+/// One line on a UART that no console is open on: for a start that fails before there is one.
+pub(super) fn write_line(mut uart: Uart, level: Level, message: fmt::Arguments) {
+    write_lines(format_args!("AVISOR {level}: {message}\n"), &mut uart);
+}

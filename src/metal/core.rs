@@ -1,0 +1,310 @@
+//! The physical core that vCPUs run on, as [`vm`](crate::vm) asks for it.
+
+use super::failure;
+use crate::addr::{Ipa, Pa, Va};
+use crate::arch::entry::{self, fixup};
+use crate::arch::vcpu::{
+    ExceptionState, Registers, Stage1Access, SystemState, Trap, VmRegister, control, debug, el1,
+    id, walks,
+};
+use crate::arch::{cpu, percpu, timer};
+use crate::board::gic::{self, Gic};
+use crate::device::debug::DebugState;
+use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::device::timer::virtual_deadline;
+use crate::limits::VMS_MAX;
+use crate::trap::inject::PstateFeatures;
+use crate::trap::sysreg::SysReg;
+use crate::vm::{self, Identity, Interrupt};
+
+/// The VMID of a VM. 0 is nobody's.
+fn vmid(vm: usize) -> u8 {
+    vm as u8 + 1
+}
+
+/// How long a line may go unnoticed, in ticks of the counter: 1 ms under QEMU.
+const SECOND_LOOK: u64 = 1 << 16;
+
+/// Sets up what the board's GIC has for this core, number `number`: [`gic::open`] was here before, on the boot core.
+pub fn set_up_core(number: usize) {
+    if let Err(ignored) = gic::get().init_core(number) {
+        failure::fail(format_args!("core {number}: {ignored}"));
+    }
+}
+
+/// This core.
+pub struct Core {
+    number: usize,
+    gic: &'static Gic,
+    /// The physical count at which the alarm goes off, or `u64::MAX`.
+    alarm: u64,
+    /// For each VM the vCPU that ran here last.
+    last: [Option<u8>; VMS_MAX],
+    /// Several vCPUs are pinned to it.
+    shared: bool,
+}
+
+impl Core {
+    /// Core `number`, on which this runs: [`control::set_up`] and [`Gic::init_core`] were here before.
+    pub fn new(number: usize, gic: &'static Gic) -> Self {
+        Self {
+            number,
+            gic,
+            alarm: u64::MAX,
+            last: [None; VMS_MAX],
+            shared: true,
+        }
+    }
+
+    /// The virtual timer's interrupt is active: it may be due again when the guest ends it, as kernels that are late set their timer
+    /// to a time in the past. Where nobody would notice, an alarm makes the interrupt controller look.
+    fn look_again(&mut self) {
+        vm::Core::alarm_by(self, timer::count() + SECOND_LOOK);
+    }
+}
+
+impl VirtualInterface for Core {
+    #[inline]
+    fn empty(&mut self) -> u32 {
+        self.gic.empty()
+    }
+
+    #[inline]
+    fn list_register(&mut self, n: usize) -> ListRegister {
+        ListRegister(self.gic.list_register(n))
+    }
+
+    #[inline]
+    fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.gic.set_list_register(n, value.0);
+    }
+
+    #[inline]
+    fn control(&mut self) -> u32 {
+        self.gic.control()
+    }
+
+    #[inline]
+    fn set_control(&mut self, hcr: u32) {
+        self.gic.set_control(hcr);
+    }
+
+    #[inline]
+    fn timer_line(&mut self) -> bool {
+        timer::virtual_timer_line()
+    }
+
+    fn deactivate_timer(&mut self) {
+        self.gic.set_timer_active(false);
+    }
+
+    fn interface_state(&mut self) -> Interface {
+        vm::Core::interface(self).into()
+    }
+}
+
+impl vm::Core for Core {
+    type System = SystemState;
+    const RESET: SystemState = SystemState::reset();
+
+    #[inline]
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    #[inline]
+    fn count() -> u64 {
+        timer::count()
+    }
+
+    fn frequency() -> u64 {
+        timer::frequency()
+    }
+
+    fn adopt(&mut self, vcpu: &Identity) {
+        fixup::mask_errors();
+        percpu::runs(Some((vcpu.name, vcpu.vcpu as u32)));
+        let number = vcpu.vcpu as u8;
+        let is_another = self.last[vcpu.vm].replace(number) != Some(number);
+        walks::enter_vm(vcpu.root, vmid(vcpu.vm), number.into(), is_another);
+    }
+
+    fn face(&mut self, vm: usize, root: Pa) {
+        // TLB maintenance by IPA, and that of a whole VM, is for the VMID in VTTBR_EL2.
+        walks::set_stage2(root, vmid(vm));
+    }
+
+    fn look_away(&mut self) {
+        walks::leave_stage2();
+    }
+
+    #[inline]
+    fn run(&mut self, registers: &mut Registers) -> Trap {
+        entry::run(registers)
+    }
+
+    #[inline]
+    fn save_system(&mut self, to: &mut SystemState) {
+        to.save();
+    }
+
+    fn synchronize_errors(&mut self) -> bool {
+        fixup::synchronize_errors().is_some()
+    }
+
+    fn abandon(&mut self) {
+        walks::leave_vcpu();
+        self.gic.set_timer_active(false);
+        percpu::runs(None);
+        fixup::unmask_errors();
+    }
+
+    #[inline]
+    fn load_system(&mut self, from: &SystemState) {
+        from.load();
+    }
+
+    #[inline]
+    fn load_debug(&mut self, from: &DebugState) {
+        debug::load(
+            |n| from.breakpoint(n),
+            |n| from.watchpoint(n),
+            from.effective_mdscr(),
+        );
+    }
+
+    #[inline]
+    fn set_virtual_offset(&mut self, offset: u64) {
+        timer::set_virtual_offset(offset);
+    }
+
+    fn virtual_deadline(system: &SystemState) -> Option<u64> {
+        virtual_deadline(system.el1.cntv_ctl, system.el1.cntv_cval)
+    }
+
+    fn exception_state(&mut self) -> ExceptionState {
+        el1::exception_state()
+    }
+
+    fn set_exception_state(&mut self, state: &ExceptionState) {
+        el1::set_exception_state(state);
+    }
+
+    fn pstate_features(&mut self) -> PstateFeatures {
+        PstateFeatures::from_id_registers(
+            id::read_id_register(0, 7, 1),
+            id::read_id_register(0, 4, 1),
+        )
+    }
+
+    fn pend_serror(&mut self) {
+        control::pend_serror();
+    }
+
+    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+        el1::write_vm_register(register, value);
+    }
+
+    fn release_vm_registers(&mut self) {
+        control::release_vm_registers();
+    }
+
+    fn watch_vm_registers(&mut self) -> bool {
+        control::watch_vm_registers()
+    }
+
+    #[inline]
+    fn sctlr(&mut self) -> u64 {
+        el1::sctlr()
+    }
+
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        fixup::translate(va, access)
+    }
+
+    fn stack_pointer(&mut self, el1: bool) -> u64 {
+        el1::stack_pointer(el1)
+    }
+
+    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
+        el1::set_stack_pointer(el1, value);
+    }
+
+    fn id_register(&mut self, reg: SysReg) -> u64 {
+        id::read_id_register(reg.op1().into(), reg.crm().into(), reg.op2().into())
+    }
+
+    #[inline]
+    fn interface(&mut self) -> [u32; 2] {
+        [self.gic.interface_state(), self.gic.active_priorities()]
+    }
+
+    #[inline]
+    fn set_interface(&mut self, [vmcr, apr]: [u32; 2]) {
+        self.gic.set_interface_state(vmcr);
+        self.gic.set_active_priorities(apr);
+    }
+
+    fn set_timer_active(&mut self, active: bool) {
+        self.gic.set_timer_active(active);
+        if active && self.gic.forgets_lines() {
+            self.look_again();
+        }
+    }
+
+    #[inline]
+    fn acknowledge(&mut self) -> Interrupt {
+        match self.gic.acknowledge() {
+            gic::KICK => {
+                failure::halt_if_stopped();
+                Interrupt::Kick
+            }
+            gic::VIRTUAL_TIMER => {
+                if self.gic.forgets_lines() {
+                    self.look_again();
+                }
+                Interrupt::VirtualTimer
+            }
+            gic::ALARM => {
+                self.alarm = u64::MAX;
+                if self.gic.forgets_lines() && self.gic.is_timer_active() {
+                    self.look_again();
+                }
+                Interrupt::Alarm
+            }
+            gic::MAINTENANCE => Interrupt::Maintenance,
+            gic::FIRST_SPECIAL.. => Interrupt::None,
+            id if id == self.gic.console() => Interrupt::Console,
+            id => {
+                self.gic.refuse(id);
+                Interrupt::None
+            }
+        }
+    }
+
+    #[inline]
+    fn kick(&mut self, core: usize) {
+        self.gic.kick(core);
+    }
+
+    fn alarm_by(&mut self, at: u64) {
+        if at < self.alarm {
+            self.alarm = at;
+            timer::set_alarm(Some(at));
+        }
+    }
+
+    fn idle(&mut self) {
+        cpu::idle();
+    }
+
+    fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
+        control::set_shared(shared);
+    }
+
+    #[inline]
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+}

@@ -1,0 +1,133 @@
+//! What a VM has of the board, as [`vm`](crate::vm) asks for it: its memory, the TLBs, its end of the console.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::{Core, console};
+use crate::addr::{Ipa, Pa};
+use crate::arch::isa;
+use crate::arch::memory::ram::Ram;
+use crate::arch::memory::tlb;
+use crate::board::gic::Gic;
+use crate::device::Console;
+use crate::snapshot::Bookkeeping;
+use crate::stage2::Maintenance;
+use crate::vm::Hardware;
+
+/// A VM's memory and console.
+pub struct VmMemory {
+    /// The VM's number.
+    vm: usize,
+    ram: Ram,
+    virtual_interface: Pa,
+}
+
+impl VmMemory {
+    /// The memory of VM number `vm`: ranges of the heap that were taken out of it for good, for this VM alone.
+    pub fn new(vm: usize, memory: Vec<Range<Pa>>, gic: &Gic) -> Self {
+        Self {
+            vm,
+            ram: Ram::new(memory),
+            virtual_interface: gic.virtual_interface(),
+        }
+    }
+}
+
+impl Maintenance for VmMemory {
+    #[inline]
+    fn stores_complete(&mut self) {
+        isa::dsb_ishst();
+    }
+
+    #[inline]
+    fn invalidations_complete(&mut self) {
+        isa::dsb_ish();
+    }
+
+    #[inline]
+    fn invalidate_ipa(&mut self, ipa: Ipa) {
+        isa::tlbi_ipas2e1is(ipa);
+    }
+
+    #[inline]
+    fn invalidate_stage1(&mut self) {
+        isa::tlbi_vmalle1is();
+    }
+
+    #[inline]
+    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
+        tlb::invalidate_ipa_here(ipa);
+    }
+
+    #[inline]
+    fn invalidate_vm(&mut self) {
+        isa::tlbi_vmalls12e1is();
+    }
+
+    fn invalidate_instructions(&mut self, at: Pa, bytes: u64) {
+        self.ram.invalidate_instructions(at, bytes);
+    }
+}
+
+impl Console for VmMemory {
+    fn put(&mut self, byte: u8) {
+        console::put(self.vm, byte);
+    }
+
+    fn get(&mut self) -> Option<u8> {
+        console::get(self.vm)
+    }
+}
+
+impl Hardware for VmMemory {
+    type Core = Core;
+
+    #[inline]
+    fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
+        self.ram.get(at)
+    }
+
+    #[inline]
+    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping {
+        self.ram.get_mut(at)
+    }
+
+    #[inline]
+    fn word(&self, at: Pa) -> u32 {
+        *self.ram.get(at)
+    }
+
+    #[inline]
+    fn word_mut(&mut self, at: Pa) -> &mut u32 {
+        self.ram.get_mut(at)
+    }
+
+    #[inline]
+    fn copy_page(&mut self, from: Pa, to: Pa) {
+        self.ram.copy_page(from, to);
+    }
+
+    fn zero(&mut self, at: Pa, bytes: u64) {
+        self.ram.zero(at, bytes);
+    }
+
+    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
+        self.ram.clean_and_invalidate(at, bytes);
+    }
+
+    fn write(&mut self, at: Pa, bytes: &[u8]) {
+        self.ram.write(at, bytes);
+    }
+
+    fn instruction(&mut self, at: Pa) -> u32 {
+        self.ram.instruction(at)
+    }
+
+    fn log_name(&self) -> Option<&'static str> {
+        console::log_name(self.vm)
+    }
+
+    fn virtual_interface(&self) -> Pa {
+        self.virtual_interface
+    }
+}

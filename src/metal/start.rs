@@ -1,0 +1,87 @@
+//! What the board has is opened, in order; and a start that fails.
+
+use log::{Level, LevelFilter};
+
+use super::{console, failure, logger};
+use crate::arch::boot::image;
+use crate::arch::firmware;
+use crate::arch::memory::mmio::Registers;
+use crate::board::power::Power;
+use crate::board::tree::{BadTree, Tree};
+use crate::board::{ram, uart};
+
+/// The board that the hypervisor runs on.
+pub struct Board {
+    /// Its device tree.
+    pub tree: Tree<'static>,
+    /// The interrupt of the console's UART.
+    pub console_interrupt: Option<u32>,
+}
+
+impl Board {
+    /// Finds the board's console and power switch through the device tree at physical address `tree`, and lets `log`
+    /// print what is at most as verbose as `level`. Without a tree, it says so on the console that the board is known to have. If there is
+    /// none, the run ends without a word.
+    pub fn open(tree: u64, level: LevelFilter) -> Self {
+        let found = read(tree);
+        let uart = uart::find(found.as_ref().ok(), Registers::map_at);
+        if let Some((uart, _)) = uart {
+            console::open(uart);
+            logger::init(level);
+        }
+        let tree = found.unwrap_or_else(|why| refuse(why, tree));
+        Power::find(&tree, 2, Registers::map).install();
+        let Some((_, console_interrupt)) = uart else {
+            failure::give_up()
+        };
+        Self {
+            console_interrupt,
+            tree,
+        }
+    }
+
+    /// Maps the board's RAM, and gives what nobody has of it to the heap.
+    pub fn claim_memory(&self) {
+        let claimed =
+            ram::claim(&self.tree).unwrap_or_else(|why| failure::fail(format_args!("{why}")));
+        log::debug!(
+            "memory: {} MiB, of them {} MiB free",
+            claimed.mapped >> 20,
+            claimed.free >> 20
+        );
+    }
+}
+
+fn read(tree: u64) -> Result<Tree<'static>, BadTree> {
+    Tree::new(image::tree(tree).ok_or(BadTree::Absent)?)
+}
+
+/// Ends the run for want of a tree.
+fn refuse(why: BadTree, tree: u64) -> ! {
+    failure::fail(format_args!(
+        "{why} (x0 was {tree:#x}): give the board's own, under QEMU with -dtb, on a board as its firmware's"
+    ))
+}
+
+/// For an image entered at another level than EL2, MMU off: one line on the console that the tree names, or without a tree on the one that the
+/// board is known to have, and the end. No abort is survived here: where there is a tree, nothing is read that it does not name.
+pub fn report_wrong_level(tree: u64, level: u64) -> ! {
+    let tree = read(tree);
+    let unmapped = |base, size, _| Registers::unmapped(base, size);
+    let uart = match &tree {
+        Ok(tree) => uart::named(tree, unmapped),
+        Err(_) => uart::find(None, unmapped).map(|(uart, _)| uart),
+    };
+    if let Some(uart) = uart {
+        let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
+        console::write_line(
+            uart,
+            Level::Error,
+            format_args!("started at EL{level}; Avisor needs EL2: {hint}"),
+        );
+    }
+    match tree {
+        Ok(tree) => Power::find(&tree, level, Registers::unmapped).failed(),
+        Err(_) => firmware::halt(),
+    }
+}
