@@ -18,33 +18,38 @@
 //!   [`device::Console`] (characters), [`monitor::Operator`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.
-//! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`] and in `driver/board.rs`, which reads the board's device tree where
-//!   the firmware put it and hands the board's RAM to the heap.
+//! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`], in the one line of `board/ram.rs` that hands the board's RAM to the heap,
+//!   and in the tests' `fake`.
 //! - **Addresses are types** ([`addr`]). Mixing up IPA and PA is *the* hypervisor bug.
 //!
 //! # Map
 //!
-//! | module | what it is | hardware |
+//! From the top to the ground: a room uses those below it, and none above (`tests/layout.rs` holds it to that).
+//!
+//! | room | what it is | hardware |
 //! | --- | --- | --- |
-//! | [`addr`] | physical, guest-physical, virtual addresses; page and block sizes | none |
-//! | [`config`] | what `configs/*.toml` says, as `build.rs` wrote it out | none |
-//! | [`snapshot`] | page maps, dirty list, pools: what Avisor exists for | none |
-//! | [`trap`] | syndromes decoded, exceptions into the guest, system registers answered | none |
-//! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
+//! | `metal` | the seams of [`vm`] filled in for the board, the console's UART, the start and the end of a run | all |
+//! | `fake` | the same for tests: cores, TLBs and caches that take every liberty that the Arm ARM leaves them | none |
+//! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
 //! | [`console`] | the board's one UART, shared by the VMs, the log and the monitor | none |
 //! | [`monitor`] | the lines that an operator types, and what the VMs are asked for them | none |
-//! | [`device`] | the devices of a VM: a PL011, the interrupt controller, the physical timer, and what answers where `virt` has more | none |
-//! | [`guest_image`] | where an image that the build has read goes, with its RAM disk and the device tree made for the VM | none |
+//! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |
-//! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
-//! | [`arch`] | EL2 itself: entry, vectors, registers, page contents, TLBs; for tests a board that does its worst, on which its code runs, too | all |
-//! | `driver` | the board's UART, interrupt controller, power switch and other cores, found through its device tree | all |
+//! | [`snapshot`] | page maps, dirty list, pools: what Avisor exists for | none |
+//! | [`config`] | what `configs/*.toml` says, as `build.rs` wrote it out | none |
+//! | [`guest_image`] | where an image that the build has read goes, with its RAM disk and the device tree made for the VM | none |
+//! | [`device`] | the devices of a VM: a PL011, the interrupt controller, the physical timer, and what answers where `virt` has more | none |
+//! | [`trap`] | syndromes decoded, exceptions into the guest, system registers answered | none |
+//! | [`board`] | the board's device tree and RAM; its UART, interrupt controller, other cores and power switch | all |
+//! | [`arch`] | the CPU at EL2: entry and exit, registers, tables, TLBs, caches | all |
+//! | [`addr`] | physical, guest-physical, virtual addresses; page and block sizes | none |
+//! | [`limits`] | how many VMs and vCPUs there may be | none |
 //!
 //! # The path of a trap
 //!
 //! ```text
 //! guest        hvc, a store to a clean page, a device, ...
-//!   vectors    arch/aarch64/switch.S: general registers into memory, and `run` returns
+//!   vectors    arch/entry/switch.S: general registers into memory, and `run` returns
 //!   lock       vm/running.rs: what the vCPUs share, or the trap has not happened, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
 //!   match      vm/running.rs, `handle`: everything that a guest can make happen, on one screen

@@ -2,7 +2,6 @@
 
 use core::arch::global_asm;
 
-use super::vcpu::fp::FpState;
 use crate::arch::vcpu::TrapKind;
 
 global_asm!(include_str!("memory/page.S"));
@@ -18,8 +17,8 @@ unsafe extern "C" {
     pub(super) fn avisor_copy_page(to: u64, from: u64);
     pub(super) fn avisor_zero_lines(start: u64, end: u64);
 
-    pub(super) fn avisor_fp_save(state: *mut FpState);
-    pub(super) fn avisor_fp_load(state: *const FpState);
+    pub(super) fn avisor_fp_save(state: *mut u8);
+    pub(super) fn avisor_fp_load(state: *const u8);
 
     pub(super) fn avisor_translate_s1e1r(va: u64) -> u64;
     pub(super) fn avisor_translate_s1e1w(va: u64) -> u64;

@@ -11,15 +11,12 @@ use super::{assembly, cpu, percpu};
 
 pub mod image;
 
-/// HCR_EL2.RW: EL1 is AArch64; AMO: an SError can be taken at EL2, for `fixup::probe`, where PSTATE.A is clear, which it is nowhere else so early.
-/// All else, E2H and TGE among it, off until [`control`] sets it up.
-const HCR_START: u64 = 1 << 31 | 1 << 5;
 const R_AARCH64_RELATIVE: u32 = 1027;
 
 global_asm!(
     include_str!("boot.S"),
     R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
-    HCR_START = const HCR_START,
+    HCR_START = const control::HCR_START,
     CPTR_RES1 = const control::CPTR_RES1,
     MAIR = const mmu::MAIR,
     TCR = const mmu::TCR,
@@ -88,7 +85,6 @@ unsafe extern "Rust" {
     safe fn avisor_main(tree: u64) -> !;
     safe fn avisor_secondary() -> !;
     safe fn avisor_wrong_level(tree: u64, level: u64) -> !;
-    safe fn avisor_failed(why: Option<core::fmt::Arguments>) -> !;
 }
 
 /// Names what the boot stub and the vectors call, none of which returns:
@@ -102,7 +98,7 @@ macro_rules! entry {
     (main: $main:path, secondary: $secondary:path, wrong_level: $wrong_level:path, failed: $failed:path $(,)?) => {
         #[allow(unsafe_code)]
         const _: () = {
-            // SAFETY: the one definition of the name that `arch::boot` declares, with its type; so are the others.
+            // SAFETY: the one definition of the name that `arch::boot` or `arch::entry` declares, with its type; so are the others.
             #[unsafe(no_mangle)]
             fn avisor_main(tree: u64) -> ! {
                 $main(tree)
@@ -143,9 +139,4 @@ extern "C" fn enter_secondary() -> ! {
 extern "C" fn wrong_level(tree: u64, level: u64) -> ! {
     image::clean_tree(tree);
     avisor_wrong_level(tree, level)
-}
-
-/// EL2's own mistake: the run ends, with a line that says `why` if there is one.
-pub(in crate::arch) fn failed(why: Option<core::fmt::Arguments>) -> ! {
-    avisor_failed(why)
 }

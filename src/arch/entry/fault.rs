@@ -5,11 +5,15 @@ use core::panic::PanicInfo;
 
 use crate::arch::isa::registers::{CurrentEL, ELR_EL2, ESR_EL2, FAR_EL2, Readable};
 
-use crate::arch::boot;
 use crate::arch::boot::image;
 use crate::arch::firmware;
 use crate::arch::percpu::Cpu;
 use crate::arch::vcpu::{Registers, TrapKind};
+
+unsafe extern "Rust" {
+    /// Defined by [`entry!`](crate::entry): the run ends, with a line that says why if there is one.
+    safe fn avisor_failed(why: Option<core::fmt::Arguments>) -> !;
+}
 
 /// From the vectors, on the emergency stack: `sp` is what the stack pointer was, `caller` what x30 was.
 pub(in crate::arch) extern "C" fn el2_fault(kind: TrapKind, sp: u64, caller: u64) -> ! {
@@ -66,12 +70,12 @@ fn die(message: core::fmt::Arguments) -> ! {
     };
     if again {
         // The report itself faulted.
-        boot::failed(None);
+        avisor_failed(None);
     }
     match (vcpu, pc) {
-        (Some((vm, vcpu)), Some(pc)) => boot::failed(Some(format_args!(
+        (Some((vm, vcpu)), Some(pc)) => avisor_failed(Some(format_args!(
             "{message}; vCPU {vcpu} of {vm} was on, at {pc:#x}"
         ))),
-        _ => boot::failed(Some(format_args!("{message}; no vCPU was on"))),
+        _ => avisor_failed(Some(format_args!("{message}; no vCPU was on"))),
     }
 }

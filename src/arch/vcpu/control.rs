@@ -13,6 +13,11 @@ use crate::arch::isa::registers::{
 /// Bits of an IPA: VTCR_EL2.T0SZ = 64 - 39, walks start at level 1 with one page of 512 entries.
 pub const IPA_BITS: u32 = 39;
 
+/// HCR_EL2 from the boot stub on. RW: EL1 is AArch64; AMO: an SError can be taken at EL2, for `fixup::probe`, where PSTATE.A is clear, which
+/// it is nowhere else so early.
+/// All else, E2H and TGE among it, off until [`set_up`].
+pub const HCR_START: u64 = 1 << 31 | 1 << 5;
+
 /// Sets up this core for guests, with no vCPU loaded.
 pub fn set_up() {
     VTCR_EL2.set(vtcr());

@@ -32,13 +32,13 @@ impl FpState {
     /// Takes over what is in the CPU.
     pub fn save(&mut self) {
         // SAFETY: writes exactly `*self`: offsets below are the struct's, checked by the assertion.
-        unsafe { assembly::avisor_fp_save(self) };
+        unsafe { assembly::avisor_fp_save((&raw mut *self).cast()) };
     }
 
     /// Puts it into the CPU.
     pub fn load(&self) {
         // SAFETY: reads exactly `*self`; no Rust code keeps anything in these registers (softfloat).
-        unsafe { assembly::avisor_fp_load(self) };
+        unsafe { assembly::avisor_fp_load((&raw const *self).cast()) };
     }
 }
 

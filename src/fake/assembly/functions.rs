@@ -6,7 +6,6 @@ use super::{Machine, Registers, Text};
 use crate::arch::memory::mmu;
 use crate::arch::vcpu::TrapKind;
 use crate::arch::vcpu::control;
-use crate::arch::vcpu::fp::FpState;
 use std::sync::LazyLock;
 
 static PAGE: LazyLock<Text> = LazyLock::new(|| {
@@ -26,7 +25,7 @@ static FIXUP: LazyLock<Text> = LazyLock::new(|| {
 static BOOT: LazyLock<Text> = LazyLock::new(|| {
     let source = include_str!("../../arch/boot/boot.S");
     let constants = [
-        ("HCR_START", 1 << 31 | 1 << 5),
+        ("HCR_START", control::HCR_START),
         ("CPTR_RES1", control::CPTR_RES1),
         ("vectors", 0x8_4800),
         ("MAIR", mmu::MAIR),
@@ -144,10 +143,10 @@ pub unsafe fn avisor_zero_lines(start: u64, end: u64) {
 ///
 /// # Safety
 /// None here either.
-pub unsafe fn avisor_fp_save(_state: *mut FpState) {}
+pub unsafe fn avisor_fp_save(_state: *mut u8) {}
 
 /// See `fp.S`.
 ///
 /// # Safety
 /// None here either.
-pub unsafe fn avisor_fp_load(_state: *const FpState) {}
+pub unsafe fn avisor_fp_load(_state: *const u8) {}

@@ -34,65 +34,17 @@ pub struct Luck {
     pub prefetch: u8,
 }
 
+/// Kinds of misfortune that have a rate.
+const KINDS: usize = 11;
+
 impl Luck {
     /// A board that does at once what it is told.
-    pub const GOOD: Self = Self {
-        seed: 1,
-        until: 0,
-        walk: 0,
-        linger: 0,
-        keep: 0,
-        again: 0,
-        piece: 0,
-        late: 0,
-        half: 0,
-        fill: 0,
-        evict: 0,
-        drift: 0,
-        prefetch: 0,
-    };
+    pub const GOOD: Self = Self::new(1, 0, [0; KINDS]);
 
-    /// All kinds, each as often as `seed` says.
-    pub fn bad(seed: u64) -> Self {
-        let mut chance = Chance::new(Self { seed, ..Self::GOOD });
-        let mut rate = || [8, 40, 128, 250][chance.pick(4)];
+    const fn new(seed: u64, until: u32, rates: [u8; KINDS]) -> Self {
+        #[rustfmt::skip]
+        let [walk, linger, keep, again, piece, late, half, fill, evict, drift, prefetch] = rates;
         Self {
-            seed,
-            until: u32::MAX,
-            walk: rate(),
-            linger: rate(),
-            keep: rate(),
-            again: rate(),
-            piece: rate(),
-            late: rate(),
-            half: rate(),
-            fill: rate(),
-            evict: rate(),
-            drift: rate(),
-            prefetch: rate(),
-        }
-    }
-}
-
-/// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
-pub fn any_luck() -> impl Strategy<Value = Luck> {
-    let rate = || prop::sample::select([0, 1, 8, 64, 192, 250, 255].as_slice());
-    let rates = [(); 11].map(|()| rate());
-    (any::<u64>(), any::<u32>(), rates).prop_map(|(seed, until, rates)| {
-        let [
-            walk,
-            linger,
-            keep,
-            again,
-            piece,
-            late,
-            half,
-            fill,
-            evict,
-            drift,
-            prefetch,
-        ] = rates;
-        Luck {
             seed,
             until,
             walk,
@@ -107,7 +59,22 @@ pub fn any_luck() -> impl Strategy<Value = Luck> {
             drift,
             prefetch,
         }
-    })
+    }
+
+    /// All kinds, each as often as `seed` says.
+    pub fn bad(seed: u64) -> Self {
+        let mut chance = Chance::new(Self { seed, ..Self::GOOD });
+        let rates = [(); KINDS].map(|()| [8, 40, 128, 250][chance.pick(4)]);
+        Self::new(seed, u32::MAX, rates)
+    }
+}
+
+/// Each kind of misfortune, as often as not, so that what is left of a failure says what it takes.
+pub fn any_luck() -> impl Strategy<Value = Luck> {
+    let rate = || prop::sample::select([0, 1, 8, 64, 192, 250, 255].as_slice());
+    let rates = [(); KINDS].map(|()| rate());
+    (any::<u64>(), any::<u32>(), rates)
+        .prop_map(|(seed, until, rates)| Luck::new(seed, until, rates))
 }
 
 /// The random numbers.
