@@ -29,3 +29,34 @@ impl Gic {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ended_is_what_was_acknowledged_last() {
+        let mut gic = Gic::new(2);
+        for intid in [45, 3, 40, 33] {
+            gic.private[1].active |= 1 << intid;
+            gic.private[1].note_acknowledged(intid);
+        }
+        gic.private[0].active = 1 << 3;
+        gic.shared.active = 1 << 13 | 1 << 8 | 1 << 1;
+        let spi = |intid: u32| 1u32 << (intid - 32);
+        // vCPU 1's, all, and those that list registers held.
+        for (active, shared, returned) in [
+            (1 << 45 | 1 << 3 | 1u64 << 40, spi(45) | spi(40), spi(33)),
+            (1 << 45 | 1 << 3, spi(45), spi(33) | spi(40)),
+            (1 << 45, spi(45), spi(33) | spi(40)),
+            (0, 0, spi(33) | spi(40) | spi(45)),
+            // There is none any more.
+            (0, 0, spi(33) | spi(40) | spi(45)),
+        ] {
+            gic.deactivate_last(1);
+            assert_eq!(gic.private[1].active, active);
+            assert_eq!((gic.shared.active, gic.returned), (shared, returned));
+        }
+        assert_eq!(gic.private[0].active, 1 << 3, "another vCPU's own");
+    }
+}
