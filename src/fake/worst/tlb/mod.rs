@@ -12,63 +12,19 @@
 //! - Two entries for an address that differ in more than permissions are a TLB conflict, or worse: break-before-make was owed (D8.16.1,
 //!   "Using break-before-make when updating translation table entries").
 
+mod invalidation;
+mod regime;
+
+pub use regime::Regime;
+
 use super::entry::{
     ADDRESS, Access, Entries, Entry, Fault, Key, Kind, Leaf, NO_ASID, PAGE, size_of_level,
 };
 use super::luck::Chance;
 use super::tables::Stores;
 use super::{Domain, Tlbi};
+use invalidation::Pending;
 use std::vec::Vec;
-
-/// The registers that translation depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct Regime {
-    /// SCTLR_EL1.
-    pub sctlr: u64,
-    /// TCR_EL1.
-    pub tcr: u64,
-    /// TTBR0_EL1.
-    pub ttbr: u64,
-    /// VTTBR_EL2.
-    pub vttbr: u64,
-}
-
-impl Regime {
-    /// These registers.
-    pub fn new([sctlr, tcr, ttbr, vttbr]: [u64; 4]) -> Self {
-        Self {
-            sctlr,
-            tcr,
-            ttbr,
-            vttbr,
-        }
-    }
-
-    fn vmid(self) -> u32 {
-        (self.vttbr >> 48) as u32
-    }
-
-    fn root(self) -> u64 {
-        self.vttbr & ADDRESS
-    }
-
-    /// Whether stage 1 is on.
-    fn translates(self) -> bool {
-        self.sctlr & 1 != 0
-    }
-
-    /// EPD0.
-    fn walks_are_off(self) -> bool {
-        self.tcr & 1 << 7 != 0
-    }
-
-    fn asid(self) -> u32 {
-        match self.translates() {
-            true => (self.ttbr >> 48) as u32,
-            false => NO_ASID,
-        }
-    }
-}
 
 /// A walk of stage 2 on its way.
 #[derive(Clone, Copy, Debug)]
@@ -89,16 +45,6 @@ struct Walk {
 struct Core {
     entries: Entries,
     walks: Vec<Walk>,
-}
-
-/// A TLBI that may not be done yet.
-#[derive(Clone, Copy)]
-struct Pending {
-    core: usize,
-    domain: Domain,
-    what: Tlbi,
-    vmid: u32,
-    at: u64,
 }
 
 /// TLBs, walks, and what walks see of the tables.
@@ -152,78 +98,6 @@ impl Tlbs {
             0 => hot ^ PAGE << chance.pick(9),
             _ => hot,
         })
-    }
-
-    /// TLBI.
-    pub fn invalidate(
-        &mut self,
-        core: usize,
-        domain: Domain,
-        what: Tlbi,
-        vmid: u32,
-        chance: &mut Chance,
-    ) {
-        let at = self.now();
-        let pending = Pending {
-            core,
-            domain,
-            what,
-            vmid,
-            at,
-        };
-        if !chance.strikes(chance.luck.keep) {
-            self.apply(&pending);
-        }
-        // In any case: a walk in flight may end after it.
-        self.pending.push(pending);
-    }
-
-    /// A DSB of `core` for all kinds of accesses.
-    pub fn complete(&mut self, core: usize, domain: Domain) {
-        let mut i = 0;
-        while i < self.pending.len() {
-            let pending = self.pending[i];
-            if pending.core == core && pending.domain <= domain {
-                self.pending.swap_remove(i);
-                self.apply(&pending);
-                for core in self.within(&pending) {
-                    let walks = &mut self.cores[core].walks;
-                    walks.retain(|walk| walk.born >= pending.at || !pending.stops(walk));
-                }
-            } else {
-                i += 1;
-            }
-        }
-    }
-
-    fn within(&self, pending: &Pending) -> core::ops::Range<usize> {
-        match pending.domain {
-            Domain::Core => pending.core..pending.core + 1,
-            _ => 0..self.cores.len(),
-        }
-    }
-
-    fn apply(&mut self, pending: &Pending) {
-        for core in self.within(pending) {
-            let entries = &mut self.cores[core].entries;
-            match pending.what {
-                Tlbi::Stage2(ipa) => {
-                    let (vmid, kinds) = (pending.vmid, [Kind::Table, Kind::Stage2]);
-                    for (size, kind) in (0..3).flat_map(|size| kinds.map(|kind| (size, kind))) {
-                        let number = ipa.0 / (PAGE << (9 * size));
-                        let key = Key {
-                            vmid,
-                            kind,
-                            size,
-                            number,
-                        };
-                        entries.forget(key, |entry| pending.ends(entry));
-                    }
-                }
-                Tlbi::El2(_) | Tlbi::AllEl2 => {}
-                _ => entries.forget_all(|key, entry| pending.covers(key) && pending.ends(entry)),
-            }
-        }
     }
 
     /// A core begins to walk for `va`, as its speculation likes.
@@ -567,37 +441,3 @@ impl Tlbs {
 
 /// Stage 1 as the guest's table has it: where the table lies, and the address; the IPA.
 pub type Stage1<'a> = &'a mut dyn FnMut(u64, u64) -> Option<u64>;
-
-impl Pending {
-    /// Whether it is for what is kept by `key`, if it is not for an address.
-    fn covers(&self, key: &Key) -> bool {
-        match self.what {
-            Tlbi::Vm => key.vmid == self.vmid,
-            Tlbi::Stage1 => key.vmid == self.vmid && matches!(key.kind, Kind::Combined(_)),
-            Tlbi::AllVms => true,
-            _ => false,
-        }
-    }
-
-    /// Whether it ends what it covers: what was there before it. What combines both stages is as young as its walk, for who asks for stage 1
-    /// alone.
-    fn ends(&self, entry: &Entry) -> bool {
-        let age = match self.what {
-            Tlbi::Stage1 => entry.began,
-            _ => entry.born,
-        };
-        age < self.at
-    }
-
-    /// Whether a walk that began before it may leave nothing.
-    fn stops(&self, walk: &Walk) -> bool {
-        match self.what {
-            Tlbi::Stage2(ipa) => {
-                walk.vmid == self.vmid && walk.ipa / (PAGE << 9) == ipa.0 / (PAGE << 9)
-            }
-            Tlbi::Vm | Tlbi::Stage1 => walk.vmid == self.vmid,
-            Tlbi::AllVms => true,
-            _ => false,
-        }
-    }
-}
