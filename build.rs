@@ -1,4 +1,4 @@
-//! Turns `configs/*.toml` into `plan.rs`, builds the guests that it names, and links the image.
+//! Turns a configuration, such as `configs/*.toml`, into `plan.rs`, builds the guests that it names, and links the image.
 //!
 //! All of this is for the hypervisor's image only: built for the host, the crate is a library under test.
 
@@ -12,6 +12,8 @@ mod image;
 mod memory;
 #[path = "build/plan.rs"]
 mod plan;
+#[path = "build/programs.rs"]
+mod programs;
 
 use std::env;
 use std::fs;

@@ -75,7 +75,7 @@ pub enum OnReset {
 /// Where a VM's image comes from.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Guest {
-    /// A program of `guest/`, by name.
+    /// A guest program of this repository, by name.
     Program(String),
     /// A file, relative to the repository's root.
     Image(String),
@@ -250,7 +250,7 @@ fn checkpoint_every(section: &Section) -> Result<Option<u64>, String> {
 fn guest(section: &Section) -> Result<Guest, String> {
     let program = section.read(
         "guest",
-        "the name of a program in guest/src/bin, for example \"snapshots\"",
+        "the name of a guest program, for example \"snapshots\"",
         word,
     )?;
     let image = path(section, "image")?;

@@ -1,4 +1,4 @@
-//! Finds the images of the VMs, builds those that are programs of `guest/`, and has all of them checked.
+//! Finds the images of the VMs, builds those that are guest programs of this repository, and has all of them checked.
 
 use std::env;
 use std::fs;
@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::config::{Config, Guest, RAM_BASE, Vm};
 use crate::image::{self, ImageError, LoadPlan, Placement};
+use crate::programs::Program;
 
 /// What is loaded into a VM.
 pub struct Files {
@@ -119,34 +120,19 @@ fn file(key: &str, path: &str, allowed: &str) -> Result<PathBuf, String> {
     Err(format!("{key}: {path:?} {why}; allowed: {allowed}"))
 }
 
-/// Builds a program of `guest/`: always in release mode, as what it does is what is tested, not itself.
+/// Builds a guest program: always in release mode, as what it does is what is tested, not itself.
 fn program(key: &str, name: &str) -> Result<PathBuf, String> {
-    println!("cargo:rerun-if-changed=guest");
-    let programs = programs();
-    if !programs.iter().any(|program| program == name) {
-        return Err(format!(
-            "{key}: there is no \"{name}\"; allowed: {}",
-            programs.join(", ")
-        ));
+    let program = Program::find(name).map_err(|why| format!("{key}: {why}"))?;
+    for folder in program.sources() {
+        println!("cargo:rerun-if-changed={folder}");
     }
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let folder = target_folder().join("guest");
-    // A target folder of its own: cargo holds the lock of the outer one. All configurations share it.
     let mut cargo = Command::new(env::var("CARGO").expect("cargo sets CARGO"));
-    cargo.args([
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "avisor-guest",
-        "--bin",
-        name,
-        "--target",
-        &target,
-    ]);
+    cargo.args(["build", "--release", "--quiet", "--target", &target]);
+    // A target folder of its own: cargo holds the lock of the outer one. All configurations share it.
     cargo.arg("--target-dir").arg(&folder);
-    // Set and empty: no flags, not even those of .cargo/config.toml. Guests are linked at a fixed address.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
+    program.ask(&mut cargo);
     // Under `cargo clippy` this would make clippy build the guest.
     cargo.env_remove("RUSTC_WORKSPACE_WRAPPER");
     let built = cargo
@@ -158,21 +144,7 @@ fn program(key: &str, name: &str) -> Result<PathBuf, String> {
             String::from_utf8_lossy(&built.stderr)
         ));
     }
-    Ok(folder.join(target).join("release").join(name))
-}
-
-/// The names of the programs that there are: a file or a folder each.
-fn programs() -> Vec<String> {
-    let entries = Path::new("guest/src/bin")
-        .read_dir()
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut names: Vec<_> = entries
-        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
-        .collect();
-    names.sort();
-    names
+    Ok(program.built(&folder.join(target).join("release")))
 }
 
 /// Cargo's target folder, out of OUT_DIR: `<folder>/<target>/<profile>/build/avisor-<hash>/out`.

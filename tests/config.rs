@@ -1,4 +1,4 @@
-//! The reading of `configs/*.toml` and of guest images, which is part of the build script: its tests stand beside it.
+//! The reading of configurations and of guest images, which is part of the build script: its tests stand beside it.
 
 #[allow(dead_code)]
 #[path = "../build/config.rs"]
@@ -8,20 +8,34 @@ mod config;
 mod image;
 #[path = "../build/memory.rs"]
 mod memory;
+#[allow(dead_code)]
+#[path = "../build/programs.rs"]
+mod programs;
 
-/// Each configuration in the repository is a good one.
+/// Each configuration in the repository is a good one, and names a program that there is; but for the one that is refused in a test.
 #[test]
 fn all_configs_are_good() {
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs"))
-        .expect("configs/ is there");
-    let mut count = 0;
-    for file in files {
-        let path = file.expect("readable").path();
-        let text = std::fs::read_to_string(&path).expect("readable");
-        assert_eq!(config::parse(&text).err(), None, "{}", path.display());
-        count += 1;
+    for folder in ["configs", "tests/configs", "bench/configs"] {
+        let files = std::fs::read_dir(folder).expect(folder);
+        let mut count = 0;
+        for file in files {
+            let path = file.expect("readable").path();
+            if path.ends_with("tests/configs/bad.toml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let config = config::parse(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            for vm in &config.vms {
+                if let config::Guest::Program(name) = &vm.guest {
+                    let found = programs::Program::find(name);
+                    assert_eq!(found.err(), None, "{}", path.display());
+                }
+            }
+            count += 1;
+        }
+        assert!(count > 0, "{folder} has none");
     }
-    assert!(count > 0);
 }
 
 /// Cargo.toml lists the tests one by one (`autotests = false`, see there): a forgotten one would never run.

@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 const BESIDES: u64 = 896;
 
 /// The configuration with two vCPUs.
-const TWO: &str = "bench-smp";
+const TWO: &str = "smp";
 
 /// What runs.
 pub struct Images {
@@ -26,7 +26,7 @@ pub struct Images {
 
 impl Images {
     pub fn build(builder: &Builder) -> Result<Self, String> {
-        let configs = [(128, "bench"), (1024, "bench-1g"), (4096, "bench-4g")];
+        let configs = [(128, "128m"), (1024, "1g"), (4096, "4g")];
         let image = |(ram, config)| Ok((ram, builder.image(config)?));
         Ok(Self {
             avisor: configs
@@ -51,7 +51,7 @@ pub fn run(image: &Path, ram: u64, part: &str) -> Result<Figures, String> {
 
 /// What the smallest guest can tell.
 pub fn short(builder: &Builder) -> Result<Figures, String> {
-    let mut figures = with_smallest(&builder.image("bench")?, &builder.guest()?)?;
+    let mut figures = with_smallest(&builder.image("128m")?, &builder.guest()?)?;
     figures.0.extend(interrupts(&builder.image(TWO)?)?.0);
     Ok(figures)
 }

@@ -19,7 +19,7 @@ pub fn figures(builder: &Builder) -> Result<Figures, String> {
     let mut figures = Figures::default();
     let mut ratios = Figures::default();
     for vcpus in [1, 2] {
-        let image = builder.image(&format!("bench-linux-{vcpus}"))?;
+        let image = builder.image(&format!("linux-{vcpus}"))?;
         let count = counted(avisor(&image, vcpus), vcpus)?;
         let plain = counted(plain(vcpus), vcpus)?;
         figures.push("Linux to its shell", Some(vcpus), count);

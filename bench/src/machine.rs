@@ -55,12 +55,12 @@ impl Builder {
         Ok(folder)
     }
 
-    /// The image for a configuration, with the counter that the product has not.
+    /// The image for a configuration of `bench/configs`, with the counter that the product has not.
     pub fn image(&self, config: &str) -> Result<PathBuf, String> {
         let mut cargo = self.cargo(&self.target);
         cargo
             .args(["--features", "bench"])
-            .env("AVISOR_CONFIG", format!("configs/{config}.toml"));
+            .env("AVISOR_CONFIG", format!("bench/configs/{config}.toml"));
         cargo.env_remove("AVISOR_GUEST").env_remove("AVISOR_ELF");
         succeed(&mut cargo)?;
         let image = self.scratch()?.join(format!("{config}.img"));
@@ -73,7 +73,7 @@ impl Builder {
     pub fn guest(&self) -> Result<PathBuf, String> {
         let target = self.target.join("guest");
         let mut cargo = self.cargo(&target);
-        cargo.args(["-p", "avisor-guest", "--bin", "bench"]);
+        cargo.args(["-p", "avisor-bench-guest", "--bin", "bench"]);
         // Guests are linked at a fixed address: none of the flags of .cargo/config.toml.
         cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
         succeed(&mut cargo)?;

@@ -1,4 +1,4 @@
-//! A snapshot, a change, and back: the least that a guest can do. `c/hello.c` is the same in C.
+//! A snapshot, a change, and back: the least that a guest can do. `guest/c/hello.c` is the same in C.
 
 #![no_std]
 #![no_main]

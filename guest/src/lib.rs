@@ -2,7 +2,7 @@
 //!
 //! A program is a `main` that never returns; [`entry!`] hooks it to the boot stub:
 //!
-#![doc = concat!("```ignore\n", include_str!("bin/hello.rs"), "```")]
+#![doc = concat!("```ignore\n", include_str!("../examples/hello.rs"), "```")]
 //!
 //! | module | what it gives |
 //! | --- | --- |

@@ -16,7 +16,7 @@ const RAM_END: u64 = 0x8000_0000;
 /// Garbage in registers and RAM, all that there is Non-secure, SMC disabled: nothing starts the other cores, or switches the board off.
 #[test]
 fn an_image_relies_on_nothing_but_the_boot_protocol() {
-    let image = image::with_config("configs/self-test.toml");
+    let image = image::with_config("tests/configs/self-test.toml");
     let stub = stub(&image);
     let run = plain_qemu()
         .arguments("-M virt,secure=on,virtualization=on,gic-version=2 -cpu cortex-a72 -smp 4 -m 1G")

@@ -1,4 +1,4 @@
-//! The programs of `guest/`, and what each must show.
+//! Guest programs, and what each must show.
 
 use crate::board::Board;
 use crate::image;
@@ -100,7 +100,7 @@ fn restore_loop(board: Board) {
 /// Everything that a snapshot must bring back, and everything that the machine must answer.
 fn self_test(board: Board) {
     let run = board
-        .boots(image::with_config("configs/self-test.toml"))
+        .boots(image::with_config("tests/configs/self-test.toml"))
         .until_it_ends();
     crate::machines::check_self_test(&run);
 }
@@ -110,7 +110,7 @@ const TOO_MANY: &str = "AVISOR WARN: too many lines: ";
 /// A million things that a guest must not do.
 fn hostile(board: Board) {
     let run = board
-        .boots(image::with_config("configs/hostile.toml"))
+        .boots(image::with_config("tests/configs/hostile.toml"))
         .limit(300)
         .until_it_ends();
     answers_all_tries(&run);

@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+#[allow(dead_code)]
+#[path = "../../build/programs.rs"]
+mod programs;
+
+use programs::Program;
+
 /// The repository.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The bare target.
@@ -67,20 +73,19 @@ pub fn build_says(config: &str, guest: &Path, why: &str) {
     );
 }
 
-/// A program of `guest/` as an ELF file.
+/// A guest program as an ELF file.
 pub fn guest_program(name: &str) -> PathBuf {
+    let program = Program::find(name).unwrap_or_else(|why| panic!("{why}"));
     let target = folder("build/guest");
     let mut cargo = cargo(&target);
-    cargo.args(["-p", "avisor-guest", "--bin", name]);
-    // Guests are linked at a fixed address: none of the flags of .cargo/config.toml.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
+    program.ask(&mut cargo);
     let output = cargo.output().expect("tools/cargo starts");
     assert!(
         output.status.success(),
         "{name} does not build:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    target.join(TRIPLE).join("release").join(name)
+    program.built(&target.join(TRIPLE).join("release"))
 }
 
 fn built(config: &str, guest: &Path) -> PathBuf {

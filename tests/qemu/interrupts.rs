@@ -9,7 +9,7 @@ on_both_boards!(one_cpu, smp, hostile);
 /// The interrupt controller, the timers, the UART's interrupt, and snapshots of them.
 fn one_cpu(board: Board) {
     let run = board
-        .boots(image::with_config("configs/interrupts.toml"))
+        .boots(image::with_config("tests/configs/interrupts.toml"))
         .limit(300)
         .until_it_ends();
     run.powers_off();
@@ -21,20 +21,20 @@ fn one_cpu(board: Board) {
 
 /// Four vCPUs, a core for each.
 fn smp(board: Board) {
-    passes(board.boots(image::with_config("configs/smp-test.toml")));
+    passes(board.boots(image::with_config("tests/configs/smp-test.toml")));
 }
 
 /// The same vCPUs, all on the one core that the board has.
 #[test]
 fn smp_on_one_core() {
-    let board = Board::Virt.boots(image::with_config("configs/smp-test.toml"));
+    let board = Board::Virt.boots(image::with_config("tests/configs/smp-test.toml"));
     passes(board.set("SMP", "1"));
 }
 
 /// Two on each core.
 #[test]
 fn smp_on_two_cores() {
-    let board = Board::Virt.boots(image::with_config("configs/smp-test.toml"));
+    let board = Board::Virt.boots(image::with_config("tests/configs/smp-test.toml"));
     passes(board.set("SMP", "2"));
 }
 
@@ -48,7 +48,7 @@ fn smp_with_eight_vcpus() {
 /// Four vCPUs that mean harm, to the interrupt controller above all.
 fn hostile(board: Board) {
     let run = board
-        .boots(image::with_config("configs/hostile-smp.toml"))
+        .boots(image::with_config("tests/configs/hostile-smp.toml"))
         .alone()
         .limit(400)
         .until_it_ends();

@@ -41,7 +41,7 @@ fn self_test_where_an_erratum_is_not_el2s_to_mend() {
 }
 
 fn self_test_on(cpu: &str) {
-    let image = image::with_config("configs/self-test.toml");
+    let image = image::with_config("tests/configs/self-test.toml");
     let run = Board::Virt
         .boots(image)
         .set("QEMU_ARGS", &format!("-cpu {cpu}"));
@@ -51,7 +51,7 @@ fn self_test_on(cpu: &str) {
 /// No core but the one that the board starts with. (All boards have four otherwise.)
 #[test]
 fn one_core() {
-    let image = image::with_config("configs/self-test.toml");
+    let image = image::with_config("tests/configs/self-test.toml");
     check_self_test(&Board::Virt.boots(image).set("SMP", "1").until_it_ends());
 }
 

@@ -2,9 +2,9 @@
 //!
 //! | module | what it covers |
 //! | --- | --- |
-//! | [`guests`] | the programs of `guest/`: scenario, loops, self-test, hostile, memory that runs out, reset |
+//! | [`guests`] | guest programs: scenario, loops, self-test, hostile, memory that runs out, reset |
 //! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
-//! | [`interrupts`] | interrupts, timers and several CPUs, as programs of `guest/` see them |
+//! | [`interrupts`] | interrupts, timers and several CPUs, as guest programs see them |
 //! | [`linux`] | Debian's Linux, at work while it is taken back and forth |
 //! | [`u_boot`] | Debian's U-Boot, to its prompt |
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
