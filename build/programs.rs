@@ -108,7 +108,10 @@ mod tests {
 
     #[test]
     fn every_program_has_a_name_of_its_own() {
-        let mut names: Vec<_> = PACKAGES.iter().flat_map(|package| package.names()).collect();
+        let mut names: Vec<_> = PACKAGES
+            .iter()
+            .flat_map(|package| package.names())
+            .collect();
         assert!(!names.is_empty());
         names.sort();
         let count = names.len();

@@ -24,8 +24,8 @@ fn all_configs_are_good() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("readable");
-            let config = config::parse(&text)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let config =
+                config::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             for vm in &config.vms {
                 if let config::Guest::Program(name) = &vm.guest {
                     let found = programs::Program::find(name);

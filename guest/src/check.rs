@@ -1,8 +1,9 @@
-//! Expectations of programs that test, and how they report the one that was not met.
+//! For programs that test: expectations, how the one that was not met is reported, and a `main` that runs tests by their names.
 
 use core::fmt;
 
-use crate::snapshot::Error;
+use crate::snapshot::{self, Error};
+use crate::{power_off, println};
 
 /// What a test ends with.
 pub type Outcome = Result<(), Failure>;
@@ -87,10 +88,60 @@ pub fn holds(condition: bool, otherwise: &'static str) -> Outcome {
     }
 }
 
-/// Numbers that look like nothing that could be there by accident (splitmix64).
-pub fn pattern(seed: u64) -> u64 {
-    let z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+/// A test by its name.
+pub struct Group {
+    name: &'static str,
+    needs_snapshots: bool,
+    test: fn() -> Outcome,
+}
+
+impl Group {
+    /// A test of what every machine has.
+    pub const fn of_machine(name: &'static str, test: fn() -> Outcome) -> Self {
+        Self {
+            name,
+            needs_snapshots: false,
+            test,
+        }
+    }
+
+    /// A test that makes snapshot calls.
+    pub const fn of_snapshots(name: &'static str, test: fn() -> Outcome) -> Self {
+        Self {
+            name,
+            needs_snapshots: true,
+            test,
+        }
+    }
+}
+
+/// Runs each of `groups`, after `prepare`, prints what came of it, and switches the machine off: the rest of a `main`.
+///
+/// A group prints one line, `<program>: <group>: PASS`, or `FAIL` with what was not met. Groups that need snapshots are skipped
+/// where there are none, so that the others can be tried on QEMU alone. The last line is `<program>: <n> passed, <n> failed`.
+pub fn run(program: &str, groups: &[Group], prepare: fn()) -> ! {
+    let available = snapshot::available();
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for group in groups {
+        if group.needs_snapshots && !available {
+            skipped += 1;
+            continue;
+        }
+        prepare();
+        match (group.test)() {
+            Ok(()) => {
+                println!("{program}: {}: PASS", group.name);
+                passed += 1;
+            }
+            Err(failure) => {
+                println!("{program}: {}: FAIL: {failure}", group.name);
+                failed += 1;
+            }
+        }
+    }
+    if skipped > 0 {
+        println!("{program}: {skipped} skipped: there are no snapshot calls here");
+    }
+    println!("{program}: {passed} passed, {failed} failed");
+    power_off()
 }

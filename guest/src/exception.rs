@@ -134,6 +134,12 @@ pub fn vectors() -> usize {
     avisor_guest_vectors as *const () as usize
 }
 
+/// Prints an exception that should not have come, and switches the machine off.
+pub fn report(frame: &Frame) -> ! {
+    println!("GUEST EXCEPTION: {frame}");
+    power_off()
+}
+
 extern "C" fn handle(frame: &mut Frame) {
     let mut handler = HANDLER.load(Ordering::Relaxed);
     if frame.is_interrupt() {
@@ -143,8 +149,7 @@ extern "C" fn handle(frame: &mut Frame) {
         }
     }
     if handler.is_null() {
-        println!("GUEST EXCEPTION: {frame}");
-        power_off();
+        report(frame);
     }
     // SAFETY: a pointer that is not null was stored by one of the setters and is a `Handler`.
     let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };

@@ -17,7 +17,8 @@
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
 //! | [`memory`] | RAM behind the image |
-//! | [`check`] | expectations, for programs that test |
+//! | [`random`] | random numbers, for programs that test |
+//! | [`check`] | expectations, for programs that test, and a `main` that runs tests |
 //!
 //! # The machine
 //!
@@ -41,6 +42,7 @@ pub mod memory;
 pub mod mmio;
 pub mod mmu;
 pub mod psci;
+pub mod random;
 mod shared;
 pub mod smccc;
 pub mod smp;

@@ -3,13 +3,10 @@
 //! the stack.
 
 use avisor_guest::RAM_START;
+use avisor_guest::snapshot::{CHECKPOINT, DELETE, INFO, RESTORE};
 use core::arch::asm;
 
 const PAGE_BITS: u32 = 12;
-const CHECKPOINT: u64 = 0xc600_0001;
-const RESTORE: u64 = 0xc600_0002;
-const DELETE: u64 = 0xc600_0003;
-const INFO: u64 = 0xc600_0004;
 
 /// Pages to dirty: `count` of those from `first` on, `pages` in all, in an order that scatters them.
 #[derive(Clone, Copy)]

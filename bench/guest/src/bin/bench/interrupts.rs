@@ -14,7 +14,7 @@ use avisor_guest::{mmu, smp};
 
 use crate::counter::{self, Count};
 use crate::memory::Ram;
-use crate::{named, report};
+use crate::report::{named, report};
 
 /// Each figure is of so many.
 const ROUNDS: u64 = 16;

@@ -3,7 +3,7 @@
 use crate::counter;
 use crate::memory::Ram;
 use crate::operations::forget;
-use crate::report;
+use crate::report::report;
 use avisor_guest::{Id, snapshot};
 
 const PAGE: u64 = 4096;

@@ -24,9 +24,12 @@ mod interrupts;
 mod limits;
 mod memory;
 mod operations;
+mod report;
+mod running;
 
-use avisor_guest::{console, entry, mmio, power_off, println, snapshot};
+use avisor_guest::{console, entry, mmio, power_off, println};
 use memory::Ram;
+use report::{named, report};
 
 entry!(main);
 
@@ -52,7 +55,7 @@ fn main(_device_tree: usize) -> ! {
         "size" => operations::size(&ram),
         "limits" => limits::all(&ram),
         "interrupts" => interrupts::all(&ram),
-        "running" => memory::running(&ram, times),
+        "running" => running::all(&ram, times),
         "wall-zero" => wall(&ram, false, times),
         "wall-random" => wall(&ram, true, times),
         "idle" => idle(&ram),
@@ -88,18 +91,6 @@ fn idle(ram: &Ram) -> ! {
         read_line(&mut line);
     }
     power_off()
-}
-
-fn has_snapshots() -> bool {
-    snapshot::available()
-}
-
-fn named(name: &str, k: usize, figure: u64) {
-    println!("bench: {name} [{k}]: {figure}");
-}
-
-fn report(name: &str, figure: u64) {
-    println!("bench: {name}: {figure}");
 }
 
 /// A line from the console, as much of it as there is room for.

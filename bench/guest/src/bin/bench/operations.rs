@@ -2,7 +2,7 @@
 
 use crate::counter::{self, Pages};
 use crate::memory::Ram;
-use crate::{named, report};
+use crate::report::{named, report};
 use avisor_guest::{Id, console, smccc, snapshot};
 
 /// Numbers of pages for the table.

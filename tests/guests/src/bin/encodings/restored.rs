@@ -3,7 +3,7 @@
 use avisor_guest::{Shared, checkpoint_here, print, println, restore_latest, snapshot};
 
 use crate::execute::{Answer, Level, execute};
-use crate::{GROUP, MRS_GROUPS, mrs, print_mrs};
+use crate::instruction::{GROUP, MRS_GROUPS, mrs, print_mrs};
 
 /// More than there are.
 const MOST: usize = 512;

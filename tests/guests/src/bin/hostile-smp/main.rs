@@ -11,8 +11,6 @@
 // Everything that is tried here is assembly.
 #![allow(unsafe_code)]
 
-#[path = "../hostile/random.rs"]
-mod random;
 mod tries;
 
 use avisor_guest::exception::{self, Frame};
@@ -20,7 +18,7 @@ use avisor_guest::snapshot::{self, Checkpoint, Error};
 use avisor_guest::timer::Timer;
 use avisor_guest::{entry, gic, mmu, power_off, println, psci, smp};
 
-use random::Random;
+use avisor_guest::random::Random;
 
 /// Restores in all.
 const RESTORES: u64 = 200;
@@ -38,7 +36,7 @@ fn main(_device_tree: usize) -> ! {
     exception::set_handler(recover);
     let cpus = smp::count();
     println!("hostile-smp: {cpus} CPUs");
-    let mut random = Random::new(1, Timer::Physical.count());
+    let mut random = Random::numbered(1, Timer::Physical.count());
     let mut batches = 0;
     while !is_over(batches) {
         batches += 1;
@@ -57,7 +55,7 @@ fn main(_device_tree: usize) -> ! {
                     println!("hostile-smp: {} restores", restored());
                 }
                 // The same again would be tried otherwise.
-                random = Random::new(restored(), 0);
+                random = Random::numbered(restored(), 0);
             }
             Err(Error::NotSupported) => (0..BATCH).for_each(|_| tries::one(&mut random, 0)),
             Err(error) => panic!("no checkpoint: {error}"),
@@ -91,7 +89,7 @@ fn start_others(cpus: usize) {
 }
 
 fn other(cpu: usize) -> ! {
-    let mut random = Random::new(cpu as u64, Timer::Physical.count() ^ restored());
+    let mut random = Random::numbered(cpu as u64, Timer::Physical.count() ^ restored());
     gic::enable_cpu();
     loop {
         tries::one(&mut random, cpu);

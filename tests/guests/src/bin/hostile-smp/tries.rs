@@ -8,7 +8,7 @@ use avisor_guest::snapshot::{self, Id};
 use avisor_guest::timer::{ENABLE, Timer, microseconds};
 use avisor_guest::{image_end, psci, smp};
 
-use crate::random::Random;
+use avisor_guest::random::Random;
 
 /// One try of `cpu`, of which the first must come back from each.
 pub fn one(random: &mut Random, cpu: usize) {

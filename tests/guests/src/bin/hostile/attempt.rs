@@ -7,7 +7,6 @@ use core::arch::{asm, global_asm};
 
 use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
-use avisor_guest::{power_off, println};
 
 /// x0 to x30; x30 is not the attempt's to choose.
 pub type Registers = [u64; 31];
@@ -96,8 +95,7 @@ fn recover(frame: &mut Frame) {
     /// Exception classes: illegal execution state.
     const ILLEGAL_STATE: u64 = 0x0e;
     if !TRYING.get() {
-        println!("GUEST EXCEPTION: {frame}");
-        power_off();
+        exception::report(frame);
     }
     EXCEPTIONS.set(EXCEPTIONS.get() + 1);
     let synchronous = frame.vector.is_multiple_of(4);

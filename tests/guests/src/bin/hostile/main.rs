@@ -12,7 +12,6 @@
 #![allow(unsafe_code)]
 
 mod attempt;
-mod random;
 mod tables;
 mod tries;
 
@@ -22,7 +21,7 @@ use avisor_guest::{
 };
 
 use attempt::peek;
-use random::Random;
+use avisor_guest::random::Random;
 
 const SEED: u64 = 0x4156_4953_4f52;
 const TRIES: u64 = 1_000_000;
@@ -87,7 +86,12 @@ fn batch(machine: &tries::Machine, done: u64, ours: Id) {
         checkpoints: 1,
     };
     for number in done..done + BATCH {
-        tries::one(machine, &mut budget, number, &mut Random::new(SEED, number));
+        tries::one(
+            machine,
+            &mut budget,
+            number,
+            &mut Random::numbered(SEED, number),
+        );
     }
 }
 
@@ -114,7 +118,7 @@ impl Pages {
     }
 
     fn write(&self, seed: u64) {
-        let mut random = Random::new(seed, 0);
+        let mut random = Random::numbered(seed, 0);
         for word in self.words() {
             // SAFETY: RAM behind the image, 8-byte aligned, which nothing else uses.
             unsafe { word.write_volatile(random.next()) }
@@ -126,7 +130,7 @@ impl Pages {
     }
 
     fn check(&self, done: u64) {
-        let mut random = Random::new(self.seed, 0);
+        let mut random = Random::numbered(self.seed, 0);
         for word in self.words() {
             // SAFETY: as above.
             let (want, got) = (random.next(), unsafe { word.read_volatile() });

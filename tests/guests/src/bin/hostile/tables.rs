@@ -8,7 +8,7 @@ use core::arch::asm;
 use avisor_guest::Shared;
 
 use crate::attempt::{Registers, restore_system, run};
-use crate::random::Random;
+use avisor_guest::random::Random;
 
 #[derive(Clone)]
 #[repr(C, align(4096))]

@@ -7,8 +7,8 @@ use avisor_guest::snapshot::{CHECKPOINT, DELETE, RESTORE};
 use avisor_guest::{Id, console, psci, smccc};
 
 use crate::attempt::{Registers, restore_system, run};
-use crate::random::Random;
 use crate::tables;
+use avisor_guest::random::Random;
 
 /// What the machine is like.
 pub struct Machine {

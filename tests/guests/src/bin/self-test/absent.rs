@@ -1,7 +1,7 @@
 //! What `virt` has and the machine need not have: a kernel that looks for it finds nothing, and goes on.
 
-use crate::check::{Outcome, equal, holds};
 use crate::fault::try_read;
+use avisor_guest::check::{Outcome, equal, holds};
 use avisor_guest::memory::PAGE;
 use avisor_guest::{mmio, snapshot};
 

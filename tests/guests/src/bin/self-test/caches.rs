@@ -6,7 +6,8 @@ use avisor_guest::mmu;
 use avisor_guest::snapshot::{self, Checkpoint};
 use avisor_guest::{Shared, image_end};
 
-use crate::check::{Outcome, equal_at, holds, pattern};
+use avisor_guest::check::{Outcome, equal_at, holds};
+use avisor_guest::random::pattern;
 
 const WORDS: usize = 512;
 

@@ -7,7 +7,7 @@ use avisor_guest::Shared;
 use avisor_guest::snapshot::{self, Checkpoint, Error};
 use avisor_guest::{psci, smccc};
 
-use crate::check::{Failure, Outcome, equal, holds};
+use avisor_guest::check::{Failure, Outcome, equal, holds};
 
 /// Memory that goes back with each restore.
 static CELL: Shared<u64> = Shared::new(0);

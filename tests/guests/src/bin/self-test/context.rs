@@ -10,7 +10,8 @@ use core::mem::offset_of;
 use avisor_guest::Shared;
 use avisor_guest::println;
 
-use crate::check::{Failure, Outcome, pattern};
+use avisor_guest::check::{Failure, Outcome};
+use avisor_guest::random::pattern;
 
 /// Registers as they go in or come out.
 #[repr(C, align(16))]

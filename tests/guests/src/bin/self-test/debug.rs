@@ -5,7 +5,7 @@ use core::arch::asm;
 use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
 
-use crate::check::{Outcome, equal};
+use avisor_guest::check::{Outcome, equal};
 
 macro_rules! read {
     ($name:literal) => {{

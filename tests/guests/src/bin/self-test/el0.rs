@@ -6,11 +6,11 @@ use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
 use avisor_guest::{checkpoint_here, restore_latest, snapshot};
 
-use crate::check::{Failure, Outcome, equal};
 use crate::context::Context;
 use crate::fault::{EXTERNAL, Expected, IL, class, ram_end, vector};
 use crate::mmu::{self, Access};
 use crate::system;
+use avisor_guest::check::{Failure, Outcome, equal};
 
 unsafe extern "C" {
     static avisor_el0_page: u8;

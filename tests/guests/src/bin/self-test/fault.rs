@@ -5,7 +5,7 @@ use core::arch::asm;
 use avisor_guest::Shared;
 use avisor_guest::exception::{self, Frame};
 
-use crate::check::{Failure, Outcome, equal};
+use avisor_guest::check::{Failure, Outcome, equal};
 
 /// Exception classes (ESR_ELx.EC).
 pub mod class {

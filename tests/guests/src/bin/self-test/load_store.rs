@@ -7,10 +7,11 @@ use core::arch::global_asm;
 
 use avisor_guest::{Shared, gic, mmio};
 
-use crate::check::{Failure, Outcome, equal_at, pattern};
 use crate::el0;
 use crate::fault::{IL, catch, class};
 use crate::mmu::{self, Access};
+use avisor_guest::check::{Failure, Outcome, equal_at};
+use avisor_guest::random::pattern;
 
 /// The bits that a priority has, in each byte.
 const KEPT: u64 = 0xf8f8_f8f8_f8f8_f8f8;

@@ -7,8 +7,8 @@ use avisor_guest::snapshot::{self, Checkpoint};
 use avisor_guest::timer::{ENABLE, Timer};
 use avisor_guest::{exception, gic, mmio, psci, smccc};
 
-use crate::check::{Outcome, equal, equal_at, holds};
 use crate::fault::{EXTERNAL, Expected, IL, WRITE, catch, check_masks, class, ram_end, vector};
+use avisor_guest::check::{Outcome, equal, equal_at, holds};
 
 const ALREADY_ON: i64 = -4;
 const INVALID_PARAMETERS: i64 = -2;

@@ -26,29 +26,15 @@ mod mmu;
 mod registers;
 mod system;
 
-use avisor_guest::{check, entry, power_off, println, snapshot};
-use check::Outcome;
-
-struct Group {
-    name: &'static str,
-    needs_snapshots: bool,
-    test: fn() -> Outcome,
-}
+use avisor_guest::check::{self, Group, Outcome};
+use avisor_guest::entry;
 
 const fn machine(name: &'static str, test: fn() -> Outcome) -> Group {
-    Group {
-        name,
-        needs_snapshots: false,
-        test,
-    }
+    Group::of_machine(name, test)
 }
 
 const fn snapshots(name: &'static str, test: fn() -> Outcome) -> Group {
-    Group {
-        name,
-        needs_snapshots: true,
-        test,
-    }
+    Group::of_snapshots(name, test)
 }
 
 static GROUPS: &[Group] = &[
@@ -106,27 +92,5 @@ static GROUPS: &[Group] = &[
 entry!(main);
 
 fn main(_device_tree: usize) -> ! {
-    let available = snapshot::available();
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for group in GROUPS {
-        if group.needs_snapshots && !available {
-            skipped += 1;
-            continue;
-        }
-        match (group.test)() {
-            Ok(()) => {
-                println!("self-test: {}: PASS", group.name);
-                passed += 1;
-            }
-            Err(failure) => {
-                println!("self-test: {}: FAIL: {failure}", group.name);
-                failed += 1;
-            }
-        }
-    }
-    if skipped > 0 {
-        println!("self-test: {skipped} skipped: there are no snapshot calls here");
-    }
-    println!("self-test: {passed} passed, {failed} failed");
-    power_off()
+    check::run("self-test", GROUPS, || {})
 }

@@ -9,9 +9,10 @@ use avisor_guest::Shared;
 use avisor_guest::image_end;
 use avisor_guest::snapshot::{self, Checkpoint};
 
-use crate::check::{Outcome, equal, equal_at, holds, pattern};
 use crate::fault::ram_end;
 use crate::mmu::{self, Access};
+use avisor_guest::check::{Outcome, equal, equal_at, holds};
+use avisor_guest::random::pattern;
 
 const PAGE: usize = 4096;
 

@@ -13,7 +13,7 @@ use avisor_guest::mmu::{
 };
 pub use avisor_guest::mmu::{disable, is_on};
 
-use crate::check::Outcome;
+use avisor_guest::check::Outcome;
 
 /// Where [`map`] puts pages: behind all that RAM can be.
 pub const ALIASES: usize = ALIASES_GIB << 30;

@@ -3,12 +3,12 @@
 use avisor_guest::Shared;
 use avisor_guest::snapshot::{self, CHECKPOINT, RESTORE};
 
-use crate::check::{Failure, Outcome, equal, holds};
 use crate::context::{
     Context, avisor_checkpoint_hvc, avisor_checkpoint_smccc, avisor_restore_hvc,
     avisor_restore_smccc,
 };
 use crate::system;
+use avisor_guest::check::{Failure, Outcome, equal, holds};
 
 const LATEST: u64 = u64::MAX;
 const VALUE: u64 = 0x7a1e;

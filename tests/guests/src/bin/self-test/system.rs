@@ -4,8 +4,8 @@ use core::arch::asm;
 
 use avisor_guest::println;
 
-use crate::check::{Failure, Outcome};
 use crate::mmu;
+use avisor_guest::check::{Failure, Outcome};
 
 /// A register and what to fill it with.
 struct Register {

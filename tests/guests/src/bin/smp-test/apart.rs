@@ -11,7 +11,9 @@ use avisor_guest::smp::MOST;
 use avisor_guest::timer::{microseconds, pause};
 
 use crate::cpu::{count, expect, meet, wait_for};
-use crate::interrupt::COUNTED_SPI;
+
+/// The SPI that is only counted.
+pub const COUNTED_SPI: u32 = 44;
 
 /// SGIs by receiver, sender and number.
 static SGIS: [[[AtomicU32; 8]; MOST]; MOST] =

@@ -4,7 +4,7 @@ use avisor_guest::snapshot::{self, Checkpoint, Error, Id};
 use avisor_guest::timer::{Timer, microseconds};
 
 use crate::cpu::fail;
-use crate::random::Random;
+use avisor_guest::random::Random;
 
 /// One CPU that asks. Its numbers go back with everything else; only how often the machine was restored does not.
 pub struct Asker {

@@ -14,13 +14,10 @@ use avisor_guest::gic;
 use avisor_guest::smp;
 use avisor_guest::timer::Timer;
 
+use crate::apart::{self, COUNTED_SPI};
 use crate::cpu::fail;
-use crate::{apart, storm, ticks};
-
-/// The SPI of the storm.
-pub const STORM_SPI: u32 = 42;
-/// The SPI that is only counted.
-pub const COUNTED_SPI: u32 = 44;
+use crate::storm::{self, STORM_SPI};
+use crate::ticks;
 
 /// All interrupts of all CPUs.
 pub fn handle(_frame: &mut Frame) {

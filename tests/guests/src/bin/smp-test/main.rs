@@ -23,7 +23,6 @@ mod apart;
 mod asker;
 mod cpu;
 mod interrupt;
-mod random;
 mod storm;
 mod ticks;
 
@@ -119,7 +118,7 @@ fn run_steps(cpu: usize) {
         match what {
             Step::Apart(run) => run(cpu),
             Step::Storm(storm) if storm.needs_snapshots() && !snapshot::available() => {}
-            Step::Storm(storm) => storm.run(cpu),
+            Step::Storm(storm) => storm.run(cpu, other),
         }
         meet();
         if cpu == 0 {

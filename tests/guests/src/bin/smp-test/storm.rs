@@ -17,9 +17,11 @@ use avisor_guest::{console, image_end, psci};
 
 use crate::asker::Asker;
 use crate::cpu::{count, expect, fail, look_at_the_time, meet, say, wait_for};
-use crate::interrupt::STORM_SPI;
-use crate::random::Random;
 use crate::ticks;
+use avisor_guest::random::Random;
+
+/// The SPI of the storm.
+pub const STORM_SPI: u32 = 42;
 
 /// What is special about a storm.
 pub struct Storm {
@@ -164,8 +166,8 @@ impl Storm {
         self.askers > 0
     }
 
-    /// One CPU's part. A CPU that comes back enters here again.
-    pub fn run(&self, cpu: usize) {
+    /// One CPU's part. A CPU that was off begins in `main`, which brings it here again.
+    pub fn run(&self, cpu: usize, main: fn(usize) -> !) {
         let back = cpu == last() && LAST.load(SeqCst) != HERE;
         if !back {
             if cpu == 0 {
@@ -181,7 +183,7 @@ impl Storm {
             LAST.store(HERE, SeqCst);
         }
         unmask_interrupts();
-        self.rage(cpu);
+        self.rage(cpu, main);
         // Nobody sends any more; what is on its way comes.
         PRESENT[cpu].store(false, SeqCst);
         wait_for_mail(cpu);
@@ -192,7 +194,7 @@ impl Storm {
     }
 
     /// Until it is over.
-    fn rage(&self, cpu: usize) {
+    fn rage(&self, cpu: usize, main: fn(usize) -> !) {
         let end = Timer::Virtual.count() + microseconds(WHILE);
         let mut random = Random::new(cpu as u64 + 1000 * Timer::Virtual.count());
         let mut pages = Pages::new(cpu);
@@ -228,7 +230,7 @@ impl Storm {
                     go_off(cpu);
                 }
                 if cpu == 0 {
-                    bring_back();
+                    bring_back(main);
                 }
             }
         }
@@ -237,7 +239,7 @@ impl Storm {
         }
         if cpu == 0 {
             wait_for("the last CPU does not come back", || {
-                bring_back();
+                bring_back(main);
                 LAST_KNOWS.load(SeqCst)
             });
         }
@@ -290,13 +292,13 @@ fn go_off(cpu: usize) {
     psci::cpu_off()
 }
 
-/// Starts the last CPU again, if it has gone off.
-fn bring_back() {
+/// Starts the last CPU again in `main`, if it has gone off.
+fn bring_back(main: fn(usize) -> !) {
     if LAST.load(SeqCst) != AWAY || smp::state(last()) != psci::OFF {
         return;
     }
     LAST.store(CALLED, SeqCst);
-    if let Err(error) = smp::start(last(), crate::other) {
+    if let Err(error) = smp::start(last(), main) {
         fail(format_args!("CPU_ON of one that was off: {error}"));
     }
 }
