@@ -1,12 +1,13 @@
 /*
- * A guest in C: a snapshot, a change, and back. Build it in this folder's parent, guest/:
+ * A guest in C: a snapshot, a change, and back. It needs this file and include/avisor.h. Build it in this folder's parent, guest/:
  *
  *   aarch64-linux-gnu-gcc -std=c99 -O2 -Wall -Wextra -ffreestanding -nostdlib -static -fno-pie -no-pie \
- *       -mgeneral-regs-only -mstrict-align -Wl,--build-id=none -Wl,-zmax-page-size=4096 \
- *       -Iinclude -T guest.ld c/start.S c/hello.c -o hello.elf
+ *       -mgeneral-regs-only -mstrict-align -Wl,--build-id=none -Wl,-zmax-page-size=4096 -Wl,-Ttext-segment=0x40080000 \
+ *       -DAVISOR_START -Iinclude c/hello.c -o hello.elf
  *
  * -mgeneral-regs-only and -mstrict-align, because without an MMU memory is Device memory, where SIMD registers (which
- * are switched off, besides) and unaligned accesses fault.
+ * are switched off, besides) and unaligned accesses fault. c/start.S has another way to start, for programs that want to know where
+ * their image ends.
  */
 #include <avisor.h>
 

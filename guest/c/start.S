@@ -1,4 +1,13 @@
-// A guest's first instructions: a stack, an empty .bss, then main(device tree). The MMU stays off.
+/*
+ * A guest's first instructions: a stack, an empty .bss, then main(device tree). The MMU stays off.
+ *
+ * They go with guest.ld, and do not mind whether the program is loaded as an ELF file or as a raw binary. A Rust program has
+ * them from the library. A C program is built with them in this folder's parent, guest/, by
+ *
+ *   aarch64-linux-gnu-gcc -std=c99 -O2 -Wall -Wextra -ffreestanding -nostdlib -static -fno-pie -no-pie \
+ *       -mgeneral-regs-only -mstrict-align -Wl,--build-id=none -Wl,-zmax-page-size=4096 \
+ *       -Iinclude -T guest.ld c/start.S c/hello.c -o hello.elf
+ */
 
     .section .text.boot, "ax"
     .global _start

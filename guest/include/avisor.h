@@ -14,6 +14,9 @@
  * (printed characters).
  *
  * Calls that return int64_t or take a structure return AVISOR_... error codes, which are below 0.
+ *
+ * This header is all that a program needs. In one of its files, AVISOR_START is defined before the header is included: that file then
+ * has the program's first instructions, too (see the end of this header). guest/c/hello.c is an example, with the compiler's command.
  */
 #ifndef AVISOR_H
 #define AVISOR_H
@@ -153,5 +156,33 @@ static inline int64_t avisor_generation(void)
 {
     return (int64_t)avisor_call(AVISOR_FN_GENERATION, 0, 0, 0).x0;
 }
+
+#ifdef AVISOR_START
+/*
+ * The program's first instructions: interrupts masked, a stack of 64 KiB, then main(), whose first argument is the address of the
+ * device tree. When main() returns, the machine is switched off (PSCI SYSTEM_OFF). Whoever loads the ELF file clears .bss.
+ */
+__asm__(".pushsection .text.avisor_start, \"ax\"\n"
+        ".global _start\n"
+        "_start:\n"
+        "msr daifset, #0xf\n"
+        "msr spsel, #1\n"
+        "adrp x1, avisor_stack_top\n"
+        "add x1, x1, :lo12:avisor_stack_top\n"
+        "mov sp, x1\n"
+        /* A debugger's backtrace ends here. */
+        "mov x29, xzr\n"
+        "bl main\n"
+        "0: movz w0, #0x0008\n"
+        "movk w0, #0x8400, lsl #16\n"
+        "hvc #0\n"
+        "b 0b\n"
+        ".popsection\n"
+        ".pushsection .bss.avisor_stack, \"aw\", %nobits\n"
+        ".balign 16\n"
+        ".skip 0x10000\n"
+        "avisor_stack_top:\n"
+        ".popsection\n");
+#endif
 
 #endif

@@ -1,14 +1,13 @@
 //! Guest images of every format, made out of the program `hello`; and files that only look like guests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use elf::ElfBytes;
 use elf::abi::PT_LOAD;
 use elf::endian::LittleEndian;
 
-use crate::image::{ROOT, folder, guest_program};
+use crate::image::{folder, guest_program};
 
 /// Where guests are linked to (guest/guest.ld), and where a raw binary is loaded.
 const LINKED_AT: u64 = 0x4008_0000;
@@ -81,47 +80,6 @@ pub fn arm64_image() -> PathBuf {
     image[0x38..0x3c].copy_from_slice(b"ARM\x64");
     image.extend(code);
     write("hello.Image", &image)
-}
-
-/// The C example, built by the command that its first comment gives.
-pub fn c_example() -> PathBuf {
-    let source = fs::read_to_string(Path::new(ROOT).join("guest/c/hello.c")).expect("it is there");
-    let place = folder("guests").join("hello-c.elf");
-    let command = command_in(&source)
-        .expect("hello.c says how it is built")
-        .replace("-o hello.elf", &format!("-o '{}'", place.display()));
-    let output = Command::new("sh")
-        .args(["-c", &command])
-        .current_dir(Path::new(ROOT).join("guest"))
-        .output()
-        .expect("there is a shell");
-    // What a shell says of a program that is not there.
-    let missing = output.status.code() == Some(127);
-    assert!(
-        !missing,
-        "there is no compiler for guests: run tools/setup arm64-cc"
-    );
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && errors.is_empty(),
-        "{command}\n{errors}"
-    );
-    place
-}
-
-/// The command in a comment: the lines from the compiler's name on, as long as they end in a backslash.
-fn command_in(source: &str) -> Option<String> {
-    let lines = source
-        .lines()
-        .map(|line| line.trim_start_matches([' ', '*']));
-    let mut command = String::new();
-    for line in lines.skip_while(|line| !line.starts_with("aarch64-linux-gnu-gcc ")) {
-        match line.strip_suffix('\\') {
-            Some(line) => command += line,
-            None => return Some(command + line),
-        }
-    }
-    None
 }
 
 /// The ELF file, cut off in the middle of its code.

@@ -11,8 +11,7 @@ on_both_boards!(
     elf_of_many_segments,
     raw_binary,
     raw_binary_with_an_entry,
-    arm64_image,
-    c_example
+    arm64_image
 );
 
 fn elf(board: Board) {
@@ -56,25 +55,6 @@ fn boots_and_says_hello(board: Board, image: PathBuf, format: &str, entry: u64) 
            the restorer passed 42
          AVISOR INFO: snapshots: off"
     ));
-}
-
-/// The C header works, with the command that its example gives.
-fn c_example(board: Board) {
-    let run = board
-        .boots(image::with_guest(&files::c_example()))
-        .until_it_ends();
-    run.succeeds(
-        "AVISOR INFO: {banner}
-         AVISOR INFO: snapshots: 128 MiB of RAM, Elf image, entered at 0x40080000
-         Hello from C
-         AVISOR INFO: new snapshot pool size: 384MB
-         took snapshot 0
-           counter changed to 2
-         back at snapshot 0
-           counter is again 1
-           the restorer passed 42
-         AVISOR INFO: snapshots: off",
-    );
 }
 
 /// The files made here are good ones: QEMU boots them, too.

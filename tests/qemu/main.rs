@@ -3,7 +3,8 @@
 //! | module | what it covers |
 //! | --- | --- |
 //! | [`guests`] | guest programs: scenario, loops, self-test, hostile, memory that runs out, reset |
-//! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary, the C example; and files that are no guests |
+//! | [`formats`] | any guest: ELF, arm64 `Image`, raw binary; and files that are no guests |
+//! | [`own`] | guests of one's own, in Rust and in C, built outside this repository |
 //! | [`interrupts`] | interrupts, timers and several CPUs, as guest programs see them |
 //! | [`linux`] | Debian's Linux, at work while it is taken back and forth |
 //! | [`u_boot`] | Debian's U-Boot, to its prompt |
@@ -34,6 +35,7 @@ mod image;
 mod interrupts;
 mod linux;
 mod machines;
+mod own;
 mod random;
 mod refusals;
 mod session;
