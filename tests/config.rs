@@ -38,6 +38,31 @@ fn all_configs_are_good() {
     }
 }
 
+#[test]
+fn every_program_has_a_name_of_its_own() {
+    let mut names: Vec<_> = programs::PACKAGES
+        .iter()
+        .flat_map(|package| package.names())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty());
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None);
+}
+
+#[test]
+fn an_unknown_program_is_answered_with_the_known_ones() {
+    let error = programs::Program::find("helo")
+        .err()
+        .expect("there is none");
+    let begin =
+        "there is no \"helo\"; allowed: hello, restore-loop, snapshots (guest/examples), absent, ";
+    assert!(error.starts_with(begin), "{error}");
+    let end = " (tests/guests/src/bin), bench (bench/guest/src/bin)";
+    assert!(error.ends_with(end), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
 /// Cargo.toml lists the tests one by one (`autotests = false`, see there): a forgotten one would never run.
 #[test]
 fn all_tests_are_listed() {
