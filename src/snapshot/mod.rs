@@ -35,17 +35,7 @@ mod running;
 mod seam;
 
 #[cfg(test)]
-mod audit;
-#[cfg(test)]
-mod cases;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod pair;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod worst;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use nodes::Node;

@@ -28,8 +28,6 @@ mod devices;
 mod maintenance;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod worst;
 
 pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;

@@ -1,8 +1,8 @@
 //! The order of table writes and maintenance, as the fake sees it: with each operation, what the entry held at that moment.
 
-use super::*;
 use crate::arch::fake::Asked::*;
 use crate::arch::fake::{Asked, Recorder};
+use crate::stage2::*;
 use std::vec::Vec;
 
 const RAM: Ipa = Ipa(0x4000_0000);

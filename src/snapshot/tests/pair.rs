@@ -1,11 +1,11 @@
 //! A VM, and beside it a naive one that copies all memory at each checkpoint: what one does, both do, and they must agree.
 
-use super::frames::Frame;
 use super::model::{ModelMachine, ModelState, Sparse};
-use super::nodes::NODES_PER_SLAB;
-use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
+use crate::snapshot::frames::Frame;
+use crate::snapshot::nodes::NODES_PER_SLAB;
+use crate::snapshot::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::vec;
@@ -73,7 +73,7 @@ const fn size(nodes: usize, parts: usize) -> StateSize {
 
 /// The smallest share that such a VM runs in.
 fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
-    super::least_share(pages, plan, size) as u32
+    crate::snapshot::least_share(pages, plan, size) as u32
 }
 
 /// The same, with a state of the usual size.

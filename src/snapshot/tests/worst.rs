@@ -1,13 +1,13 @@
 //! The same random histories on the worst board: real tables, the image's own maintenance and copies, guests on several cores.
 
+use super::histories::{FAR, Op, any_plan, far, op, plan_for, step};
 use super::pair::{Guest, PAGES, Pair};
-use super::tests::{FAR, Op, any_plan, far, op, plan_for, step};
-use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
 use crate::arch::aarch64::SystemState;
 use crate::arch::aarch64::{control, fixup};
 use crate::arch::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
 use crate::arch::fake::{FakeBoard, cases, performed};
+use crate::snapshot::*;
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
 use proptest::prelude::*;
@@ -175,7 +175,7 @@ proptest! {
         let machine = |share: &[Range<u32>]| WorstMachine::new(pages, share, by, luck);
         let mut vm = Pair::on(machine, pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
-        performed("snapshot::worst", ops.len());
+        performed("snapshot::tests::worst", ops.len());
         for (stamp, (op, left)) in ops.into_iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(left);

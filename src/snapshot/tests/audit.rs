@@ -1,11 +1,11 @@
 //! The audit of the tests: what the VM reads is right, and each frame and node has exactly the holders that can be found.
 
-use super::frames::Frame;
-use super::map::Memory;
-use super::nodes::{self, NodeId};
 use super::pair::{Guest, Pair};
-use super::record::{Place, Record};
 use crate::addr::BLOCK_PAGES;
+use crate::snapshot::frames::Frame;
+use crate::snapshot::map::Memory;
+use crate::snapshot::nodes::{self, NodeId};
+use crate::snapshot::record::{Place, Record};
 use std::collections::{HashMap, HashSet};
 
 impl<M: Guest> Pair<M> {

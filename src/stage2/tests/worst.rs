@@ -1,9 +1,9 @@
 //! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
 
-use super::*;
 use crate::arch::aarch64::control;
 use crate::arch::fake::FakeBoard;
 use crate::arch::fake::worst::{Access, By, Luck, Worst};
+use crate::stage2::*;
 use crate::vm::Hardware;
 
 const CORES: usize = 2;

@@ -1,10 +1,10 @@
 //! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules; and registers.
 
-use super::frames::Frame;
-use super::nodes::Node;
 use super::pair::Guest;
-use super::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use crate::addr::BLOCK_PAGES;
+use crate::snapshot::frames::Frame;
+use crate::snapshot::nodes::Node;
+use crate::snapshot::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::rc::Rc;
