@@ -1,8 +1,9 @@
 //! Changing a map that one owner holds: in place where nobody shares, by copies of the nodes on the way where somebody does.
 
 use super::frames::{Frame, NoMemory};
-use super::map::{BITS, BLOCK_LEVEL, MOST_LEVELS, Memory, index, run, run_start, span};
-use super::nodes::{self, FANOUT, Node, NodeId};
+use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
+use super::map::{BLOCK_LEVEL, MOST_LEVELS, Memory, index, run, run_start, span};
+use super::nodes;
 use super::seam::{Machine, Page};
 
 /// Where a fold is in the map that it changes: the way down to the last leaf, which the map holds alone. It is good as long as nobody
@@ -46,7 +47,7 @@ impl Memory {
         changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<(), NoMemory> {
         self.descend(m, root, level, cursor, page)?;
-        let entry = nodes::entry(cursor.path[1], index(page, 1));
+        let entry = cursor.path[1].entry(index(page, 1));
         let mut leaf = NodeId(m.word(entry));
         if leaf.is_none() {
             leaf = self.alloc(m, &Node::EMPTY)?;
@@ -110,7 +111,7 @@ impl Memory {
     ) -> Result<(), NoMemory> {
         // The lowest node on the way to both pages; at first, none.
         let mut at = match cursor.last.take() {
-            Some(last) => (page ^ last).checked_ilog2().unwrap_or(0) / BITS,
+            Some(last) => (page ^ last).checked_ilog2().unwrap_or(0) / FANOUT_BITS,
             None => {
                 *root = self.own(m, *root, level)?;
                 cursor.path[level as usize] = *root;
@@ -175,7 +176,7 @@ impl Memory {
         level: u32,
         page: Page,
     ) -> Result<NodeId, NoMemory> {
-        let entry = nodes::entry(node, index(page, level));
+        let entry = node.entry(index(page, level));
         let owned = self.own(m, NodeId(m.word(entry)), level - 1)?;
         *m.word_mut(entry) = owned.0;
         Ok(owned)

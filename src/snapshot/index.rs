@@ -1,13 +1,13 @@
 //! Ids: an ordered map from a snapshot's id to its record, as a radix tree of the same nodes that grows upwards as ids do.
 
 use super::frames::NoMemory;
+use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
 use super::map::Memory;
-use super::nodes::{self, FANOUT, Node, NodeId};
+use super::nodes;
 use super::seam::Machine;
 
-const BITS: u32 = 3;
 /// A tree of this many levels covers every id of 64 bits.
-const MOST_LEVELS: u32 = 64_u32.div_ceil(BITS);
+const MOST_LEVELS: u32 = 64_u32.div_ceil(FANOUT_BITS);
 
 /// The most nodes that one insertion makes: a new way down, and as many new roots.
 pub const MOST_NEW_NODES: u32 = 2 * MOST_LEVELS;
@@ -20,11 +20,11 @@ pub struct Index {
 }
 
 fn covers(levels: u32, id: u64) -> bool {
-    levels >= MOST_LEVELS || id >> (BITS * levels) == 0
+    levels >= MOST_LEVELS || id >> (FANOUT_BITS * levels) == 0
 }
 
 fn slot(id: u64, level: u32) -> usize {
-    (id >> (BITS * level)) as usize % FANOUT
+    (id >> (FANOUT_BITS * level)) as usize % FANOUT
 }
 
 impl Index {
@@ -131,7 +131,7 @@ impl Index {
         for _ in 0..self.levels {
             let words = &nodes::read(m, node).0;
             let i = words.iter().rposition(|&entry| entry != 0)?;
-            id = id << BITS | i as u64;
+            id = id << FANOUT_BITS | i as u64;
             node = NodeId(words[i]);
         }
         (self.levels != 0).then_some(id)
@@ -145,7 +145,7 @@ fn first_below<M: Machine>(m: &M, node: NodeId, levels: u32, from: u64) -> Optio
     let level = levels - 1;
     let words = &nodes::read(m, node).0;
     let start = slot(from, level);
-    let rest = from & !(u64::MAX << (BITS * level));
+    let rest = from & !(u64::MAX << (FANOUT_BITS * level));
     (start..FANOUT).filter(|&i| words[i] != 0).find_map(|i| {
         let below = match level {
             0 => 0,
@@ -156,6 +156,6 @@ fn first_below<M: Machine>(m: &M, node: NodeId, levels: u32, from: u64) -> Optio
                 if i == start { rest } else { 0 },
             )?,
         };
-        Some((i as u64) << (BITS * level) | below)
+        Some((i as u64) << (FANOUT_BITS * level) | below)
     })
 }

@@ -21,11 +21,10 @@
 //! a change costs the nodes on the way from the root, once between two snapshots.
 
 use super::frames::{Frame, Frames};
-use super::nodes::{self, FANOUT, Node, NodeId, Nodes};
+use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
+use super::nodes::{self, Nodes};
 use super::seam::{Machine, Page};
 
-/// log2 of the entries.
-pub(super) const BITS: u32 = 3;
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;
 /// As a node's first entry, where it names neither a frame nor a node: the node is a run, whose first frame comes next.
@@ -35,12 +34,12 @@ pub(super) const MOST_LEVELS: usize = 8;
 
 /// Pages that a node of `level` spans.
 pub(super) const fn span(level: u32) -> u32 {
-    1 << (BITS * (level + 1))
+    1 << (FANOUT_BITS * (level + 1))
 }
 
 /// Index of the entry for `page` in a node of `level`.
 pub(super) const fn index(page: Page, level: u32) -> usize {
-    (page >> (BITS * level)) as usize % FANOUT
+    (page >> (FANOUT_BITS * level)) as usize % FANOUT
 }
 
 /// Level of the root of a map of `pages` pages: the smallest that spans them all, and no less than a block.

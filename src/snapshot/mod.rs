@@ -25,6 +25,7 @@
 mod change;
 mod frames;
 mod index;
+mod layout;
 pub mod map;
 mod nodes;
 mod pools;
@@ -38,14 +39,14 @@ mod seam;
 mod tests;
 
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
-pub use nodes::Node;
-pub use seam::{Bookkeeping, Machine, Mapping, Moment, Page, State, StateSize};
+pub use layout::{Bookkeeping, Node};
+pub use seam::{Machine, Mapping, Moment, Page, State, StateSize};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
 use index::Index;
+use layout::NodeId;
 use map::Memory;
-use nodes::NodeId;
 use pools::Pools;
 use running::Dirty;
 

@@ -9,13 +9,12 @@
 //! ```
 
 use super::frames::{Frame, Frames, NoMemory};
-use super::seam::{Bookkeeping, Machine};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use super::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node, NodeId};
+use super::seam::Machine;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Nodes in a slab.
-pub const NODES_PER_SLAB: u32 = 128 - FIRST_SLOT;
-/// Entries of a node.
-pub const FANOUT: usize = 8;
+pub const NODES_PER_SLAB: u32 = NODES_PER_FRAME as u32 - FIRST_SLOT;
 
 /// What would be the nodes before this one holds the slab's own fields and the counts.
 const FIRST_SLOT: u32 = 16;
@@ -24,16 +23,16 @@ const FIRST_SLOT: u32 = 16;
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C, align(16))]
 struct Slab {
-    words: [u32; 128],
+    words: [u32; NODES_PER_FRAME],
     nodes: [Node; NODES_PER_SLAB as usize],
 }
 
-fn words(slab: &Bookkeeping) -> &[u32; 128] {
+fn words(slab: &Bookkeeping) -> &[u32; NODES_PER_FRAME] {
     let slab: &Slab = zerocopy::transmute_ref!(slab);
     &slab.words
 }
 
-fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; 128] {
+fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; NODES_PER_FRAME] {
     let slab: &mut Slab = zerocopy::transmute_mut!(slab);
     &mut slab.words
 }
@@ -41,51 +40,13 @@ fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; 128] {
 // Words of a slab that are its own fields.
 /// Head of the list of given-back slots, linked through their first words; 0: none.
 const FREE: usize = 0;
-/// The next slot that was never used; 128: none.
+/// The next slot that was never used; [`NODES_PER_FRAME`]: none.
 const FRESH: usize = 1;
 /// Slots in use.
 const USED: usize = 2;
 /// Neighbours in the list of slabs with room.
 const PREV: usize = 3;
 const NEXT: usize = 4;
-
-/// What a node holds. Its alignment lets it be copied in few instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(16))]
-pub struct Node(pub [u32; FANOUT]);
-
-impl Node {
-    /// All words 0.
-    pub const EMPTY: Self = Self([0; FANOUT]);
-}
-
-/// Names a node by the word that counts its holders, words of bookkeeping memory being numbered through all frames: frame times 1024
-/// plus slot. 0 says "none".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(transparent)]
-pub struct NodeId(pub u32);
-
-impl NodeId {
-    /// No node.
-    pub const NONE: Self = Self(0);
-
-    /// Whether it is no node.
-    pub fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    fn frame(self) -> Frame {
-        Frame(self.0 >> 10)
-    }
-
-    fn slot(self) -> u32 {
-        self.0 & 127
-    }
-
-    fn place(self) -> usize {
-        self.slot() as usize
-    }
-}
 
 /// All nodes of a VM.
 pub struct Nodes {
@@ -150,14 +111,14 @@ impl Nodes {
             fields[FRESH] += 1;
             fields[FRESH] - 1
         };
-        let id = NodeId(self.room << 10 | slot & 127);
+        let id = NodeId::new(Frame(self.room), slot);
         fields[USED] += 1;
         let (used, next) = (fields[USED], fields[NEXT]);
         if free != 0 {
-            words_mut(slab)[FREE] = slab[id.place()].0[0];
+            words_mut(slab)[FREE] = slab[id.index()].0[0];
         }
-        words_mut(slab)[id.place()] = 1;
-        slab[id.place()] = *node;
+        words_mut(slab)[id.index()] = 1;
+        slab[id.index()] = *node;
         if used == NODES_PER_SLAB {
             self.room = next;
             if next != 0 {
@@ -182,13 +143,15 @@ impl Nodes {
         let fields = words_mut(slab);
         let fresh = fields[FRESH];
         // The usual case: that many were never used, in a row, and the slab does not become full.
-        if fresh + FANOUT as u32 <= 128 && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB {
+        if fresh + FANOUT as u32 <= NODES_PER_FRAME as u32
+            && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB
+        {
             fields[FRESH] += FANOUT as u32;
             fields[USED] += FANOUT as u32;
             for (i, node) in contents.iter().enumerate() {
-                let id = NodeId(self.room << 10 | (fresh + i as u32) & 127);
-                words_mut(slab)[id.place()] = 1;
-                slab[id.place()] = *node;
+                let id = NodeId::new(Frame(self.room), fresh + i as u32);
+                words_mut(slab)[id.index()] = 1;
+                slab[id.index()] = *node;
                 ids[i] = id.0;
             }
             return Ok(ids);
@@ -223,9 +186,9 @@ impl Nodes {
     pub fn release<M: Machine>(&mut self, m: &mut M, frames: &mut Frames, id: NodeId) {
         let frame = id.frame();
         let slab = m.bookkeeping_mut(frame);
-        slab[id.place()].0[0] = words(slab)[FREE];
+        slab[id.index()].0[0] = words(slab)[FREE];
         let fields = words_mut(slab);
-        fields[FREE] = id.slot();
+        fields[FREE] = id.index() as u32;
         fields[USED] -= 1;
         let used = fields[USED];
         // Most of the time, neither: one comparison.
@@ -258,22 +221,16 @@ impl Nodes {
     }
 }
 
-/// The number of the word that is a node's entry.
-#[inline]
-pub fn entry(id: NodeId, i: usize) -> u32 {
-    id.frame().0 << 10 | id.slot() << 3 | i as u32
-}
-
 /// A node's words.
 #[inline]
 pub fn read<M: Machine>(m: &M, id: NodeId) -> &Node {
-    &m.bookkeeping(id.frame())[id.place()]
+    &m.bookkeeping(id.frame())[id.index()]
 }
 
 /// A node's words, to change.
 #[inline]
 pub fn write<M: Machine>(m: &mut M, id: NodeId) -> &mut Node {
-    &mut m.bookkeeping_mut(id.frame())[id.place()]
+    &mut m.bookkeeping_mut(id.frame())[id.index()]
 }
 
 /// How many hold the node.

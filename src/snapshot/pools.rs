@@ -1,8 +1,9 @@
 //! Pools: how many snapshots there may be, and which go when memory is short.
 
 use super::frames::Frame;
+use super::layout::NodeId;
 use super::map::{self, Memory};
-use super::nodes::{self, NODES_PER_SLAB, NodeId};
+use super::nodes::{self, NODES_PER_SLAB};
 use super::promise::ram_pages;
 use super::record::{MoreFrames, Place, Pool, Record};
 use super::running::FOLD_RESERVE;

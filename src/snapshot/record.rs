@@ -1,7 +1,8 @@
 //! Records: what is known of a snapshot and of a pool, as plain structs, and how they lie in bookkeeping memory.
 
 use super::frames::Frame;
-use super::nodes::{self, Node, NodeId};
+use super::layout::{FRAME_BITS, NODES_PER_FRAME, Node, NodeId};
+use super::nodes;
 use super::seam::{Machine, Moment, StateSize};
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -10,7 +11,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 const RECORD_NODES: usize = size_of::<Record>().div_ceil(size_of::<Node>());
 const _: () = assert!(RECORD_NODES + StateSize::NODES_MAX <= NODES_PER_FRAME);
 
-const NODES_PER_FRAME: usize = 128;
 const ALIGNED: &str = "nodes are aligned as records are, and a place has room for one";
 
 /// Where a snapshot's record lies, and behind it the first part of its saved state: a frame, and the first node there. As a number: frame
@@ -38,13 +38,13 @@ impl Place {
 
     /// As a number that is never 0.
     pub fn to_entry(self) -> u32 {
-        self.frame.0 << 7 | self.node as u32
+        self.frame.0 << FRAME_BITS | self.node as u32
     }
 
     /// Out of [`to_entry`](Self::to_entry).
     pub fn from_entry(entry: u32) -> Self {
         Self {
-            frame: Frame(entry >> 7),
+            frame: Frame(entry >> FRAME_BITS),
             node: (entry % NODES_PER_FRAME as u32) as usize,
         }
     }

@@ -1,8 +1,9 @@
 //! What differs between two maps, and stage 2 changed accordingly.
 
 use super::frames::Frame;
+use super::layout::{FANOUT, NodeId};
 use super::map::{BLOCK_LEVEL, Memory, RUN, run_start, span};
-use super::nodes::{self, FANOUT, NodeId};
+use super::nodes;
 use super::seam::{Machine, Page};
 use crate::addr::BLOCK_PAGES;
 

@@ -7,14 +7,11 @@
 use core::fmt;
 
 use super::frames::Frame;
-use super::nodes::Node;
+use super::layout::{Bookkeeping, Node};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Number of a page of the guest's RAM: (IPA - RAM base) / 4 KiB.
 pub type Page = u32;
-
-/// A frame that serves as bookkeeping memory.
-pub type Bookkeeping = [Node; 128];
 
 /// What stage 2 says of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use super::pair::{Guest, Pair};
 use crate::addr::BLOCK_PAGES;
 use crate::snapshot::frames::Frame;
+use crate::snapshot::layout::{FANOUT_BITS, NodeId};
 use crate::snapshot::map::Memory;
-use crate::snapshot::nodes::{self, NodeId};
+use crate::snapshot::nodes;
 use crate::snapshot::record::{Place, Record};
 use std::collections::{HashMap, HashSet};
 
@@ -53,7 +54,7 @@ impl Audit {
             return;
         }
         let words = nodes::read(pair.m.machine(), node).0;
-        let span = 1 << (3 * (level + 1));
+        let span = 1 << (FANOUT_BITS * (level + 1));
         if words[0] == 1 {
             let first = words[1];
             for frame in first..first + span {

@@ -3,8 +3,8 @@
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
 use crate::snapshot::frames::Frame;
-use crate::snapshot::nodes::Node;
-use crate::snapshot::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
+use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
+use crate::snapshot::seam::{Machine, Mapping, Moment, Page, State};
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -49,6 +49,14 @@ impl Sparse {
     pub fn is_used(&self, block: u32) -> bool {
         self.blocks[block as usize].is_some()
     }
+}
+
+/// Frame, node and word of a numbered word of bookkeeping memory.
+fn place_of(number: u32) -> (Frame, usize, usize) {
+    let number = number as usize;
+    let (node, word) = (number / FANOUT, number % FANOUT);
+    let frame = Frame((node / NODES_PER_FRAME) as u32);
+    (frame, node % NODES_PER_FRAME, word)
 }
 
 /// Frame and whether it is writable; frame 0: absent.
@@ -164,17 +172,17 @@ impl Machine for ModelMachine {
         self.contents.set(frame.0, STALE);
         self.words
             .entry(frame.0)
-            .or_insert_with(|| Box::new([Node([0xdead_beef; 8]); 128]))
+            .or_insert_with(|| Box::new([Node([0xdead_beef; FANOUT]); NODES_PER_FRAME]))
     }
 
     fn word(&self, number: u32) -> u32 {
-        let number = number as usize;
-        self.bookkeeping(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+        let (frame, node, word) = place_of(number);
+        self.bookkeeping(frame)[node].0[word]
     }
 
     fn word_mut(&mut self, number: u32) -> &mut u32 {
-        let number = number as usize;
-        &mut self.bookkeeping_mut(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+        let (frame, node, word) = place_of(number);
+        &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
     fn copy(&mut self, from: Frame, to: Frame) {
