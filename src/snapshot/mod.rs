@@ -23,6 +23,11 @@
 //! Each step leaves all of this true, so that one that runs out of memory in the middle needs no undoing.
 
 mod change;
+mod checkpoint;
+mod delete;
+mod dirty;
+mod fault;
+mod fold;
 mod frames;
 mod index;
 mod layout;
@@ -32,7 +37,8 @@ mod pools;
 mod promise;
 mod record;
 mod remap;
-mod running;
+
+mod restore;
 mod seam;
 
 #[cfg(test)]
@@ -44,11 +50,11 @@ pub use seam::{Machine, Mapping, Moment, Page, State, StateSize};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
+use dirty::Dirty;
 use index::Index;
 use layout::NodeId;
 use map::Memory;
 use pools::Pools;
-use running::Dirty;
 
 /// No snapshot of this VM has that id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,10 +187,10 @@ impl Snapshots {
     pub fn stats(&self) -> Stats {
         let frames = &self.memory.frames;
         let used =
-            frames.total() - frames.free() - self.memory.nodes.slabs() - self.pools.state_frames();
+            frames.total() - frames.free() - self.memory.nodes.slabs() - self.pools.state_frames;
         Stats {
-            snapshots: self.pools.snapshots(),
-            pools: self.pools.count(),
+            snapshots: self.pools.snapshots,
+            pools: self.pools.count,
             pages: used - self.present,
             free: self.pools.spare(&self.memory, self.present),
         }

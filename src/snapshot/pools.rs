@@ -1,14 +1,14 @@
 //! Pools: how many snapshots there may be, and which go when memory is short.
 
+use super::fold::FOLD_RESERVE;
 use super::frames::Frame;
 use super::layout::NodeId;
 use super::map::{self, Memory};
 use super::nodes::{self, NODES_PER_SLAB};
 use super::promise::ram_pages;
-use super::record::{MoreFrames, Place, Pool, Record};
-use super::running::FOLD_RESERVE;
-use super::seam::{Machine, State, StateSize};
-use super::{NoMemory, NotFound, Snapshots, index};
+use super::record::{MoreFrames, Place, Pool};
+use super::seam::{Machine, StateSize};
+use super::{NoMemory, index};
 use crate::addr::PAGE_SIZE;
 use crate::config::{Accounting, PoolPlan};
 
@@ -18,12 +18,12 @@ pub struct Pools {
     /// Pages of the VM.
     pages: u32,
     /// What a snapshot keeps besides RAM.
-    state: StateSize,
-    oldest: NodeId,
+    pub(super) state: StateSize,
+    pub(super) oldest: NodeId,
     newest: NodeId,
-    count: u32,
-    snapshots: u32,
-    state_frames: u32,
+    pub(super) count: u32,
+    pub(super) snapshots: u32,
+    pub(super) state_frames: u32,
 }
 
 impl Pools {
@@ -41,25 +41,8 @@ impl Pools {
         }
     }
 
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
-    pub(super) fn snapshots(&self) -> u32 {
-        self.snapshots
-    }
-
-    pub(super) fn state_frames(&self) -> u32 {
-        self.state_frames
-    }
-
-    /// What a snapshot keeps besides RAM.
-    pub(super) fn state(&self) -> StateSize {
-        self.state
-    }
-
     /// Frames that must be free for the second half of a checkpoint, which takes those for saved state and one for nodes.
-    fn commit_frames(&self) -> u32 {
+    pub(super) fn commit_frames(&self) -> u32 {
         FOLD_RESERVE + self.state.parts as u32 + 1
     }
 
@@ -104,7 +87,7 @@ impl Pools {
     }
 
     /// Whether the memory suffices for `pools` pools, `slabs` being in use for nodes. On demand, there is no saying beforehand.
-    fn fit(&self, pools: u32, slabs: u32, memory: &Memory) -> bool {
+    pub(super) fn fit(&self, pools: u32, slabs: u32, memory: &Memory) -> bool {
         self.plan.accounting == Accounting::OnDemand
             || self.worst_case(pools, slabs) <= u64::from(memory.frames.total())
     }
@@ -121,14 +104,14 @@ impl Pools {
     }
 
     /// The newest pool, if it has room.
-    fn with_room<M: Machine>(&self, m: &M) -> Option<(NodeId, Pool)> {
+    pub(super) fn with_room<M: Machine>(&self, m: &M) -> Option<(NodeId, Pool)> {
         let id = self.newest;
         (!id.is_none())
             .then(|| (id, Pool::read(m, id)))
             .filter(|(_, pool)| pool.made < self.plan.capacity)
     }
 
-    fn push<M: Machine>(
+    pub(super) fn push<M: Machine>(
         &mut self,
         m: &mut M,
         memory: &mut Memory,
@@ -149,7 +132,7 @@ impl Pools {
         Ok((id, pool))
     }
 
-    fn unlink<M: Machine>(&mut self, m: &mut M, memory: &mut Memory, id: NodeId) {
+    pub(super) fn unlink<M: Machine>(&mut self, m: &mut M, memory: &mut Memory, id: NodeId) {
         let pool = Pool::read(m, id);
         self.set_newer(m, pool.older, pool.newer);
         match pool.newer {
@@ -181,7 +164,11 @@ impl Pools {
     }
 
     /// A place for one more record and state in `pool`.
-    fn take_place(&mut self, memory: &mut Memory, pool: &mut Pool) -> Result<Place, NoMemory> {
+    pub(super) fn take_place(
+        &mut self,
+        memory: &mut Memory,
+        pool: &mut Pool,
+    ) -> Result<Place, NoMemory> {
         let place = if pool.next_place != 0 {
             let place = Place::from_entry(pool.next_place);
             memory.frames.hold(place.frame);
@@ -197,7 +184,7 @@ impl Pools {
 
     /// Frames for the other parts of the state.
     #[inline]
-    fn take_more(&mut self, memory: &mut Memory) -> Result<MoreFrames, NoMemory> {
+    pub(super) fn take_more(&mut self, memory: &mut Memory) -> Result<MoreFrames, NoMemory> {
         let mut more = [Frame(0); StateSize::PARTS_MAX - 1];
         for frame in &mut more[..self.state.parts - 1] {
             *frame = memory.frames.alloc()?;
@@ -206,7 +193,7 @@ impl Pools {
         Ok(more)
     }
 
-    fn leave_place(
+    pub(super) fn leave_place(
         &mut self,
         memory: &mut Memory,
         pool: &mut Pool,
@@ -224,140 +211,5 @@ impl Pools {
             }
         }
         memory.frames.drop(place.frame);
-    }
-}
-
-impl Snapshots {
-    /// Takes a snapshot, from which the VM goes on, and returns its id. That comes from `next_id`, which is asked when nothing can
-    /// fail any more and whose answers must grow.
-    ///
-    /// If memory is short, the oldest pools are freed. An error says that this would not help, or did not; the VM is as it was.
-    pub fn checkpoint<M: Machine>(
-        &mut self,
-        m: &mut M,
-        state: &mut impl State,
-        next_id: impl FnOnce() -> u64,
-    ) -> Result<u64, NoMemory> {
-        self.make_room(m)?;
-        while let Err(error) = self.fold(m) {
-            if !self.free_oldest_pool(m) {
-                return Err(error);
-            }
-        }
-        // The fold took nodes.
-        self.make_room(m)?;
-        let id = self.commit(m, state, next_id)?;
-        self.protect(m);
-        Ok(id)
-    }
-
-    /// Sees to it that there is room for one more snapshot.
-    fn make_room<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
-        loop {
-            let pools = self.pools.count + u32::from(self.pools.with_room(m).is_none());
-            let slabs = self.memory.nodes.slabs();
-            if self.memory.frames.free() >= self.pools.commit_frames()
-                && self.pools.fit(pools, slabs, &self.memory)
-            {
-                return Ok(());
-            }
-            // First see whether freeing can help at all.
-            if !self.pools.fit(1, 0, &self.memory) || !self.free_oldest_pool(m) {
-                return Err(NoMemory);
-            }
-        }
-    }
-
-    /// The part of a checkpoint that cannot fail, [`Pools::commit_frames`] being free.
-    fn commit<M: Machine>(
-        &mut self,
-        m: &mut M,
-        state: &mut impl State,
-        next_id: impl FnOnce() -> u64,
-    ) -> Result<u64, NoMemory> {
-        let (pool_id, mut pool) = match self.pools.with_room(m) {
-            Some(found) => found,
-            None => self.pools.push(m, &mut self.memory)?,
-        };
-        let place = self.pools.take_place(&mut self.memory, &mut pool)?;
-        let more = self.pools.take_more(&mut self.memory)?;
-        let id = next_id();
-        self.index
-            .insert(m, &mut self.memory, id, place.to_entry())?;
-        pool.made += 1;
-        pool.live += 1;
-        *nodes::write(m, pool_id) = pool.to_node();
-        self.pools.snapshots += 1;
-        if !self.base.is_none() {
-            nodes::hold(m, self.base);
-        }
-        let record = Record {
-            parent: self.current.into(),
-            taken: state.moment(),
-            root: self.base,
-            pool: pool_id,
-            present: self.present,
-            more,
-        };
-        record.write(m, place);
-        let size = self.pools.state;
-        let first = &mut m.bookkeeping_mut(place.frame)[place.state(size)];
-        state.save(id, 0, first);
-        for part in 1..size.parts {
-            let nodes = &mut m.bookkeeping_mut(more[part - 1])[..size.nodes];
-            state.save(id, part, nodes);
-        }
-        self.current = Some(id);
-        self.newest = Some(id);
-        Ok(id)
-    }
-
-    /// Deletes a snapshot. What only it held is free at once; its place in its pool is not used again.
-    pub fn delete<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
-        self.remove(m, id)?;
-        self.fold_if_alone(m);
-        Ok(())
-    }
-
-    fn remove<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<(), NotFound> {
-        let entry = self.index.take(m, &mut self.memory, id).ok_or(NotFound)?;
-        let place = Place::from_entry(entry);
-        let record = Record::read(m, place);
-        if self.newest == Some(id) {
-            self.newest = self.index.last(m);
-        }
-        let mut pool = Pool::read(m, record.pool);
-        self.pools
-            .leave_place(&mut self.memory, &mut pool, place, record.more);
-        pool.live -= 1;
-        self.pools.snapshots -= 1;
-        *nodes::write(m, record.pool) = pool.to_node();
-        if pool.live == 0 {
-            self.pools.unlink(m, &mut self.memory, record.pool);
-        }
-        self.memory.drop_map(m, record.root, self.level);
-        Ok(())
-    }
-
-    /// Frees the oldest pool with all its snapshots; `false` if there is none.
-    pub(super) fn free_oldest_pool<M: Machine>(&mut self, m: &mut M) -> bool {
-        let oldest = self.pools.oldest;
-        if oldest.is_none() {
-            return false;
-        }
-        let before = self.memory.frames.free();
-        // Ids grow with time: those of the oldest pool are the smallest.
-        let first = self.index.next(m, 0).unwrap_or_default();
-        let mut last = first;
-        for _ in 0..Pool::read(m, oldest).live {
-            last = self.index.next(m, last).unwrap_or_default();
-            let _ = self.remove(m, last);
-        }
-        self.fold_if_alone(m);
-        let pages = self.memory.frames.free().saturating_sub(before);
-        m.log(format_args!(
-            "freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages"
-        ));
-        true
     }
 }

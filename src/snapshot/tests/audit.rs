@@ -25,7 +25,7 @@ impl<M: Guest> Pair<M> {
             let place = Place::from_entry(self.s.index.get(self.m.machine(), id).unwrap());
             *audit.frames.entry(place.frame.0).or_default() += 1;
             let record = Record::read(self.m.machine(), place);
-            for frame in &record.more[..self.s.pools.state().parts - 1] {
+            for frame in &record.more[..self.s.pools.state.parts - 1] {
                 assert!(audit.frames.insert(frame.0, 1).is_none());
             }
             audit.map(self, record.root, self.s.level);
@@ -86,7 +86,7 @@ impl Audit {
                 .s
                 .memory
                 .get(pair.m.machine(), pair.s.base, pair.s.level, entry.page());
-            assert_eq!(base.map_or(0, |frame| frame.0), entry.base_entry());
+            assert_eq!(base.map_or(0, |frame| frame.0), entry.base);
             if !entry.is_folded() {
                 for frame in frames.clone() {
                     let holders = u32::from(frames.len() == 1);

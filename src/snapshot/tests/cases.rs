@@ -3,7 +3,7 @@
 use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, least_share, plan};
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
-use crate::snapshot::running::FOLD_RESERVE;
+use crate::snapshot::fold::FOLD_RESERVE;
 use crate::snapshot::*;
 
 /// The known scenario: pools go {0 1 2}{3 4} -> {0 1 2}{3 4 5} -> {3 4 5}{6} -> {3 4 5}{6 7}.
