@@ -1,74 +1,75 @@
 //! A checkpoint: the dirty pages are folded into the base, one more snapshot holds the base, and the folded pages become clean.
 
 use super::Snapshots;
+use super::backend::{Backend, VmState};
 use super::frames::NoMemory;
 use super::nodes;
 use super::record::Record;
-use super::seam::{Machine, State};
 
 impl Snapshots {
-    /// Takes a snapshot, from which the VM goes on, and returns its id. That comes from `next_id`, which is asked when nothing can
-    /// fail any more and whose answers must grow.
+    /// Takes a snapshot and returns its id, which `next_id` gave. `next_id` is called when nothing can fail any more; each of its ids is larger
+    /// than those before. The VM must be stopped.
     ///
-    /// If memory is short, the oldest pools are freed. An error says that this would not help, or did not; the VM is as it was.
-    pub fn checkpoint<M: Machine>(
+    /// If memory is short, the oldest pools are freed. Fails if that would not help, or did not. The VM's RAM and state are then as they were.
+    pub fn checkpoint<B: Backend>(
         &mut self,
-        m: &mut M,
-        state: &mut impl State,
+        b: &mut B,
+        state: &mut impl VmState,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
-        self.make_room(m)?;
-        while let Err(error) = self.fold(m) {
-            if !self.free_oldest_pool(m) {
+        self.make_room(b)?;
+        while let Err(error) = self.fold(b) {
+            if !self.free_oldest_pool(b) {
                 return Err(error);
             }
         }
-        // The fold took nodes.
-        self.make_room(m)?;
-        let id = self.commit(m, state, next_id)?;
-        self.protect(m);
+        // The fold took nodes: there may be no room any more.
+        self.make_room(b)?;
+        let id = self.commit(b, state, next_id)?;
+        self.protect(b);
         Ok(id)
     }
 
-    /// Sees to it that there is room for one more snapshot.
-    fn make_room<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
+    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`Pools::commit_frames`] are free. Frees none
+    /// if that cannot help.
+    fn make_room<B: Backend>(&mut self, b: &mut B) -> Result<(), NoMemory> {
         loop {
-            let pools = self.pools.count + u32::from(self.pools.with_room(m).is_none());
+            let pools = self.pools.count + u32::from(self.pools.newest_with_room(b).is_none());
             let slabs = self.memory.nodes.slabs();
-            if self.memory.frames.free() >= self.pools.commit_frames()
-                && self.pools.fit(pools, slabs, &self.memory)
+            if self.memory.frames.free_count() >= self.pools.commit_frames()
+                && self.pools.fits(pools, slabs, &self.memory)
             {
                 return Ok(());
             }
-            // First see whether freeing can help at all.
-            if !self.pools.fit(1, 0, &self.memory) || !self.free_oldest_pool(m) {
+            // If even one pool does not fit, freeing does not help.
+            if !self.pools.fits(1, 0, &self.memory) || !self.free_oldest_pool(b) {
                 return Err(NoMemory);
             }
         }
     }
 
-    /// The part of a checkpoint that cannot fail, [`Pools::commit_frames`] being free.
-    fn commit<M: Machine>(
+    /// Saves the state and makes the folded base the snapshot's map. Cannot fail if [`Pools::commit_frames`] are free.
+    fn commit<B: Backend>(
         &mut self,
-        m: &mut M,
-        state: &mut impl State,
+        b: &mut B,
+        state: &mut impl VmState,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
-        let (pool_id, mut pool) = match self.pools.with_room(m) {
+        let (pool_id, mut pool) = match self.pools.newest_with_room(b) {
             Some(found) => found,
-            None => self.pools.push(m, &mut self.memory)?,
+            None => self.pools.push(b, &mut self.memory)?,
         };
-        let place = self.pools.take_place(&mut self.memory, &mut pool)?;
-        let more = self.pools.take_more(&mut self.memory)?;
+        let addr = self.pools.alloc_record(&mut self.memory, &mut pool)?;
+        let part_frames = self.pools.alloc_parts(&mut self.memory)?;
         let id = next_id();
         self.index
-            .insert(m, &mut self.memory, id, place.to_entry())?;
+            .insert(b, &mut self.memory, id, addr.to_entry())?;
         pool.made += 1;
         pool.live += 1;
-        *nodes::write(m, pool_id) = pool.to_node();
+        *nodes::write(b, pool_id) = pool.to_node();
         self.pools.snapshots += 1;
         if !self.base.is_none() {
-            nodes::hold(m, self.base);
+            nodes::hold(b, self.base);
         }
         let record = Record {
             parent: self.current.into(),
@@ -76,14 +77,14 @@ impl Snapshots {
             root: self.base,
             pool: pool_id,
             present: self.present,
-            more,
+            part_frames,
         };
-        record.write(m, place);
+        record.write(b, addr);
         let size = self.pools.state;
-        let first = &mut m.bookkeeping_mut(place.frame)[place.state(size)];
+        let first = &mut b.bookkeeping_mut(addr.frame)[addr.state(size)];
         state.save(id, 0, first);
         for part in 1..size.parts {
-            let nodes = &mut m.bookkeeping_mut(more[part - 1])[..size.nodes];
+            let nodes = &mut b.bookkeeping_mut(part_frames[part - 1])[..size.nodes];
             state.save(id, part, nodes);
         }
         self.current = Some(id);

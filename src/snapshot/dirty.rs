@@ -1,19 +1,19 @@
 //! The dirty list: the pages that the guest has stored to since the last checkpoint or restore.
 
 use super::Snapshots;
+use super::backend::Page;
 use super::change::LEAF_PAGES;
 use super::frames::Frame;
-use super::seam::Page;
 
-/// An entry of the dirty list. Its size is a power of two: that counts, for there are many.
+/// An entry of the dirty list: a page, or a whole block. Its size is a power of two, which makes walking the list cheaper.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(16))]
 pub(super) struct Dirty {
     /// The page, or the first of a block.
     pub(super) page: u32,
-    /// What the base holds there; 0: nothing.
+    /// The frame that the base has there; 0: none.
     pub(super) base: u32,
-    /// What the guest writes to.
+    /// The frame that the guest writes to.
     pub(super) private: u32,
 }
 
@@ -21,20 +21,22 @@ pub(super) struct Dirty {
 pub(super) const BLOCK: u32 = 1 << 31;
 
 impl Dirty {
+    /// The page, or the first page of the block.
     pub(super) fn page(self) -> Page {
         self.page & !BLOCK
     }
 
+    /// Whether the entry is for a whole block.
     pub(super) fn is_block(self) -> bool {
         self.page & BLOCK != 0
     }
 
-    /// Whether both are pages of one leaf of a map. (A block shares none: its flag differs, or its pages.)
-    pub(super) fn shares_leaf(self, other: Self) -> bool {
+    /// Whether both entries are for pages of one leaf of a map. A block has no leaf with anything else: [`BLOCK`] differs, or its pages.
+    pub(super) fn same_leaf(self, other: Self) -> bool {
         ((self.page ^ other.page) as usize) < LEAF_PAGES
     }
 
-    /// Whether the base holds what the guest writes to.
+    /// Whether the base has the frame that the guest writes to.
     pub(super) fn is_folded(self) -> bool {
         self.base == self.private
     }
@@ -42,7 +44,7 @@ impl Dirty {
 
 impl Snapshots {
     #[inline]
-    pub(super) fn note(&mut self, page: u32, base: u32, private: Frame) {
+    pub(super) fn push_dirty(&mut self, page: u32, base: u32, private: Frame) {
         let entry = Dirty {
             page,
             base,
@@ -54,7 +56,12 @@ impl Snapshots {
 
 #[cfg(test)]
 impl Dirty {
+    /// The frames that the guest writes to.
     pub(super) fn private_frames(self) -> core::ops::Range<u32> {
-        self.private..self.private + if self.is_block() { BLOCK_PAGES } else { 1 }
+        let pages = match self.is_block() {
+            true => crate::addr::BLOCK_PAGES,
+            false => 1,
+        };
+        self.private..self.private + pages
     }
 }

@@ -1,62 +1,63 @@
 //! Fold and protect: dirty pages become the base's, and folded pages become clean.
 
 use super::Snapshots;
+use super::backend::Backend;
 use super::change::{Cursor, LEAF_PAGES};
 use super::dirty::Dirty;
 use super::frames::{Frame, NoMemory};
 use super::nodes;
-use super::seam::Machine;
 
-/// Frames that are left to a fold of [`Fold::Superseded`] when nothing else may take any more: enough for the nodes of its first pages.
-/// From then on it feeds itself, for with no snapshot left each page that it folds needs 24 nodes at the most and frees a frame, which
-/// holds 112. So what is behind dirty pages can always be had.
+/// Frames that only a fold of [`Fold::Superseding`] may take. Two frames give it the nodes for its first pages. With no snapshot left, each
+/// page that it folds frees a frame, which makes 112 nodes, and needs 24 nodes at the most. So the frames behind dirty pages can always be
+/// freed.
 pub(super) const FOLD_RESERVE: u32 = 2;
 
-/// What a fold writes into the base.
+/// Which dirty pages a fold writes into the base.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fold {
-    /// The dirty pages that supersede one of the base.
-    Superseded,
-    /// All dirty pages.
+    /// Those that replace a page of the base.
+    Superseding,
+    /// All of them.
     All,
 }
 
 impl Snapshots {
-    /// Writes the dirty pages into the base, as a checkpoint does; leaves [`FOLD_RESERVE`].
-    pub(super) fn fold<M: Machine>(&mut self, m: &mut M) -> Result<(), NoMemory> {
-        self.fold_some(m, Fold::All, FOLD_RESERVE)
+    /// Writes all dirty pages into the base. Fails if fewer than [`FOLD_RESERVE`] frames would be left; some of the pages are folded then, which
+    /// harms nothing.
+    pub(super) fn fold<B: Backend>(&mut self, b: &mut B) -> Result<(), NoMemory> {
+        self.fold_some(b, Fold::All, FOLD_RESERVE)
     }
 
-    /// After a snapshot went: if only the running VM is left on its base, the pages behind the dirty ones are of no use to anybody.
-    pub(super) fn fold_if_alone<M: Machine>(&mut self, m: &mut M) {
-        if !self.base.is_none() && nodes::holders(m, self.base) == 1 {
-            // It may run out of memory as long as there are other snapshots; those pages then wait until more have gone.
-            let _ = self.fold_some(m, Fold::Superseded, 0);
+    /// After a snapshot went. If only the running VM holds the base, nothing can go back to the pages that dirty ones replace: a fold frees them.
+    pub(super) fn fold_if_alone<B: Backend>(&mut self, b: &mut B) {
+        if !self.base.is_none() && nodes::holders(b, self.base) == 1 {
+            // With other snapshots left it may run out of memory. The frames are then freed when more snapshots have gone.
+            let _ = self.fold_some(b, Fold::Superseding, 0);
         }
     }
 
-    fn fold_some<M: Machine>(
+    fn fold_some<B: Backend>(
         &mut self,
-        m: &mut M,
+        b: &mut B,
         what: Fold,
         reserve: u32,
     ) -> Result<(), NoMemory> {
-        // What supersedes a page goes first: it may free memory, which the rest needs.
+        // Pages that replace one go first: that may free memory, which the others need.
         if self.superseding != 0 {
-            self.fold_pass(m, true, reserve)?;
+            self.fold_pass(b, true, reserve)?;
             self.superseding = 0;
         }
         if what == Fold::All && self.added != 0 {
-            self.fold_pass(m, false, reserve)?;
+            self.fold_pass(b, false, reserve)?;
             self.added = 0;
         }
         Ok(())
     }
 
-    /// Folds the pages that supersede one of the base, or the others.
-    fn fold_pass<M: Machine>(
+    /// Folds the dirty pages that replace a page of the base; or, if not `superseding`, the dirty pages that the base has nothing of.
+    fn fold_pass<B: Backend>(
         &mut self,
-        m: &mut M,
+        b: &mut B,
         superseding: bool,
         reserve: u32,
     ) -> Result<(), NoMemory> {
@@ -69,46 +70,46 @@ impl Snapshots {
                 next += 1;
                 continue;
             }
-            if memory.frames.free() < reserve {
+            if memory.frames.free_count() < reserve {
                 return Err(NoMemory);
             }
             if entry.is_block() {
-                memory.set_block(m, base, level, entry.page(), Frame(entry.private))?;
+                memory.set_run(b, base, level, entry.page(), Frame(entry.private))?;
                 self.dirty[next].base = entry.private;
                 next += 1;
-                // The way down may be another one now.
+                // The nodes on the way down may be others now.
                 cursor = Cursor::new();
                 continue;
             }
-            // Entries in a row that are pages of one leaf go together. They are asked for when nothing can fail any more.
+            // Entries in a row for pages of one leaf are folded together. `set_in_leaf` draws them after its last step that can fail.
             let changes = core::iter::from_fn(|| {
                 let change = self.dirty.get_mut(next)?;
-                if !change.shares_leaf(entry) || !wanted(change) {
+                if !change.same_leaf(entry) || !wanted(change) {
                     return None;
                 }
                 change.base = change.private;
                 next += 1;
                 Some((change.page as usize % LEAF_PAGES, change.private))
             });
-            memory.set(m, base, level, &mut cursor, entry.page, changes)?;
+            memory.set_in_leaf(b, base, level, &mut cursor, entry.page, changes)?;
         }
         Ok(())
     }
 
-    /// All folded pages become clean.
-    pub(super) fn protect<M: Machine>(&mut self, m: &mut M) {
+    /// Makes all dirty pages clean. All of them are folded.
+    pub(super) fn protect<B: Backend>(&mut self, b: &mut B) {
         debug_assert_eq!((self.superseding, self.added), (0, 0));
         if self.dirty.is_empty() {
             return;
         }
         for entry in &self.dirty {
             if entry.is_block() {
-                m.protect_block(entry.page());
+                b.protect_block(entry.page());
             } else {
-                m.protect_page(entry.page());
+                b.protect_page(entry.page());
             }
         }
         self.dirty.clear();
-        m.end_protect();
+        b.end_protect();
     }
 }

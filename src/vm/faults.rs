@@ -42,7 +42,7 @@ impl<H: Hardware> Turn<'_, H> {
     #[cold]
     fn tlb_conflict(&mut self) -> Next {
         let machine = &mut self.shared.machine;
-        machine.stage2.forget(&mut machine.hardware);
+        machine.stage2.flush_vm(&mut machine.hardware);
         Next::Resume
     }
 
@@ -62,10 +62,10 @@ impl<H: Hardware> Turn<'_, H> {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch && !fault.s1ptw => {
                 let machine = &mut self.shared.machine;
-                machine.stage2.permit_fetch(&mut machine.hardware, page);
+                machine.stage2.make_executable(&mut machine.hardware, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.touch(page, fault.write);
+                self.fault_in(page, fault.write);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.abort(fault),
@@ -74,8 +74,8 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// Out of line, or an access to a device would pay for the registers that this needs.
     #[inline(never)]
-    fn touch(&mut self, page: Page, write: bool) {
-        self.shared.touch(page, write);
+    fn fault_in(&mut self, page: Page, write: bool) {
+        self.shared.fault_in(page, write);
         self.look_at_caches();
     }
 
@@ -194,10 +194,10 @@ impl<H: Hardware> Turn<'_, H> {
 impl<H: Hardware> Shared<H> {
     /// Makes a page of RAM accessible.
     #[inline]
-    pub(super) fn touch(&mut self, page: Page, write: bool) {
+    pub(super) fn fault_in(&mut self, page: Page, write: bool) {
         // A VM is started only with a share of memory that suffices whatever it does.
         self.snapshots
-            .touch(&mut self.machine, page, write)
+            .fault_in(&mut self.machine, page, write)
             .expect("a VM's share of memory holds all of its RAM");
     }
 }

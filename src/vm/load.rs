@@ -13,7 +13,7 @@ use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::guest_image::device_tree::{self, TreeParams};
 use crate::guest_image::{Image, NoRoom};
-use crate::snapshot::{Frames, MAX_FRAMES, Machine, Mapping, Snapshots, least_share};
+use crate::snapshot::{Backend, Frames, MAX_FRAMES, Mapping, Snapshots, min_frames};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -121,7 +121,7 @@ fn split_off(ranges: &mut Vec<Range<Pa>>, mut blocks: u64) -> Vec<Range<Pa>> {
 /// Bytes of frames that a VM needs to run, and to be promised what its plan promises for one pool.
 fn needed<C: Core>(plan: &VmPlan) -> u64 {
     let pages = (plan.memory / PAGE_SIZE) as u32;
-    least_share(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
+    min_frames(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
 }
 
 impl<H: Hardware> Vm<H> {
@@ -241,7 +241,7 @@ impl<H: Hardware> Shared<H> {
                 self.machine.mapping(page),
                 Mapping::Write | Mapping::WriteBlock
             ) {
-                self.touch(page, true);
+                self.fault_in(page, true);
             }
             let stage2 = &self.machine.stage2;
             let pa = stage2.translate(at).expect("it was just made present");

@@ -16,7 +16,7 @@ use crate::device::Devices;
 use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
-use crate::snapshot::{Moment, Node, NotFound, Snapshots, State, StateSize, Which};
+use crate::snapshot::{Moment, Node, NotFound, Snapshots, StateSize, VmState, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::Level;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -217,7 +217,7 @@ fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S
     to.as_mut_bytes().copy_from_slice(from.as_bytes());
 }
 
-impl<H: Hardware> State for Stopped<'_, '_, H> {
+impl<H: Hardware> VmState for Stopped<'_, '_, H> {
     fn moment(&mut self) -> Moment {
         self.at
     }

@@ -2,9 +2,9 @@
 
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, VmState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
-use crate::snapshot::seam::{Machine, Mapping, Moment, Page, State};
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -69,7 +69,7 @@ enum Block {
     Divided(Box<Pages>),
 }
 
-pub struct ModelMachine {
+pub struct ModelBackend {
     contents: Sparse,
     words: HashMap<u32, Box<Bookkeeping>>,
     blocks: Vec<Block>,
@@ -79,7 +79,7 @@ pub struct ModelMachine {
     pub copies: u32,
 }
 
-impl ModelMachine {
+impl ModelBackend {
     pub fn new(pages: u32, span: u32) -> Self {
         Self {
             contents: Sparse::new(span, STALE),
@@ -131,14 +131,14 @@ impl ModelMachine {
     }
 }
 
-impl Guest for ModelMachine {
-    type Machine = Self;
+impl Guest for ModelBackend {
+    type Backend = Self;
 
-    fn machine(&self) -> &Self {
+    fn backend(&self) -> &Self {
         self
     }
 
-    fn machine_mut(&mut self) -> &mut Self {
+    fn backend_mut(&mut self) -> &mut Self {
         self
     }
 
@@ -163,7 +163,7 @@ impl Guest for ModelMachine {
     }
 }
 
-impl Machine for ModelMachine {
+impl Backend for ModelBackend {
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
         &self.words[&frame.0]
     }
@@ -212,7 +212,7 @@ impl Machine for ModelMachine {
         }
     }
 
-    fn give_page(&mut self, page: Page, frame: Frame) {
+    fn map_page_writable(&mut self, page: Page, frame: Frame) {
         assert!(matches!(
             self.mapping(page),
             Mapping::Read(_) | Mapping::Absent | Mapping::AbsentBlock
@@ -221,7 +221,7 @@ impl Machine for ModelMachine {
         *self.entry(page) = (frame.0, true);
     }
 
-    fn give_block(&mut self, page: Page, first: Frame) {
+    fn map_block_writable(&mut self, page: Page, first: Frame) {
         assert_eq!(
             (page % BLOCK_PAGES, self.mapping(page)),
             (0, Mapping::AbsentBlock)
@@ -232,12 +232,12 @@ impl Machine for ModelMachine {
         };
     }
 
-    fn widen_page(&mut self, page: Page) {
+    fn make_page_writable(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::Read(_)));
         self.entry(page).1 = true;
     }
 
-    fn widen_block(&mut self, page: Page) {
+    fn make_block_writable(&mut self, page: Page) {
         let Mapping::ReadBlock(first) = self.mapping(page) else {
             panic!("{:?}", self.mapping(page))
         };
@@ -247,12 +247,12 @@ impl Machine for ModelMachine {
         };
     }
 
-    fn split(&mut self, page: Page) {
+    fn split_live(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::ReadBlock(_)));
         self.divide_block(page);
     }
 
-    fn refresh(&mut self, _: Page) {
+    fn flush_local(&mut self, _: Page) {
         panic!("this machine's TLB remembers nothing");
     }
 
@@ -282,7 +282,7 @@ impl Machine for ModelMachine {
         self.remapping = true;
     }
 
-    fn divide(&mut self, page: Page) {
+    fn split_detached(&mut self, page: Page) {
         assert!(self.remapping);
         self.divide_block(page);
     }
@@ -314,7 +314,7 @@ pub struct ModelState {
     pub taken: Moment,
 }
 
-impl State for ModelState {
+impl VmState for ModelState {
     fn moment(&mut self) -> Moment {
         Moment {
             physical: !u64::from(self.value),

@@ -21,7 +21,7 @@ const VMID: u8 = 1;
 const FRAMES: u64 = 0x1_0000_0000;
 
 /// A VM's memory on the worst board, with a vCPU on each core.
-struct WorstMachine {
+struct WorstBackend {
     memory: GuestMachine<FakeBoard>,
     worst: Worst,
     /// How its guest reaches memory.
@@ -32,7 +32,7 @@ struct WorstMachine {
     turns: Cell<u64>,
 }
 
-impl WorstMachine {
+impl WorstBackend {
     fn new(pages: u32, share: &[Range<u32>], by: By, luck: Luck) -> Self {
         let worst = Worst::new(CORES, luck);
         let at = |frame: u32| Pa(FRAMES + u64::from(frame) * PAGE_SIZE);
@@ -83,14 +83,14 @@ impl WorstMachine {
     }
 }
 
-impl Guest for WorstMachine {
-    type Machine = GuestMachine<FakeBoard>;
+impl Guest for WorstBackend {
+    type Backend = GuestMachine<FakeBoard>;
 
-    fn machine(&self) -> &Self::Machine {
+    fn backend(&self) -> &Self::Backend {
         &self.memory
     }
 
-    fn machine_mut(&mut self) -> &mut Self::Machine {
+    fn backend_mut(&mut self) -> &mut Self::Backend {
         &mut self.memory
     }
 
@@ -172,7 +172,7 @@ proptest! {
         ops in prop::collection::vec((op(), prop::option::weighted(0.05, 0..12_u32)), 1..100),
     ) {
         let by = if around { By::Around } else { By::Cache };
-        let machine = |share: &[Range<u32>]| WorstMachine::new(pages, share, by, luck);
+        let machine = |share: &[Range<u32>]| WorstBackend::new(pages, share, by, luck);
         let mut vm = Pair::on(machine, pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
         performed("snapshot::tests::worst", ops.len());
