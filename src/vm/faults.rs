@@ -5,7 +5,7 @@ use super::running::{Next, Turn};
 use super::{Core, Hardware, Shared, Stage1Access};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::device::Device;
-use crate::device::gic::{Settle, VirtualInterface};
+use crate::device::gic::{Gich, LrScope};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
@@ -113,14 +113,14 @@ impl<H: Hardware> Turn<'_, H> {
     #[inline]
     fn distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
-        match gic.settle_before(self.index, offset, access.size, write, self.core) {
-            Settle::Nothing => self.access_distributor(offset, access, write),
-            Settle::Own => {
-                self.settle();
+        match gic.prepare_access(self.index, offset, access.size, write, self.core) {
+            LrScope::None => self.access_distributor(offset, access, write),
+            LrScope::Own => {
+                self.sync_lrs();
                 self.access_distributor(offset, access, write);
-                self.refill();
+                self.flush_lrs();
             }
-            Settle::All => self.with_all_settled(|turn| {
+            LrScope::All => self.with_all_synced(|turn| {
                 turn.access_distributor(offset, access, write);
             }),
         }
@@ -133,7 +133,7 @@ impl<H: Hardware> Turn<'_, H> {
         if !write {
             return access.load(&mut self.vcpu.registers.x, 0);
         }
-        if offset != 0 || access.size < 4 || !self.core.interface_state().splits_end() {
+        if offset != 0 || access.size < 4 || !self.core.cpu_interface().splits_end() {
             return;
         }
         let value = access.stored(&self.vcpu.registers.x) as u32;
@@ -142,31 +142,31 @@ impl<H: Hardware> Turn<'_, H> {
             turn.deliver(mask);
         };
         let gic = &self.shared.gic;
-        match gic.settle_before_deactivation(self.index, value) {
-            Settle::Nothing => deactivate(self),
-            Settle::Own => {
-                self.settle();
+        match gic.deactivation_scope(self.index, value) {
+            LrScope::None => deactivate(self),
+            LrScope::Own => {
+                self.sync_lrs();
                 deactivate(self);
-                self.refill();
+                self.flush_lrs();
             }
-            Settle::All => self.with_all_settled(deactivate),
+            LrScope::All => self.with_all_synced(deactivate),
         }
     }
 
     /// Does something while nothing is in list registers, here or on other cores.
     #[cold]
-    pub(super) fn with_all_settled(&mut self, action: impl FnOnce(&mut Self)) {
+    pub(super) fn with_all_synced(&mut self, action: impl FnOnce(&mut Self)) {
         let vm = self.vm;
         let mut others = vm.stop(self.core, Some(self.index));
         let mut called = 0;
         for i in 0..vm.vcpus.len() {
             if let Some(vcpu) = others.get(i) {
-                called |= self.shared.gic.settle(i, &mut vcpu.lists);
+                called |= self.shared.gic.sync(i, &mut vcpu.lists);
             }
         }
-        self.settle();
+        self.sync_lrs();
         action(self);
-        self.refill();
+        self.flush_lrs();
         // The others fill theirs when they are loaded again.
         vm.release(self.core, others);
         vm.call(self.core, called);

@@ -3,7 +3,7 @@
 use super::running::{Next, Running, Turn};
 use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
-use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};
+use crate::device::gic::{PTIMER_PPI, UART_INTID};
 
 impl<H: Hardware> Running<'_, H> {
     /// An interrupt of the board came while this vCPU was on, or waited.
@@ -27,7 +27,7 @@ impl<H: Hardware> Running<'_, H> {
             return Next::Leave;
         };
         let mut turn = self.turn(&mut shared, core);
-        let called = turn.shared.gic.timer_fired(turn.index, turn.core);
+        let called = turn.shared.gic.vtimer_fired(turn.index, turn.core);
         turn.vm.call(turn.core, called);
         turn.note_review();
         turn.end_wait();
@@ -80,7 +80,7 @@ impl<H: Hardware> Running<'_, H> {
             return Next::Leave;
         };
         let mut turn = self.turn(&mut shared, core);
-        turn.refill();
+        turn.flush_lrs();
         turn.end_wait();
         turn.go_on()
     }
@@ -148,7 +148,7 @@ impl<H: Hardware> Turn<'_, H> {
     fn something_is_pending(&mut self) -> bool {
         // One whose line fell is not pending any more.
         self.review();
-        self.shared.gic.is_signalled(self.index, self.core)
+        self.shared.gic.poll_signalled(self.index, self.core)
     }
 
     /// The vCPU goes on.
@@ -191,20 +191,20 @@ impl<H: Hardware> Turn<'_, H> {
         }
         self.update_timer();
         self.shared.gic.note_interface(self.index, self.core);
-        self.refill();
+        self.flush_lrs();
         self.end_wait();
         self.look_at_caches();
     }
 
     /// Takes back what is in list registers.
-    pub(super) fn settle(&mut self) {
-        let called = self.shared.gic.settle(self.index, self.core);
+    pub(super) fn sync_lrs(&mut self) {
+        let called = self.shared.gic.sync(self.index, self.core);
         self.vm.call(self.core, called);
     }
 
     /// Fills list registers with what is pending.
-    pub(super) fn refill(&mut self) {
-        let called = self.shared.gic.refill(self.index, self.core);
+    pub(super) fn flush_lrs(&mut self) {
+        let called = self.shared.gic.flush(self.index, self.core);
         self.vm.call(self.core, called);
         self.note_review();
     }
@@ -226,7 +226,7 @@ impl<H: Hardware> Turn<'_, H> {
             let offset = self.vm.offset();
             self.core.alarm_by(at.saturating_add(offset));
         }
-        let mask = self.shared.gic.set_line(PHYSICAL_TIMER_PPI, self.index, up);
+        let mask = self.shared.gic.set_line(PTIMER_PPI, self.index, up);
         self.deliver(mask);
     }
 
@@ -242,7 +242,7 @@ impl<H: Hardware> Turn<'_, H> {
     fn deliver_some(&mut self, mask: u8) {
         let own = 1 << self.index;
         if mask & own != 0 {
-            self.refill();
+            self.flush_lrs();
         }
         self.vm.call(self.core, mask & !own);
     }

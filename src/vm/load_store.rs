@@ -162,8 +162,8 @@ impl<H: Hardware> Turn<'_, H> {
     fn access_part(&mut self, device: Device, offset: u64, access: Access, write: bool) {
         match device {
             Device::Distributor => {
-                return self.with_all_settled(|turn| {
-                    turn.shared.gic.note_timer_line(turn.index, turn.core);
+                return self.with_all_synced(|turn| {
+                    turn.shared.gic.note_vtimer_line(turn.index, turn.core);
                     turn.access_distributor(offset, access, write);
                 });
             }

@@ -4,7 +4,7 @@ use super::{SystemState, control, cpu, debug, el1, fixup, id, percpu, switch, ti
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::debug::DebugState;
-use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{CpuInterface, Gich, ListRegister};
 use crate::driver::gic::Gic;
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
@@ -52,7 +52,7 @@ impl Core {
     }
 }
 
-impl VirtualInterface for Core {
+impl Gich for Core {
     #[inline]
     fn empty(&mut self) -> u32 {
         self.gic.empty()
@@ -69,25 +69,25 @@ impl VirtualInterface for Core {
     }
 
     #[inline]
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.gic.control()
     }
 
     #[inline]
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.gic.set_control(hcr);
     }
 
     #[inline]
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         timer::virtual_timer_line()
     }
 
-    fn deactivate_timer(&mut self) {
+    fn deactivate_vtimer(&mut self) {
         self.gic.set_timer_active(false);
     }
 
-    fn interface_state(&mut self) -> Interface {
+    fn cpu_interface(&mut self) -> CpuInterface {
         vm::Core::interface(self).into()
     }
 }
@@ -221,7 +221,7 @@ impl vm::Core for Core {
 
     #[inline]
     fn interface(&mut self) -> [u32; 2] {
-        [self.gic.interface_state(), self.gic.active_priorities()]
+        [self.gic.cpu_interface(), self.gic.active_priorities()]
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use crate::arch::aarch64::{control, el1, fixup};
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::debug::DebugState;
-use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{CpuInterface, Gich, ListRegister};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::{Core, Identity, Interrupt, Stage1Access};
@@ -212,7 +212,7 @@ impl FakeCore {
     }
 }
 
-impl VirtualInterface for FakeCore {
+impl Gich for FakeCore {
     fn empty(&mut self) -> u32 {
         let empty = |n: &usize| self.lists[*n].is_done();
         (0..4).filter(empty).fold(0, |bits, n| bits | 1 << n)
@@ -226,23 +226,23 @@ impl VirtualInterface for FakeCore {
         self.lists[n] = value;
     }
 
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.control
     }
 
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.control = hcr;
     }
 
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         self.system.timer_line != 0
     }
 
-    fn deactivate_timer(&mut self) {
+    fn deactivate_vtimer(&mut self) {
         self.timer_active = false;
     }
 
-    fn interface_state(&mut self) -> Interface {
+    fn cpu_interface(&mut self) -> CpuInterface {
         self.interface.into()
     }
 }

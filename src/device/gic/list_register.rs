@@ -57,7 +57,7 @@ impl ListRegister {
 
     /// With a maintenance interrupt when the guest has deactivated it. Not together with [`Self::linked_to`].
     #[inline]
-    pub const fn watched(self) -> Self {
+    pub const fn with_eoi_maintenance(self) -> Self {
         Self(self.0 | Self::EOI)
     }
 
@@ -93,7 +93,7 @@ impl ListRegister {
 
     /// Whether a maintenance interrupt follows the guest's deactivation.
     #[inline]
-    pub const fn is_watched(self) -> bool {
+    pub const fn has_eoi_maintenance(self) -> bool {
         self.0 & (Self::HARDWARE | Self::EOI) == Self::EOI
     }
 
@@ -123,7 +123,7 @@ impl ListRegister {
 }
 
 /// Fields of GICH_HCR (IHI 0048B, 5.3.1).
-pub mod control {
+pub mod hcr {
     /// A maintenance interrupt while EOICount is not 0.
     pub const LRENPIE: u32 = 1 << 2;
     /// A maintenance interrupt while no list register is pending.

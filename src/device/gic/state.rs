@@ -1,20 +1,20 @@
-//! What a GIC knows, as plain data: [`Shared`] for all vCPUs, [`Private`] for each. A copy of both is a snapshot.
+//! What a GIC knows, as plain data: [`DistState`] for all vCPUs, [`BankedState`] for each. A copy of both is a snapshot.
 //!
 //! It is all there is while every list register is empty. What is in a list register is not here, with one exception: a
 //! level-sensitive interrupt's line and latch stay, since the line is what it follows.
 
-use super::TIMER_PPI;
+use super::VTIMER_PPI;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bit of the timer in the 16-bit fields, which begin with INTID 16.
-pub const TIMER: u16 = 1 << (TIMER_PPI - 16);
-/// In [`Private::lines`], where INTID 16 has no line: the timer's active state stands for that of the physical interrupt.
-pub const TIMER_LINKED: u16 = 1 << 0;
+pub const VTIMER: u16 = 1 << (VTIMER_PPI - 16);
+/// In [`BankedState::lines`], where INTID 16 has no line: the timer's active state stands for that of the physical interrupt.
+pub const VTIMER_LINKED: u16 = 1 << 0;
 
 /// CTLR, and the SPIs: bit n is INTID 32 + n.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Shared {
+pub struct DistState {
     /// GICD_CTLR: bit 0 lets group 0 through, bit 1 group 1.
     pub(super) control: u32,
     pub(super) enabled: u32,
@@ -26,7 +26,7 @@ pub struct Shared {
     pub(super) edges: u32,
     /// Of group 1.
     pub(super) groups: u32,
-    /// Active on some vCPU: the union of the upper halves of [`Private::active`].
+    /// Active on some vCPU: the union of the upper halves of [`BankedState::active`].
     pub(super) active: u32,
     pub(super) reserved: u32,
     /// As IPRIORITYR has them, four in a word.
@@ -38,7 +38,7 @@ pub struct Shared {
 /// The SGIs and PPIs of one vCPU. In fields of 16 bits, bit n is INTID 16 + n.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Private {
+pub struct BankedState {
     /// Pending SGIs: that of vCPU s is bit 16 x (s % 4) + INTID of word s / 4.
     pub(super) sent: [u64; 2],
     /// Active on this vCPU: SGIs, PPIs and SPIs, by INTID.
@@ -62,9 +62,9 @@ pub struct Private {
 /// With EOImode 0 a guest has no more active interrupts than there are priorities: each one preempts the one before.
 const ACKNOWLEDGED: usize = 32;
 
-const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 104);
+const _: () = assert!(size_of::<DistState>() == 96 && size_of::<BankedState>() == 104);
 
-impl Shared {
+impl DistState {
     /// As after a reset.
     pub(super) const fn new(vcpus: usize) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Shared {
     }
 }
 
-impl Private {
+impl BankedState {
     /// As after a reset.
     pub(super) const fn new() -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Private {
     /// Pending SGIs and PPIs, but for what the input `lines` make pending.
     #[inline]
     pub(super) const fn pending_but_lines_of(&self, lines: u16) -> u32 {
-        let up = self.lines & !TIMER_LINKED & !lines;
+        let up = self.lines & !VTIMER_LINKED & !lines;
         self.sgis() | ((self.latched | up) as u32) << 16
     }
 

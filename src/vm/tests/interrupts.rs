@@ -4,7 +4,7 @@ use super::guest::*;
 use super::smp::*;
 use crate::arch::fake::{FakeCore, set_count};
 use crate::device::UART_BASE;
-use crate::device::gic::{Private, VCPUS_MAX};
+use crate::device::gic::{BankedState, VCPUS_MAX};
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::stop::STOPPED;
 use crate::vm::vcpu::Phase::{Ready, Waiting};
@@ -299,10 +299,10 @@ fn what_waits_for_a_vcpu_that_goes_off_is_there_when_it_is_on_again() {
 }
 
 /// All that the model holds, with everything saved.
-fn model(smp: &Smp) -> (std::string::String, [Private; VCPUS_MAX]) {
+fn model(smp: &Smp) -> (std::string::String, [BankedState; VCPUS_MAX]) {
     let mut shared = smp.vm.shared.lock();
     for (i, slot) in smp.vm.vcpus.iter().enumerate() {
-        shared.gic.settle(i, &mut slot.try_lock().unwrap().lists);
+        shared.gic.sync(i, &mut slot.try_lock().unwrap().lists);
     }
     (std::format!("{:?}", shared.gic.shared), shared.gic.private)
 }

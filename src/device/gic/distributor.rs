@@ -5,15 +5,15 @@
 //! priorities, targets and pending SGIs only, and QEMU has them everywhere.) What lies past the last interrupt, is reserved
 //! or of the other direction reads as zero and ignores writes.
 
-use super::register::{self, Bits, Register, SGIR};
-use super::state::TIMER;
-use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+use super::register_map::{self, Bits, Register, SGIR};
+use super::state::VTIMER;
+use super::{Gic, Gich, VCPUS_MAX, VTIMER_PPI};
 
-/// Whose list registers must be settled ([`Gic::settle`]) before an access, and refilled after it.
+/// Whose list registers must be settled ([`Gic::sync`]) before an access, and refilled after it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Settle {
+pub enum LrScope {
     /// Nobody's.
-    Nothing,
+    None,
     /// Those of the vCPU that accesses.
     Own,
     /// Those of all vCPUs.
@@ -34,33 +34,33 @@ const PRIORITY_MASK: u32 = 0xf8f8_f8f8;
 impl Gic {
     /// Whose list registers must be settled before `vcpu`, which is loaded, accesses `size` bytes at `offset`, and refilled after it.
     #[inline]
-    pub fn settle_before(
+    pub fn prepare_access(
         &mut self,
         vcpu: usize,
         offset: u64,
         size: u8,
         write: bool,
-        i: &mut impl VirtualInterface,
-    ) -> Settle {
-        if offset == SGIR || !write && !register::is_state(offset) {
-            return Settle::Nothing;
+        i: &mut impl Gich,
+    ) -> LrScope {
+        if offset == SGIR || !write && !register_map::is_state(offset) {
+            return LrScope::None;
         }
-        self.lists[vcpu % VCPUS_MAX].timer_line = i.timer_line();
-        self.settle_before_state(vcpu, offset, size, write)
+        self.lrs[vcpu % VCPUS_MAX].vtimer_line = i.vtimer_line();
+        self.state_scope(vcpu, offset, size, write)
     }
 
     /// Whose list registers must be settled before `vcpu` writes `value` to GICC_DIR, and refilled after it.
-    pub fn settle_before_deactivation(&self, vcpu: usize, value: u32) -> Settle {
+    pub fn deactivation_scope(&self, vcpu: usize, value: u32) -> LrScope {
         match value & 0x3ff {
             intid @ 0..64 => self.holders(vcpu, 1 << intid),
-            _ => Settle::Nothing,
+            _ => LrScope::None,
         }
     }
 
-    fn settle_before_state(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
+    fn state_scope(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> LrScope {
         let intids = Self::in_flight(offset, size, write);
         if intids == 0 {
-            Settle::Nothing
+            LrScope::None
         } else {
             self.holders(vcpu, intids)
         }
@@ -76,25 +76,25 @@ impl Gic {
     }
 
     /// Whose list registers have any of `intids`, as far as `vcpu` can see.
-    fn holders(&self, vcpu: usize, intids: u64) -> Settle {
-        let own = self.lists[vcpu % VCPUS_MAX].intids();
+    fn holders(&self, vcpu: usize, intids: u64) -> LrScope {
+        let own = self.lrs[vcpu % VCPUS_MAX].intids();
         // What CTLR cuts off are also the private interrupts of others.
         let others = if intids == u64::MAX {
-            (0..VCPUS_MAX).any(|n| n != vcpu && !self.lists[n].is_empty())
+            (0..VCPUS_MAX).any(|n| n != vcpu && !self.lrs[n].is_empty())
         } else {
-            self.listed_spis & !((own >> 32) as u32) & (intids >> 32) as u32 != 0
+            self.spis_in_lrs & !((own >> 32) as u32) & (intids >> 32) as u32 != 0
         };
         if others {
-            Settle::All
+            LrScope::All
         } else if own & intids != 0 {
-            Settle::Own
+            LrScope::Own
         } else {
-            Settle::Nothing
+            LrScope::None
         }
     }
 
     /// A load by `vcpu` of `size` bytes (1, 2, 4 or 8) at `offset` from the distributor's base, after what
-    /// [`Self::settle_before`] asks for. The answer has no bits above `size`.
+    /// [`Self::prepare_access`] asks for. The answer has no bits above `size`.
     #[inline]
     pub fn read(&self, vcpu: usize, offset: u64, size: u8) -> u64 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -155,8 +155,8 @@ impl Gic {
             (Bits::SetEnable | Bits::ClearEnable, _) => shared.enabled,
             // The timer's line as it is now, whether its physical interrupt has been taken for the guest or not.
             (Bits::SetPending | Bits::ClearPending, 0) => {
-                let timer = u32::from(self.lists[vcpu].timer_line) << TIMER_PPI;
-                private.pending_but_lines_of(TIMER) | timer
+                let timer = u32::from(self.lrs[vcpu].vtimer_line) << VTIMER_PPI;
+                private.pending_but_lines_of(VTIMER) | timer
             }
             (Bits::SetPending | Bits::ClearPending, _) => shared.pending(),
             (Bits::SetActive | Bits::ClearActive, 0) => private.active as u32,
@@ -165,7 +165,7 @@ impl Gic {
     }
 
     /// A store by `vcpu` of the low `size` bytes (1, 2, 4 or 8) of `value` at `offset` from the distributor's base, after
-    /// what [`Self::settle_before`] asks for. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    /// what [`Self::prepare_access`] asks for. Returns the vCPUs that must look ([`Self::flush`]), a bit each.
     #[inline]
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -188,23 +188,23 @@ impl Gic {
             let next = Register::at((offset & !3).wrapping_add(4));
             self.write_register(vcpu, next, (value >> 32) as u32, u32::MAX);
         }
-        self.all_that_must_look(vcpu, Self::in_flight(offset, size, true))
+        self.all_that_need_flush(vcpu, Self::in_flight(offset, size, true))
     }
 
     /// After a write that changed `intids`.
-    fn all_that_must_look(&self, vcpu: usize, intids: u64) -> u8 {
+    fn all_that_need_flush(&self, vcpu: usize, intids: u64) -> u8 {
         if intids >> 32 == 0 {
-            return u8::from(self.must_look(vcpu)) << vcpu;
+            return u8::from(self.needs_flush(vcpu)) << vcpu;
         }
         let mut mask = 0;
         for vcpu in 0..self.vcpus as usize {
-            mask |= u8::from(self.must_look(vcpu)) << vcpu;
+            mask |= u8::from(self.needs_flush(vcpu)) << vcpu;
         }
         mask
     }
 
-    /// `vcpu` writes `value` to GICC_DIR (4.4.15) with EOImode 1, after what [`Self::settle_before_deactivation`] asks for. What is not active
-    /// is left alone; an SPI may be active on another vCPU. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    /// `vcpu` writes `value` to GICC_DIR (4.4.15) with EOImode 1, after what [`Self::deactivation_scope`] asks for. What is not active
+    /// is left alone; an SPI may be active on another vCPU. Returns the vCPUs that must look ([`Self::flush`]), a bit each.
     pub fn deactivate(&mut self, vcpu: usize, value: u32) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         let private = &mut self.private[vcpu];
@@ -215,7 +215,7 @@ impl Gic {
             32..64 => self.deactivate_spis(1 << (intid - 32)),
             _ => return 0,
         }
-        self.all_that_must_look(vcpu, 1 << intid)
+        self.all_that_need_flush(vcpu, 1 << intid)
     }
 
     /// On whichever vCPU they are active.
