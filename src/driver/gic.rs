@@ -35,7 +35,7 @@ const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
 const KICK: u32 = 0;
 const MAINTENANCE: u32 = 25;
 const ALARM: u32 = 26;
-const VIRTUAL_TIMER: u32 = 27;
+pub const VIRTUAL_TIMER: u32 = 27;
 const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << ALARM | 1 << VIRTUAL_TIMER;
 /// GICD_IIDR of QEMU's GIC (10.0): see [`Gic::forgets_lines`].
 const QEMU: u32 = 0x43b;
@@ -85,7 +85,7 @@ const GICH_LR: u64 = 0x100;
 const GICH_ENABLE: u32 = 1 << 0;
 
 /// List registers that are used, of those that there are.
-const LIST_REGISTERS_MOST: usize = 4;
+pub const LIST_REGISTERS_MOST: usize = 4;
 
 /// The interrupt controller. Private registers are those of the core that asks.
 pub struct Gic {

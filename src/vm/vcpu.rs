@@ -67,13 +67,10 @@ impl Phase {
     }
 }
 
-/// List registers that are used at the most.
-const LISTS: usize = 4;
-
 /// The list registers of a vCPU that is not loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    registers: [ListRegister; LISTS],
+    registers: [ListRegister; gic::LRS_MAX],
     /// Which of them hold something.
     used: u32,
     /// GICH_HCR.
@@ -91,7 +88,7 @@ impl Lists {
             control,
             ..Self::default()
         };
-        let mut used = !core.empty() & ((1 << LISTS) - 1);
+        let mut used = !core.empty() & gic::LRS_MASK;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             lists.set_list_register(n, core.list_register(n));
@@ -110,7 +107,7 @@ impl Lists {
 
 impl Gich for Lists {
     fn empty(&mut self) -> u32 {
-        !self.used & ((1 << LISTS) - 1)
+        !self.used & gic::LRS_MASK
     }
 
     fn list_register(&mut self, n: usize) -> ListRegister {

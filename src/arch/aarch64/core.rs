@@ -4,14 +4,18 @@ use super::{SystemState, control, cpu, debug, el1, fixup, id, percpu, switch, ti
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::device::debug::DebugState;
-use crate::device::gic::{CpuInterface, Gich, ListRegister};
-use crate::driver::gic::Gic;
+use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI};
+use crate::driver::gic::{Gic, LIST_REGISTERS_MOST, VIRTUAL_TIMER};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::{self, Identity, Interrupt, Stage1Access};
 
 /// VMs that there may be: a core remembers for each which of its vCPUs it had last.
 pub const VMS_MAX: usize = 8;
+
+// The guest's virtual timer has the same PPI as the board's, which its list register is linked to; and the model uses no list register that
+// the driver does not have.
+const _: () = assert!(VIRTUAL_TIMER == VTIMER_PPI && LIST_REGISTERS_MOST == LRS_MAX);
 
 /// The VMID of a VM. 0 is nobody's.
 fn vmid(vm: usize) -> u8 {
@@ -221,7 +225,7 @@ impl vm::Core for Core {
 
     #[inline]
     fn interface(&mut self) -> [u32; 2] {
-        [self.gic.cpu_interface(), self.gic.active_priorities()]
+        [self.gic.interface_state(), self.gic.active_priorities()]
     }
 
     #[inline]

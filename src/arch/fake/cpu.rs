@@ -8,7 +8,7 @@ use crate::arch::aarch64::{control, el1, fixup};
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::device::debug::DebugState;
-use crate::device::gic::{CpuInterface, Gich, ListRegister};
+use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister};
 use crate::trap::inject::{ExceptionState, PstateFeatures};
 use crate::trap::sysreg::{SysReg, VmRegister};
 use crate::vm::{Core, Identity, Interrupt, Stage1Access};
@@ -108,7 +108,7 @@ pub struct FakeCore {
     /// When the alarm goes off.
     pub alarm: u64,
     /// The list registers.
-    pub lists: [ListRegister; 4],
+    pub lists: [ListRegister; LRS_MAX],
     /// GICH_HCR.
     pub control: u32,
     /// GICH_VMCR and GICH_APR.
@@ -148,7 +148,7 @@ impl FakeCore {
             shared: false,
             offsets: Vec::new(),
             alarm: u64::MAX,
-            lists: [ListRegister::EMPTY; 4],
+            lists: [ListRegister::EMPTY; LRS_MAX],
             control: 0,
             interface: [0; 2],
             timer_active: false,
@@ -215,7 +215,7 @@ impl FakeCore {
 impl Gich for FakeCore {
     fn empty(&mut self) -> u32 {
         let empty = |n: &usize| self.lists[*n].is_done();
-        (0..4).filter(empty).fold(0, |bits, n| bits | 1 << n)
+        (0..LRS_MAX).filter(empty).fold(0, |bits, n| bits | 1 << n)
     }
 
     fn list_register(&mut self, n: usize) -> ListRegister {

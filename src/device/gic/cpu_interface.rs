@@ -32,13 +32,13 @@ impl CpuInterface {
         self.vmcr & Self::EOI_MODE != 0
     }
 
-    /// Whether interrupts of this group are signalled at all.
+    /// Whether the guest has enabled this group.
     #[inline]
     pub const fn enables(self, group1: bool) -> bool {
         self.vmcr >> group1 as u32 & 1 != 0
     }
 
-    /// What makes a maintenance interrupt of a change of the groups that are enabled.
+    /// Bits of GICH_HCR that ask for a maintenance interrupt when the guest changes which groups are enabled.
     pub const fn watch_groups(self) -> u32 {
         let enabled = self.vmcr & 3;
         // Bits 0 and 2 for what is to be enabled, 1 and 3 for what is to be disabled.
@@ -67,7 +67,7 @@ impl CpuInterface {
         }
     }
 
-    /// Whether what waits in a list register is signalled.
+    /// Whether the interrupt in a list register is signalled: it is pending, not active, and passes [`signals`](Self::signals).
     pub fn signals_register(self, register: ListRegister) -> bool {
         register.is_pending()
             && !register.is_active()

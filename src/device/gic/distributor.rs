@@ -9,12 +9,12 @@ use super::register_map::{self, Bits, Register, SGIR};
 use super::state::VTIMER;
 use super::{Gic, Gich, VCPUS_MAX, VTIMER_PPI};
 
-/// Whose list registers must be settled ([`Gic::sync`]) before an access, and refilled after it.
+/// Whose list registers need a [`Gic::sync`] before an access to the distributor, and a [`Gic::flush`] after it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LrScope {
-    /// Nobody's.
+    /// No vCPU's.
     None,
-    /// Those of the vCPU that accesses.
+    /// Those of the vCPU that makes the access.
     Own,
     /// Those of all vCPUs.
     All,
@@ -32,7 +32,8 @@ const LINES_NUMBER: u32 = 1;
 const PRIORITY_MASK: u32 = 0xf8f8_f8f8;
 
 impl Gic {
-    /// Whose list registers must be settled before `vcpu`, which is loaded, accesses `size` bytes at `offset`, and refilled after it.
+    /// Prepares an access by `vcpu`, which is loaded, of `size` bytes at `offset`: notes the virtual timer's line if the access can see it, and
+    /// returns whose list registers need a sync before the access, and a flush after it.
     #[inline]
     pub fn prepare_access(
         &mut self,
@@ -49,7 +50,7 @@ impl Gic {
         self.state_scope(vcpu, offset, size, write)
     }
 
-    /// Whose list registers must be settled before `vcpu` writes `value` to GICC_DIR, and refilled after it.
+    /// Whose list registers need a sync before `vcpu` writes `value` to GICC_DIR, and a flush after it.
     pub fn deactivation_scope(&self, vcpu: usize, value: u32) -> LrScope {
         match value & 0x3ff {
             intid @ 0..64 => self.holders(vcpu, 1 << intid),
@@ -66,7 +67,7 @@ impl Gic {
         }
     }
 
-    /// The interrupts whose state in list registers an access sees or changes.
+    /// The interrupts whose state in list registers the access sees or changes, a bit for each INTID.
     fn in_flight(offset: u64, size: u8, write: bool) -> u64 {
         let first = Register::at(offset).in_flight(write);
         if size != 8 {
@@ -75,7 +76,7 @@ impl Gic {
         first | Register::at((offset & !3).wrapping_add(4)).in_flight(write)
     }
 
-    /// Whose list registers have any of `intids`, as far as `vcpu` can see.
+    /// Whose list registers have any of `intids`. Private interrupts of other vCPUs do not count, unless `intids` are all.
     fn holders(&self, vcpu: usize, intids: u64) -> LrScope {
         let own = self.lrs[vcpu % VCPUS_MAX].intids();
         // What CTLR cuts off are also the private interrupts of others.
@@ -94,7 +95,7 @@ impl Gic {
     }
 
     /// A load by `vcpu` of `size` bytes (1, 2, 4 or 8) at `offset` from the distributor's base, after what
-    /// [`Self::prepare_access`] asks for. The answer has no bits above `size`.
+    /// [`Self::prepare_access`] asked for. The answer has no bits above `size`.
     #[inline]
     pub fn read(&self, vcpu: usize, offset: u64, size: u8) -> u64 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -153,7 +154,7 @@ impl Gic {
             (Bits::Group, _) => shared.groups,
             (Bits::SetEnable | Bits::ClearEnable, 0) => private.enabled(),
             (Bits::SetEnable | Bits::ClearEnable, _) => shared.enabled,
-            // The timer's line as it is now, whether its physical interrupt has been taken for the guest or not.
+            // The timer's line as it is now, whether the hardware's interrupt has been acknowledged for the guest or not.
             (Bits::SetPending | Bits::ClearPending, 0) => {
                 let timer = u32::from(self.lrs[vcpu].vtimer_line) << VTIMER_PPI;
                 private.pending_but_lines_of(VTIMER) | timer
@@ -165,7 +166,7 @@ impl Gic {
     }
 
     /// A store by `vcpu` of the low `size` bytes (1, 2, 4 or 8) of `value` at `offset` from the distributor's base, after
-    /// what [`Self::prepare_access`] asks for. Returns the vCPUs that must look ([`Self::flush`]), a bit each.
+    /// what [`Self::prepare_access`] asked for. Returns the vCPUs that need a [`flush`](Self::flush), a bit each.
     #[inline]
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -191,7 +192,7 @@ impl Gic {
         self.all_that_need_flush(vcpu, Self::in_flight(offset, size, true))
     }
 
-    /// After a write that changed `intids`.
+    /// The vCPUs that need a flush after a write by `vcpu` that changed `intids`, a bit each.
     fn all_that_need_flush(&self, vcpu: usize, intids: u64) -> u8 {
         if intids >> 32 == 0 {
             return u8::from(self.needs_flush(vcpu)) << vcpu;
@@ -203,8 +204,9 @@ impl Gic {
         mask
     }
 
-    /// `vcpu` writes `value` to GICC_DIR (4.4.15) with EOImode 1, after what [`Self::deactivation_scope`] asks for. What is not active
-    /// is left alone; an SPI may be active on another vCPU. Returns the vCPUs that must look ([`Self::flush`]), a bit each.
+    /// A store by `vcpu` of `value` to GICC_DIR (4.4.15) with EOImode 1, after the sync that [`Self::deactivation_scope`] asks for. Changes
+    /// nothing if the interrupt is not active. An SPI may be active on another vCPU. Returns the vCPUs that need a [`flush`](Self::flush), a
+    /// bit each.
     pub fn deactivate(&mut self, vcpu: usize, value: u32) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         let private = &mut self.private[vcpu];
@@ -218,7 +220,7 @@ impl Gic {
         self.all_that_need_flush(vcpu, 1 << intid)
     }
 
-    /// On whichever vCPU they are active.
+    /// Makes `spis` inactive, on whichever vCPU they are active.
     fn deactivate_spis(&mut self, spis: u32) {
         self.shared.active &= !spis;
         for private in &mut self.private {
@@ -226,7 +228,7 @@ impl Gic {
         }
     }
 
-    /// GICD_SGIR (4.3.15).
+    /// A store by `vcpu` to GICD_SGIR (4.3.15): sends an SGI. Returns its targets, a bit each.
     #[inline]
     fn send(&mut self, vcpu: usize, value: u32) -> u8 {
         let all = (1u32 << self.vcpus) - 1;
@@ -246,7 +248,7 @@ impl Gic {
         targets as u8
     }
 
-    /// `lanes` are the bits that are written.
+    /// Writes those bits of a register that are set in `lanes`.
     fn write_register(&mut self, vcpu: usize, register: Register, value: u32, lanes: u32) {
         let merge = |old: u32| old & !lanes | value & lanes;
         match register {
@@ -297,7 +299,7 @@ impl Gic {
         }
     }
 
-    /// SGIs are always enabled, and their pending bits are read-only here.
+    /// Writes word 0 of a register with a bit for each interrupt: SGIs and PPIs. SGIs are always enabled, and their pending bits are read-only.
     fn write_private_bits(&mut self, vcpu: usize, bits: Bits, value: u32, lanes: u32) {
         let private = &mut self.private[vcpu];
         let value = value & lanes;

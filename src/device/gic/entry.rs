@@ -1,4 +1,4 @@
-//! One interrupt between the model and a list register: [`Gic::load_lr`] moves it there, [`Gic::fold_lr`] back.
+//! One interrupt between the model and a list register: [`Gic::load_lr`] moves it into the list register, [`Gic::fold_lr`] back.
 
 use super::list_register::ListRegister;
 use super::lr_map::LRS_MAX;
@@ -8,12 +8,12 @@ use super::{Gic, Gich, Review, VTIMER_PPI};
 /// How an interrupt goes into a list register.
 struct Entry {
     register: ListRegister,
-    /// Whether the model wants to know when the guest is done.
+    /// Whether the list register needs [`Gic::fold_lr`] when the guest is done with the interrupt.
     needs_fold: bool,
 }
 
 impl Gic {
-    /// Moves `intid` into the first of the `free` list registers, as active if it is, and as pending if it is `pendable`.
+    /// Moves `intid` into the first of the `free` list registers: as active if it is active, and as pending if it is pending and `pendable`.
     #[inline]
     pub(super) fn load_lr(
         &mut self,
@@ -42,7 +42,7 @@ impl Gic {
         i.set_list_register(n, entry.register);
     }
 
-    /// A list register's value for `intid` without its state.
+    /// A list register's value for `intid` with its priority and group, neither pending nor active.
     #[inline]
     pub(super) fn lr_without_state(&self, vcpu: usize, intid: u32) -> ListRegister {
         ListRegister::new(
@@ -52,7 +52,7 @@ impl Gic {
         )
     }
 
-    /// One sender after the other: an SGI is in one list register at a time.
+    /// The entry for an SGI. It is in one list register at a time, for one sender after the other.
     #[inline]
     fn sgi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
         let mut register = self.lr_without_state(vcpu, intid);
@@ -82,7 +82,7 @@ impl Gic {
         }
     }
 
-    /// Linked to the physical interrupt if that is behind it. [`Self::update_vtimer`] came before.
+    /// The entry for the virtual timer, linked to the hardware's interrupt if that is the reason for it. [`Self::update_vtimer`] came before.
     fn vtimer(&mut self, vcpu: usize, pendable: bool) -> Entry {
         let mut register = self.lr_without_state(vcpu, VTIMER_PPI);
         let private = &mut self.private[vcpu];
@@ -96,7 +96,7 @@ impl Gic {
                     needs_fold: false,
                 };
             }
-            // The physical interrupt waits until this is done: a linked one cannot be active and pending.
+            // The hardware's interrupt waits until this one ends: a linked list register cannot be active and pending.
             if pendable && latched {
                 register = register.pending();
             }
@@ -137,7 +137,7 @@ impl Gic {
                 register = register.pending();
                 self.shared.latched &= !bit;
             }
-            // Something waits for it to end: it goes elsewhere now, or is disabled.
+            // It came again, and waits for this to end: it goes to another vCPU then, or is disabled.
             if self.shared.latched & bit != 0 {
                 register = register.with_eoi_maintenance();
             }
@@ -154,7 +154,8 @@ impl Gic {
         entry
     }
 
-    /// Its line and its latch stay in the model. If either is `wanted`, the line may still be up when the guest is done.
+    /// The entry for a level-sensitive interrupt, whose line and latch stay in the model. `wanted`: one of them is up, so the line may still be up
+    /// when the guest is done.
     fn level(&mut self, vcpu: usize, intid: u32, pendable: bool, wanted: bool) -> Entry {
         let mut register = self.lr_without_state(vcpu, intid);
         if self.private[vcpu].active >> intid & 1 != 0 {
@@ -172,7 +173,7 @@ impl Gic {
         }
     }
 
-    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. [`Self::offer_returned`] follows.
+    /// Folds list register `n`, whose value is now `register`, back into the model. [`Self::offer_returned`] must follow.
     pub(super) fn fold_lr(&mut self, vcpu: usize, n: usize, register: ListRegister) {
         let mask = 1u8 << n;
         let lrs = &mut self.lrs[vcpu];

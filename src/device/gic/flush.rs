@@ -1,12 +1,13 @@
 //! Sync and flush: [`Gic::sync`] takes back what is in a vCPU's list registers, [`Gic::flush`] fills them with what is pending.
 
 use super::list_register::{ListRegister, hcr};
-use super::lr_map::{LRS, LRS_MAX};
+use super::lr_map::{LRS_MASK, LRS_MAX};
 use super::{Gic, Gich, Review, VCPUS_MAX, VTIMER_PPI};
 
 impl Gic {
-    /// Takes all that is in list registers back: they are empty afterwards, and so are the bits of GICH_HCR. Returns the
-    /// other vCPUs that must look ([`Self::flush`]), a bit each; nearly always 0.
+    /// Folds all list registers of `vcpu` back into the model. They are empty afterwards, and no maintenance interrupt is enabled. `i` is the
+    /// core that the vCPU is loaded on, or its saved list registers. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each;
+    /// nearly always 0.
     #[inline]
     pub fn sync(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -22,9 +23,9 @@ impl Gic {
         self.offer_returned(vcpu)
     }
 
-    /// Puts what `vcpu` should see into empty list registers, the best first. To be called when the vCPU is loaded, after
-    /// each maintenance interrupt, after a settle, and when [`Self::write`] or [`Self::set_line`] say so. Returns the
-    /// other vCPUs that must look, a bit each; nearly always 0.
+    /// Puts the interrupts that `vcpu` should see into its empty list registers, the highest priority first. Called when the vCPU is loaded,
+    /// after each maintenance interrupt, after a [`sync`](Self::sync), and when [`write`](Self::write) or [`set_line`](Self::set_line) ask for
+    /// it. Returns the other vCPUs that need a flush, a bit each; nearly always 0.
     #[inline]
     pub fn flush(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -35,7 +36,7 @@ impl Gic {
     }
 
     fn flush_some(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
-        let empty = i.empty() & LRS;
+        let empty = i.empty() & LRS_MASK;
         let lone = self.lone_sgi(vcpu);
         let lrs = &mut self.lrs[vcpu];
         if let Some((intid, sender)) = lone
@@ -54,7 +55,7 @@ impl Gic {
         self.flush_all(vcpu, empty, i)
     }
 
-    /// The SGI and its sender, if it is pending and nothing else is, enabled or not. A short way for the usual case.
+    /// INTID and sender of the pending SGI, if it passes and nothing else is pending or active, enabled or not: the usual case.
     #[inline]
     fn lone_sgi(&self, vcpu: usize) -> Option<(u32, u32)> {
         let private = &self.private[vcpu];
@@ -82,7 +83,7 @@ impl Gic {
         self.offer_returned(vcpu)
     }
 
-    /// Whether there is nothing to settle or refill, as a glance shows: no interrupt is in a list register, active or pending.
+    /// Whether there is nothing to sync or flush: no interrupt is in a list register, active or pending. May be false though there is nothing.
     #[inline]
     pub fn is_idle(&self, vcpu: usize) -> bool {
         let vcpu = vcpu % VCPUS_MAX;
@@ -94,7 +95,7 @@ impl Gic {
         u64::from(held) | private.active | waiting | u64::from(shared) == 0
     }
 
-    /// Forgets the interrupts that the guest is done with.
+    /// Clears or folds the list registers whose interrupt the guest is done with.
     #[inline]
     fn fold_done(&mut self, vcpu: usize, empty: u32, i: &mut impl Gich) {
         let lrs = &mut self.lrs[vcpu];
@@ -103,7 +104,7 @@ impl Gic {
         while needs_fold != 0 {
             let n = needs_fold.trailing_zeros() as usize;
             needs_fold &= needs_fold - 1;
-            // One that asks for a maintenance interrupt does not count as empty.
+            // A list register that asks for a maintenance interrupt does not count as empty in GICH_ELRSR0.
             let register = i.list_register(n);
             if register.is_done() {
                 i.set_list_register(n, ListRegister::EMPTY);
@@ -112,13 +113,13 @@ impl Gic {
         }
     }
 
-    /// Refills while some list registers stay as they are. Returns whether that was possible.
+    /// Flushes without a sync: the list registers in use stay as they are. Returns false, and has put in nothing, if that is not possible.
     fn try_add(&mut self, vcpu: usize, existing: u32, i: &mut impl Gich) -> bool {
         self.update_vtimer(vcpu, i);
         let listed = self.lrs[vcpu].intids();
         let pendable = self.pick_loadable(vcpu, i);
         let lrs = &self.lrs[vcpu];
-        // An SGI and the timer leave the model when they go into a list register. If one is here again, it came again.
+        // An SGI and the timer leave the model when they go into a list register. If such an interrupt is in both, it came again.
         let again = pendable & listed & (0xffff | 1 << VTIMER_PPI);
         if again | self.private[vcpu].active != 0 || lrs.stale || lrs.hcr != 0 {
             return false;
@@ -136,7 +137,7 @@ impl Gic {
         true
     }
 
-    /// Refills when all list registers (`existing`) are empty, and the model has everything.
+    /// Flushes after a sync: all list registers, a bit each in `existing`, are empty, and the model has everything.
     #[inline]
     fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl Gich) {
         self.update_vtimer(vcpu, i);
@@ -154,16 +155,16 @@ impl Gic {
         }
     }
 
-    /// [`Self::fill`] with more interrupts than list registers. The best of those that are only pending always gets one, or
-    /// it could not preempt the active ones; then the active ones do, the last acknowledged first, so that the guest can end them; then the others.
+    /// [`Self::fill`] with more interrupts than list registers. The best pending interrupt that is not active always gets a list register, or it
+    /// could not preempt the active ones. Then the active ones get theirs, the last acknowledged first, so that the guest can end them; then
+    /// the rest.
     ///
-    /// An active one that is pending again goes in as active only. It comes back here when it ends, where the others wait
-    /// that may be better.
+    /// An active interrupt that is pending again goes in as active only. When it ends, it is folded, and competes with those that wait.
     fn fill_best(&mut self, vcpu: usize, existing: u32, pendable: u64, i: &mut impl Gich) {
         let mut free = existing;
         let mut active = self.private[vcpu].active;
         let waiting = pendable & !active;
-        // Those of a group that the CPU interface has switched off come last.
+        // Interrupts of a group that the CPU interface has switched off come last.
         let interface = i.cpu_interface();
         let mut able = self.of_enabled_groups(vcpu, waiting, interface);
         let mut waiting = waiting & !able;
@@ -176,7 +177,7 @@ impl Gic {
         able &= !first;
         waiting &= !first;
         self.load_best(vcpu, &mut free, &mut pending, true, i);
-        // Those that are to end first: what has to wait for a list register was acknowledged before all of these.
+        // The guest ends the last acknowledged first. So an active interrupt without a list register was acknowledged before all that have one.
         while free != 0
             && let Some(last) = self.private[vcpu].last_acknowledged(active)
         {
@@ -214,7 +215,7 @@ impl Gic {
         }
     }
 
-    /// The one of `intids`, which are not none, that goes first.
+    /// The interrupt of highest priority among `intids`, which are at least one; of equal ones the lowest INTID.
     pub(super) fn best(&self, vcpu: usize, mut intids: u64) -> u32 {
         let mut best = (u32::MAX, 0);
         while intids != 0 {
@@ -228,7 +229,7 @@ impl Gic {
         best.1
     }
 
-    /// Takes everything back and turns maintenance interrupts off.
+    /// Folds all list registers and turns maintenance interrupts off.
     fn fold_all(&mut self, vcpu: usize, i: &mut impl Gich) {
         if u32::from(self.lrs[vcpu].hcr) & hcr::LRENPIE != 0 {
             for _ in 0..i.hcr() >> hcr::EOI_COUNT_SHIFT {
@@ -253,6 +254,7 @@ impl Gic {
         self.note_acknowledged(vcpu, acknowledged);
     }
 
+    /// Sets the bits of GICH_HCR that the model owns to `bits`.
     #[inline]
     fn set_hcr_bits(&mut self, vcpu: usize, bits: u32, i: &mut impl Gich) {
         if u32::from(self.lrs[vcpu].hcr) != bits {

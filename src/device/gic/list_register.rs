@@ -49,13 +49,13 @@ impl ListRegister {
         Self(self.0 | (sender & 7) << Self::SENDER_SHIFT)
     }
 
-    /// Linked to the physical interrupt `intid`: the guest's deactivation deactivates that too.
+    /// Linked to the hardware's interrupt `intid` (HW = 1): the guest's deactivation deactivates that too.
     #[inline]
     pub const fn linked_to(self, intid: u32) -> Self {
         Self(self.0 | Self::HARDWARE | (intid & Self::INTID) << Self::PHYSICAL_SHIFT)
     }
 
-    /// With a maintenance interrupt when the guest has deactivated it. Not together with [`Self::linked_to`].
+    /// With a maintenance interrupt when the guest has deactivated it (EOI). Not together with [`Self::linked_to`].
     #[inline]
     pub const fn with_eoi_maintenance(self) -> Self {
         Self(self.0 | Self::EOI)
@@ -85,7 +85,7 @@ impl ListRegister {
         self.0 & (Self::PENDING | Self::ACTIVE) == 0
     }
 
-    /// Whether a physical interrupt is linked.
+    /// Whether it is linked to a hardware interrupt.
     #[inline]
     pub const fn is_linked(self) -> bool {
         self.0 & Self::HARDWARE != 0
@@ -93,6 +93,7 @@ impl ListRegister {
 
     /// Whether a maintenance interrupt follows the guest's deactivation.
     #[inline]
+    #[cfg(test)]
     pub const fn has_eoi_maintenance(self) -> bool {
         self.0 & (Self::HARDWARE | Self::EOI) == Self::EOI
     }
@@ -115,7 +116,7 @@ impl ListRegister {
         self.0 >> Self::SENDER_SHIFT & 7
     }
 
-    /// The physical interrupt, if one is linked.
+    /// INTID of the hardware interrupt, if it is linked to one.
     #[inline]
     pub const fn physical(self) -> u32 {
         self.0 >> Self::PHYSICAL_SHIFT & Self::INTID
@@ -132,6 +133,6 @@ pub mod hcr {
     pub const GROUPS_SHIFT: u32 = 4;
     /// EOICount, bits 31:27: deactivations of what is in no list register.
     pub const EOI_COUNT_SHIFT: u32 = 27;
-    /// What the model sets; the rest is the caller's.
+    /// The bits that the model sets. The rest belongs to the driver of the hardware.
     pub const OWNED: u32 = LRENPIE | NPIE | 0xf << GROUPS_SHIFT | 0x1f << EOI_COUNT_SHIFT;
 }

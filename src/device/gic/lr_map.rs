@@ -1,38 +1,40 @@
-//! Which interrupts are in the list registers of a vCPU: settling and refilling them.
+//! Which interrupt is in which list register of a vCPU.
 
 use super::list_register::{ListRegister, hcr};
 use super::review::Review;
 
-/// List registers that are used, at most.
+/// List registers that are used at the most, whatever the hardware has.
 pub const LRS_MAX: usize = 4;
-/// Their bits in ELRSR0.
-pub const LRS: u32 = (1 << LRS_MAX) - 1;
+/// The bits of these list registers in GICH_ELRSR0.
+pub const LRS_MASK: u32 = (1 << LRS_MAX) - 1;
 
-/// What was put into the list registers of a vCPU. Empty from the time when it is settled until it is refilled. Masks have a bit for each list register.
+/// What a flush put into the list registers of a vCPU; after a sync, nothing. Masks have a bit for each list register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LrMap {
-    /// That an interrupt was put into; the guest may be done with it.
+    /// List registers that an interrupt was put into. The guest may be done with it.
     pub used: u8,
-    /// Of `used`: those that need [`Gic::fold_lr`] when the guest is done. The others are then forgotten.
+    /// Of `used`: those that need [`Gic::fold_lr`](super::Gic) when the guest is done with the interrupt. The others are just cleared then.
     pub needs_fold: u8,
-    /// Of `used`: those that were pending.
+    /// Of `used`: those whose interrupt was pending when it was put in.
     pub was_pending: u8,
-    /// Of `used`: those that were active.
+    /// Of `used`: those whose interrupt was active when it was put in.
     pub was_active: u8,
     /// Bits of [`hcr::OWNED`] that are set in GICH_HCR.
     pub hcr: u8,
+    /// The INTID in each list register of `used`.
     pub intids: [u8; LRS_MAX],
-    /// A line changed under an interrupt in a list register.
+    /// The line of an interrupt in a list register changed: the next flush fills all list registers anew.
     pub stale: bool,
-    /// What of it must be looked at again.
+    /// What of the vCPU must be reviewed.
     pub review: Review,
-    /// The timer's line, as the vCPU's last access to what is pending found it.
+    /// The virtual timer's line, as the vCPU's last access to pending state found it.
     pub vtimer_line: bool,
-    /// SPIs that this vCPU left waiting, and another target may have first: bit n is INTID 32 + n.
+    /// SPIs that this vCPU left waiting for long, so that another target may take them first: bit n is INTID 32 + n.
     pub declined: u32,
 }
 
 impl LrMap {
+    /// Nothing is in list registers.
     pub const EMPTY: Self = Self {
         used: 0,
         needs_fold: 0,
@@ -46,7 +48,7 @@ impl LrMap {
         declined: 0,
     };
 
-    /// Interrupts in list registers, by INTID. The guest may be done with some of them.
+    /// The interrupts in list registers, a bit for each INTID. The guest may be done with some of them.
     #[inline]
     pub fn intids(&self) -> u64 {
         let mut intids = 0;
@@ -59,8 +61,8 @@ impl LrMap {
         intids
     }
 
-    /// Whether an interrupt can go into one of the `empty` list registers, and what the guest is done with be forgotten,
-    /// without a look at the others.
+    /// Whether the fast path applies: there is an `empty` list register, and none of those that the guest is done with needs a fold, nor do the
+    /// others need a look.
     #[inline]
     pub fn can_load_fast(&self, empty: u32) -> bool {
         let needs_fold = u32::from(self.needs_fold) & empty;
@@ -73,28 +75,31 @@ impl LrMap {
         !was(self.was_active) || was(self.was_pending) && !register.is_pending()
     }
 
-    /// Remembers that this must be looked at again.
+    /// Asks for a review of `what`, besides what it was asked for already.
     #[inline]
     pub fn review(&mut self, what: Review) {
         self.review = self.review.max(what);
     }
 
-    /// Whether pending interrupts wait for a list register.
+    /// Whether pending interrupts wait because all list registers are in use.
     pub fn has_more(&self) -> bool {
         u32::from(self.hcr) & hcr::NPIE != 0
     }
 
+    /// Whether no list register is used.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.used == 0
     }
 
+    /// Notes that `intid` is put into list register `n`.
     #[inline]
     pub fn assign(&mut self, n: usize, intid: u32) {
         self.used |= 1 << n;
         self.intids[n % LRS_MAX] = intid as u8;
     }
 
+    /// Notes that the list registers of `mask` are not used any more.
     #[inline]
     pub fn forget(&mut self, mask: u8) {
         self.used &= !mask;

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bit of the timer in the 16-bit fields, which begin with INTID 16.
 pub const VTIMER: u16 = 1 << (VTIMER_PPI - 16);
-/// In [`BankedState::lines`], where INTID 16 has no line: the timer's active state stands for that of the physical interrupt.
+/// In [`BankedState::lines`], where INTID 16 has no line: the timer's active state stands for that of the hardware's interrupt.
 pub const VTIMER_LINKED: u16 = 1 << 0;
 
 /// CTLR, and the SPIs: bit n is INTID 32 + n.
@@ -51,7 +51,7 @@ pub struct BankedState {
     pub(super) enabled: u16,
     /// Pending by ISPENDR, until acknowledged.
     pub(super) latched: u16,
-    /// Input lines that are up. The timer's: its physical interrupt was taken for the guest, and waits here.
+    /// Input lines that are up. The virtual timer's: the hardware's interrupt was acknowledged for the guest, and waits here.
     pub(super) lines: u16,
     /// Who sent each active SGI: the number's bits 0, 1, 2 in one word each.
     pub(super) senders: [u16; 3],

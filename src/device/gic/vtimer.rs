@@ -1,18 +1,18 @@
 //! The virtual timer's interrupt on its way in, and the hardware's interrupt behind it.
 
-use super::lr_map::LRS;
+use super::lr_map::LRS_MASK;
 use super::state::{VTIMER, VTIMER_LINKED};
 use super::{Gic, Gich, Review, VCPUS_MAX, VTIMER_PPI};
 
 impl Gic {
-    /// [`VTIMER_PPI`], the hardware's interrupt, was acknowledged while `vcpu` is loaded: it is the guest's, and active until the guest
-    /// deactivates it.
+    /// The hardware's interrupt [`VTIMER_PPI`] was acknowledged while `vcpu` is loaded: it is the guest's, and stays active until the guest
+    /// deactivates it. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each.
     #[inline]
     pub fn vtimer_fired(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         let private = &mut self.private[vcpu];
         let lrs = &mut self.lrs[vcpu];
-        let empty = i.empty() & LRS;
+        let empty = i.empty() & LRS_MASK;
         if lrs.can_load_fast(empty)
             && private.enabled & !private.latched & VTIMER != 0
             && private.active >> VTIMER_PPI & 1 == 0
@@ -36,13 +36,14 @@ impl Gic {
         self.flush(vcpu, i)
     }
 
-    /// Remembers the timer's line of `vcpu`, which is loaded, for a read of what is pending that does not come after [`Self::prepare_access`].
+    /// Notes the virtual timer's line of `vcpu`, which is loaded, for a read of pending state that does not follow [`Self::prepare_access`].
     #[cold]
     pub fn note_vtimer_line(&mut self, vcpu: usize, i: &mut impl Gich) {
         self.lrs[vcpu % VCPUS_MAX].vtimer_line = i.vtimer_line();
     }
 
-    /// Brings the physical timer interrupt and the model together, for what is in no list register.
+    /// Brings the model up to the virtual timer's line and what the guest wrote to the distributor, for a timer interrupt in no list register.
+    /// Deactivates the hardware's interrupt where it has no reason any more.
     #[inline]
     pub(super) fn update_vtimer(&mut self, vcpu: usize, i: &mut impl Gich) {
         if self.private[vcpu].lines & (VTIMER | VTIMER_LINKED) != 0 {
@@ -52,12 +53,12 @@ impl Gic {
 
     fn update_vtimer_slow(&mut self, vcpu: usize, i: &mut impl Gich) {
         let private = &mut self.private[vcpu];
-        // It waited, and the guest turned it off meanwhile.
+        // The interrupt waited, and the guest turned the timer off meanwhile.
         if private.lines & VTIMER != 0 && !i.vtimer_line() {
             private.lines &= !VTIMER;
             i.deactivate_vtimer();
         }
-        // The guest deactivated it through the distributor; or made it pending while it is active, which a linked one
+        // The guest deactivated the interrupt through the distributor; or made it pending while it is active, which a linked list register
         // cannot be.
         let active = private.active >> VTIMER_PPI & 1 != 0;
         let latched = private.latched & VTIMER != 0;
@@ -65,7 +66,7 @@ impl Gic {
             private.lines &= !VTIMER_LINKED;
             i.deactivate_vtimer();
         }
-        // It waits for a list register, or to be enabled.
+        // The interrupt waits for a list register, or to be enabled.
         if private.lines & VTIMER != 0 {
             self.lrs[vcpu].review(Review::Timer);
         }

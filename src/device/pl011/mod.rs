@@ -200,7 +200,7 @@ impl Pl011 {
             self.send(value as u8, console);
         } else {
             self.write_other(offset, value);
-            self.refill(console);
+            self.refill_fifo(console);
         }
     }
 
@@ -279,7 +279,7 @@ impl Pl011 {
     }
 
     /// What such a driver emptied is filled again at once.
-    fn refill(&mut self, console: &mut impl Console) {
+    fn refill_fifo(&mut self, console: &mut impl Console) {
         if self.is_interrupted_by_input() && self.received == 0 {
             self.poll(console);
         }
@@ -336,7 +336,7 @@ impl Pl011 {
         self.history |= history::TAKEN;
         if self.received == 0 {
             self.raw &= !interrupt::RECEIVE;
-            self.refill(console);
+            self.refill_fifo(console);
         }
         let overrun = self.history & history::OVERRUN_NOW != 0;
         self.history &= !history::OVERRUN_NOW;

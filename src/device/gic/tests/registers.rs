@@ -188,15 +188,15 @@ fn software_interrupts() {
 }
 
 #[test]
-fn who_is_settled_before() {
+fn who_is_synced_before() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.set_line(UART_INTID, 0, true);
     gic.write(0, 0xf00, 4, 0x0002_0001);
     let all = |gic: &mut Gic, vcpu, expected: &[(u64, bool, LrScope)]| {
-        for &(offset, write, settle) in expected {
+        for &(offset, write, scope) in expected {
             assert_eq!(
                 gic.prepare_access(vcpu, offset, 4, write, &mut Hardware::default()),
-                settle,
+                scope,
                 "{offset:#x} {write}"
             );
         }

@@ -50,7 +50,7 @@ impl World {
         self.called |= mask;
     }
 
-    /// The vCPUs of `mask` refill, if they are loaded, and those that these name.
+    /// The vCPUs of `mask` flush, if they are loaded, and those that these name.
     fn look(&mut self, mask: u8) {
         for vcpu in 0..self.vcpus() {
             if mask >> vcpu & 1 != 0 && self.loaded[vcpu] {
@@ -114,12 +114,12 @@ impl World {
     /// What the hypervisor does around an access to the distributor.
     fn around(&mut self, vcpu: usize, offset: u64, size: u8, write: bool) -> u8 {
         let hardware = &mut self.hardware[vcpu];
-        let settle = self.gic.prepare_access(vcpu, offset, size, write, hardware);
-        self.settle_these(vcpu, settle)
+        let scope = self.gic.prepare_access(vcpu, offset, size, write, hardware);
+        self.sync_these(vcpu, scope)
     }
 
-    fn settle_these(&mut self, vcpu: usize, settle: LrScope) -> u8 {
-        let mask = match settle {
+    fn sync_these(&mut self, vcpu: usize, scope: LrScope) -> u8 {
+        let mask = match scope {
             LrScope::None => 0,
             LrScope::Own => 1 << vcpu,
             LrScope::All => 0xff,
@@ -134,20 +134,20 @@ impl World {
     }
 
     pub fn read(&mut self, vcpu: usize, offset: u64, size: u8) {
-        let settled = self.around(vcpu, offset, size, false);
+        let synced = self.around(vcpu, offset, size, false);
         assert_eq!(
             self.gic.read(vcpu, offset, size),
             self.reference.read(vcpu, offset, size),
             "vCPU {vcpu} reads {size} bytes at {offset:#x}"
         );
-        self.look(settled);
+        self.look(synced);
     }
 
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) {
-        let settled = self.around(vcpu, offset, size, true);
+        let synced = self.around(vcpu, offset, size, true);
         let mask = self.gic.write(vcpu, offset, size, value);
         self.reference.write(vcpu, offset, size, value);
-        self.look(settled);
+        self.look(synced);
         self.call(mask);
     }
 
@@ -191,11 +191,11 @@ impl World {
         let all: Vec<_> = (0..64).filter_map(|n| active(&n)).collect();
         if !all.is_empty() {
             let iar = all[pick % all.len()];
-            let settle = self.gic.deactivation_scope(vcpu, iar);
-            let settled = self.settle_these(vcpu, settle);
+            let scope = self.gic.deactivation_scope(vcpu, iar);
+            let synced = self.sync_these(vcpu, scope);
             let mask = self.gic.deactivate(vcpu, iar);
             self.reference.deactivate_any(vcpu, iar);
-            self.look(settled);
+            self.look(synced);
             self.call(mask);
         }
     }
@@ -267,13 +267,13 @@ impl World {
 
     /// Whether WFI would wait, if the vCPU that is not loaded were at one.
     fn check_wait(&self, vcpu: usize) {
-        let mut settled = self.clone();
-        settled.sync(vcpu);
+        let mut synced = self.clone();
+        synced.sync(vcpu);
         let any = (0..64).any(|intid| {
-            self.reference.is_forwarded(vcpu, intid) && !settled.is_with_another(vcpu, intid)
+            self.reference.is_forwarded(vcpu, intid) && !synced.is_with_another(vcpu, intid)
         });
         assert_eq!(
-            settled.gic.has_waiting(vcpu),
+            synced.gic.has_waiting(vcpu),
             any,
             "vCPU {vcpu} waits in WFI"
         );
