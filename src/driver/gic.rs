@@ -35,6 +35,7 @@ const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
 const KICK: u32 = 0;
 const MAINTENANCE: u32 = 25;
 const ALARM: u32 = 26;
+/// The PPI of the virtual timer.
 pub const VIRTUAL_TIMER: u32 = 27;
 const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << ALARM | 1 << VIRTUAL_TIMER;
 /// GICD_IIDR of QEMU's GIC (10.0): see [`Gic::forgets_lines`].

@@ -4,8 +4,8 @@
 use super::running::{Next, Turn};
 use super::{Core, Hardware, Shared, Stage1Access};
 use crate::addr::{Ipa, PAGE_SIZE};
-use crate::device::Device;
 use crate::device::gic::{Gich, LrScope};
+use crate::device::{Absent, Device, Region};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
@@ -86,27 +86,53 @@ impl<H: Hardware> Turn<'_, H> {
         }
         let offset = fault.far.map_or(0, |far| far.page_offset());
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
-        let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
-        let (Some((device, offset)), Some(access)) = (device, fault.access) else {
+        let region = Region::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
+        let (Some((region, offset)), Some(access)) = (region, fault.access) else {
             return self.load_store(fault);
         };
-        match device {
-            Device::Distributor => self.distributor(offset, access, fault.write),
-            Device::Deactivation => self.deactivation(offset, access, fault.write),
-            device => {
-                let shared = &mut *self.shared;
-                let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
-                if fault.write {
-                    let value = access.stored(&self.vcpu.registers.x);
-                    devices.write(device, offset, access.size, value, hardware);
-                } else {
-                    let value = devices.read(device, offset, access.size, hardware);
-                    access.load(&mut self.vcpu.registers.x, value);
-                }
-                self.update_uart();
-            }
+        match region {
+            Region::Device(device) => self.access_device(device, offset, access, fault.write),
+            Region::Distributor => self.distributor(offset, access, fault.write),
+            Region::Deactivation => self.deactivation(offset, access, fault.write),
+            Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
         }
         self.step_over(esr);
+    }
+
+    /// A load, or with `write` a store, of an emulated device.
+    #[inline(always)]
+    pub(super) fn access_device(
+        &mut self,
+        device: Device,
+        offset: u64,
+        access: Access,
+        write: bool,
+    ) {
+        let shared = &mut *self.shared;
+        let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
+        if write {
+            let value = access.stored(&self.vcpu.registers.x);
+            devices.write(device, offset, access.size, value, hardware);
+        } else {
+            let value = devices.read(device, offset, access.size, hardware);
+            access.load(&mut self.vcpu.registers.x, value);
+        }
+        self.update_line(device);
+    }
+
+    /// A load, or with `write` a store, of what the machine does not have.
+    #[cold]
+    pub(super) fn access_absent(
+        &mut self,
+        absent: Absent,
+        offset: u64,
+        access: Access,
+        write: bool,
+    ) {
+        if !write {
+            let value = absent.read(offset, access.size);
+            access.load(&mut self.vcpu.registers.x, value);
+        }
     }
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.

@@ -3,7 +3,8 @@
 use super::running::{Next, Running, Turn};
 use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
-use crate::device::gic::{PTIMER_PPI, UART_INTID};
+use crate::device::Device;
+use crate::device::gic::PTIMER_PPI;
 
 impl<H: Hardware> Running<'_, H> {
     /// An interrupt of the board came while this vCPU was on, or waited.
@@ -186,8 +187,10 @@ impl<H: Hardware> Turn<'_, H> {
     pub(super) fn look(&mut self) {
         if self.vm.take_input() {
             let shared = &mut *self.shared;
-            shared.devices.uart.poll(&mut shared.machine.hardware);
-            self.update_uart();
+            shared.devices.take_input(&mut shared.machine.hardware);
+            for &device in Device::ALL {
+                self.update_line(device);
+            }
         }
         self.update_timer();
         self.shared.gic.note_interface(self.index, self.core);
@@ -209,11 +212,11 @@ impl<H: Hardware> Turn<'_, H> {
         self.note_review();
     }
 
-    /// The UART may have changed its interrupt line.
+    /// An emulated device may have changed its interrupt line.
     #[inline]
-    pub(super) fn update_uart(&mut self) {
-        let up = self.shared.devices.uart.irq_line();
-        let mask = self.shared.gic.set_line(UART_INTID, self.index, up);
+    pub(super) fn update_line(&mut self, device: Device) {
+        let up = self.shared.devices.irq_line(device);
+        let mask = self.shared.gic.set_line(device.row().intid, self.index, up);
         self.deliver(mask);
     }
 

@@ -201,20 +201,19 @@ impl<H: Hardware> Shared<H> {
         let tree = device_tree::generate(&TreeParams {
             ram: ram.clone(),
             vcpus: plan.vcpus,
-            gic: true,
             cmdline: plan.cmdline,
             initrd: initrd.clone(),
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
         // What follows a segment's bytes is zero already.
         for segment in image.segments {
-            self.write(segment.ipa, segment.bytes);
+            self.write_ram(segment.ipa, segment.bytes);
         }
         if let (Some(disk), Some(at)) = (plan.initrd, initrd) {
-            self.write(at.start, disk);
+            self.write_ram(at.start, disk);
         }
         for at in places.at_start.into_iter().chain([places.passed]) {
-            self.write(at, &tree);
+            self.write_ram(at, &tree);
         }
         self.announce(plan, image);
         Ok(Start {
@@ -229,8 +228,9 @@ impl<H: Hardware> Shared<H> {
         self.say_named(plan.name, Level::Info, what);
     }
 
-    /// Writes into the guest's RAM, as the guest would: what a snapshot holds stays as it is.
-    fn write(&mut self, at: Ipa, mut bytes: &[u8]) {
+    /// Writes `bytes` into the guest's RAM at `at`, as stores of the guest would: each page is made accessible first, so no snapshot changes.
+    /// Panics outside RAM.
+    fn write_ram(&mut self, at: Ipa, mut bytes: &[u8]) {
         let mut at = at;
         while !bytes.is_empty() {
             let room = (PAGE_SIZE - at.page_offset()) as usize;

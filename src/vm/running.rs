@@ -254,7 +254,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// What this vCPU does now that it is another than before.
     pub(super) fn next(&mut self) -> Next {
         // The alarm was set for the timer as it was, and the UART may have room again that nobody looks for.
-        let input = self.shared.devices.uart.is_interrupted_by_input();
+        let input = self.shared.devices.are_interrupted_by_input();
         if self.vm.vcpus[self.index].phase() != Phase::Off
             && (input || self.vcpu.timer.deadline().is_some())
         {

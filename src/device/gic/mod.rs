@@ -71,8 +71,6 @@ pub const VCPUS_MAX: usize = 8;
 pub const VTIMER_PPI: u32 = 27;
 /// The PPI of the physical timer, by INTID. That timer is emulated.
 pub const PTIMER_PPI: u32 = 30;
-/// The PL011.
-pub const UART_INTID: u32 = 33;
 
 /// The virtual CPU interface of the core that a vCPU is loaded on (GICH, IHI 0048B, 5.3), and its virtual timer.
 pub trait Gich {

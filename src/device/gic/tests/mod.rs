@@ -12,6 +12,9 @@ mod world;
 use super::*;
 use hardware::{Hardware, SPURIOUS};
 
+/// An SPI with a level-sensitive line.
+const UART_INTID: u32 = 33;
+
 /// The guest writes GICC_DIR on vCPU 0, whose interrupts are those that are in flight.
 fn deactivate(gic: &mut Gic, hardware: &mut Hardware, value: u32) {
     assert!(hardware.cpu_interface().splits_end());
