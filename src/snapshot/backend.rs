@@ -49,9 +49,9 @@ pub trait Backend {
     fn word_mut(&mut self, number: u32) -> &mut u32;
 
     /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy.
-    fn copy(&mut self, from: Frame, to: Frame);
+    fn copy_frame(&mut self, from: Frame, to: Frame);
     /// Fills `pages` frames from `first` on with zeros, completely: the guest may be given them.
-    fn zero(&mut self, first: Frame, pages: u32);
+    fn zero_frames(&mut self, first: Frame, pages: u32);
 
     /// How stage 2 maps `page`.
     fn mapping(&self, page: Page) -> Mapping;

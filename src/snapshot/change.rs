@@ -51,7 +51,7 @@ impl FrameStore {
         changes: impl Iterator<Item = (usize, u32)>,
     ) -> Result<(), NoMemory> {
         self.descend(b, root, level, cursor, page)?;
-        let entry = cursor.path[1].entry(entry_index(page, 1));
+        let entry = cursor.path[1].entry_word(entry_index(page, 1));
         let mut leaf = NodeId(b.word(entry));
         if leaf.is_none() {
             leaf = self.alloc(b, &Node::EMPTY)?;
@@ -183,7 +183,7 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) -> Result<NodeId, NoMemory> {
-        let entry = node.entry(entry_index(page, level));
+        let entry = node.entry_word(entry_index(page, level));
         let owned = self.make_exclusive(b, NodeId(b.word(entry)), level - 1)?;
         *b.word_mut(entry) = owned.0;
         Ok(owned)

@@ -81,7 +81,7 @@ impl Snapshots {
         };
         record.write(b, addr);
         let size = self.pools.state;
-        let first = &mut b.bookkeeping_mut(addr.frame)[addr.state(size)];
+        let first = &mut b.bookkeeping_mut(addr.frame)[addr.state_nodes(size)];
         state.save(id, 0, first);
         for part in 1..size.parts {
             let nodes = &mut b.bookkeeping_mut(part_frames[part - 1])[..size.nodes];

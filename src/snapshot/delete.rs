@@ -9,7 +9,7 @@ impl Snapshots {
     /// Deletes the snapshot `id`. What only this snapshot held is free at once. Its place in its pool is not used again.
     pub fn delete<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<(), NotFound> {
         self.remove(b, id)?;
-        self.fold_if_alone(b);
+        self.fold_if_only_holder(b);
         Ok(())
     }
 
@@ -48,7 +48,7 @@ impl Snapshots {
             last = self.index.first_from(b, last).unwrap_or_default();
             let _ = self.remove(b, last);
         }
-        self.fold_if_alone(b);
+        self.fold_if_only_holder(b);
         let pages = self.memory.frames.free_count().saturating_sub(before);
         b.log(format_args!(
             "freed the oldest snapshot pool: snapshots #{first} to #{last}, {pages} pages"

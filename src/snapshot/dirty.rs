@@ -8,7 +8,7 @@ use super::frames::Frame;
 /// An entry of the dirty list: a page, or a whole block. Its size is a power of two, which makes walking the list cheaper.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(16))]
-pub(super) struct Dirty {
+pub(super) struct DirtyEntry {
     /// The page, or the first of a block.
     pub(super) page: u32,
     /// The frame that the base has there; 0: none.
@@ -17,21 +17,21 @@ pub(super) struct Dirty {
     pub(super) private: u32,
 }
 
-/// In [`Dirty::page`]: the entry is for a whole block.
-pub(super) const BLOCK: u32 = 1 << 31;
+/// In [`DirtyEntry::page`]: the entry is for a whole block.
+pub(super) const BLOCK_FLAG: u32 = 1 << 31;
 
-impl Dirty {
+impl DirtyEntry {
     /// The page, or the first page of the block.
     pub(super) fn page(self) -> Page {
-        self.page & !BLOCK
+        self.page & !BLOCK_FLAG
     }
 
     /// Whether the entry is for a whole block.
     pub(super) fn is_block(self) -> bool {
-        self.page & BLOCK != 0
+        self.page & BLOCK_FLAG != 0
     }
 
-    /// Whether both entries are for pages of one leaf of a map. A block has no leaf with anything else: [`BLOCK`] differs, or its pages.
+    /// Whether both entries are for pages of one leaf of a map. A block has no leaf with anything else: [`BLOCK_FLAG`] differs, or its pages.
     pub(super) fn same_leaf(self, other: Self) -> bool {
         ((self.page ^ other.page) as usize) < LEAF_PAGES
     }
@@ -45,7 +45,7 @@ impl Dirty {
 impl Snapshots {
     #[inline]
     pub(super) fn push_dirty(&mut self, page: u32, base: u32, private: Frame) {
-        let entry = Dirty {
+        let entry = DirtyEntry {
             page,
             base,
             private: private.0,
@@ -55,7 +55,7 @@ impl Snapshots {
 }
 
 #[cfg(test)]
-impl Dirty {
+impl DirtyEntry {
     /// The frames that the guest writes to.
     pub(super) fn private_frames(self) -> core::ops::Range<u32> {
         let pages = match self.is_block() {

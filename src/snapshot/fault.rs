@@ -2,7 +2,7 @@
 
 use super::Snapshots;
 use super::backend::{Backend, Mapping, Page};
-use super::dirty::BLOCK;
+use super::dirty::BLOCK_FLAG;
 use super::fold::FOLD_RESERVE;
 use super::frames::{Frame, NoMemory};
 use crate::addr::BLOCK_PAGES;
@@ -59,8 +59,8 @@ impl Snapshots {
             self.push_dirty(page, base.0, base);
             return Ok(());
         }
-        let private = self.alloc_page()?;
-        b.copy(base, private);
+        let private = self.alloc_private_page()?;
+        b.copy_frame(base, private);
         b.map_page_writable(page, private);
         self.push_dirty(page, base.0, private);
         self.superseding += 1;
@@ -76,7 +76,7 @@ impl Snapshots {
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
         if self.memory.is_exclusive(b, self.base, self.level, page) {
             b.make_block_writable(page);
-            self.push_dirty(start | BLOCK, first.0, first);
+            self.push_dirty(start | BLOCK_FLAG, first.0, first);
             return Ok(());
         }
         b.split_live(page);
@@ -92,17 +92,17 @@ impl Snapshots {
             return self.fill_page(b, page);
         };
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        b.zero(first, BLOCK_PAGES);
+        b.zero_frames(first, BLOCK_PAGES);
         b.map_block_writable(start, first);
-        self.push_dirty(start | BLOCK, 0, first);
+        self.push_dirty(start | BLOCK_FLAG, 0, first);
         self.added += 1;
         self.present += BLOCK_PAGES;
         Ok(())
     }
 
     fn fill_page<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
-        let private = self.alloc_page()?;
-        b.zero(private, 1);
+        let private = self.alloc_private_page()?;
+        b.zero_frames(private, 1);
         b.map_page_writable(page, private);
         self.push_dirty(page, 0, private);
         self.added += 1;
@@ -111,7 +111,7 @@ impl Snapshots {
     }
 
     #[inline]
-    fn alloc_page(&mut self) -> Result<Frame, NoMemory> {
+    fn alloc_private_page(&mut self) -> Result<Frame, NoMemory> {
         if self.memory.frames.free_count() <= FOLD_RESERVE {
             return Err(NoMemory);
         }

@@ -3,7 +3,7 @@
 use super::Snapshots;
 use super::backend::Backend;
 use super::change::{Cursor, LEAF_PAGES};
-use super::dirty::Dirty;
+use super::dirty::DirtyEntry;
 use super::frames::{Frame, NoMemory};
 use super::nodes;
 
@@ -29,7 +29,7 @@ impl Snapshots {
     }
 
     /// After a snapshot went. If only the running VM holds the base, nothing can go back to the pages that dirty ones replace: a fold frees them.
-    pub(super) fn fold_if_alone<B: Backend>(&mut self, b: &mut B) {
+    pub(super) fn fold_if_only_holder<B: Backend>(&mut self, b: &mut B) {
         if !self.base.is_none() && nodes::holders(b, self.base) == 1 {
             // With other snapshots left it may run out of memory. The frames are then freed when more snapshots have gone.
             let _ = self.fold_some(b, Fold::Superseding, 0);
@@ -62,7 +62,7 @@ impl Snapshots {
         reserve: u32,
     ) -> Result<(), NoMemory> {
         let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
-        let wanted = |entry: &Dirty| !entry.is_folded() && (entry.base != 0) == superseding;
+        let wanted = |entry: &DirtyEntry| !entry.is_folded() && (entry.base != 0) == superseding;
         let mut cursor = Cursor::new();
         let mut next = 0;
         while let Some(&entry) = self.dirty.get(next) {

@@ -65,7 +65,7 @@ impl NodeId {
 
     /// The number of the word that is the node's entry `i`.
     #[inline]
-    pub fn entry(self, i: usize) -> u32 {
+    pub fn entry_word(self, i: usize) -> u32 {
         self.frame().0 << WORD_BITS | (self.index() << FANOUT_BITS) as u32 | i as u32
     }
 }

@@ -28,7 +28,7 @@ use super::nodes::{self, Nodes};
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;
 /// A node's first entry if the node is a run; the second entry is then the first frame. No frame and no node has this number.
-pub(super) const RUN: u32 = 1;
+pub(super) const RUN_TAG: u32 = 1;
 /// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
 pub(super) const MAX_LEVELS: usize = 8;
 
@@ -60,12 +60,12 @@ pub fn max_nodes(pages: u32) -> u32 {
 
 /// The node that says: a run of frames from `first` on.
 pub(super) fn run_node(first: Frame) -> Node {
-    Node([RUN, first.0, 0, 0, 0, 0, 0, 0])
+    Node([RUN_TAG, first.0, 0, 0, 0, 0, 0, 0])
 }
 
 /// The first frame of the run, if `node` is a run.
 pub(super) fn run_start(node: &Node) -> Option<Frame> {
-    (node.0[0] == RUN).then_some(Frame(node.0[1]))
+    (node.0[0] == RUN_TAG).then_some(Frame(node.0[1]))
 }
 
 /// A VM's share of memory: its frames, and the nodes in them. Page maps live here; each is the id of its root, and all have the same level.

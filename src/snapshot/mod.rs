@@ -60,7 +60,7 @@ pub use layout::{Bookkeeping, Node};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
-use dirty::Dirty;
+use dirty::DirtyEntry;
 use index::Index;
 use layout::NodeId;
 use map::FrameStore;
@@ -111,7 +111,7 @@ pub struct Snapshots {
     /// Level of every map's root.
     level: u32,
     base: NodeId,
-    dirty: Vec<Dirty>,
+    dirty: Vec<DirtyEntry>,
     /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
     /// Upper bound, likewise, of those for pages that the base has no frame for.
@@ -160,7 +160,7 @@ impl Snapshots {
 
     /// Bytes of heap that the dirty list of a VM with `pages` pages takes.
     pub fn dirty_list_bytes(pages: u64) -> u64 {
-        pages * size_of::<Dirty>() as u64
+        pages * size_of::<DirtyEntry>() as u64
     }
 
     /// Pages of the VM's RAM.
@@ -186,7 +186,7 @@ impl Snapshots {
     /// What is known of the snapshot `id`. May fold dirty pages to know it; the guest does not notice.
     pub fn info<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<Info, NotFound> {
         // If only the running VM holds the base, the base has pages that dirty ones replace: a fold has them not counted.
-        self.fold_if_alone(b);
+        self.fold_if_only_holder(b);
         let (_, record) = self.find(b, id)?;
         Ok(Info {
             parent: record.parent.get(),
@@ -226,7 +226,7 @@ impl Snapshots {
             return self.memory.exclusive_pages(b, root, self.level);
         }
         // The map is the base of the running VM: only the pages that dirty ones replace would be freed.
-        let behind = |dirty: &&Dirty| {
+        let behind = |dirty: &&DirtyEntry| {
             !dirty.is_folded()
                 && self
                     .memory

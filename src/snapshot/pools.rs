@@ -183,7 +183,9 @@ impl Pools {
             self.state_frames += 1;
             RecordAddr { frame, node: 0 }
         };
-        pool.next_record = addr.next(self.state).map_or(0, RecordAddr::to_entry);
+        pool.next_record = addr
+            .next_in_frame(self.state)
+            .map_or(0, RecordAddr::to_entry);
         Ok(addr)
     }
 

@@ -30,10 +30,10 @@ impl RecordAddr {
     }
 
     /// The address behind this record and its state; `None` if the frame has no room for one more of them.
-    pub fn next(self, state: StateSize) -> Option<Self> {
+    pub fn next_in_frame(self, state: StateSize) -> Option<Self> {
         let node = self.node + RECORD_NODES + state.nodes;
         let next = Self { node, ..self };
-        (next.state(state).end <= NODES_PER_FRAME).then_some(next)
+        (next.state_nodes(state).end <= NODES_PER_FRAME).then_some(next)
     }
 
     /// The address as a number, which is never 0.
@@ -50,7 +50,7 @@ impl RecordAddr {
     }
 
     /// Indices in the frame of the nodes that the first part of the saved state takes.
-    pub fn state(self, state: StateSize) -> Range<usize> {
+    pub fn state_nodes(self, state: StateSize) -> Range<usize> {
         let start = self.node + RECORD_NODES;
         start..start + state.nodes
     }

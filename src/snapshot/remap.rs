@@ -3,7 +3,7 @@
 use super::backend::{Backend, Page};
 use super::frames::Frame;
 use super::layout::{FANOUT, NodeId};
-use super::map::{BLOCK_LEVEL, FrameStore, RUN, run_start, span};
+use super::map::{BLOCK_LEVEL, FrameStore, RUN_TAG, run_start, span};
 use super::nodes;
 use crate::addr::BLOCK_PAGES;
 
@@ -124,14 +124,14 @@ fn both_plain<B: Backend>(b: &B, from: NodeId, to: NodeId) -> bool {
         return false;
     }
     // No two nodes are runs of the same frames. So if the first two words are equal, which they mostly are, neither is a run.
-    let (old, new) = (pair(b, from, 0), pair(b, to, 0));
-    old == new || (old as u32 != RUN && new as u32 != RUN)
+    let (old, new) = (entry_pair(b, from, 0), entry_pair(b, to, 0));
+    old == new || (old as u32 != RUN_TAG && new as u32 != RUN_TAG)
 }
 
 /// Entries 2 `i` and 2 `i` + 1 of `node`, the first in the low half. Most entries of two nodes are equal: by pairs they are compared twice as
 /// fast.
 #[inline(always)]
-fn pair<B: Backend>(b: &B, node: NodeId, i: usize) -> u64 {
+fn entry_pair<B: Backend>(b: &B, node: NodeId, i: usize) -> u64 {
     let pairs: &[u64; FANOUT / 2] = zerocopy::transmute_ref!(nodes::read(b, node));
     pairs[i]
 }
@@ -145,7 +145,7 @@ fn each_difference<B: Backend>(
     mut f: impl FnMut(&mut B, u32, NodeId, NodeId),
 ) {
     for i in 0..FANOUT / 2 {
-        let (old, new) = (pair(b, from, i), pair(b, to, i));
+        let (old, new) = (entry_pair(b, from, i), entry_pair(b, to, i));
         if old == new {
             continue;
         }

@@ -25,7 +25,7 @@ impl Snapshots {
         let size = self.pools.state;
         // The time is set once, before any vCPU is loaded: timers of vCPUs are compared with it.
         state.set_moment(record.taken);
-        state.load(0, &b.bookkeeping(addr.frame)[addr.state(size)]);
+        state.load(0, &b.bookkeeping(addr.frame)[addr.state_nodes(size)]);
         for part in 1..size.parts {
             let nodes = &b.bookkeeping(record.part_frames[part - 1])[..size.nodes];
             state.load(part, nodes);

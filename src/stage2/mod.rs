@@ -135,7 +135,7 @@ impl Stage2 {
 
     /// The address of a word of bookkeeping memory. Words are numbered through all frames, 1024 to a frame.
     #[inline]
-    pub fn frame_word(&self, number: u32) -> Pa {
+    pub fn word_pa(&self, number: u32) -> Pa {
         Pa(self.frames.0 + u64::from(number) * 4)
     }
 
@@ -166,7 +166,7 @@ impl Stage2 {
     }
 
     /// The entry that translates `page`: of level 3 if its block is split, else of level 2.
-    fn leaf(&self, page: Page) -> &TableEntry {
+    fn leaf_entry(&self, page: Page) -> &TableEntry {
         let block = self.block_entry(page);
         if read(block).is_table() {
             self.page_entry(page)
@@ -196,7 +196,7 @@ impl Stage2 {
     /// The address of the byte at `ipa`; `None` outside RAM, and where the page is absent.
     pub fn translate(&self, ipa: Ipa) -> Option<Pa> {
         let page = self.page_at(ipa)?;
-        let descriptor = read(self.leaf(page));
+        let descriptor = read(self.leaf_entry(page));
         descriptor
             .is_valid()
             .then(|| Pa(descriptor.address().0 + ipa.0 % self.leaf_bytes(page)))
@@ -261,7 +261,7 @@ impl Stage2 {
 
     /// Makes the entry that translates `page` writable, a page's or a block's. It is valid.
     pub fn make_writable(&self, m: &mut impl Maintenance, page: Page) {
-        let entry = self.leaf(page);
+        let entry = self.leaf_entry(page);
         write(entry, read(entry).writable());
         m.stores_complete();
         m.invalidate_ipa_here(self.ipa(page));
@@ -281,7 +281,7 @@ impl Stage2 {
     /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Returns false, and changes nothing, if the
     /// page is not mapped: that fetch had a translation fault, not a permission fault.
     pub fn make_executable(&self, m: &mut impl Maintenance, page: Page) -> bool {
-        let entry = self.leaf(page);
+        let entry = self.leaf_entry(page);
         let descriptor = read(entry);
         if !descriptor.is_valid() {
             return false;

@@ -179,7 +179,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// Remembers whether a review is needed.
     #[inline]
     pub(super) fn note_review(&mut self) {
-        let needed = self.shared.gic.needs_review(self.index);
+        let needed = self.shared.gic.review_needed(self.index);
         self.vcpu.note_review(needed, self.core);
     }
 

@@ -95,21 +95,21 @@ impl<H: Hardware> Backend for GuestMachine<H> {
 
     #[inline]
     fn word(&self, number: u32) -> u32 {
-        self.hardware.word(self.stage2.frame_word(number))
+        self.hardware.word(self.stage2.word_pa(number))
     }
 
     #[inline]
     fn word_mut(&mut self, number: u32) -> &mut u32 {
-        self.hardware.word_mut(self.stage2.frame_word(number))
+        self.hardware.word_mut(self.stage2.word_pa(number))
     }
 
     #[inline]
-    fn copy(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame) {
         self.hardware
             .copy_page(self.stage2.pa(from), self.stage2.pa(to));
     }
 
-    fn zero(&mut self, first: Frame, pages: u32) {
+    fn zero_frames(&mut self, first: Frame, pages: u32) {
         self.hardware
             .zero(self.stage2.pa(first), u64::from(pages) * PAGE_SIZE);
     }

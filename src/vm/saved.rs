@@ -364,7 +364,7 @@ impl<H: Hardware> Vm<H> {
         {
             called |= gic.flush(own, asker.core);
             if let Some((_, vcpu)) = asker.vcpu {
-                vcpu.note_review(gic.needs_review(own), asker.core);
+                vcpu.note_review(gic.review_needed(own), asker.core);
             }
         }
         self.release(asker.core, others);

@@ -88,7 +88,7 @@ impl Lists {
             control,
             ..Self::default()
         };
-        let mut used = !core.empty() & gic::LRS_MASK;
+        let mut used = !core.empty_lrs() & gic::LRS_MASK;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             lists.set_list_register(n, core.list_register(n));
@@ -106,7 +106,7 @@ impl Lists {
 }
 
 impl Gich for Lists {
-    fn empty(&mut self) -> u32 {
+    fn empty_lrs(&mut self) -> u32 {
         !self.used & gic::LRS_MASK
     }
 
@@ -270,7 +270,7 @@ mod tests {
         core.set_hcr(3 << EOI_COUNT_SHIFT | NPIE | 1);
         core.set_list_register(2, ListRegister(0x1000_0021));
         let mut taken = Lists::take(&mut core);
-        assert_eq!((core.hcr(), core.empty()), (1, 0xf));
+        assert_eq!((core.hcr(), core.empty_lrs()), (1, 0xf));
         assert_eq!(taken.hcr() >> EOI_COUNT_SHIFT, 3);
         assert_eq!(taken.list_register(2), ListRegister(0x1000_0021));
     }

@@ -58,7 +58,7 @@ impl Core {
 
 impl Gich for Core {
     #[inline]
-    fn empty(&mut self) -> u32 {
+    fn empty_lrs(&mut self) -> u32 {
         self.gic.empty()
     }
 

@@ -213,7 +213,7 @@ impl FakeCore {
 }
 
 impl Gich for FakeCore {
-    fn empty(&mut self) -> u32 {
+    fn empty_lrs(&mut self) -> u32 {
         let empty = |n: &usize| self.lists[*n].is_done();
         (0..LRS_MAX).filter(empty).fold(0, |bits, n| bits | 1 << n)
     }

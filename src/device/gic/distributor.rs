@@ -41,12 +41,12 @@ impl Gic {
         offset: u64,
         size: u8,
         write: bool,
-        i: &mut impl Gich,
+        gich: &mut impl Gich,
     ) -> LrScope {
-        if offset == SGIR || !write && !register_map::is_state(offset) {
+        if offset == SGIR || !write && !register_map::reads_state(offset) {
             return LrScope::None;
         }
-        self.lrs[vcpu % VCPUS_MAX].vtimer_line = i.vtimer_line();
+        self.lrs[vcpu % VCPUS_MAX].vtimer_line = gich.vtimer_line();
         self.state_scope(vcpu, offset, size, write)
     }
 
@@ -171,7 +171,7 @@ impl Gic {
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         if offset == SGIR && size >= 4 {
-            return self.send(vcpu, value as u32);
+            return self.send_sgi(vcpu, value as u32);
         }
         let shift = 8 * (offset & 3) as u32;
         let lanes = match size {
@@ -230,7 +230,7 @@ impl Gic {
 
     /// A store by `vcpu` to GICD_SGIR (4.3.15): sends an SGI. Returns its targets, a bit each.
     #[inline]
-    fn send(&mut self, vcpu: usize, value: u32) -> u8 {
+    fn send_sgi(&mut self, vcpu: usize, value: u32) -> u8 {
         let all = (1u32 << self.vcpus) - 1;
         let targets = all
             & match value >> 24 & 3 {
@@ -243,7 +243,7 @@ impl Gic {
         while rest != 0 {
             let target = rest.trailing_zeros() as usize % VCPUS_MAX;
             rest &= rest - 1;
-            self.private[target].send(value & 0xf, vcpu as u32);
+            self.private[target].pend_sgi(value & 0xf, vcpu as u32);
         }
         targets as u8
     }
@@ -292,9 +292,9 @@ impl Gic {
                 continue;
             }
             if set {
-                self.private[vcpu].send(intid, sender);
+                self.private[vcpu].pend_sgi(intid, sender);
             } else {
-                self.private[vcpu].unsend(intid, sender);
+                self.private[vcpu].unpend_sgi(intid, sender);
             }
         }
     }

@@ -21,7 +21,7 @@ impl Gic {
         free: &mut u32,
         intid: u32,
         pendable: bool,
-        i: &mut impl Gich,
+        gich: &mut impl Gich,
     ) {
         let n = free.trailing_zeros() as usize % LRS_MAX;
         *free &= free.wrapping_sub(1);
@@ -39,7 +39,7 @@ impl Gic {
         lrs.was_active |= u8::from(active) << n;
         lrs.needs_fold |= u8::from(entry.needs_fold) << n;
         lrs.was_pending |= u8::from(entry.register.is_pending()) << n;
-        i.set_list_register(n, entry.register);
+        gich.set_list_register(n, entry.register);
     }
 
     /// A list register's value for `intid` with its priority and group, neither pending nor active.
@@ -64,10 +64,10 @@ impl Gic {
         } else {
             senders.trailing_zeros() & 7
         };
-        register = register.from(sender);
+        register = register.sent_by(sender);
         if pendable && senders >> sender & 1 != 0 {
             register = register.pending();
-            private.unsend(intid, sender);
+            private.unpend_sgi(intid, sender);
             senders &= !(1 << sender);
         }
         if senders == 0 {
@@ -188,7 +188,7 @@ impl Gic {
                     private.set_active_sender(intid, register.sender());
                 }
                 if register.is_pending() {
-                    private.send(intid, register.sender());
+                    private.pend_sgi(intid, register.sender());
                 }
             }
             16..32 => {

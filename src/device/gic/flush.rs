@@ -9,17 +9,17 @@ impl Gic {
     /// core that the vCPU is loaded on, or its saved list registers. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each;
     /// nearly always 0.
     #[inline]
-    pub fn sync(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
+    pub fn sync(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         match self.is_idle(vcpu) {
             true => 0,
-            false => self.sync_all(vcpu, i),
+            false => self.sync_all(vcpu, gich),
         }
     }
 
-    fn sync_all(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
-        self.fold_all(vcpu, i);
-        self.update_vtimer(vcpu, i);
+    fn sync_all(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
+        self.fold_all(vcpu, gich);
+        self.update_vtimer(vcpu, gich);
         self.offer_returned(vcpu)
     }
 
@@ -27,16 +27,16 @@ impl Gic {
     /// after each maintenance interrupt, after a [`sync`](Self::sync), and when [`write`](Self::write) or [`set_line`](Self::set_line) ask for
     /// it. Returns the other vCPUs that need a flush, a bit each; nearly always 0.
     #[inline]
-    pub fn flush(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
+    pub fn flush(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         match self.is_idle(vcpu) {
             true => 0,
-            false => self.flush_some(vcpu, i),
+            false => self.flush_some(vcpu, gich),
         }
     }
 
-    fn flush_some(&mut self, vcpu: usize, i: &mut impl Gich) -> u8 {
-        let empty = i.empty() & LRS_MASK;
+    fn flush_some(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
+        let empty = gich.empty_lrs() & LRS_MASK;
         let lone = self.lone_sgi(vcpu);
         let lrs = &mut self.lrs[vcpu];
         if let Some((intid, sender)) = lone
@@ -48,11 +48,11 @@ impl Gic {
                 lrs.assign(n, intid);
                 self.private[vcpu].sent = [0; 2];
                 let register = self.lr_without_state(vcpu, intid);
-                i.set_list_register(n, register.pending().from(sender));
+                gich.set_list_register(n, register.pending().sent_by(sender));
                 return 0;
             }
         }
-        self.flush_all(vcpu, empty, i)
+        self.flush_all(vcpu, empty, gich)
     }
 
     /// INTID and sender of the pending SGI, if it passes and nothing else is pending or active, enabled or not: the usual case.
@@ -71,14 +71,14 @@ impl Gic {
         (alone && passes).then_some((bit & 15, first + (bit >> 4)))
     }
 
-    fn flush_all(&mut self, vcpu: usize, empty: u32, i: &mut impl Gich) -> u8 {
+    fn flush_all(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) -> u8 {
         let existing = empty | u32::from(self.lrs[vcpu].used);
-        self.fold_done(vcpu, empty, i);
+        self.fold_done(vcpu, empty, gich);
         if self.lrs[vcpu].is_empty() && self.lrs[vcpu].hcr == 0 {
-            self.fill(vcpu, existing, i);
-        } else if !self.try_add(vcpu, existing, i) {
-            self.fold_all(vcpu, i);
-            self.fill(vcpu, existing, i);
+            self.fill(vcpu, existing, gich);
+        } else if !self.try_add(vcpu, existing, gich) {
+            self.fold_all(vcpu, gich);
+            self.fill(vcpu, existing, gich);
         }
         self.offer_returned(vcpu)
     }
@@ -97,7 +97,7 @@ impl Gic {
 
     /// Clears or folds the list registers whose interrupt the guest is done with.
     #[inline]
-    fn fold_done(&mut self, vcpu: usize, empty: u32, i: &mut impl Gich) {
+    fn fold_done(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) {
         let lrs = &mut self.lrs[vcpu];
         let mut needs_fold = u32::from(lrs.needs_fold);
         lrs.forget(empty as u8 & !lrs.needs_fold);
@@ -105,19 +105,19 @@ impl Gic {
             let n = needs_fold.trailing_zeros() as usize;
             needs_fold &= needs_fold - 1;
             // A list register that asks for a maintenance interrupt does not count as empty in GICH_ELRSR0.
-            let register = i.list_register(n);
+            let register = gich.list_register(n);
             if register.is_done() {
-                i.set_list_register(n, ListRegister::EMPTY);
+                gich.set_list_register(n, ListRegister::EMPTY);
                 self.fold_lr(vcpu, n, register);
             }
         }
     }
 
     /// Flushes without a sync: the list registers in use stay as they are. Returns false, and has put in nothing, if that is not possible.
-    fn try_add(&mut self, vcpu: usize, existing: u32, i: &mut impl Gich) -> bool {
-        self.update_vtimer(vcpu, i);
+    fn try_add(&mut self, vcpu: usize, existing: u32, gich: &mut impl Gich) -> bool {
+        self.update_vtimer(vcpu, gich);
         let listed = self.lrs[vcpu].intids();
-        let pendable = self.pick_loadable(vcpu, i);
+        let pendable = self.pick_loadable(vcpu, gich);
         let lrs = &self.lrs[vcpu];
         // An SGI and the timer leave the model when they go into a list register. If such an interrupt is in both, it came again.
         let again = pendable & listed & (0xffff | 1 << VTIMER_PPI);
@@ -132,26 +132,26 @@ impl Gic {
         while waiting != 0 {
             let intid = waiting.trailing_zeros();
             waiting &= waiting - 1;
-            self.load_lr(vcpu, &mut free, intid, true, i);
+            self.load_lr(vcpu, &mut free, intid, true, gich);
         }
         true
     }
 
     /// Flushes after a sync: all list registers, a bit each in `existing`, are empty, and the model has everything.
     #[inline]
-    fn fill(&mut self, vcpu: usize, existing: u32, i: &mut impl Gich) {
-        self.update_vtimer(vcpu, i);
+    fn fill(&mut self, vcpu: usize, existing: u32, gich: &mut impl Gich) {
+        self.update_vtimer(vcpu, gich);
         self.lrs[vcpu].stale = false;
-        let pendable = self.pick_loadable(vcpu, i);
+        let pendable = self.pick_loadable(vcpu, gich);
         let mut rest = pendable | self.private[vcpu].active;
         let mut free = existing;
         if !fits(rest, free) {
-            return self.fill_best(vcpu, existing, pendable, i);
+            return self.fill_best(vcpu, existing, pendable, gich);
         }
         while rest != 0 {
             let intid = rest.trailing_zeros();
             rest &= rest - 1;
-            self.load_lr(vcpu, &mut free, intid, pendable >> intid & 1 != 0, i);
+            self.load_lr(vcpu, &mut free, intid, pendable >> intid & 1 != 0, gich);
         }
     }
 
@@ -160,12 +160,12 @@ impl Gic {
     /// the rest.
     ///
     /// An active interrupt that is pending again goes in as active only. When it ends, it is folded, and competes with those that wait.
-    fn fill_best(&mut self, vcpu: usize, existing: u32, pendable: u64, i: &mut impl Gich) {
+    fn fill_best(&mut self, vcpu: usize, existing: u32, pendable: u64, gich: &mut impl Gich) {
         let mut free = existing;
         let mut active = self.private[vcpu].active;
         let waiting = pendable & !active;
         // Interrupts of a group that the CPU interface has switched off come last.
-        let interface = i.cpu_interface();
+        let interface = gich.cpu_interface();
         let mut able = self.of_enabled_groups(vcpu, waiting, interface);
         let mut waiting = waiting & !able;
         let first = match (able, waiting) {
@@ -176,17 +176,17 @@ impl Gic {
         let mut pending = first;
         able &= !first;
         waiting &= !first;
-        self.load_best(vcpu, &mut free, &mut pending, true, i);
+        self.load_best(vcpu, &mut free, &mut pending, true, gich);
         // The guest ends the last acknowledged first. So an active interrupt without a list register was acknowledged before all that have one.
         while free != 0
             && let Some(last) = self.private[vcpu].last_acknowledged(active)
         {
             active &= !(1 << last);
-            self.load_lr(vcpu, &mut free, last, false, i);
+            self.load_lr(vcpu, &mut free, last, false, gich);
         }
-        self.load_best(vcpu, &mut free, &mut active, false, i);
-        self.load_best(vcpu, &mut free, &mut able, true, i);
-        self.load_best(vcpu, &mut free, &mut waiting, true, i);
+        self.load_best(vcpu, &mut free, &mut active, false, gich);
+        self.load_best(vcpu, &mut free, &mut able, true, gich);
+        self.load_best(vcpu, &mut free, &mut waiting, true, gich);
         waiting |= able;
         // Without list registers a maintenance interrupt would never end.
         if existing != 0 {
@@ -195,7 +195,7 @@ impl Gic {
                 _ => hcr::NPIE | interface.watch_groups(),
             };
             let ends = if active != 0 { hcr::LRENPIE } else { 0 };
-            self.set_hcr_bits(vcpu, more | ends, i);
+            self.set_hcr_bits(vcpu, more | ends, gich);
         }
     }
 
@@ -206,12 +206,12 @@ impl Gic {
         free: &mut u32,
         intids: &mut u64,
         pendable: bool,
-        i: &mut impl Gich,
+        gich: &mut impl Gich,
     ) {
         while *intids != 0 && *free != 0 {
             let intid = self.best(vcpu, *intids);
             *intids &= !(1 << intid);
-            self.load_lr(vcpu, free, intid, pendable, i);
+            self.load_lr(vcpu, free, intid, pendable, gich);
         }
     }
 
@@ -230,20 +230,20 @@ impl Gic {
     }
 
     /// Folds all list registers and turns maintenance interrupts off.
-    fn fold_all(&mut self, vcpu: usize, i: &mut impl Gich) {
+    fn fold_all(&mut self, vcpu: usize, gich: &mut impl Gich) {
         if u32::from(self.lrs[vcpu].hcr) & hcr::LRENPIE != 0 {
-            for _ in 0..i.hcr() >> hcr::EOI_COUNT_SHIFT {
+            for _ in 0..gich.hcr() >> hcr::EOI_COUNT_SHIFT {
                 self.deactivate_last(vcpu);
             }
         }
-        self.set_hcr_bits(vcpu, 0, i);
+        self.set_hcr_bits(vcpu, 0, gich);
         let mut used = u32::from(self.lrs[vcpu].used);
         let mut acknowledged = 0;
         while used != 0 {
             let n = used.trailing_zeros() as usize % LRS_MAX;
             used &= used - 1;
-            let register = i.list_register(n);
-            i.set_list_register(n, ListRegister::EMPTY);
+            let register = gich.list_register(n);
+            gich.set_list_register(n, ListRegister::EMPTY);
             if register.is_active() && self.lrs[vcpu].is_acknowledged(n, register) {
                 acknowledged |= 1 << (register.intid() & 63);
             }
@@ -256,10 +256,10 @@ impl Gic {
 
     /// Sets the bits of GICH_HCR that the model owns to `bits`.
     #[inline]
-    fn set_hcr_bits(&mut self, vcpu: usize, bits: u32, i: &mut impl Gich) {
+    fn set_hcr_bits(&mut self, vcpu: usize, bits: u32, gich: &mut impl Gich) {
         if u32::from(self.lrs[vcpu].hcr) != bits {
-            let rest = i.hcr() & !hcr::OWNED;
-            i.set_hcr(rest | bits);
+            let rest = gich.hcr() & !hcr::OWNED;
+            gich.set_hcr(rest | bits);
             self.lrs[vcpu].hcr = bits as u8;
         }
     }

@@ -18,7 +18,7 @@ impl ListRegister {
     /// A maintenance interrupt when the guest has deactivated it; not with `HARDWARE`.
     const EOI: u32 = 1 << 19;
     const SENDER_SHIFT: u32 = 10;
-    const PHYSICAL_SHIFT: u32 = 10;
+    const LINKED_SHIFT: u32 = 10;
     const INTID: u32 = 0x3ff;
 
     /// The interrupt `intid`, neither pending nor active yet. `priority` has eight bits, of which five count.
@@ -45,14 +45,14 @@ impl ListRegister {
 
     /// An SGI from the vCPU `sender`.
     #[inline]
-    pub const fn from(self, sender: u32) -> Self {
+    pub const fn sent_by(self, sender: u32) -> Self {
         Self(self.0 | (sender & 7) << Self::SENDER_SHIFT)
     }
 
     /// Linked to the hardware's interrupt `intid` (HW = 1): the guest's deactivation deactivates that too.
     #[inline]
     pub const fn linked_to(self, intid: u32) -> Self {
-        Self(self.0 | Self::HARDWARE | (intid & Self::INTID) << Self::PHYSICAL_SHIFT)
+        Self(self.0 | Self::HARDWARE | (intid & Self::INTID) << Self::LINKED_SHIFT)
     }
 
     /// With a maintenance interrupt when the guest has deactivated it (EOI). Not together with [`Self::linked_to`].
@@ -118,8 +118,8 @@ impl ListRegister {
 
     /// INTID of the hardware interrupt, if it is linked to one.
     #[inline]
-    pub const fn physical(self) -> u32 {
-        self.0 >> Self::PHYSICAL_SHIFT & Self::INTID
+    pub const fn linked_intid(self) -> u32 {
+        self.0 >> Self::LINKED_SHIFT & Self::INTID
     }
 }
 

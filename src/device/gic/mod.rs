@@ -76,7 +76,7 @@ pub const PTIMER_PPI: u32 = 30;
 pub trait Gich {
     /// GICH_ELRSR0: the empty list registers, a bit for each that exists. The first [`LRS_MAX`] are used. All of them must be empty when a vCPU is
     /// loaded, and are so again after [`Gic::sync`].
-    fn empty(&mut self) -> u32;
+    fn empty_lrs(&mut self) -> u32;
     /// GICH_LRn.
     fn list_register(&mut self, n: usize) -> ListRegister;
     /// Writes GICH_LRn.
@@ -194,15 +194,15 @@ impl Gic {
 
     /// Notes the CPU interface of `vcpu`, which is loaded, and returns whether it signals an interrupt: a WFI must not wait then. An interrupt
     /// that waits for a list register counts, an interrupt that the CPU interface holds back does not.
-    pub fn poll_signalled(&mut self, vcpu: usize, i: &mut impl Gich) -> bool {
-        let interface = i.cpu_interface();
+    pub fn poll_signalled(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let interface = gich.cpu_interface();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
-        let mut used = !i.empty() & lr_map::LRS_MASK;
+        let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
         let mut timer_is_listed = false;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             used &= used - 1;
-            let register = i.list_register(n);
+            let register = gich.list_register(n);
             if interface.signals_register(register) {
                 return true;
             }
@@ -211,7 +211,7 @@ impl Gic {
         let mut waiting = self.waiting(vcpu);
         // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
         // signalled again.
-        if i.vtimer_line() && !timer_is_listed && !self.vtimer_is_active(vcpu) {
+        if gich.vtimer_line() && !timer_is_listed && !self.vtimer_is_active(vcpu) {
             waiting |= self.passing_vtimer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0

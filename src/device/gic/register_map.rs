@@ -35,7 +35,7 @@ pub const SGIR: u64 = 0xf00;
 /// Whether a load at `offset` can see what is pending or active: ISPENDR to ICACTIVER and CPENDSGIR, SPENDSGIR, with 8 bytes
 /// before each of the two, since a load may be of 8 bytes.
 #[inline]
-pub const fn is_state(offset: u64) -> bool {
+pub const fn reads_state(offset: u64) -> bool {
     offset.wrapping_sub(0x1f8) < 0x208 || offset.wrapping_sub(0xf08) < 0x28
 }
 

@@ -16,10 +16,10 @@ pub enum Review {
 impl Review {
     /// Whether a look at the vCPU, which is loaded, may find something changed.
     #[inline]
-    pub fn is_worthwhile(self, i: &mut impl Gich) -> bool {
+    pub fn is_worthwhile(self, gich: &mut impl Gich) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Timer => !i.vtimer_line(),
+            Self::Timer => !gich.vtimer_line(),
             Self::More => true,
         }
     }

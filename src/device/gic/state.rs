@@ -139,7 +139,7 @@ impl BankedState {
 
     /// SGIs that are pending from any vCPU.
     #[inline]
-    pub(super) const fn sgis(&self) -> u32 {
+    pub(super) const fn pending_sgis(&self) -> u32 {
         let any = self.sent[0] | self.sent[1];
         let any = any | any >> 32;
         (any | any >> 16) as u32 & 0xffff
@@ -155,7 +155,7 @@ impl BankedState {
     #[inline]
     pub(super) const fn pending_but_lines_of(&self, lines: u16) -> u32 {
         let up = self.lines & !VTIMER_LINKED & !lines;
-        self.sgis() | ((self.latched | up) as u32) << 16
+        self.pending_sgis() | ((self.latched | up) as u32) << 16
     }
 
     /// Enabled SGIs and PPIs.
@@ -175,12 +175,12 @@ impl BankedState {
     }
 
     #[inline]
-    pub(super) const fn send(&mut self, intid: u32, sender: u32) {
+    pub(super) const fn pend_sgi(&mut self, intid: u32, sender: u32) {
         self.sent[sender as usize >> 2 & 1] |= sgi_bit(intid, sender);
     }
 
     #[inline]
-    pub(super) const fn unsend(&mut self, intid: u32, sender: u32) {
+    pub(super) const fn unpend_sgi(&mut self, intid: u32, sender: u32) {
         self.sent[sender as usize >> 2 & 1] &= !sgi_bit(intid, sender);
     }
 

@@ -15,13 +15,13 @@ use super::{CpuInterface, Gic, Gich, ListRegister, Review, VCPUS_MAX, VTIMER_PPI
 impl Gic {
     /// What of `vcpu` needs a [`review`](Self::review) before long.
     #[inline]
-    pub fn needs_review(&self, vcpu: usize) -> Review {
+    pub fn review_needed(&self, vcpu: usize) -> Review {
         self.lrs[vcpu % VCPUS_MAX].review
     }
 
     /// Brings the list registers of `vcpu`, which is loaded, up to what changed without a trap. `overdue`: a limited time has passed since the
     /// last review. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each.
-    pub fn review(&mut self, vcpu: usize, overdue: bool, i: &mut impl Gich) -> u8 {
+    pub fn review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         if self.lrs[vcpu].review == Review::Nothing {
             return 0;
@@ -30,7 +30,7 @@ impl Gic {
             self.lrs[vcpu].declined = 0;
         }
         let lrs = &mut self.lrs[vcpu];
-        let mut pending = lrs.used & !(i.empty() & LRS_MASK) as u8;
+        let mut pending = lrs.used & !(gich.empty_lrs() & LRS_MASK) as u8;
         // The usual case: the review was for the timer's interrupt, and the guest is done with that.
         let timer_waits = self.private[vcpu].lines & VTIMER != 0;
         if pending == 0 && !timer_waits && self.shared.pending() == 0 && !lrs.has_more() {
@@ -38,27 +38,27 @@ impl Gic {
             lrs.declined = 0;
             return 0;
         }
-        let mut flush = timer_waits && !i.vtimer_line();
+        let mut flush = timer_waits && !gich.vtimer_line();
         while pending != 0 {
             let n = pending.trailing_zeros() as usize % LRS_MAX;
             pending &= pending - 1;
             let intid = u32::from(self.lrs[vcpu].intids[n]);
             if intid == VTIMER_PPI {
-                flush |= self.review_vtimer(vcpu, n, i);
+                flush |= self.review_vtimer(vcpu, n, gich);
             } else if self.has_several_targets(intid) {
-                flush |= self.review_spi(vcpu, n, overdue, i);
+                flush |= self.review_spi(vcpu, n, overdue, gich);
             }
         }
         self.lrs[vcpu].review = Review::Nothing;
         flush |= match self.lrs[vcpu].has_more() {
-            true => self.review_choice(vcpu, i),
+            true => self.review_choice(vcpu, gich),
             false => self.waiting(vcpu) != 0,
         };
         let mut others = 0;
         if flush {
-            others = self.flush(vcpu, i);
+            others = self.flush(vcpu, gich);
         }
-        others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
+        others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, gich);
         let lrs = &mut self.lrs[vcpu];
         if lrs.review == Review::Nothing {
             // None of the declined SPIs waits any more. The next time they come, this vCPU may have them.
@@ -69,25 +69,25 @@ impl Gic {
 
     /// Takes the timer's interrupt out of list register `n` if its line fell before the guest acknowledged it. Returns whether the line had
     /// fallen.
-    fn review_vtimer(&mut self, vcpu: usize, n: usize, i: &mut impl Gich) -> bool {
-        let register = i.list_register(n);
-        let fell = register.is_linked() && register.is_pending() && !i.vtimer_line();
+    fn review_vtimer(&mut self, vcpu: usize, n: usize, gich: &mut impl Gich) -> bool {
+        let register = gich.list_register(n);
+        let fell = register.is_linked() && register.is_pending() && !gich.vtimer_line();
         if fell {
-            i.set_list_register(n, ListRegister::EMPTY);
+            gich.set_list_register(n, ListRegister::EMPTY);
             self.lrs[vcpu].forget(1 << n);
-            i.deactivate_vtimer();
+            gich.deactivate_vtimer();
         }
         fell
     }
 
     /// Folds list register `n`, which has an SPI with several targets, if another target should have the SPI. Returns whether that was so.
-    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, i: &mut impl Gich) -> bool {
-        let register = i.list_register(n);
+    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, gich: &mut impl Gich) -> bool {
+        let register = gich.list_register(n);
         if !register.is_pending() || register.is_active() {
             return false;
         }
         let intid = u32::from(self.lrs[vcpu].intids[n]);
-        self.interfaces[vcpu] = i.cpu_interface();
+        self.interfaces[vcpu] = gich.cpu_interface();
         let signalled = self.interfaces[vcpu].signals_register(register);
         if signalled && !(overdue && self.another_takes(vcpu, intid)) {
             return false;
@@ -95,15 +95,15 @@ impl Gic {
         if signalled {
             self.lrs[vcpu].declined |= 1 << (intid & 31);
         }
-        i.set_list_register(n, ListRegister::EMPTY);
+        gich.set_list_register(n, ListRegister::EMPTY);
         self.fold_lr(vcpu, n, register);
         true
     }
 
     /// For a vCPU with more interrupts than list registers. Marks its list registers as stale if an SPI with several targets waits that its CPU
     /// interface signals now. Returns whether they are stale.
-    fn review_choice(&mut self, vcpu: usize, i: &mut impl Gich) -> bool {
-        let taken = self.pick_loadable(vcpu, i) & self.waiting(vcpu);
+    fn review_choice(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let taken = self.pick_loadable(vcpu, gich) & self.waiting(vcpu);
         self.lrs[vcpu].stale |= self.of_several_targets(taken) != 0;
         self.lrs[vcpu].stale
     }
@@ -140,18 +140,18 @@ impl Gic {
 
     /// Notes whether `vcpu` needs another review. If this review is `overdue`, returns the other targets of the SPIs that `vcpu` has not
     /// acknowledged, a bit each: what was noted of their CPU interfaces may be old.
-    fn note_review(&mut self, vcpu: usize, overdue: bool, i: &mut impl Gich) -> u8 {
+    fn note_review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
         if self.private[vcpu].lines & VTIMER != 0 {
             self.lrs[vcpu].review(Review::Timer);
         }
         let mut others = 0;
-        let mut held = self.lrs[vcpu].used & !(i.empty() & LRS_MASK) as u8;
+        let mut held = self.lrs[vcpu].used & !(gich.empty_lrs() & LRS_MASK) as u8;
         while held != 0 {
             let n = held.trailing_zeros() as usize % LRS_MAX;
             held &= held - 1;
             let intid = u32::from(self.lrs[vcpu].intids[n]);
             let several = self.has_several_targets(intid);
-            let register = i.list_register(n);
+            let register = gich.list_register(n);
             if !register.is_pending() {
                 continue;
             }
@@ -214,22 +214,22 @@ impl Gic {
     /// The pendable interrupts that `vcpu`, which is loaded, may have in list registers: of SPIs with several targets those only that its CPU
     /// interface signals now. Notes the CPU interface, and asks for a review, if there are such SPIs.
     #[inline]
-    pub(super) fn pick_loadable(&mut self, vcpu: usize, i: &mut impl Gich) -> u64 {
+    pub(super) fn pick_loadable(&mut self, vcpu: usize, gich: &mut impl Gich) -> u64 {
         let pendable = self.pendable(vcpu);
         if pendable >> 32 == 0 {
             return pendable;
         }
-        self.pick_of_several(vcpu, pendable, i)
+        self.pick_of_several(vcpu, pendable, gich)
     }
 
-    fn pick_of_several(&mut self, vcpu: usize, pendable: u64, i: &mut impl Gich) -> u64 {
+    fn pick_of_several(&mut self, vcpu: usize, pendable: u64, gich: &mut impl Gich) -> u64 {
         let several = self.of_several_targets(pendable & !self.private[vcpu].active);
         if several == 0 {
             return pendable;
         }
         // Whether this vCPU gets them or not.
         self.lrs[vcpu].review = Review::More;
-        self.interfaces[vcpu] = i.cpu_interface();
+        self.interfaces[vcpu] = gich.cpu_interface();
         let declined = u64::from(self.lrs[vcpu].declined) << 32;
         let taken = self.signalled(vcpu, several & !declined, self.interfaces[vcpu]);
         pendable & !several | taken
@@ -244,9 +244,9 @@ impl Gic {
 
     /// Notes the CPU interface of `vcpu`, which is loaded, if any SPI is in list registers: this vCPU may take it from another.
     #[inline]
-    pub fn note_interface(&mut self, vcpu: usize, i: &mut impl Gich) {
+    pub fn note_interface(&mut self, vcpu: usize, gich: &mut impl Gich) {
         if self.spis_in_lrs != 0 {
-            self.interfaces[vcpu % VCPUS_MAX] = i.cpu_interface();
+            self.interfaces[vcpu % VCPUS_MAX] = gich.cpu_interface();
         }
     }
 

@@ -185,13 +185,13 @@ impl Backend for ModelBackend {
         &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
-    fn copy(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame) {
         self.words.remove(&to.0);
         self.contents.set(to.0, self.contents.get(from.0));
         self.copies += 1;
     }
 
-    fn zero(&mut self, first: Frame, pages: u32) {
+    fn zero_frames(&mut self, first: Frame, pages: u32) {
         for frame in first.0..first.0 + pages {
             self.words.remove(&frame);
             self.contents.set(frame, 0);

@@ -22,7 +22,7 @@ fn watch(
     at: Page,
     change: impl FnOnce(&mut Recorder<&dyn Fn() -> u64>),
 ) -> Vec<(Asked, Descriptor)> {
-    let leaf = || read(s.leaf(at)).0;
+    let leaf = || read(s.leaf_entry(at)).0;
     let mut recorder = Recorder {
         asked: Vec::new(),
         watch: Some(&leaf as &dyn Fn() -> u64),

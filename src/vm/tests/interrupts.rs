@@ -89,7 +89,7 @@ fn the_virtual_timers_interrupt_is_linked_to_the_physical_one() {
         .iter()
         .find(|list| list.is_pending())
         .unwrap();
-    assert!(list.is_linked() && list.physical() == 27);
+    assert!(list.is_linked() && list.linked_intid() == 27);
     assert!(smp.cores[0].timer_active, "until the guest is done with it");
     // It goes with the vCPU, and comes back with it.
     smp.save(0);

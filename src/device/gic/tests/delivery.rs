@@ -199,7 +199,7 @@ fn an_sgi_costs_two_accesses() {
 fn without_list_registers_nothing_storms() {
     struct None(u32);
     impl Gich for None {
-        fn empty(&mut self) -> u32 {
+        fn empty_lrs(&mut self) -> u32 {
             0
         }
         fn list_register(&mut self, _: usize) -> ListRegister {

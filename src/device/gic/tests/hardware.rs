@@ -104,7 +104,7 @@ impl Hardware {
         match found {
             Some(register) => {
                 if register.is_linked() {
-                    assert_eq!(register.physical(), VTIMER_PPI);
+                    assert_eq!(register.linked_intid(), VTIMER_PPI);
                     assert!(self.timer_active, "a link to an inactive interrupt");
                     self.timer_active = false;
                 }
@@ -146,7 +146,7 @@ impl Hardware {
 }
 
 impl Gich for Hardware {
-    fn empty(&mut self) -> u32 {
+    fn empty_lrs(&mut self) -> u32 {
         self.accesses += 1;
         let empty = |n: &usize| self.lists[*n].is_done() && !self.lists[*n].has_eoi_maintenance();
         (0..4).filter(empty).map(|n| 1 << n).sum()

@@ -104,7 +104,7 @@ impl World {
     /// `vcpu` is looked at, as after each of its traps, or after a limited time without any.
     pub fn review(&mut self, vcpu: usize, overdue: bool) {
         let hardware = &mut self.hardware[vcpu];
-        if self.loaded[vcpu] && self.gic.needs_review(vcpu).is_worthwhile(hardware) {
+        if self.loaded[vcpu] && self.gic.review_needed(vcpu).is_worthwhile(hardware) {
             let others = self.gic.review(vcpu, overdue, &mut self.hardware[vcpu]);
             assert_eq!(others >> vcpu & 1, 0);
             self.call(others);
@@ -203,7 +203,7 @@ impl World {
     /// Takes a vCPU off its core, with what is in its list registers.
     pub fn unload(&mut self, vcpu: usize) {
         if self.loaded[vcpu] {
-            if self.gic.needs_review(vcpu) != Review::Nothing {
+            if self.gic.review_needed(vcpu) != Review::Nothing {
                 self.sync(vcpu);
             }
             self.loaded[vcpu] = false;
