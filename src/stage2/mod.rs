@@ -27,6 +27,7 @@
 mod descriptor;
 mod maintenance;
 mod passthrough;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -39,34 +40,10 @@ use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use passthrough::PassthroughTables;
+use table::{ENTRIES, Table, read, write};
 
-/// Entries of a table.
-const ENTRIES: usize = 512;
 /// Pages that a level 1 entry spans.
 const PAGES_PER_GIB: u32 = 1 << 18;
-
-/// A translation table of any level, one page.
-#[repr(C, align(4096))]
-struct Table([TableEntry; ENTRIES]);
-
-impl Table {
-    fn new() -> Self {
-        Self([const { TableEntry::invalid() }; ENTRIES])
-    }
-
-    /// The table's address. EL2 maps memory at its physical address.
-    fn at(&self) -> Pa {
-        Pa(core::ptr::from_ref(self).addr() as u64)
-    }
-}
-
-fn read(entry: &TableEntry) -> Descriptor {
-    Descriptor(entry.get())
-}
-
-fn write(entry: &TableEntry, descriptor: Descriptor) {
-    entry.set(descriptor.0);
-}
 
 /// The stage 2 tables of a VM.
 pub struct Stage2 {

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Descriptor, ENTRIES, Table, write};
+use super::Descriptor;
+use super::table::{ENTRIES, Table, write};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 
 /// The level 2 and level 3 tables for one block of IPAs. On the heap: table walks do not follow a value that moves.
