@@ -1,4 +1,4 @@
-//! Ids: an ordered map from a snapshot's id to its record. It is a radix tree of nodes; ids grow, so it gets new levels at the top.
+//! Ids: an ordered map from a snapshot's id to its record. The map is a radix tree of nodes. As ids grow, the tree gets new levels at the top.
 
 use super::backend::Backend;
 use super::frames::NoMemory;

@@ -17,10 +17,10 @@
 //!
 //! | a page of the VM is | mapped | on the dirty list | its frame is held by |
 //! | --- | --- | --- | --- |
-//! | absent | not at all | no | nobody: from its first access on it reads as zeros |
+//! | absent | not at all | no | no map: its first access fills a frame with zeros |
 //! | clean | read-only | no | the base, and any map that shares it |
 //! | dirty | writable | `(page, base, private)` | the list alone; `base` is what the base has there |
-//! | dirty and folded | writable | `(page, frame, frame)` | the base, which nobody else shares here |
+//! | dirty and folded | writable | `(page, frame, frame)` | the base, and no other map |
 //!
 //! Three verbs move a page between these states:
 //! - the first **store** takes a clean page to dirty by a copy, or straight to folded where no other map holds the frame;
@@ -114,7 +114,7 @@ pub struct Snapshots {
     dirty: Vec<DirtyEntry>,
     /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
-    /// Upper bound, likewise, of those for pages that the base has no frame for.
+    /// Upper bound of the entries of `dirty` that are not folded and whose page the base has no frame for. Exact, but after a fold that failed.
     added: u32,
     /// Pages of the VM's RAM that are not absent.
     present: u32,

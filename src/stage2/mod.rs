@@ -17,7 +17,7 @@
 //!
 //! - Another output address needs break-before-make: invalid entry, DSB, TLBI, DSB, new entry (Arm ARM D8.16.1, "Using break-before-make
 //!   when updating translation table entries").
-//! - A wider permission does not; but the stale entry must leave the TLB, or the access would fault for ever. This core's TLB is enough:
+//! - A wider permission does not; but the stale entry must leave the TLB, or the access would fault again and again. This core's TLB is enough:
 //!   another core that has the stale entry faults once more, and flushes its own.
 //! - A narrower permission takes effect when TLBI and DSB are done.
 //! - Many changes at once *detach* the tables of RAM instead: with its level 1 entries invalid, no walk reaches what lies below, and no TLB
@@ -255,13 +255,13 @@ impl Stage2 {
         m.invalidations_complete();
     }
 
-    /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Returns false, and changes nothing, if the
-    /// page is not mapped: that fetch had a translation fault, not a permission fault.
-    pub fn make_executable(&self, m: &mut impl Maintenance, page: Page) -> bool {
+    /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Changes nothing if the page is not mapped any
+    /// more: the fetch then has a translation fault, not a permission fault.
+    pub fn make_executable(&self, m: &mut impl Maintenance, page: Page) {
         let entry = self.leaf_entry(page);
         let descriptor = read(entry);
         if !descriptor.is_valid() {
-            return false;
+            return;
         }
         if !descriptor.is_executable() {
             // First the instruction caches lose what was in the frame before, then the guest may fetch from it.
@@ -270,7 +270,6 @@ impl Stage2 {
             m.stores_complete();
         }
         m.invalidate_ipa_here(self.ipa(page));
-        true
     }
 
     /// Splits the block of `page`, which is mapped, while guests may use it: into pages with the same frames and permissions. The change of one

@@ -11,14 +11,14 @@ use std::ops::Range;
 use std::vec;
 use std::vec::Vec;
 
-/// A machine whose guest a test can play.
+/// A VM's memory whose guest a test can play.
 pub(crate) trait Guest {
-    /// Its machine, as the snapshot logic sees it.
+    /// What the snapshot logic sees of that memory.
     type Backend: Backend;
 
-    /// It.
+    /// The backend.
     fn backend(&self) -> &Self::Backend;
-    /// It, to change.
+    /// The backend, to change.
     fn backend_mut(&mut self) -> &mut Self::Backend;
     /// The guest loads from `page`; nothing, if the access faults.
     fn load(&self, page: Page) -> Option<u64>;
