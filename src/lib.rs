@@ -13,8 +13,8 @@
 //!   at EL2 is Avisor's own bug: it is printed with the vCPU that was on, and ends the run with a failing code.
 //! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
 //!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
-//! - **Narrow seams.** [`snapshot::Machine`] (pages and mappings) and [`snapshot::State`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
-//!   and barriers), [`vm::Hardware`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::VirtualInterface`] (list registers),
+//! - **Narrow seams.** [`snapshot::Backend`] (pages and mappings) and [`snapshot::VmState`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
+//!   and barriers), [`vm::Hardware`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
 //!   [`device::Console`] (characters), [`monitor::Operator`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.

@@ -10,7 +10,7 @@
 use crate::trap::debug::DebugRegister;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Breakpoints and watchpoints that a core has at the most, each.
+/// How many breakpoints, and how many watchpoints, a core has at the most.
 pub const COMPARATORS: usize = 16;
 
 /// Bits of MDSCR_EL1. All others are RES0, of later versions, or of EDSCR: with the OS Lock open a PE has those read-only.
@@ -33,7 +33,7 @@ const CLAIM: u64 = 0xff;
 /// OSLSR_EL1.OSLM: the OS Lock is implemented, and OSLK follows OSLAR_EL1.
 const OSLM: u64 = 0b1000;
 
-/// The state, which a snapshot copies as it is.
+/// A vCPU's debug registers. Plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct DebugState {
@@ -71,8 +71,8 @@ impl DebugState {
         used: 0,
     };
 
-    /// Copies it into a snapshot. Comparators that are all zero are left out: what is there then is read by
-    /// [`restore_to`](Self::restore_to) only, which knows.
+    /// Copies this state into a snapshot, `to`. If no comparator was ever used, their registers are left out, and have any value in `to`;
+    /// [`restore_to`](Self::restore_to) does not read them then.
     #[inline]
     pub fn copy_to(&self, to: &mut Self) {
         if self.used != 0 {
@@ -86,7 +86,7 @@ impl DebugState {
         to.used = 0;
     }
 
-    /// Copies it out of a snapshot, to a vCPU: `to` is equal to what was copied into it afterwards.
+    /// Copies this state, which [`copy_to`](Self::copy_to) made in a snapshot, to a vCPU: `to` is then equal to what the snapshot was made of.
     #[inline]
     pub fn restore_to(&self, to: &mut Self) {
         if self.used == 0 && to.used != 0 {
@@ -95,7 +95,7 @@ impl DebugState {
         self.copy_to(to);
     }
 
-    /// Reads a register.
+    /// What the guest reads from a register.
     pub fn read(&self, register: DebugRegister) -> u64 {
         match register {
             DebugRegister::Mdscr => self.mdscr.into(),
@@ -113,7 +113,7 @@ impl DebugState {
         }
     }
 
-    /// Writes a register. One that is read-only stays as it is.
+    /// The guest writes `value` to a register. A read-only register stays as it is.
     pub fn write(&mut self, register: DebugRegister, value: u64) {
         self.used |= u8::from(register.is_comparator() && value != 0);
         match register {
@@ -136,9 +136,9 @@ impl DebugState {
         }
     }
 
-    /// What the physical MDSCR_EL1 has while the vCPU runs. A locked OS Lock or Double Lock disables all debug exceptions but that of BRK
-    /// (`AArch64.GenerateDebugExceptionsFrom`): as the physical lock is open, MDE and SS are off instead, without which there is no
-    /// breakpoint, watchpoint or step.
+    /// The value of the core's MDSCR_EL1 while the vCPU runs. A locked OS Lock or Double Lock disables all debug exceptions but that of BRK
+    /// (`AArch64.GenerateDebugExceptionsFrom`): as the core's OS Lock is open, MDE and SS are off instead, without which there is
+    /// no breakpoint, watchpoint or step.
     pub fn effective_mdscr(&self) -> u64 {
         let masked = if self.os_lock | self.os_double_lock != 0 {
             mdscr::MDE | mdscr::SS
@@ -148,7 +148,7 @@ impl DebugState {
         (self.mdscr & !masked).into()
     }
 
-    /// DBGBVRn_EL1 and DBGBCRn_EL1; `n` 0-15.
+    /// DBGBVRn_EL1 and DBGBCRn_EL1 for `n` from 0 to 15. Panics for others.
     #[inline]
     pub fn breakpoint(&self, n: usize) -> (u64, u64) {
         (
@@ -157,7 +157,7 @@ impl DebugState {
         )
     }
 
-    /// DBGWVRn_EL1 and DBGWCRn_EL1; `n` 0-15.
+    /// DBGWVRn_EL1 and DBGWCRn_EL1 for `n` from 0 to 15. Panics for others.
     #[inline]
     pub fn watchpoint(&self, n: usize) -> (u64, u64) {
         (

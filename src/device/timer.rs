@@ -14,7 +14,7 @@ mod control {
     pub const ISTATUS: u64 = 1 << 2;
 }
 
-/// A vCPU's physical timer. Plain data; a copy of it is a snapshot of it.
+/// The registers of a vCPU's physical timer. Plain data; a copy is a snapshot.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -27,7 +27,7 @@ pub struct PhysicalTimer {
 }
 
 impl PhysicalTimer {
-    /// Reads a register when the counter is at `now`.
+    /// What the guest reads from a register when the counter is at `now`.
     pub fn read(&self, register: TimerRegister, now: u64) -> u64 {
         match register {
             TimerRegister::Count => now,
@@ -42,7 +42,7 @@ impl PhysicalTimer {
         }
     }
 
-    /// Writes a register when the counter is at `now`. The counter itself takes no write.
+    /// The guest writes `value` to a register when the counter is at `now`. A write to the counter itself is ignored.
     pub fn write(&mut self, register: TimerRegister, value: u64, now: u64) {
         match register {
             TimerRegister::Count => {}

@@ -12,7 +12,7 @@ use crate::arch::vcpu::VmRegister;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::arch::vcpu::{el1, walks};
 use crate::device::debug::DebugState;
-use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
@@ -110,7 +110,7 @@ pub struct FakeCore {
     /// When the alarm goes off.
     pub alarm: u64,
     /// The list registers.
-    pub lists: [ListRegister; 4],
+    pub lists: [ListRegister; LRS_MAX],
     /// GICH_HCR.
     pub control: u32,
     /// GICH_VMCR and GICH_APR.
@@ -150,7 +150,7 @@ impl FakeCore {
             shared: false,
             offsets: Vec::new(),
             alarm: u64::MAX,
-            lists: [ListRegister::EMPTY; 4],
+            lists: [ListRegister::EMPTY; LRS_MAX],
             control: 0,
             interface: [0; 2],
             timer_active: false,
@@ -214,10 +214,10 @@ impl FakeCore {
     }
 }
 
-impl VirtualInterface for FakeCore {
-    fn empty(&mut self) -> u32 {
+impl Gich for FakeCore {
+    fn empty_lrs(&mut self) -> u32 {
         let empty = |n: &usize| self.lists[*n].is_done();
-        (0..4).filter(empty).fold(0, |bits, n| bits | 1 << n)
+        (0..LRS_MAX).filter(empty).fold(0, |bits, n| bits | 1 << n)
     }
 
     fn list_register(&mut self, n: usize) -> ListRegister {
@@ -228,23 +228,23 @@ impl VirtualInterface for FakeCore {
         self.lists[n] = value;
     }
 
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.control
     }
 
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.control = hcr;
     }
 
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         self.system.timer_line != 0
     }
 
-    fn deactivate_timer(&mut self) {
+    fn deactivate_vtimer(&mut self) {
         self.timer_active = false;
     }
 
-    fn interface_state(&mut self) -> Interface {
+    fn cpu_interface(&mut self) -> CpuInterface {
         self.interface.into()
     }
 }

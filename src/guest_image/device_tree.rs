@@ -4,7 +4,8 @@
 
 use crate::addr::Ipa;
 use crate::device::{
-    PCIE_CONFIGURATION, PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS, UART_BASE, UART_SIZE,
+    CPU_INTERFACE_BASE, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, DeviceRow, PCIE_CONFIGURATION,
+    PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS,
 };
 use alloc::format;
 use alloc::string::String;
@@ -22,8 +23,6 @@ pub struct TreeParams<'a> {
     pub ram: Range<Ipa>,
     /// Virtual CPUs, 1 to 8. CPU `n` has affinity `n` in MPIDR_EL1.Aff0.
     pub vcpus: u32,
-    /// The VM has interrupts: a GICv2, the timer and the UART's interrupt are in the tree.
-    pub gic: bool,
     /// The kernel's command line.
     pub cmdline: Option<&'a str>,
     /// Where the initial RAM disk was put.
@@ -31,9 +30,12 @@ pub struct TreeParams<'a> {
 }
 
 /// GICv2, distributor and CPU interface: first address and size.
-const GIC_REGISTERS: [u64; 4] = [0x0800_0000, 0x1_0000, 0x0801_0000, 0x1_0000];
-/// SPI of the UART, counted from the first SPI: interrupt 33.
-const UART_SPI: u32 = 1;
+const GIC_REGISTERS: [u64; 4] = [
+    DISTRIBUTOR_BASE.0,
+    DISTRIBUTOR_SIZE,
+    CPU_INTERFACE_BASE.0,
+    0x1_0000,
+];
 /// First of the four SPIs of the PCIe bus, counted from the first SPI: interrupts 35 to 38.
 const PCIE_SPI: u32 = 3;
 /// Bytes of configuration space of a bus.
@@ -46,9 +48,10 @@ const PCIE_MEMORY_SPACE: u32 = 0x0200_0000;
 const PCIE_MEMORY_SPACE_64: u32 = 0x0300_0000;
 /// PPIs of the timers, counted from the first PPI: secure, non-secure physical, virtual, hypervisor.
 const TIMER_PPIS: [u32; 4] = [13, 14, 11, 10];
-/// Hz of the clock that the UART is fed with.
-const UART_CLOCK: u32 = 24_000_000;
-const UART_PATH: &str = "/pl011@9000000";
+/// Hz of the clock that devices are fed with.
+const CLOCK: u32 = 24_000_000;
+/// INTID of the first SPI.
+const FIRST_SPI: u32 = 32;
 
 const PHANDLE_GIC: u32 = 1;
 const PHANDLE_CLOCK: u32 = 2;
@@ -66,25 +69,25 @@ pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
     fdt.property_string("model", "linux,dummy-virt")?;
     fdt.property_u32("#address-cells", 2)?;
     fdt.property_u32("#size-cells", 2)?;
-    if params.gic {
-        fdt.property_u32("interrupt-parent", PHANDLE_GIC)?;
-    }
+    fdt.property_u32("interrupt-parent", PHANDLE_GIC)?;
     chosen(&mut fdt, params)?;
     memory(&mut fdt, params)?;
     cpus(&mut fdt, params)?;
     firmware(&mut fdt)?;
-    if params.gic {
-        interrupts(&mut fdt, params)?;
+    interrupts(&mut fdt, params)?;
+    clock(&mut fdt)?;
+    for device in Device::ALL {
+        emulated(&mut fdt, &device.row())?;
     }
-    uart(&mut fdt, params)?;
-    pcie(&mut fdt, params)?;
+    pcie(&mut fdt)?;
     fdt.end_node(root)?;
     fdt.finish()
 }
 
 fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    let uart = format!("/{}", node_name(&Device::Uart.row()));
     let chosen = fdt.begin_node("chosen")?;
-    fdt.property_string("stdout-path", UART_PATH)?;
+    fdt.property_string("stdout-path", &uart)?;
     if let Some(cmdline) = params.cmdline {
         fdt.property_string("bootargs", cmdline)?;
     }
@@ -94,7 +97,7 @@ fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     }
     fdt.end_node(chosen)?;
     let aliases = fdt.begin_node("aliases")?;
-    fdt.property_string("serial0", UART_PATH)?;
+    fdt.property_string("serial0", &uart)?;
     fdt.end_node(aliases)
 }
 
@@ -161,28 +164,37 @@ fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error>
     fdt.end_node(timer)
 }
 
-fn uart(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+/// The one clock of the machine.
+fn clock(fdt: &mut FdtWriter) -> Result<(), Error> {
     let clock = fdt.begin_node("apb-pclk")?;
     fdt.property_string("compatible", "fixed-clock")?;
     fdt.property_u32("#clock-cells", 0)?;
-    fdt.property_u32("clock-frequency", UART_CLOCK)?;
+    fdt.property_u32("clock-frequency", CLOCK)?;
     fdt.property_string("clock-output-names", "clk24mhz")?;
     fdt.property_phandle(PHANDLE_CLOCK)?;
-    fdt.end_node(clock)?;
+    fdt.end_node(clock)
+}
 
-    let uart = fdt.begin_node(&UART_PATH[1..])?;
-    fdt.property_string_list("compatible", strings(&["arm,pl011", "arm,primecell"]))?;
-    fdt.property_array_u64("reg", &[UART_BASE.0, UART_SIZE])?;
-    if params.gic {
-        fdt.property_array_u32("interrupts", &[SPI, UART_SPI, LEVEL_HIGH])?;
+/// An emulated device: what its row of the table says.
+fn emulated(fdt: &mut FdtWriter, row: &DeviceRow) -> Result<(), Error> {
+    let device = fdt.begin_node(&node_name(row))?;
+    fdt.property_string_list("compatible", strings(row.node.compatible))?;
+    fdt.property_array_u64("reg", &[row.base.0, row.size])?;
+    fdt.property_array_u32("interrupts", &[SPI, row.intid - FIRST_SPI, LEVEL_HIGH])?;
+    if !row.node.clocks.is_empty() {
+        let clocks: Vec<u32> = row.node.clocks.iter().map(|_| PHANDLE_CLOCK).collect();
+        fdt.property_array_u32("clocks", &clocks)?;
+        fdt.property_string_list("clock-names", strings(row.node.clocks))?;
     }
-    fdt.property_array_u32("clocks", &[PHANDLE_CLOCK, PHANDLE_CLOCK])?;
-    fdt.property_string_list("clock-names", strings(&["uartclk", "apb_pclk"]))?;
-    fdt.end_node(uart)
+    fdt.end_node(device)
+}
+
+fn node_name(row: &DeviceRow) -> String {
+    format!("{}@{:x}", row.node.name, row.base.0)
 }
 
 /// The PCIe bus, with nothing on it (PCI Bus Binding to IEEE Std 1275; Linux, host-generic-pci).
-fn pcie(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+fn pcie(fdt: &mut FdtWriter) -> Result<(), Error> {
     let pcie = fdt.begin_node(&format!("pcie@{:x}", PCIE_MEMORY.0))?;
     fdt.property_string("compatible", "pci-host-ecam-generic")?;
     fdt.property_string("device_type", "pci")?;
@@ -200,13 +212,11 @@ fn pcie(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     ];
     fdt.property_array_u32("ranges", windows.as_flattened())?;
     fdt.property_null("dma-coherent")?;
-    if params.gic {
-        // Slots 0 to 3 and every fourth one after each; their pins take turns.
-        fdt.property_array_u32("interrupt-map-mask", &[3 << PCIE_SLOT_SHIFT, 0, 0, 7])?;
-        let pins = (0..4).flat_map(|slot| (0..4).map(move |pin| pcie_pin(slot, pin)));
-        let map: Vec<u32> = pins.flatten().collect();
-        fdt.property_array_u32("interrupt-map", &map)?;
-    }
+    // Slots 0 to 3 and every fourth one after each; their pins take turns.
+    fdt.property_array_u32("interrupt-map-mask", &[3 << PCIE_SLOT_SHIFT, 0, 0, 7])?;
+    let pins = (0..4).flat_map(|slot| (0..4).map(move |pin| pcie_pin(slot, pin)));
+    let map: Vec<u32> = pins.flatten().collect();
+    fdt.property_array_u32("interrupt-map", &map)?;
     fdt.end_node(pcie)
 }
 
@@ -245,7 +255,6 @@ mod tests {
     const SMALL: TreeParams<'_> = TreeParams {
         ram: Ipa(0x4000_0000)..Ipa(0x4800_0000),
         vcpus: 1,
-        gic: false,
         cmdline: None,
         initrd: None,
     };
@@ -296,7 +305,7 @@ mod tests {
         assert_eq!(tree["chosen/stdout-path"], b"/pl011@9000000\0");
         assert_eq!(tree["aliases/serial0"], b"/pl011@9000000\0");
         assert_eq!(tree["hypervisor/compatible"], b"avisor,avisor\0");
-        let absent = ["/interrupt", "intc", "timer", "bootargs", "initrd", "cpu@1"];
+        let absent = ["bootargs", "initrd", "cpu@1"];
         assert!(
             !tree
                 .keys()
@@ -310,7 +319,6 @@ mod tests {
     fn a_machine_with_everything() {
         let tree = parsed(&TreeParams {
             vcpus: 4,
-            gic: true,
             cmdline: Some("console=ttyAMA0 quiet"),
             initrd: Some(Ipa(0x4400_0000)..Ipa(0x4400_1234)),
             ..SMALL
@@ -333,7 +341,7 @@ mod tests {
     /// As `dumpdtb` of QEMU 10.0 shows it for `-M virt,gic-version=2`, but for `msi-map`.
     #[test]
     fn the_pcie_bus_is_that_of_virt() {
-        let tree = parsed(&TreeParams { gic: true, ..SMALL });
+        let tree = parsed(&SMALL);
         let of = |name: &str| tree[&format!("pcie@10000000/{name}")].clone();
         assert_eq!(of("compatible"), b"pci-host-ecam-generic\0");
         assert_eq!(of("device_type"), b"pci\0");

@@ -8,14 +8,18 @@ use crate::arch::vcpu::{
     id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
-use crate::board::gic::{self, Gic};
+use crate::board::gic::{self, Gic, LIST_REGISTERS_MOST, VIRTUAL_TIMER};
 use crate::device::debug::DebugState;
-use crate::device::gic::{Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI};
 use crate::device::timer::virtual_deadline;
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
 use crate::vm::{self, Identity, Interrupt};
+
+// The guest's virtual timer has the same PPI as the board's, which its list register is linked to; and the model uses no list register that
+// the driver does not have.
+const _: () = assert!(VIRTUAL_TIMER == VTIMER_PPI && LIST_REGISTERS_MOST == LRS_MAX);
 
 /// The VMID of a VM. 0 is nobody's.
 fn vmid(vm: usize) -> u8 {
@@ -63,9 +67,9 @@ impl Core {
     }
 }
 
-impl VirtualInterface for Core {
+impl Gich for Core {
     #[inline]
-    fn empty(&mut self) -> u32 {
+    fn empty_lrs(&mut self) -> u32 {
         self.gic.empty()
     }
 
@@ -80,25 +84,25 @@ impl VirtualInterface for Core {
     }
 
     #[inline]
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.gic.control()
     }
 
     #[inline]
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.gic.set_control(hcr);
     }
 
     #[inline]
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         timer::virtual_timer_line()
     }
 
-    fn deactivate_timer(&mut self) {
+    fn deactivate_vtimer(&mut self) {
         self.gic.set_timer_active(false);
     }
 
-    fn interface_state(&mut self) -> Interface {
+    fn cpu_interface(&mut self) -> CpuInterface {
         vm::Core::interface(self).into()
     }
 }

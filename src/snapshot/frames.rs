@@ -1,4 +1,4 @@
-//! The frames of a VM's share of memory: who holds each, and which are free.
+//! The frames of a VM's share of memory: how many holders each has, and which are free.
 //!
 //! | a frame is | its slot says | held by |
 //! | --- | --- | --- |
@@ -36,13 +36,13 @@ pub struct Frame(pub u32);
 pub const MAX_FRAMES: u32 = 1 << 22;
 
 impl Frame {
-    /// `None` for 0.
+    /// The frame that an entry of a node or of the dirty list names; `None` for 0.
     pub(super) fn from_entry(entry: u32) -> Option<Self> {
         (entry != 0).then_some(Self(entry))
     }
 }
 
-/// Memory ran out; what was asked for was not done.
+/// The share has no free frame left. What was asked for is not done, and everything is as valid as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;
 
@@ -58,7 +58,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A share that consists of `ranges` of frame numbers, none of them containing frames 0 and 1.
+    /// A share that consists of `ranges` of frame numbers, all free. Panics if one of them contains frame 0 or 1, or reaches [`MAX_FRAMES`].
     pub fn new(ranges: &[Range<u32>]) -> Self {
         let span = ranges.iter().map(|range| range.end).max().unwrap_or(0);
         assert!(span <= MAX_FRAMES, "frame numbers have 22 bits");
@@ -85,25 +85,25 @@ impl Frames {
         let start = range.start.next_multiple_of(BLOCK_PAGES).min(range.end);
         let end = (range.end / BLOCK_PAGES * BLOCK_PAGES).max(start);
         for frame in (range.start..start).chain(end..range.end) {
-            self.release(Frame(frame));
+            self.free(Frame(frame));
         }
         // From the top down, so that blocks are handed out in ascending order.
         for first in (start..end).step_by(BLOCK_PAGES as usize).rev() {
-            self.release_block(Frame(first));
+            self.free_block(Frame(first));
         }
     }
 
-    /// Frames that nobody holds.
-    pub fn free(&self) -> u32 {
+    /// How many frames are free.
+    pub fn free_count(&self) -> u32 {
         self.free
     }
 
-    /// Frames in the share.
+    /// How many frames the share has.
     pub fn total(&self) -> u32 {
         self.total
     }
 
-    /// A frame, held once. Its contents are whatever they were.
+    /// A frame with one holder. Its contents are what they were before.
     #[inline]
     pub fn alloc(&mut self) -> Result<Frame, NoMemory> {
         let mut frame = self.free_frames;
@@ -134,53 +134,53 @@ impl Frames {
         Some(first)
     }
 
-    /// The first of 512 frames that make an aligned block, to become a run.
+    /// The first of 512 free frames that make an aligned block, to become a run. Fails if no whole block is free, though single frames may be.
     pub fn alloc_block(&mut self) -> Result<Frame, NoMemory> {
         let first = self.pop_block().ok_or(NoMemory)?;
         self.free -= BLOCK_PAGES;
         Ok(Frame(first))
     }
 
-    /// Gives a frame back that nobody holds any more.
+    /// Frees a frame whose last holder went.
     #[inline]
-    pub fn release(&mut self, frame: Frame) {
+    pub fn free(&mut self, frame: Frame) {
         self.slots[frame.0 as usize] = self.free_frames;
         self.free_frames = frame.0;
         self.free += 1;
     }
 
-    /// Gives a whole block back.
-    pub fn release_block(&mut self, first: Frame) {
+    /// Frees the 512 frames from `first` on, which were a run with one holder.
+    pub fn free_block(&mut self, first: Frame) {
         self.slots[first.0 as usize] = self.free_blocks;
         self.free_blocks = first.0;
         self.free += BLOCK_PAGES;
     }
 
-    /// How many hold the frame.
+    /// How many holders the frame has. Not for a frame of a run, whose holder is the run's node.
     #[inline]
     pub fn holders(&self, frame: Frame) -> u32 {
         self.slots[frame.0 as usize]
     }
 
-    /// One more holds the frame.
+    /// Adds a holder to the frame.
     #[inline]
     pub fn hold(&mut self, frame: Frame) {
         self.slots[frame.0 as usize] += 1;
     }
 
-    /// A frame that came out of a run is held once.
+    /// Starts the count of a frame that came out of a run: it has one holder.
     #[inline]
-    pub fn hold_first(&mut self, frame: Frame) {
+    pub fn init_hold(&mut self, frame: Frame) {
         self.slots[frame.0 as usize] = 1;
     }
 
-    /// One less holds the frame; the last one gives it back.
+    /// Takes a holder from the frame, and frees it if that was the last one.
     #[inline]
-    pub fn drop(&mut self, frame: Frame) {
+    pub fn unhold(&mut self, frame: Frame) {
         let holders = &mut self.slots[frame.0 as usize];
         *holders -= 1;
         if *holders == 0 {
-            self.release(frame);
+            self.free(frame);
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         while let Ok(frame) = frames.alloc() {
             assert!(seen.insert(frame.0), "{frame:?} twice");
         }
-        assert_eq!(frames.free(), 0);
+        assert_eq!(frames.free_count(), 0);
         assert_eq!(seen.len(), 2004);
         assert!(
             seen.iter()
@@ -215,9 +215,9 @@ mod tests {
         let mut frames = Frames::new(&[2..3, 3..4]);
         let frame = frames.alloc().unwrap();
         frames.hold(frame);
-        frames.drop(frame);
-        assert_eq!((frames.holders(frame), frames.free()), (1, 1));
-        frames.drop(frame);
-        assert_eq!(frames.free(), 2);
+        frames.unhold(frame);
+        assert_eq!((frames.holders(frame), frames.free_count()), (1, 1));
+        frames.unhold(frame);
+        assert_eq!(frames.free_count(), 2);
     }
 }

@@ -12,35 +12,34 @@
 //! level 0 (8 pages)    [ f7 f8 . f12 ... ]
 //! ```
 //!
-//! A **run** is the short form of a node whose pages lie in consecutive frames: a flag and the first frame. RAM starts as
-//! runs of a block; a run is written out, one level at a time, when the way to a changed page leads through it. That changes its form,
-//! not what it says, so it is done in place even when several maps share it.
+//! A **run** is the short form of a node whose pages lie in consecutive frames: a tag and the first frame. A node that is no run is *plain*.
+//! RAM starts as runs of a block. A run is expanded, one level at a time, when the way to a changed page leads through it. That changes the
+//! node's form and no page, so it is done in place even when several maps share the node.
 //!
-//! [`set`](Memory::set), in [`change`](super::change), changes a map that one owner holds. Nodes that nobody else holds change in place; any other
-//! is copied first, and its children are then held once more. So a map that a snapshot holds never changes, and
-//! a change costs the nodes on the way from the root, once between two snapshots.
+//! [`set_in_leaf`](FrameStore::set_in_leaf), in [`change`](super::change), changes a map. A node with one holder changes in place; any other
+//! node is copied first, and each of its children gets one more holder. So a map that a snapshot holds never changes, and a change costs the
+//! nodes on the way from the root, once between two snapshots.
 
+use super::backend::{Backend, Page};
 use super::frames::{Frame, Frames};
-use super::nodes::{self, FANOUT, Node, NodeId, Nodes};
-use super::seam::{Machine, Page};
+use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
+use super::nodes::{self, Nodes};
 
-/// log2 of the entries.
-pub(super) const BITS: u32 = 3;
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;
-/// As a node's first entry, where it names neither a frame nor a node: the node is a run, whose first frame comes next.
-pub(super) const RUN: u32 = 1;
+/// A node's first entry if the node is a run; the second entry is then the first frame. No frame and no node has this number.
+pub(super) const RUN_TAG: u32 = 1;
 /// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
-pub(super) const MOST_LEVELS: usize = 8;
+pub(super) const MAX_LEVELS: usize = 8;
 
 /// Pages that a node of `level` spans.
 pub(super) const fn span(level: u32) -> u32 {
-    1 << (BITS * (level + 1))
+    1 << (FANOUT_BITS * (level + 1))
 }
 
 /// Index of the entry for `page` in a node of `level`.
-pub(super) const fn index(page: Page, level: u32) -> usize {
-    (page >> (BITS * level)) as usize % FANOUT
+pub(super) const fn entry_index(page: Page, level: u32) -> usize {
+    (page >> (FANOUT_BITS * level)) as usize % FANOUT
 }
 
 /// Level of the root of a map of `pages` pages: the smallest that spans them all, and no less than a block.
@@ -52,56 +51,63 @@ pub fn root_level(pages: u32) -> u32 {
     level
 }
 
-/// The most nodes that a map of `pages` pages can have.
-pub fn most_nodes(pages: u32) -> u32 {
+/// How many nodes a map of `pages` pages can have at the most.
+pub fn max_nodes(pages: u32) -> u32 {
     (0..=root_level(pages))
         .map(|level| pages.div_ceil(span(level)))
         .sum()
 }
 
-/// A node written as a run.
-pub(super) fn run(first: Frame) -> Node {
-    Node([RUN, first.0, 0, 0, 0, 0, 0, 0])
+/// The node that says: a run of frames from `first` on.
+pub(super) fn run_node(first: Frame) -> Node {
+    Node([RUN_TAG, first.0, 0, 0, 0, 0, 0, 0])
 }
 
+/// The first frame of the run, if `node` is a run.
 pub(super) fn run_start(node: &Node) -> Option<Frame> {
-    (node.0[0] == RUN).then_some(Frame(node.0[1]))
+    (node.0[0] == RUN_TAG).then_some(Frame(node.0[1]))
 }
 
-/// A VM's share of memory: its frames, and the nodes in them.
-pub struct Memory {
-    /// Who holds each frame.
+/// A VM's share of memory: its frames, and the nodes in them. Page maps live here; each is the id of its root, and all have the same level.
+pub struct FrameStore {
+    /// The frames and how many holders each has.
     pub frames: Frames,
-    /// The nodes.
+    /// The allocator of nodes.
     pub nodes: Nodes,
 }
 
-impl Memory {
-    /// The frame of `page` in the map `root`.
-    pub fn get<M: Machine>(&self, m: &M, root: NodeId, level: u32, page: Page) -> Option<Frame> {
+impl FrameStore {
+    /// The frame of `page` in the map `root`, whose root is of `level`; `None` if the map has none.
+    pub fn frame_of<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+    ) -> Option<Frame> {
         let mut node = root;
         for level in (0..=level).rev() {
             if node.is_none() {
                 return None;
             }
-            let words = nodes::read(m, node);
+            let words = nodes::read(b, node);
             if let Some(first) = run_start(words) {
                 return Some(Frame(first.0 + page % span(level)));
             }
-            node = NodeId(words.0[index(page, level)]);
+            node = NodeId(words.0[entry_index(page, level)]);
         }
         Frame::from_entry(node.0)
     }
 
-    /// Whether no other map holds the frame of `page` in `root`; nor, if it is a run, any frame of that run.
-    pub fn is_exclusive<M: Machine>(&self, m: &M, root: NodeId, level: u32, page: Page) -> bool {
-        self.is_exclusive_below(m, root, level, page, 1)
+    /// Whether the map `root` has a frame for `page` that no other map has; if it is in a run, whether that goes for all of the run.
+    pub fn is_exclusive<B: Backend>(&self, b: &B, root: NodeId, level: u32, page: Page) -> bool {
+        self.is_exclusive_below(b, root, level, page, 1)
     }
 
-    /// The same where the root may be held `root_holders` times.
-    fn is_exclusive_below<M: Machine>(
+    /// [`is_exclusive`](Self::is_exclusive) for a root with up to `root_holders` holders.
+    fn is_exclusive_below<B: Backend>(
         &self,
-        m: &M,
+        b: &B,
         root: NodeId,
         level: u32,
         page: Page,
@@ -110,88 +116,93 @@ impl Memory {
         let mut node = root;
         let mut allowed = root_holders;
         for level in (0..=level).rev() {
-            if node.is_none() || nodes::holders(m, node) > allowed {
+            if node.is_none() || nodes::holders(b, node) > allowed {
                 return false;
             }
-            let words = nodes::read(m, node);
+            let words = nodes::read(b, node);
             if run_start(words).is_some() {
                 return true;
             }
-            node = NodeId(words.0[index(page, level)]);
+            node = NodeId(words.0[entry_index(page, level)]);
             allowed = 1;
         }
         node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
     }
 
-    /// Lets go of a map: what nobody else holds is freed.
-    pub fn drop_map<M: Machine>(&mut self, m: &mut M, root: NodeId, level: u32) {
-        if !root.is_none() && nodes::unhold(m, root) == 0 {
-            self.free_node(m, root, level);
+    /// Takes a holder from the map `root`, and frees what has no holder then.
+    pub fn unhold_map<B: Backend>(&mut self, b: &mut B, root: NodeId, level: u32) {
+        if !root.is_none() && nodes::unhold(b, root) == 0 {
+            self.free_subtree(b, root, level);
         }
     }
 
-    /// Frees a node that nobody holds any more, and what only it held: level by level. Nodes that wait for their turn are linked through
-    /// the words that counted their holders.
-    fn free_node<M: Machine>(&mut self, m: &mut M, root: NodeId, level: u32) {
+    /// Frees a node whose last holder went, and all below it that loses its last holder by that. Goes level by level. The nodes of a level
+    /// that are to be freed are a list, linked through the words that counted their holders:
+    ///
+    /// ```text
+    /// now -> node a, count word: b -> node b, count word: 0      of this level
+    /// below -> ...                                               of the level below, gathered from their entries
+    /// ```
+    fn free_subtree<B: Backend>(&mut self, b: &mut B, root: NodeId, level: u32) {
         let mut now = root;
         for level in (1..=level).rev() {
             let mut below = NodeId::NONE;
             while !now.is_none() {
-                now = self.free_waiting(m, now, level, |_, m, children| {
-                    below = drop_children(m, children, below);
+                now = self.free_queued(b, now, level, |_, b, children| {
+                    below = unhold_children(b, children, below);
                 });
             }
             now = below;
         }
         while !now.is_none() {
-            now = self.free_waiting(m, now, 0, |memory, _, frames| memory.drop_frames(frames));
+            now = self.free_queued(b, now, 0, |memory, _, frames| memory.unhold_frames(frames));
         }
     }
 
-    /// Frees one of the nodes that wait, after `drop` has let go of its entries or its run has; returns the next one.
+    /// Frees `node`, the first of the list, and returns the next one. Its run is freed, or `unhold_entries` takes the holder from its entries.
     #[inline(always)]
-    fn free_waiting<M: Machine>(
+    fn free_queued<B: Backend>(
         &mut self,
-        m: &mut M,
+        b: &mut B,
         node: NodeId,
         level: u32,
-        drop: impl FnOnce(&mut Self, &mut M, &Node),
+        unhold_entries: impl FnOnce(&mut Self, &mut B, &Node),
     ) -> NodeId {
-        let next = NodeId(m.word(node.0));
-        let entries = *nodes::read(m, node);
+        let next = NodeId(b.word(node.0));
+        let entries = *nodes::read(b, node);
         if let Some(first) = run_start(&entries) {
-            self.release_run(first, level);
+            self.free_run(first, level);
         } else {
-            drop(self, m, &entries);
+            unhold_entries(self, b, &entries);
         }
-        self.nodes.release(m, &mut self.frames, node);
+        self.nodes.free(b, &mut self.frames, node);
         next
     }
 
     #[inline]
-    fn drop_frames(&mut self, frames: &Node) {
+    fn unhold_frames(&mut self, frames: &Node) {
         for i in 0..FANOUT {
             if frames.0[i] != 0 {
-                self.frames.drop(Frame(frames.0[i]));
+                self.frames.unhold(Frame(frames.0[i]));
             }
         }
     }
 
-    fn release_run(&mut self, first: Frame, level: u32) {
+    fn free_run(&mut self, first: Frame, level: u32) {
         if level == BLOCK_LEVEL {
-            return self.frames.release_block(first);
+            return self.frames.free_block(first);
         }
         for frame in first.0..first.0 + span(level) {
-            self.frames.release(Frame(frame));
+            self.frames.free(Frame(frame));
         }
     }
 
-    /// Pages that would be freed with the map (or part) `node` if its holder let go; none if there are several holders.
-    pub fn exclusive_pages<M: Machine>(&self, m: &M, node: NodeId, level: u32) -> u32 {
-        if node.is_none() || nodes::holders(m, node) > 1 {
+    /// How many pages would be freed if the only holder of `node`, of `level`, went; 0 if it has several holders.
+    pub fn exclusive_pages<B: Backend>(&self, b: &B, node: NodeId, level: u32) -> u32 {
+        if node.is_none() || nodes::holders(b, node) > 1 {
             return 0;
         }
-        let words = nodes::read(m, node);
+        let words = nodes::read(b, node);
         if run_start(words).is_some() {
             return span(level);
         }
@@ -202,29 +213,29 @@ impl Memory {
                 .count() as u32;
         }
         entries
-            .map(|&child| self.exclusive_pages(m, NodeId(child), level - 1))
+            .map(|&child| self.exclusive_pages(b, NodeId(child), level - 1))
             .sum()
     }
 
-    /// Whether the frame of `page` is held by `root` alone, which itself has two holders: the running VM and a snapshot.
-    pub fn is_exclusive_to_shared_root<M: Machine>(
+    /// [`is_exclusive`](Self::is_exclusive) for a root with two holders, the running VM and a snapshot.
+    pub fn is_exclusive_to_shared_root<B: Backend>(
         &self,
-        m: &M,
+        b: &B,
         root: NodeId,
         level: u32,
         page: Page,
     ) -> bool {
-        self.is_exclusive_below(m, root, level, page, 2)
+        self.is_exclusive_below(b, root, level, page, 2)
     }
 }
 
-/// Lets go of children; those that nobody holds any more go in front of the list `waiting`.
+/// Takes a holder from each of `children`. Those whose last holder went are put in front of the list `waiting`, whose new head is returned.
 #[inline]
-fn drop_children<M: Machine>(m: &mut M, children: &Node, mut waiting: NodeId) -> NodeId {
+fn unhold_children<B: Backend>(b: &mut B, children: &Node, mut waiting: NodeId) -> NodeId {
     for i in 0..FANOUT {
         let child = NodeId(children.0[i]);
-        if !child.is_none() && nodes::unhold(m, child) == 0 {
-            *m.word_mut(child.0) = waiting.0;
+        if !child.is_none() && nodes::unhold(b, child) == 0 {
+            *b.word_mut(child.0) = waiting.0;
             waiting = child;
         }
     }

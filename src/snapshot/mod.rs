@@ -1,69 +1,76 @@
-//! Snapshots: what Avisor exists for. No hardware here; the seam is [`Machine`].
+//! Snapshots: what Avisor exists for. No hardware here; what the logic asks of it is [`Backend`].
 //!
-//! A snapshot is a page map ([`map`]) and the saved state of vCPUs and devices. Maps share what did not change, so a
-//! snapshot costs what the guest changed since the one before, and going back costs what differs, however large the VM is.
+//! A snapshot is a page map ([`map`]) and the saved state of vCPUs and devices. Maps share what did not change. So a snapshot costs what
+//! the guest changed since the snapshot before, and a restore costs what differs, however large the VM is.
 //!
-//! The running VM has a **base**, the map that its stage 2 shows, and a **dirty list**: the pages stored to since.
+//! The running VM has a **base**, the map that its stage 2 shows, and a **dirty list**: the pages that the guest has stored to since the
+//! base was that of a snapshot.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `checkpoint`, `restore`, `delete` | the verbs of the API |
+//! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
+//! | `map`, `change`, `remap` | page maps: the tree, copy on write, stage 2 from one map to another |
+//! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
+//! | `layout`, `frames`, `nodes` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
+//! | `backend` | what all of this asks of the machine |
 //!
 //! | a page of the VM is | mapped | on the dirty list | its frame is held by |
 //! | --- | --- | --- | --- |
-//! | absent | not at all | no | nobody: it reads as zeros, from the first touch on |
+//! | absent | not at all | no | no map: its first access fills a frame with zeros |
 //! | clean | read-only | no | the base, and any map that shares it |
 //! | dirty | writable | `(page, base, private)` | the list alone; `base` is what the base has there |
-//! | dirty and folded | writable | `(page, frame, frame)` | the base, which nobody else shares here |
+//! | dirty and folded | writable | `(page, frame, frame)` | the base, and no other map |
 //!
 //! Three verbs move a page between these states:
 //! - the first **store** takes a clean page to dirty by a copy, or straight to folded where no other map holds the frame;
 //! - **fold** writes the dirty pages into the base. A node shared with a snapshot is copied on the way, so snapshots do not notice;
 //! - **protect** makes folded pages clean.
 //!
-//! A checkpoint is fold, then one more holder for the base, then protect. A restore takes the dirty pages back and walks from
-//! the base to the snapshot's map. Freeing a snapshot lets go of its map; if nobody but the running VM holds the base then, a
-//! fold frees the pages behind the dirty ones. So memory in use is exactly what the existing snapshots and the running VM can reach.
-//! Each step leaves all of this true, so that one that runs out of memory in the middle needs no undoing.
+//! A checkpoint is fold, then one more holder for the base, then protect. A restore drops the dirty pages and changes stage 2 from the base
+//! to the snapshot's map. Deleting a snapshot takes a holder from its map; if only the running VM holds the base then, a fold frees the
+//! pages that dirty ones replace. So memory in use is exactly what the existing snapshots and the running VM can reach.
+//! Each step leaves all of this true: a step that runs out of memory half-way needs no roll-back.
 
 mod change;
+mod checkpoint;
+mod delete;
+mod dirty;
+mod fault;
+mod fold;
 mod frames;
 mod index;
+mod layout;
 pub mod map;
 mod nodes;
 mod pools;
 mod promise;
 mod record;
 mod remap;
-mod running;
-mod seam;
 
-#[cfg(test)]
-mod audit;
-#[cfg(test)]
-mod cases;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod pair;
+mod backend;
+mod restore;
+
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod worst;
 
+pub use backend::{Backend, Mapping, Moment, Page, StateSize, VmState};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
-pub use nodes::Node;
-pub use seam::{Bookkeeping, Machine, Mapping, Moment, Page, State, StateSize};
+pub use layout::{Bookkeeping, Node};
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
+use dirty::DirtyEntry;
 use index::Index;
-use map::Memory;
-use nodes::NodeId;
+use layout::NodeId;
+use map::FrameStore;
 use pools::Pools;
-use running::Dirty;
 
-/// No snapshot of this VM has that id.
+/// The VM has no snapshot with that id; or, where the newest was asked for, none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFound;
 
-/// Which snapshot.
+/// Which snapshot a restore goes back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The newest that exists.
@@ -72,64 +79,66 @@ pub enum Which {
     Id(u64),
 }
 
-/// What can be known of a snapshot.
+/// What the operator and the guest can learn of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
     /// The snapshot that the VM ran on when this one was taken; it may be gone by now.
     pub parent: Option<u64>,
-    /// Pages that deleting it would free.
+    /// Pages of 4 KiB that deleting it would free.
     pub pages: u32,
     /// When it was taken.
     pub taken: Moment,
 }
 
-/// What a VM's snapshots amount to.
+/// How much a VM's snapshots amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Snapshots that exist.
     pub snapshots: u32,
     /// Pools that exist.
     pub pools: u32,
-    /// Pages that are kept for snapshots alone; what the running VM shares is not counted.
+    /// Pages of 4 KiB that are kept for snapshots alone. Pages that the running VM has too are not counted.
     pub pages: u32,
-    /// Pages that new snapshots may still take before an old pool is freed.
+    /// Pages of 4 KiB that new snapshots may take before an old pool is freed.
     pub free: u32,
 }
 
-/// The history of one VM: its memory, its base and dirty list, and its snapshots.
+/// The memory of one VM through time: its share of memory, the base and dirty list of the running VM, and its snapshots.
 pub struct Snapshots {
-    memory: Memory,
+    memory: FrameStore,
     /// Pages of the VM's RAM.
     pages: u32,
     /// Level of every map's root.
     level: u32,
     base: NodeId,
-    dirty: Vec<Dirty>,
-    /// Entries of `dirty` that are not folded (or have been since a fold failed): those that supersede a page of the base, ...
+    dirty: Vec<DirtyEntry>,
+    /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
-    /// ... and those of which the base has nothing.
+    /// Upper bound of the entries of `dirty` that are not folded and whose page the base has no frame for. Exact, but after a fold that failed.
     added: u32,
-    /// Pages of the VM that are not absent.
+    /// Pages of the VM's RAM that are not absent.
     present: u32,
     /// The snapshot that the VM was last saved as or restored to.
     current: Option<u64>,
+    /// The largest id that exists.
     newest: Option<u64>,
     index: Index,
     pools: Pools,
+    /// How many times the VM was restored.
     generation: u64,
 }
 
-/// Frames that a VM of `pages` pages needs to run, and to be promised what `plan` promises for one pool.
-pub fn least_share(pages: u32, plan: PoolPlan, state: StateSize) -> u64 {
-    Pools::new(pages, plan, state).least_share()
+/// How many frames a VM of `pages` pages needs at the least: to run, and for what `plan` promises for one pool of snapshots with such a state.
+pub fn min_frames(pages: u32, plan: PoolPlan, state: StateSize) -> u64 {
+    Pools::new(pages, plan, state).min_frames()
 }
 
 impl Snapshots {
-    /// The history of a VM with `pages` pages of RAM, all of them absent; `None` if `frames` are fewer than [`least_share`].
+    /// A VM with `pages` pages of RAM, all of them absent, and no snapshots. `None` if `frames` are fewer than [`min_frames`].
     pub fn new(pages: u32, plan: PoolPlan, state: StateSize, frames: Frames) -> Option<Self> {
         let pools = Pools::new(pages, plan, state);
-        (pools.least_share() <= u64::from(frames.total())).then(|| Self {
-            memory: Memory {
+        (pools.min_frames() <= u64::from(frames.total())).then(|| Self {
+            memory: FrameStore {
                 frames,
                 nodes: nodes::Nodes::new(),
             },
@@ -149,9 +158,9 @@ impl Snapshots {
         })
     }
 
-    /// Bytes of the heap that the dirty list of `pages` pages takes.
+    /// Bytes of heap that the dirty list of a VM with `pages` pages takes.
     pub fn dirty_list_bytes(pages: u64) -> u64 {
-        pages * size_of::<Dirty>() as u64
+        pages * size_of::<DirtyEntry>() as u64
     }
 
     /// Pages of the VM's RAM.
@@ -159,67 +168,69 @@ impl Snapshots {
         self.pages
     }
 
-    /// The snapshot that the VM stands on: the one that it was last saved as or restored to. It may be gone by now.
+    /// The snapshot that the VM was last saved as or restored to. It may be deleted by now.
     pub fn current(&self) -> Option<u64> {
         self.current
     }
 
-    /// How many times the VM was restored. Never taken back.
+    /// How many times the VM was restored. No restore takes this number back.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The smallest id that exists and is not below `from`.
-    pub fn next<M: Machine>(&self, m: &M, from: u64) -> Result<u64, NotFound> {
-        self.index.next(m, from).ok_or(NotFound)
+    /// The smallest id that exists and is not below `from`, to list all of them in turn.
+    pub fn first_id_from<B: Backend>(&self, b: &B, from: u64) -> Result<u64, NotFound> {
+        self.index.first_from(b, from).ok_or(NotFound)
     }
 
-    /// What is known of a snapshot.
-    pub fn info<M: Machine>(&mut self, m: &mut M, id: u64) -> Result<Info, NotFound> {
-        // What is behind dirty pages of a base that only the VM stands on is held by nobody, but looks as if it were.
-        self.fold_if_alone(m);
-        let (_, record) = self.find(m, id)?;
+    /// What is known of the snapshot `id`. May fold dirty pages to know it; the guest does not notice.
+    pub fn info<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<Info, NotFound> {
+        // If only the running VM holds the base, the base has pages that dirty ones replace: a fold has them not counted.
+        self.fold_if_only_holder(b);
+        let (_, record) = self.find(b, id)?;
         Ok(Info {
             parent: record.parent.get(),
-            pages: self.pages_behind(m, record.root),
+            pages: self.pages_freed_by_delete(b, record.root),
             taken: record.taken,
         })
     }
 
-    /// What the snapshots amount to.
+    /// How much the snapshots amount to.
     pub fn stats(&self) -> Stats {
         let frames = &self.memory.frames;
-        let used =
-            frames.total() - frames.free() - self.memory.nodes.slabs() - self.pools.state_frames();
+        let used = frames.total()
+            - frames.free_count()
+            - self.memory.nodes.slabs()
+            - self.pools.state_frames;
         Stats {
-            snapshots: self.pools.snapshots(),
-            pools: self.pools.count(),
+            snapshots: self.pools.snapshots,
+            pools: self.pools.count,
             pages: used - self.present,
-            free: self.pools.spare(&self.memory, self.present),
+            free: self.pools.unpromised_pages(&self.memory, self.present),
         }
     }
 
-    /// The snapshot, and where its record lies.
-    fn find<M: Machine>(
+    /// Where the record of the snapshot `id` lies, and the record.
+    fn find<B: Backend>(
         &self,
-        m: &M,
+        b: &B,
         id: u64,
-    ) -> Result<(record::Place, record::Record), NotFound> {
-        let place = record::Place::from_entry(self.index.get(m, id).ok_or(NotFound)?);
-        Ok((place, record::Record::read(m, place)))
+    ) -> Result<(record::RecordAddr, record::Record), NotFound> {
+        let addr = record::RecordAddr::from_entry(self.index.get(b, id).ok_or(NotFound)?);
+        Ok((addr, record::Record::read(b, addr)))
     }
 
-    /// Pages that deleting the snapshot with this map would free.
-    fn pages_behind<M: Machine>(&self, m: &M, root: NodeId) -> u32 {
+    /// How many pages deleting the snapshot with the map `root` would free.
+    fn pages_freed_by_delete<B: Backend>(&self, b: &B, root: NodeId) -> u32 {
         if root != self.base {
-            return self.memory.exclusive_pages(m, root, self.level);
+            return self.memory.exclusive_pages(b, root, self.level);
         }
-        // The running VM stands on it: only what lies behind its dirty pages would go.
-        let behind = |dirty: &&Dirty| {
+        // The map is the base of the running VM: only the pages that dirty ones replace would be freed.
+        let behind = |dirty: &&DirtyEntry| {
             !dirty.is_folded()
                 && self
                     .memory
-                    .is_exclusive_to_shared_root(m, root, self.level, dirty.page())
+                    .is_exclusive_to_shared_root(b, root, self.level, dirty.page())
         };
         self.dirty.iter().filter(behind).count() as u32
     }

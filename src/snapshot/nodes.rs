@@ -1,39 +1,38 @@
-//! Nodes: the one kind of small object that all bookkeeping is made of; eight 32-bit words and, beside them, a count of their holders.
+//! The allocator of nodes, and the counts of their holders. A node ([`Node`]) is the one kind of small object that all bookkeeping is made of.
 //!
-//! They live in frames of the VM's own share, 112 to a frame (a *slab*), so that what a guest's snapshots need is
-//! counted against that guest and nobody else, and comes back to it when they go:
+//! Nodes live in frames of the VM's own share, 112 to a frame (a *slab*). So what a guest's snapshots need is counted against that guest,
+//! and is free for that guest again when they are deleted:
 //!
 //! ```text
 //! node 0                        | 1       | 2 .. 15                   | 16            128
 //!    free fresh used prev next  | unused  | 112 counts, slot by slot  |  112 nodes ...
 //! ```
 
+use super::backend::Backend;
 use super::frames::{Frame, Frames, NoMemory};
-use super::seam::{Bookkeeping, Machine};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use super::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node, NodeId};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Nodes in a slab.
-pub const NODES_PER_SLAB: u32 = 128 - FIRST_SLOT;
-/// Entries of a node.
-pub const FANOUT: usize = 8;
+/// Nodes that a slab has room for.
+pub const NODES_PER_SLAB: u32 = NODES_PER_FRAME as u32 - FIRST_SLOT;
 
-/// What would be the nodes before this one holds the slab's own fields and the counts.
+/// Index in the frame of a slab's first node. The space below it holds the slab's own fields and the counts.
 const FIRST_SLOT: u32 = 16;
 
 /// A slab's first nodes as words: its own fields, and from [`FIRST_SLOT`] on the count of each slot.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C, align(16))]
 struct Slab {
-    words: [u32; 128],
+    words: [u32; NODES_PER_FRAME],
     nodes: [Node; NODES_PER_SLAB as usize],
 }
 
-fn words(slab: &Bookkeeping) -> &[u32; 128] {
+fn words(slab: &Bookkeeping) -> &[u32; NODES_PER_FRAME] {
     let slab: &Slab = zerocopy::transmute_ref!(slab);
     &slab.words
 }
 
-fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; 128] {
+fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; NODES_PER_FRAME] {
     let slab: &mut Slab = zerocopy::transmute_mut!(slab);
     &mut slab.words
 }
@@ -41,56 +40,18 @@ fn words_mut(slab: &mut Bookkeeping) -> &mut [u32; 128] {
 // Words of a slab that are its own fields.
 /// Head of the list of given-back slots, linked through their first words; 0: none.
 const FREE: usize = 0;
-/// The next slot that was never used; 128: none.
+/// The next slot that was never used; [`NODES_PER_FRAME`]: none.
 const FRESH: usize = 1;
 /// Slots in use.
 const USED: usize = 2;
-/// Neighbours in the list of slabs with room.
+/// Neighbours in the list of partial slabs.
 const PREV: usize = 3;
 const NEXT: usize = 4;
 
-/// What a node holds. Its alignment lets it be copied in few instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(16))]
-pub struct Node(pub [u32; FANOUT]);
-
-impl Node {
-    /// All words 0.
-    pub const EMPTY: Self = Self([0; FANOUT]);
-}
-
-/// Names a node by the word that counts its holders, words of bookkeeping memory being numbered through all frames: frame times 1024
-/// plus slot. 0 says "none".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(transparent)]
-pub struct NodeId(pub u32);
-
-impl NodeId {
-    /// No node.
-    pub const NONE: Self = Self(0);
-
-    /// Whether it is no node.
-    pub fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    fn frame(self) -> Frame {
-        Frame(self.0 >> 10)
-    }
-
-    fn slot(self) -> u32 {
-        self.0 & 127
-    }
-
-    fn place(self) -> usize {
-        self.slot() as usize
-    }
-}
-
 /// All nodes of a VM.
 pub struct Nodes {
-    /// First slab with room; 0: none.
-    room: u32,
+    /// Frame of the first partial slab, which has nodes that are not in use; 0: there is none.
+    first_partial: u32,
     /// Frames that are slabs.
     slabs: u32,
 }
@@ -98,50 +59,49 @@ pub struct Nodes {
 impl Nodes {
     /// No nodes yet.
     pub const fn new() -> Self {
-        Self { room: 0, slabs: 0 }
+        Self {
+            first_partial: 0,
+            slabs: 0,
+        }
     }
 
-    /// Frames that nodes take.
+    /// Frames that are slabs.
     pub fn slabs(&self) -> u32 {
         self.slabs
     }
 
-    /// A node, held once, that contains `node`.
+    /// A new node with one holder and the contents `node`. Fails if that takes a new slab and no frame is free.
     #[inline]
-    pub fn alloc<M: Machine>(
+    pub fn alloc<B: Backend>(
         &mut self,
-        m: &mut M,
+        b: &mut B,
         frames: &mut Frames,
         node: &Node,
     ) -> Result<NodeId, NoMemory> {
-        self.make_room(m, frames)?;
-        Ok(self.alloc_in_room(m, node))
+        self.reserve(b, frames)?;
+        Ok(self.alloc_reserved(b, node))
     }
 
-    /// Whether the next node can be had.
+    /// Whether the next node is there without a new slab.
     #[inline]
-    pub fn has_room(&self) -> bool {
-        self.room != 0
+    pub fn has_free_node(&self) -> bool {
+        self.first_partial != 0
     }
 
-    /// Sees to it that the next node can be had.
+    /// Makes sure that [`alloc_reserved`](Self::alloc_reserved) finds a node: adds a slab if none is partial.
     #[inline]
-    pub fn make_room<M: Machine>(
-        &mut self,
-        m: &mut M,
-        frames: &mut Frames,
-    ) -> Result<(), NoMemory> {
-        if self.room == 0 {
-            self.add_slab(m, frames)
+    pub fn reserve<B: Backend>(&mut self, b: &mut B, frames: &mut Frames) -> Result<(), NoMemory> {
+        if self.first_partial == 0 {
+            self.add_slab(b, frames)
         } else {
             Ok(())
         }
     }
 
-    /// The same as [`alloc`](Self::alloc), after [`make_room`](Self::make_room).
+    /// As [`alloc`](Self::alloc), but cannot fail. [`reserve`](Self::reserve) comes before each call.
     #[inline]
-    pub fn alloc_in_room<M: Machine>(&mut self, m: &mut M, node: &Node) -> NodeId {
-        let slab = m.bookkeeping_mut(Frame(self.room));
+    pub fn alloc_reserved<B: Backend>(&mut self, b: &mut B, node: &Node) -> NodeId {
+        let slab = b.bookkeeping_mut(Frame(self.first_partial));
         let fields = words_mut(slab);
         let free = fields[FREE];
         let slot = if free != 0 {
@@ -150,55 +110,58 @@ impl Nodes {
             fields[FRESH] += 1;
             fields[FRESH] - 1
         };
-        let id = NodeId(self.room << 10 | slot & 127);
+        let id = NodeId::new(Frame(self.first_partial), slot);
         fields[USED] += 1;
         let (used, next) = (fields[USED], fields[NEXT]);
         if free != 0 {
-            words_mut(slab)[FREE] = slab[id.place()].0[0];
+            words_mut(slab)[FREE] = slab[id.index()].0[0];
         }
-        words_mut(slab)[id.place()] = 1;
-        slab[id.place()] = *node;
+        words_mut(slab)[id.index()] = 1;
+        slab[id.index()] = *node;
         if used == NODES_PER_SLAB {
-            self.room = next;
+            self.first_partial = next;
             if next != 0 {
-                words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = 0;
+                words_mut(b.bookkeeping_mut(Frame(next)))[PREV] = 0;
             }
         }
         id
     }
 
-    /// A node for each of `contents`, held once: what a parent's entries become.
-    pub fn alloc_all<M: Machine>(
+    /// A new node with one holder for each of `contents`; returns their ids, as a parent's entries. Fails, and allocates none, if no frame is
+    /// free for a new slab.
+    pub fn alloc_all<B: Backend>(
         &mut self,
-        m: &mut M,
+        b: &mut B,
         frames: &mut Frames,
         contents: &[Node; FANOUT],
     ) -> Result<[u32; FANOUT], NoMemory> {
         let mut ids = [0; FANOUT];
-        if self.room == 0 {
-            self.add_slab(m, frames)?;
+        if self.first_partial == 0 {
+            self.add_slab(b, frames)?;
         }
-        let slab = m.bookkeeping_mut(Frame(self.room));
+        let slab = b.bookkeeping_mut(Frame(self.first_partial));
         let fields = words_mut(slab);
         let fresh = fields[FRESH];
-        // The usual case: that many were never used, in a row, and the slab does not become full.
-        if fresh + FANOUT as u32 <= 128 && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB {
+        // The usual case: the slab has that many nodes in a row that were never used, and does not become full.
+        if fresh + FANOUT as u32 <= NODES_PER_FRAME as u32
+            && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB
+        {
             fields[FRESH] += FANOUT as u32;
             fields[USED] += FANOUT as u32;
             for (i, node) in contents.iter().enumerate() {
-                let id = NodeId(self.room << 10 | (fresh + i as u32) & 127);
-                words_mut(slab)[id.place()] = 1;
-                slab[id.place()] = *node;
+                let id = NodeId::new(Frame(self.first_partial), fresh + i as u32);
+                words_mut(slab)[id.index()] = 1;
+                slab[id.index()] = *node;
                 ids[i] = id.0;
             }
             return Ok(ids);
         }
         for i in 0..FANOUT {
-            match self.alloc(m, frames, &contents[i]) {
+            match self.alloc(b, frames, &contents[i]) {
                 Ok(id) => ids[i] = id.0,
                 Err(error) => {
                     for &id in &ids[..i] {
-                        self.release(m, frames, NodeId(id));
+                        self.free(b, frames, NodeId(id));
                     }
                     return Err(error);
                 }
@@ -208,90 +171,84 @@ impl Nodes {
     }
 
     #[cold]
-    fn add_slab<M: Machine>(&mut self, m: &mut M, frames: &mut Frames) -> Result<(), NoMemory> {
+    fn add_slab<B: Backend>(&mut self, b: &mut B, frames: &mut Frames) -> Result<(), NoMemory> {
         let frame = frames.alloc()?;
-        let fields = words_mut(m.bookkeeping_mut(frame));
+        let fields = words_mut(b.bookkeeping_mut(frame));
         [fields[FREE], fields[FRESH], fields[USED]] = [0, FIRST_SLOT, 0];
         [fields[PREV], fields[NEXT]] = [0, 0];
-        self.room = frame.0;
+        self.first_partial = frame.0;
         self.slabs += 1;
         Ok(())
     }
 
-    /// Gives a node back that nobody holds any more.
+    /// Frees a node whose last holder went. The last node of a slab frees the slab's frame.
     #[inline]
-    pub fn release<M: Machine>(&mut self, m: &mut M, frames: &mut Frames, id: NodeId) {
+    pub fn free<B: Backend>(&mut self, b: &mut B, frames: &mut Frames, id: NodeId) {
         let frame = id.frame();
-        let slab = m.bookkeeping_mut(frame);
-        slab[id.place()].0[0] = words(slab)[FREE];
+        let slab = b.bookkeeping_mut(frame);
+        slab[id.index()].0[0] = words(slab)[FREE];
         let fields = words_mut(slab);
-        fields[FREE] = id.slot();
+        fields[FREE] = id.index() as u32;
         fields[USED] -= 1;
         let used = fields[USED];
-        // Most of the time, neither: one comparison.
+        // Most of the time the slab neither becomes empty nor was full: one comparison.
         if (1..NODES_PER_SLAB - 1).contains(&used) {
             return;
         }
         if used == 0 {
-            self.unlink(m, frame);
+            self.unlink(b, frame);
             self.slabs -= 1;
-            frames.release(frame);
+            frames.free(frame);
         } else {
-            [fields[PREV], fields[NEXT]] = [0, self.room];
-            if self.room != 0 {
-                words_mut(m.bookkeeping_mut(Frame(self.room)))[PREV] = frame.0;
+            [fields[PREV], fields[NEXT]] = [0, self.first_partial];
+            if self.first_partial != 0 {
+                words_mut(b.bookkeeping_mut(Frame(self.first_partial)))[PREV] = frame.0;
             }
-            self.room = frame.0;
+            self.first_partial = frame.0;
         }
     }
 
-    fn unlink<M: Machine>(&mut self, m: &mut M, frame: Frame) {
-        let fields = words(m.bookkeeping(frame));
+    fn unlink<B: Backend>(&mut self, b: &mut B, frame: Frame) {
+        let fields = words(b.bookkeeping(frame));
         let (prev, next) = (fields[PREV], fields[NEXT]);
         match prev {
-            0 => self.room = next,
-            prev => words_mut(m.bookkeeping_mut(Frame(prev)))[NEXT] = next,
+            0 => self.first_partial = next,
+            prev => words_mut(b.bookkeeping_mut(Frame(prev)))[NEXT] = next,
         }
         if next != 0 {
-            words_mut(m.bookkeeping_mut(Frame(next)))[PREV] = prev;
+            words_mut(b.bookkeeping_mut(Frame(next)))[PREV] = prev;
         }
     }
 }
 
-/// The number of the word that is a node's entry.
+/// The node's words.
 #[inline]
-pub fn entry(id: NodeId, i: usize) -> u32 {
-    id.frame().0 << 10 | id.slot() << 3 | i as u32
+pub fn read<B: Backend>(b: &B, id: NodeId) -> &Node {
+    &b.bookkeeping(id.frame())[id.index()]
 }
 
-/// A node's words.
+/// The node's words, to change.
 #[inline]
-pub fn read<M: Machine>(m: &M, id: NodeId) -> &Node {
-    &m.bookkeeping(id.frame())[id.place()]
+pub fn write<B: Backend>(b: &mut B, id: NodeId) -> &mut Node {
+    &mut b.bookkeeping_mut(id.frame())[id.index()]
 }
 
-/// A node's words, to change.
+/// How many holders the node has: maps, parents, and records.
 #[inline]
-pub fn write<M: Machine>(m: &mut M, id: NodeId) -> &mut Node {
-    &mut m.bookkeeping_mut(id.frame())[id.place()]
+pub fn holders<B: Backend>(b: &B, id: NodeId) -> u32 {
+    b.word(id.0)
 }
 
-/// How many hold the node.
+/// Adds a holder to the node.
 #[inline]
-pub fn holders<M: Machine>(m: &M, id: NodeId) -> u32 {
-    m.word(id.0)
+pub fn hold<B: Backend>(b: &mut B, id: NodeId) {
+    *b.word_mut(id.0) += 1;
 }
 
-/// One more holds the node.
+/// Takes a holder from the node; returns how many are left. The caller frees the node if that is 0.
 #[inline]
-pub fn hold<M: Machine>(m: &mut M, id: NodeId) {
-    *m.word_mut(id.0) += 1;
-}
-
-/// One less holds the node; returns how many are left.
-#[inline]
-pub fn unhold<M: Machine>(m: &mut M, id: NodeId) -> u32 {
-    let holders = m.word_mut(id.0);
+pub fn unhold<B: Backend>(b: &mut B, id: NodeId) -> u32 {
+    let holders = b.word_mut(id.0);
     *holders -= 1;
     *holders
 }

@@ -1,8 +1,9 @@
 //! Records: what is known of a snapshot and of a pool, as plain structs, and how they lie in bookkeeping memory.
 
+use super::backend::{Backend, Moment, StateSize};
 use super::frames::Frame;
-use super::nodes::{self, Node, NodeId};
-use super::seam::{Machine, Moment, StateSize};
+use super::layout::{FRAME_BITS, NODES_PER_FRAME, Node, NodeId};
+use super::nodes;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -10,72 +11,71 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 const RECORD_NODES: usize = size_of::<Record>().div_ceil(size_of::<Node>());
 const _: () = assert!(RECORD_NODES + StateSize::NODES_MAX <= NODES_PER_FRAME);
 
-const NODES_PER_FRAME: usize = 128;
-const ALIGNED: &str = "nodes are aligned as records are, and a place has room for one";
+const ALIGNED: &str = "nodes are aligned as records are, and a record's address leaves room for it";
 
-/// Where a snapshot's record lies, and behind it the first part of its saved state: a frame, and the first node there. As a number: frame
-/// times 128 plus node.
+/// Where a snapshot's record lies; the first part of the snapshot's saved state follows it. As a number: frame times
+/// [`NODES_PER_FRAME`] plus node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The frame.
+pub struct RecordAddr {
+    /// The frame that the record lies in.
     pub frame: Frame,
-    /// The record's first node.
+    /// Index in the frame of the record's first node.
     pub node: usize,
 }
 
-impl Place {
-    /// Snapshots that share a frame.
-    pub fn sharing(state: StateSize) -> u32 {
+impl RecordAddr {
+    /// How many records with saved states of that size fit in a frame.
+    pub fn snapshots_per_frame(state: StateSize) -> u32 {
         (NODES_PER_FRAME / (RECORD_NODES + state.nodes)) as u32
     }
 
-    /// The next place in the same frame.
-    pub fn next(self, state: StateSize) -> Option<Self> {
+    /// The address behind this record and its state; `None` if the frame has no room for one more of them.
+    pub fn next_in_frame(self, state: StateSize) -> Option<Self> {
         let node = self.node + RECORD_NODES + state.nodes;
         let next = Self { node, ..self };
-        (next.state(state).end <= NODES_PER_FRAME).then_some(next)
+        (next.state_nodes(state).end <= NODES_PER_FRAME).then_some(next)
     }
 
-    /// As a number that is never 0.
+    /// The address as a number, which is never 0.
     pub fn to_entry(self) -> u32 {
-        self.frame.0 << 7 | self.node as u32
+        self.frame.0 << FRAME_BITS | self.node as u32
     }
 
-    /// Out of [`to_entry`](Self::to_entry).
+    /// The address that [`to_entry`](Self::to_entry) made a number of.
     pub fn from_entry(entry: u32) -> Self {
         Self {
-            frame: Frame(entry >> 7),
+            frame: Frame(entry >> FRAME_BITS),
             node: (entry % NODES_PER_FRAME as u32) as usize,
         }
     }
 
-    /// The nodes of the first part of the saved state.
-    pub fn state(self, state: StateSize) -> Range<usize> {
+    /// Indices in the frame of the nodes that the first part of the saved state takes.
+    pub fn state_nodes(self, state: StateSize) -> Range<usize> {
         let start = self.node + RECORD_NODES;
         start..start + state.nodes
     }
 }
 
-/// What is known of a snapshot.
+/// What bookkeeping memory keeps of a snapshot, in front of its saved state.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Record {
     /// The snapshot that the VM ran on when this one was taken.
     pub parent: StoredId,
-    /// When it was taken.
+    /// When the snapshot was taken.
     pub taken: Moment,
-    /// Its page map.
+    /// Root of its page map.
     pub root: NodeId,
-    /// Its pool.
+    /// Node of its pool.
     pub pool: NodeId,
-    /// Pages of the VM that were present.
+    /// Pages of the VM's RAM that were not absent.
     pub present: u32,
-    /// The frames of the other parts of its saved state, as many as there are.
-    pub more: MoreFrames,
+    /// The frames of the other parts of its saved state; those past [`StateSize::parts`] mean nothing.
+    pub part_frames: PartFrames,
 }
 
 /// A frame for each part of a saved state but the first.
-pub type MoreFrames = [Frame; StateSize::PARTS_MAX - 1];
+pub type PartFrames = [Frame; StateSize::PARTS_MAX - 1];
 
 /// An id or none, as 64 bits.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -98,46 +98,46 @@ impl From<Option<u64>> for StoredId {
 }
 
 impl Record {
-    /// Reads the record at `place`.
-    pub fn read<M: Machine>(m: &M, place: Place) -> Self {
-        let nodes = &m.bookkeeping(place.frame)[place.node..];
+    /// Reads the record at `addr`.
+    pub fn read<B: Backend>(b: &B, addr: RecordAddr) -> Self {
+        let nodes = &b.bookkeeping(addr.frame)[addr.node..];
         let (record, _) = Self::ref_from_prefix(nodes.as_bytes()).expect(ALIGNED);
         *record
     }
 
-    /// Writes the record at `place`.
-    pub fn write<M: Machine>(&self, m: &mut M, place: Place) {
-        let nodes = &mut m.bookkeeping_mut(place.frame)[place.node..];
+    /// Writes the record at `addr`.
+    pub fn write<B: Backend>(&self, b: &mut B, addr: RecordAddr) {
+        let nodes = &mut b.bookkeeping_mut(addr.frame)[addr.node..];
         let (record, _) = Self::mut_from_prefix(nodes.as_mut_bytes()).expect(ALIGNED);
         *record = *self;
     }
 }
 
-/// What is known of a pool; it is one node.
+/// What bookkeeping memory keeps of a pool: one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The next older pool.
     pub older: NodeId,
     /// The next newer pool.
     pub newer: NodeId,
-    /// Snapshots ever made in it: places that are taken.
+    /// Snapshots ever made in it. The place of one that is deleted is not used again.
     pub made: u32,
-    /// Snapshots that exist.
+    /// Snapshots of it that exist.
     pub live: u32,
-    /// The frame that the next snapshot shares, as a [`Place`] with the part that is free; 0: it needs a new one.
-    pub next_place: u32,
+    /// Where the next snapshot's record goes, in a frame that the pool has already, as [`RecordAddr::to_entry`] has it; 0: it needs a new frame.
+    pub next_record: u32,
 }
 
 impl Pool {
     /// Reads the pool in `node`.
-    pub fn read<M: Machine>(m: &M, node: NodeId) -> Self {
-        let w = &nodes::read(m, node).0;
+    pub fn read<B: Backend>(b: &B, node: NodeId) -> Self {
+        let w = &nodes::read(b, node).0;
         Self {
             older: NodeId(w[0]),
             newer: NodeId(w[1]),
             made: w[2],
             live: w[3],
-            next_place: w[4],
+            next_record: w[4],
         }
     }
 
@@ -148,7 +148,7 @@ impl Pool {
             self.newer.0,
             self.made,
             self.live,
-            self.next_place,
+            self.next_record,
             0,
             0,
             0,

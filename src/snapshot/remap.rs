@@ -1,159 +1,161 @@
-//! What differs between two maps, and stage 2 changed accordingly.
+//! Changing stage 2 from one map to another: only what differs between the two.
 
+use super::backend::{Backend, Page};
 use super::frames::Frame;
-use super::map::{BLOCK_LEVEL, Memory, RUN, run_start, span};
-use super::nodes::{self, FANOUT, NodeId};
-use super::seam::{Machine, Page};
+use super::layout::{FANOUT, NodeId};
+use super::map::{BLOCK_LEVEL, FrameStore, RUN_TAG, run_start, span};
+use super::nodes;
 use crate::addr::BLOCK_PAGES;
 
-impl Memory {
-    /// Changes stage 2 where the maps `from` and `to` differ; both are nodes of `level`, which is that of blocks or above, that start at
-    /// `page`, and not the same. Subtrees that they share are skipped, so the cost is that of the difference.
-    pub fn remap<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, level: u32, page: Page) {
+impl FrameStore {
+    /// Changes stage 2, which is detached and shows `from`, so that it shows `to`. Both are nodes of `level`, which is [`BLOCK_LEVEL`] or above,
+    /// for the pages from `page` on; they are not the same node. Subtrees that both share are skipped: the cost is that of the difference.
+    pub fn remap<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, level: u32, page: Page) {
         let step = span(level) / FANOUT as u32;
         if level == BLOCK_LEVEL {
-            self.remap_block(m, from, to, page);
-        } else if !are_lists(m, from, to) {
-            self.remap_absent(m, from, to, level, page);
+            self.remap_block(b, from, to, page);
+        } else if !both_plain(b, from, to) {
+            self.remap_absent(b, from, to, level, page);
         } else if level == BLOCK_LEVEL + 1 {
-            each_difference(m, from, to, |m, i, old, new| {
-                self.remap_block(m, old, new, page + i * step);
+            each_difference(b, from, to, |b, i, old, new| {
+                self.remap_block(b, old, new, page + i * step);
             });
         } else {
-            each_difference(m, from, to, |m, i, old, new| {
-                self.remap(m, old, new, level - 1, page + i * step);
+            each_difference(b, from, to, |b, i, old, new| {
+                self.remap(b, old, new, level - 1, page + i * step);
             });
         }
     }
 
-    /// The same for two different blocks.
+    /// [`remap`](Self::remap) for two different nodes of [`BLOCK_LEVEL`].
     #[inline(never)]
-    fn remap_block<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
-        if are_lists(m, from, to) {
-            m.divide(page);
-            each_difference(m, from, to, |m, i, old, new| {
-                self.remap_group(m, old, new, page + i * span(1));
+    fn remap_block<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        if both_plain(b, from, to) {
+            b.split_detached(page);
+            each_difference(b, from, to, |b, i, old, new| {
+                self.remap_group(b, old, new, page + i * span(1));
             });
             return;
         }
-        let run = run_at(m, to);
+        let run = run_at(b, to);
         if to.is_none() || run.is_some() {
-            m.set_block(page, run);
+            b.set_block(page, run);
         } else {
-            m.divide(page);
-            self.remap_one_by_one(m, from, to, BLOCK_LEVEL, page);
+            b.split_detached(page);
+            self.remap_one_by_one(b, from, to, BLOCK_LEVEL, page);
         }
     }
 
-    /// The same at level 1.
-    fn remap_group<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
-        if !are_lists(m, from, to) {
-            return self.remap_one_by_one(m, from, to, 1, page);
+    /// [`remap`](Self::remap) for two different nodes of level 1, in a block that stage 2 has split.
+    fn remap_group<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        if !both_plain(b, from, to) {
+            return self.remap_one_by_one(b, from, to, 1, page);
         }
-        each_difference(m, from, to, |m, i, old, new| {
-            self.remap_leaf(m, old, new, page + i * span(0))
+        each_difference(b, from, to, |b, i, old, new| {
+            self.remap_leaf(b, old, new, page + i * span(0))
         });
     }
 
-    /// The same at level 0.
-    fn remap_leaf<M: Machine>(&self, m: &mut M, from: NodeId, to: NodeId, page: Page) {
-        if !are_lists(m, from, to) {
-            return self.remap_one_by_one(m, from, to, 0, page);
+    /// [`remap`](Self::remap) for two different leaves, in a block that stage 2 has split.
+    fn remap_leaf<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        if !both_plain(b, from, to) {
+            return self.remap_one_by_one(b, from, to, 0, page);
         }
-        each_difference(m, from, to, |m, i, _, new| {
-            m.set_page(page + i, Frame::from_entry(new.0))
+        each_difference(b, from, to, |b, i, _, new| {
+            b.set_page(page + i, Frame::from_entry(new.0))
         });
     }
 
-    /// The same above blocks, where one of the two is absent.
+    /// [`remap`](Self::remap) above [`BLOCK_LEVEL`], where one of the two nodes is none.
     #[inline(never)]
-    fn remap_absent<M: Machine>(
+    fn remap_absent<B: Backend>(
         &self,
-        m: &mut M,
+        b: &mut B,
         from: NodeId,
         to: NodeId,
         level: u32,
         page: Page,
     ) {
         for i in 0..FANOUT {
-            let entry = |m: &M, node: NodeId| match node {
+            let entry = |b: &B, node: NodeId| match node {
                 NodeId::NONE => NodeId::NONE,
-                node => NodeId(nodes::read(m, node).0[i]),
+                node => NodeId(nodes::read(b, node).0[i]),
             };
             let at = page + i as u32 * (span(level) / FANOUT as u32);
-            let (old, new) = (entry(m, from), entry(m, to));
+            let (old, new) = (entry(b, from), entry(b, to));
             if old != new {
-                self.remap(m, old, new, level - 1, at);
+                self.remap(b, old, new, level - 1, at);
             }
         }
     }
 
-    /// The same where one of the two is a run or absent, of a block at the most.
+    /// [`remap`](Self::remap) of a block at the most, where one of the two nodes is a run or none: page by page.
     #[inline(never)]
-    fn remap_one_by_one<M: Machine>(
+    fn remap_one_by_one<B: Backend>(
         &self,
-        m: &mut M,
+        b: &mut B,
         from: NodeId,
         to: NodeId,
         level: u32,
         page: Page,
     ) {
         for at in page..page + span(level).min(BLOCK_PAGES) {
-            let frame = self.get(m, to, level, at);
-            if frame != self.get(m, from, level, at) {
-                m.set_page(at, frame);
+            let frame = self.frame_of(b, to, level, at);
+            if frame != self.frame_of(b, from, level, at) {
+                b.set_page(at, frame);
             }
         }
     }
 }
 
-fn run_at<M: Machine>(m: &M, node: NodeId) -> Option<Frame> {
+/// The first frame of the run, if `node` is a run.
+fn run_at<B: Backend>(b: &B, node: NodeId) -> Option<Frame> {
     if node.is_none() {
         None
     } else {
-        run_start(nodes::read(m, node))
+        run_start(nodes::read(b, node))
     }
 }
 
-/// Whether two different nodes can be compared entry by entry: neither is absent or a run.
+/// Whether two different nodes can be compared entry by entry: both are plain, neither is none or a run.
 #[inline(always)]
-fn are_lists<M: Machine>(m: &M, from: NodeId, to: NodeId) -> bool {
+fn both_plain<B: Backend>(b: &B, from: NodeId, to: NodeId) -> bool {
     if from.is_none() || to.is_none() {
         return false;
     }
-    // A run differs from any other node in its first two words (no two nodes are runs of the same frames), so most of the time one
-    // comparison says it.
-    let (old, new) = (pair(m, from, 0), pair(m, to, 0));
-    old == new || (old as u32 != RUN && new as u32 != RUN)
+    // No two nodes are runs of the same frames. So if the first two words are equal, which they mostly are, neither is a run.
+    let (old, new) = (entry_pair(b, from, 0), entry_pair(b, to, 0));
+    old == new || (old as u32 != RUN_TAG && new as u32 != RUN_TAG)
 }
 
-/// Two entries at once, the lower one in the lower half: most are equal, and so are compared twice as fast.
+/// Entries 2 `i` and 2 `i` + 1 of `node`, the first in the low half. Most entries of two nodes are equal: by pairs they are compared twice as
+/// fast.
 #[inline(always)]
-fn pair<M: Machine>(m: &M, node: NodeId, i: usize) -> u64 {
-    let pairs: &[u64; FANOUT / 2] = zerocopy::transmute_ref!(nodes::read(m, node));
+fn entry_pair<B: Backend>(b: &B, node: NodeId, i: usize) -> u64 {
+    let pairs: &[u64; FANOUT / 2] = zerocopy::transmute_ref!(nodes::read(b, node));
     pairs[i]
 }
 
-/// Calls `f` with index, old and new entry where two nodes differ.
+/// Calls `f` with index, old entry and new entry wherever two plain nodes differ.
 #[inline(always)]
-fn each_difference<M: Machine>(
-    m: &mut M,
+fn each_difference<B: Backend>(
+    b: &mut B,
     from: NodeId,
     to: NodeId,
-    mut f: impl FnMut(&mut M, u32, NodeId, NodeId),
+    mut f: impl FnMut(&mut B, u32, NodeId, NodeId),
 ) {
     for i in 0..FANOUT / 2 {
-        let (old, new) = (pair(m, from, i), pair(m, to, i));
+        let (old, new) = (entry_pair(b, from, i), entry_pair(b, to, i));
         if old == new {
             continue;
         }
         let first = 2 * i as u32;
         if old as u32 != new as u32 {
-            f(m, first, NodeId(old as u32), NodeId(new as u32));
+            f(b, first, NodeId(old as u32), NodeId(new as u32));
         }
         if old >> 32 != new >> 32 {
             f(
-                m,
+                b,
                 first + 1,
                 NodeId((old >> 32) as u32),
                 NodeId((new >> 32) as u32),

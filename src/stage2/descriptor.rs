@@ -50,32 +50,32 @@ impl Descriptor {
         Self(at.0 | EXECUTE_NEVER | ACCESSED | WRITE | READ | DEVICE_NGNRE | TABLE_OR_PAGE | VALID)
     }
 
-    /// The same for a 2 MiB block.
+    /// RAM that may be read, but neither written nor executed: a 2 MiB block.
     pub const fn block(at: Pa) -> Self {
         Self(Self::page(at).0 & !TABLE_OR_PAGE)
     }
 
-    /// The same, and may be written.
+    /// This descriptor with permission to write.
     pub const fn writable(self) -> Self {
         Self(self.0 | WRITE)
     }
 
-    /// The same, and may not be written.
+    /// This descriptor without permission to write.
     pub const fn read_only(self) -> Self {
         Self(self.0 & !WRITE)
     }
 
-    /// The same, and may be executed.
+    /// This descriptor with permission to execute.
     pub const fn executable(self) -> Self {
         Self(self.0 & !EXECUTE_NEVER)
     }
 
-    /// A page with a block's permissions.
+    /// This block descriptor as that of a page, with the same address and permissions.
     pub const fn as_page(self) -> Self {
         Self(self.0 | TABLE_OR_PAGE)
     }
 
-    /// The same `bytes` further on.
+    /// This descriptor for an address that is `bytes` larger.
     pub const fn offset(self, bytes: u64) -> Self {
         Self(self.0 + bytes)
     }
@@ -85,7 +85,7 @@ impl Descriptor {
         self.0 & VALID != 0
     }
 
-    /// Whether it is a table, at levels 1 and 2.
+    /// Whether it leads to a table. For descriptors of levels 1 and 2; at level 3 a page has the same bits.
     pub const fn is_table(self) -> bool {
         self.0 & (TABLE_OR_PAGE | VALID) == TABLE_OR_PAGE | VALID
     }
@@ -100,7 +100,7 @@ impl Descriptor {
         self.0 & EXECUTE_NEVER == 0
     }
 
-    /// Where it leads.
+    /// The address of the table, block or page.
     pub const fn address(self) -> Pa {
         Pa(self.0 & ADDRESS)
     }

@@ -1,4 +1,4 @@
-//! What changing a live translation table demands of the CPU: the seam behind which the fake on the host takes note of it.
+//! What changing a live translation table demands of the CPU. The board performs it; the fake in the tests takes note of it.
 
 use crate::addr::{Ipa, Pa};
 
@@ -17,13 +17,13 @@ pub trait Maintenance {
     /// (Arm ARM D8.16, "TLB maintenance instructions that apply to stage 2 only").
     #[cfg_attr(test, track_caller)]
     fn invalidate_stage1(&mut self);
-    /// Both for `ipa`, for this core alone, completed.
+    /// TLBI IPAS2E1 and VMALLE1, completed: what this core alone cached for `ipa`, of stage 2 and of both stages combined.
     #[cfg_attr(test, track_caller)]
     fn invalidate_ipa_here(&mut self, ipa: Ipa);
     /// TLBI VMALLS12E1IS: all that all cores cached for the VM.
     #[cfg_attr(test, track_caller)]
     fn invalidate_vm(&mut self);
-    /// No core executes what it fetched before from these `bytes` of memory, a page or a block (IC IVAU or IC IALLUIS, completed).
+    /// IC IVAU or IC IALLUIS, completed: no core executes what it fetched before from the `bytes` of memory at `at`, a page or a block.
     #[cfg_attr(test, track_caller)]
     fn invalidate_instructions(&mut self, at: Pa, bytes: u64);
 }

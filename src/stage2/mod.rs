@@ -6,30 +6,30 @@
 //!
 //! | an entry of RAM is | how it came to be | what ends it |
 //! | --- | --- | --- |
-//! | invalid | in the beginning, or taken back to that | the first access |
+//! | invalid | in the beginning, or a restore or reset to that | the first access |
 //! | read-only | a checkpoint or a restore | a store |
 //! | writable | a store | a checkpoint or a restore |
 //!
-//! Any of the valid ones starts *execute-never* when its frame is new to the page. The first fetch faults, and invalidates the instruction
-//! caches: they may remember what the frame held before. So a page that holds no code never pays for that.
+//! A valid entry starts *execute-never* when its frame is new to the page. The first fetch faults, and EL2 invalidates the instruction caches,
+//! which may hold what was in the frame before. So a page without code never costs an invalidation.
 //!
 //! # Rules for live tables
 //!
 //! - Another output address needs break-before-make: invalid entry, DSB, TLBI, DSB, new entry (Arm ARM D8.16.1, "Using break-before-make
 //!   when updating translation table entries").
-//! - A wider permission does not; but the stale entry must go, or the access would fault for ever. This core's is enough: another core faults
-//!   once more and comes to the same place.
+//! - A wider permission does not; but the stale entry must leave the TLB, or the access would fault again and again. This core's TLB is enough:
+//!   another core that has the stale entry faults once more, and flushes its own.
 //! - A narrower permission takes effect when TLBI and DSB are done.
-//! - Many changes at once break the path instead, the level 1 entries: nothing below can be walked or cached until they are put back.
+//! - Many changes at once *detach* the tables of RAM instead: with its level 1 entries invalid, no walk reaches what lies below, and no TLB
+//!   caches it, until the entries are put back.
 //! - Nothing here needs an ISB: the ERET into the guest is a context synchronization event.
 
 mod descriptor;
-mod devices;
 mod maintenance;
+mod passthrough;
+mod table;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod worst;
 
 pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
@@ -39,54 +39,30 @@ use crate::arch::isa::{self, TableEntry};
 use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use devices::Devices;
+use passthrough::PassthroughTables;
+use table::{ENTRIES, Table, read, write};
 
-/// Entries of a table.
-const ENTRIES: usize = 512;
 /// Pages that a level 1 entry spans.
 const PAGES_PER_GIB: u32 = 1 << 18;
-
-/// A translation table.
-#[repr(C, align(4096))]
-struct Table([TableEntry; ENTRIES]);
-
-impl Table {
-    fn new() -> Self {
-        Self([const { TableEntry::invalid() }; ENTRIES])
-    }
-
-    /// EL2 maps memory where it is.
-    fn at(&self) -> Pa {
-        Pa(core::ptr::from_ref(self).addr() as u64)
-    }
-}
-
-fn read(entry: &TableEntry) -> Descriptor {
-    Descriptor(entry.get())
-}
-
-fn write(entry: &TableEntry, descriptor: Descriptor) {
-    entry.set(descriptor.0);
-}
 
 /// The stage 2 tables of a VM.
 pub struct Stage2 {
     level1: Box<Table>,
-    /// One for each GiB of RAM.
+    /// Level 2 tables, one for each GiB of RAM.
     level2: Vec<Table>,
-    /// One for each block of RAM, in use or not.
+    /// Level 3 tables, one for each 2 MiB block of RAM. Those of blocks that are mapped whole are not in use.
     level3: Vec<Table>,
-    /// Below RAM, and not touched when the path to RAM is broken.
-    devices: Option<Devices>,
-    /// Where RAM starts: a multiple of 1 GiB.
+    /// Tables for device pages below RAM. They stay attached when those of RAM are detached.
+    devices: Option<PassthroughTables>,
+    /// Where RAM starts, a multiple of 1 GiB.
     ram: Ipa,
     pages: u32,
-    /// Frame 0.
+    /// Address of frame 0.
     frames: Pa,
 }
 
 impl Stage2 {
-    /// Tables for `pages` pages of RAM from `ram` on, all of them absent; frames are counted from `frames`.
+    /// Tables for `pages` pages of RAM from `ram` on, a multiple of 1 GiB, all of them absent. Frame 0 is at `frames`, a multiple of 2 MiB.
     pub fn new(ram: Ipa, pages: u32, frames: Pa) -> Self {
         assert!(ram.0.is_multiple_of(1 << 30) && frames.0.is_multiple_of(BLOCK_SIZE));
         let tables = |count: u32| (0..count).map(|_| Table::new()).collect();
@@ -99,15 +75,15 @@ impl Stage2 {
             pages,
             frames,
         };
-        stage2.link();
+        stage2.attach();
         stage2
     }
 
-    /// Maps `pages` pages of device registers from `ipa` on, all in one block below RAM, to those from `pa` on. Once, and before the VM runs:
-    /// its activation is what makes the entries complete for table walks.
+    /// Maps `pages` pages of device registers at `pa` to `ipa`, all in one 2 MiB block below RAM. Called once at the most, before the VM runs:
+    /// loading the VM's first vCPU makes the entries complete for table walks.
     pub fn map_device(&mut self, ipa: Ipa, pa: Pa, pages: u64) {
         assert!(self.devices.is_none() && ipa.0 >> 30 < self.ram.0 >> 30);
-        let devices = self.devices.insert(Devices::new(ipa, pa, pages));
+        let devices = self.devices.insert(PassthroughTables::new(ipa, pa, pages));
         write(&self.level1.0[(ipa.0 >> 30) as usize], devices.descriptor());
     }
 
@@ -116,27 +92,27 @@ impl Stage2 {
         self.level1.at()
     }
 
-    /// The page of RAM that `ipa` lies in.
+    /// The page of RAM that `ipa` lies in; `None` outside RAM.
     #[inline]
     pub fn page_at(&self, ipa: Ipa) -> Option<Page> {
         let page = ipa.0.checked_sub(self.ram.0)? / PAGE_SIZE;
         (page < u64::from(self.pages)).then_some(page as Page)
     }
 
-    /// The IPA of a page of RAM.
+    /// The first IPA of a page of RAM.
     pub fn ipa(&self, page: Page) -> Ipa {
         Ipa(self.ram.0 + u64::from(page) * PAGE_SIZE)
     }
 
-    /// Where a frame is.
+    /// The address of a frame.
     #[inline]
     pub fn pa(&self, frame: Frame) -> Pa {
         Pa(self.frames.0 + u64::from(frame.0) * PAGE_SIZE)
     }
 
-    /// Where a word of bookkeeping memory is: they are numbered through all frames.
+    /// The address of a word of bookkeeping memory. Words are numbered through all frames, 1024 to a frame.
     #[inline]
-    pub fn frame_word(&self, number: u32) -> Pa {
+    pub fn word_pa(&self, number: u32) -> Pa {
         Pa(self.frames.0 + u64::from(number) * 4)
     }
 
@@ -149,7 +125,8 @@ impl Stage2 {
         self.level1.0[first..].iter().zip(&self.level2)
     }
 
-    fn link(&self) {
+    /// Writes the level 1 entries that lead to the tables of RAM.
+    fn attach(&self) {
         for (entry, table) in self.level1_entries() {
             write(entry, Descriptor::table(table.at()));
         }
@@ -165,8 +142,8 @@ impl Stage2 {
         &self.level3[(page / BLOCK_PAGES) as usize].0[page as usize % ENTRIES]
     }
 
-    /// The entry that translates `page`.
-    fn leaf(&self, page: Page) -> &TableEntry {
+    /// The entry that translates `page`: of level 3 if its block is split, else of level 2.
+    fn leaf_entry(&self, page: Page) -> &TableEntry {
         let block = self.block_entry(page);
         if read(block).is_table() {
             self.page_entry(page)
@@ -175,7 +152,7 @@ impl Stage2 {
         }
     }
 
-    /// What is said of `page`.
+    /// How `page` is mapped.
     #[inline]
     pub fn mapping(&self, page: Page) -> Mapping {
         let block = read(self.block_entry(page));
@@ -193,16 +170,16 @@ impl Stage2 {
         }
     }
 
-    /// Where the byte at `ipa` lies, if its page is present.
+    /// The address of the byte at `ipa`; `None` outside RAM, and where the page is absent.
     pub fn translate(&self, ipa: Ipa) -> Option<Pa> {
         let page = self.page_at(ipa)?;
-        let descriptor = read(self.leaf(page));
+        let descriptor = read(self.leaf_entry(page));
         descriptor
             .is_valid()
             .then(|| Pa(descriptor.address().0 + ipa.0 % self.leaf_bytes(page)))
     }
 
-    /// How many bytes the entry that translates `page` is for.
+    /// How many bytes the entry that translates `page` maps.
     fn leaf_bytes(&self, page: Page) -> u64 {
         match read(self.block_entry(page)).is_table() {
             true => PAGE_SIZE,
@@ -210,7 +187,7 @@ impl Stage2 {
         }
     }
 
-    /// Calls `f` with where each present block and page is, and its bytes.
+    /// Calls `f` with address and size in bytes of each block and page that is mapped.
     pub fn each_present(&self, mut f: impl FnMut(Pa, u64)) {
         let mut visit = |entry: Descriptor, bytes| {
             if entry.is_valid() {
@@ -230,13 +207,14 @@ impl Stage2 {
         }
     }
 
-    /// Maps `page`, which is not writable, writable to `frame`. Its contents must be complete for every observer.
+    /// Maps `page`, which is absent or read-only, writable to `frame`, whose contents are complete for every observer. Splits its block first,
+    /// if that is absent.
     #[inline]
-    pub fn give_page(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {
-        self.divide(page);
+    pub fn map_page_writable(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {
+        self.split_detached(page);
         let entry = self.page_entry(page);
         if read(entry).is_valid() {
-            // Break: all cores forget the old frame before any can see the new one.
+            // Break: every TLB loses the old frame before any can have the new one.
             write(entry, Descriptor::INVALID);
             m.stores_complete();
             m.invalidate_ipa(self.ipa(page));
@@ -248,8 +226,8 @@ impl Stage2 {
         m.stores_complete();
     }
 
-    /// Maps the absent block of `page` writable to the 512 frames from `first` on.
-    pub fn give_block(&self, m: &mut impl Maintenance, page: Page, first: Frame) {
+    /// Maps the block of `page`, which is absent, writable to the 512 frames from `first` on, whose contents are complete for every observer.
+    pub fn map_block_writable(&self, m: &mut impl Maintenance, page: Page, first: Frame) {
         // An invalid entry is never cached: nothing to invalidate.
         write(
             self.block_entry(page),
@@ -258,48 +236,49 @@ impl Stage2 {
         m.stores_complete();
     }
 
-    /// Makes what `page` is mapped by writable, a page or a block.
-    pub fn widen(&self, m: &mut impl Maintenance, page: Page) {
-        let entry = self.leaf(page);
+    /// Makes the entry that translates `page` writable, a page's or a block's. It is valid.
+    pub fn make_writable(&self, m: &mut impl Maintenance, page: Page) {
+        let entry = self.leaf_entry(page);
         write(entry, read(entry).writable());
         m.stores_complete();
         m.invalidate_ipa_here(self.ipa(page));
     }
 
-    /// Drops what this core's TLB remembers of `page`.
-    pub fn refresh(&self, m: &mut impl Maintenance, page: Page) {
+    /// Flushes `page` from this core's TLB.
+    pub fn flush_local(&self, m: &mut impl Maintenance, page: Page) {
         m.invalidate_ipa_here(self.ipa(page));
     }
 
-    /// Drops all that any core's TLB remembers of the VM.
-    pub fn forget(&self, m: &mut impl Maintenance) {
+    /// Flushes all of the VM from the TLBs of all cores.
+    pub fn flush_vm(&self, m: &mut impl Maintenance) {
         m.invalidate_vm();
         m.invalidations_complete();
     }
 
-    /// A fetch from `page` was not permitted: permits it. `false` if the page is absent, so that it is something else that is missing.
-    pub fn permit_fetch(&self, m: &mut impl Maintenance, page: Page) -> bool {
-        let entry = self.leaf(page);
+    /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Changes nothing if the page is not mapped any
+    /// more: the fetch then has a translation fault, not a permission fault.
+    pub fn make_executable(&self, m: &mut impl Maintenance, page: Page) {
+        let entry = self.leaf_entry(page);
         let descriptor = read(entry);
         if !descriptor.is_valid() {
-            return false;
+            return;
         }
         if !descriptor.is_executable() {
-            // First forget what the frame held before, then let it be fetched from.
+            // First the instruction caches lose what was in the frame before, then the guest may fetch from it.
             m.invalidate_instructions(descriptor.address(), self.leaf_bytes(page));
             write(entry, descriptor.executable());
             m.stores_complete();
         }
         m.invalidate_ipa_here(self.ipa(page));
-        true
     }
 
-    /// Divides the block of `page`: pages with the same frames and permissions. The change of one of them that follows completes it.
-    pub fn split(&self, m: &mut impl Maintenance, page: Page) {
+    /// Splits the block of `page`, which is mapped, while guests may use it: into pages with the same frames and permissions. The change of one
+    /// of the pages, which must follow, completes this.
+    pub fn split_live(&self, m: &mut impl Maintenance, page: Page) {
         let entry = self.block_entry(page);
         let table = self.fill_level3(page, read(entry));
         write(entry, Descriptor::INVALID);
-        // The invalid entry, and the new table's too, which nothing leads to yet.
+        // Completes the invalid entry, and the entries of the new table, which no walk reaches yet.
         m.stores_complete();
         // A TLB may hold the block in pieces: all of them must go before the pages come.
         m.invalidate_vm();
@@ -307,14 +286,14 @@ impl Stage2 {
         write(entry, table);
     }
 
-    /// Fills the level 3 table of `page` with what `block` maps; returns the descriptor of that table.
+    /// Fills the level 3 table of `page` with pages that map what `block` maps. Returns the descriptor of that table.
     fn fill_level3(&self, page: Page, block: Descriptor) -> Descriptor {
         let table = &self.level3[(page / BLOCK_PAGES) as usize];
         let (mut descriptor, step) = match block.is_valid() {
             true => (block.as_page(), PAGE_SIZE),
             false => (Descriptor::INVALID, 0),
         };
-        // Eight at a time: most of what dividing a block costs is this loop.
+        // Eight at a time: most of what splitting a block costs is this loop.
         for entries in table.0.as_chunks::<8>().0 {
             for entry in entries {
                 write(entry, descriptor);
@@ -324,45 +303,46 @@ impl Stage2 {
         Descriptor::table(table.at())
     }
 
-    /// Divides the block of `page`, if it is not yet: pages with the same frames and permissions. No walk can reach it, or it is absent.
+    /// Splits the block of `page`, if it is not split yet: into pages with the same frames and permissions. The block is absent, or no walk can
+    /// reach it, as the tables of RAM are detached.
     #[inline]
-    pub fn divide(&self, page: Page) {
+    pub fn split_detached(&self, page: Page) {
         let entry = self.block_entry(page);
         if !read(entry).is_table() {
-            self.divide_whole(page, entry);
+            self.split_whole_block(page, entry);
         }
     }
 
     #[cold]
-    fn divide_whole(&self, page: Page, entry: &TableEntry) {
+    fn split_whole_block(&self, page: Page, entry: &TableEntry) {
         let block = read(entry);
         let table = self.fill_level3(page, block);
-        // The table's entries are in place before it can be walked, whatever order the core's stores leave it in.
+        // A walk that sees the table must see its entries, whatever order the core's stores become visible in.
         isa::dmb_ishst();
         write(entry, table);
     }
 
-    /// Makes `page`, which is mapped as such, read-only from [`end_protect`](Self::end_protect) on.
+    /// Makes `page`, whose block is split, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
     #[inline]
     pub fn protect_page(&self, page: Page) {
         let entry = self.page_entry(page);
         write(entry, read(entry).read_only());
     }
 
-    /// Makes the block of `page`, which is mapped as a whole, read-only likewise.
+    /// Makes the block of `page`, which is mapped as a whole, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
     pub fn protect_block(&self, page: Page) {
         let entry = self.block_entry(page);
         write(entry, read(entry).read_only());
     }
 
-    /// No core writes to what was protected any more.
+    /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): no core writes to those pages any more.
     pub fn end_protect(&self, m: &mut impl Maintenance) {
         m.stores_complete();
         m.invalidate_vm();
         m.invalidations_complete();
     }
 
-    /// Breaks the path to all of RAM.
+    /// Detaches the tables of RAM: no core has a translation of RAM from here on.
     pub fn begin_remap(&self, m: &mut impl Maintenance) {
         for (entry, _) in self.level1_entries() {
             write(entry, Descriptor::INVALID);
@@ -372,7 +352,7 @@ impl Stage2 {
         m.invalidations_complete();
     }
 
-    /// Maps `page`, whose block is divided, read-only to `frame` or to nothing. The path is broken.
+    /// Maps `page`, whose block is split, read-only to `frame`, or makes it absent. The tables of RAM are detached.
     #[inline]
     pub fn set_page(&self, page: Page, frame: Option<Frame>) {
         let descriptor = frame.map_or(Descriptor::INVALID, |frame| {
@@ -381,7 +361,7 @@ impl Stage2 {
         write(self.page_entry(page), descriptor);
     }
 
-    /// Maps the block of `page` read-only as a whole, or to nothing. The path is broken.
+    /// Maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent. The tables of RAM are detached.
     pub fn set_block(&self, page: Page, first: Option<Frame>) {
         let descriptor = first.map_or(Descriptor::INVALID, |first| {
             Descriptor::block(self.pa(first))
@@ -389,11 +369,11 @@ impl Stage2 {
         write(self.block_entry(page), descriptor);
     }
 
-    /// Makes the path whole again.
+    /// Attaches the tables of RAM again.
     pub fn end_remap(&self, m: &mut impl Maintenance) {
-        // What lies below is complete before it can be walked.
+        // Completes the entries below before a walk can reach them.
         m.stores_complete();
-        self.link();
+        self.attach();
         m.stores_complete();
     }
 }

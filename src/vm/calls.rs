@@ -85,7 +85,7 @@ impl<H: Hardware> Turn<'_, H> {
                 })
                 .map_err(not_found),
             Snapshot::Next { id } => snapshots
-                .next(machine, id)
+                .first_id_from(machine, id)
                 .map(|id| Results::of([id]))
                 .map_err(not_found),
             Snapshot::Stats => {

@@ -5,8 +5,8 @@ use super::running::{Next, Turn};
 use super::{Core, Hardware, Shared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::arch::vcpu::Stage1Access;
-use crate::device::Device;
-use crate::device::gic::{Settle, VirtualInterface};
+use crate::device::gic::{Gich, LrScope};
+use crate::device::{Absent, Device, Region};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
@@ -43,7 +43,7 @@ impl<H: Hardware> Turn<'_, H> {
     #[cold]
     fn tlb_conflict(&mut self) -> Next {
         let machine = &mut self.shared.machine;
-        machine.stage2.forget(&mut machine.hardware);
+        machine.stage2.flush_vm(&mut machine.hardware);
         Next::Resume
     }
 
@@ -63,10 +63,10 @@ impl<H: Hardware> Turn<'_, H> {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch && !fault.s1ptw => {
                 let machine = &mut self.shared.machine;
-                machine.stage2.permit_fetch(&mut machine.hardware, page);
+                machine.stage2.make_executable(&mut machine.hardware, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.touch(page, fault.write);
+                self.fault_in(page, fault.write);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.abort(fault),
@@ -75,8 +75,8 @@ impl<H: Hardware> Turn<'_, H> {
 
     /// Out of line, or an access to a device would pay for the registers that this needs.
     #[inline(never)]
-    fn touch(&mut self, page: Page, write: bool) {
-        self.shared.touch(page, write);
+    fn fault_in(&mut self, page: Page, write: bool) {
+        self.shared.fault_in(page, write);
         self.look_at_caches();
     }
 
@@ -87,41 +87,67 @@ impl<H: Hardware> Turn<'_, H> {
         }
         let offset = fault.far.map_or(0, |far| far.page_offset());
         let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
-        let device = Device::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
-        let (Some((device, offset)), Some(access)) = (device, fault.access) else {
+        let region = Region::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
+        let (Some((region, offset)), Some(access)) = (region, fault.access) else {
             return self.load_store(fault);
         };
-        match device {
-            Device::Distributor => self.distributor(offset, access, fault.write),
-            Device::Deactivation => self.deactivation(offset, access, fault.write),
-            device => {
-                let shared = &mut *self.shared;
-                let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
-                if fault.write {
-                    let value = access.stored(&self.vcpu.registers.x);
-                    devices.write(device, offset, access.size, value, hardware);
-                } else {
-                    let value = devices.read(device, offset, access.size, hardware);
-                    access.load(&mut self.vcpu.registers.x, value);
-                }
-                self.update_uart();
-            }
+        match region {
+            Region::Device(device) => self.access_device(device, offset, access, fault.write),
+            Region::Distributor => self.distributor(offset, access, fault.write),
+            Region::Deactivation => self.deactivation(offset, access, fault.write),
+            Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
         }
         self.step_over(esr);
+    }
+
+    /// A load, or with `write` a store, of an emulated device.
+    #[inline(always)]
+    pub(super) fn access_device(
+        &mut self,
+        device: Device,
+        offset: u64,
+        access: Access,
+        write: bool,
+    ) {
+        let shared = &mut *self.shared;
+        let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
+        if write {
+            let value = access.stored(&self.vcpu.registers.x);
+            devices.write(device, offset, access.size, value, hardware);
+        } else {
+            let value = devices.read(device, offset, access.size, hardware);
+            access.load(&mut self.vcpu.registers.x, value);
+        }
+        self.update_line(device);
+    }
+
+    /// A load, or with `write` a store, of what the machine does not have.
+    #[cold]
+    pub(super) fn access_absent(
+        &mut self,
+        absent: Absent,
+        offset: u64,
+        access: Access,
+        write: bool,
+    ) {
+        if !write {
+            let value = absent.read(offset, access.size);
+            access.load(&mut self.vcpu.registers.x, value);
+        }
     }
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.
     #[inline]
     fn distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
-        match gic.settle_before(self.index, offset, access.size, write, self.core) {
-            Settle::Nothing => self.access_distributor(offset, access, write),
-            Settle::Own => {
-                self.settle();
+        match gic.prepare_access(self.index, offset, access.size, write, self.core) {
+            LrScope::None => self.access_distributor(offset, access, write),
+            LrScope::Own => {
+                self.sync_lrs();
                 self.access_distributor(offset, access, write);
-                self.refill();
+                self.flush_lrs();
             }
-            Settle::All => self.with_all_settled(|turn| {
+            LrScope::All => self.with_all_synced(|turn| {
                 turn.access_distributor(offset, access, write);
             }),
         }
@@ -134,7 +160,7 @@ impl<H: Hardware> Turn<'_, H> {
         if !write {
             return access.load(&mut self.vcpu.registers.x, 0);
         }
-        if offset != 0 || access.size < 4 || !self.core.interface_state().splits_end() {
+        if offset != 0 || access.size < 4 || !self.core.cpu_interface().splits_end() {
             return;
         }
         let value = access.stored(&self.vcpu.registers.x) as u32;
@@ -143,31 +169,31 @@ impl<H: Hardware> Turn<'_, H> {
             turn.deliver(mask);
         };
         let gic = &self.shared.gic;
-        match gic.settle_before_deactivation(self.index, value) {
-            Settle::Nothing => deactivate(self),
-            Settle::Own => {
-                self.settle();
+        match gic.deactivation_scope(self.index, value) {
+            LrScope::None => deactivate(self),
+            LrScope::Own => {
+                self.sync_lrs();
                 deactivate(self);
-                self.refill();
+                self.flush_lrs();
             }
-            Settle::All => self.with_all_settled(deactivate),
+            LrScope::All => self.with_all_synced(deactivate),
         }
     }
 
     /// Does something while nothing is in list registers, here or on other cores.
     #[cold]
-    pub(super) fn with_all_settled(&mut self, action: impl FnOnce(&mut Self)) {
+    pub(super) fn with_all_synced(&mut self, action: impl FnOnce(&mut Self)) {
         let vm = self.vm;
         let mut others = vm.stop(self.core, Some(self.index));
         let mut called = 0;
         for i in 0..vm.vcpus.len() {
             if let Some(vcpu) = others.get(i) {
-                called |= self.shared.gic.settle(i, &mut vcpu.lists);
+                called |= self.shared.gic.sync(i, &mut vcpu.lists);
             }
         }
-        self.settle();
+        self.sync_lrs();
         action(self);
-        self.refill();
+        self.flush_lrs();
         // The others fill theirs when they are loaded again.
         vm.release(self.core, others);
         vm.call(self.core, called);
@@ -195,10 +221,10 @@ impl<H: Hardware> Turn<'_, H> {
 impl<H: Hardware> Shared<H> {
     /// Makes a page of RAM accessible.
     #[inline]
-    pub(super) fn touch(&mut self, page: Page, write: bool) {
+    pub(super) fn fault_in(&mut self, page: Page, write: bool) {
         // A VM is started only with a share of memory that suffices whatever it does.
         self.snapshots
-            .touch(&mut self.machine, page, write)
+            .fault_in(&mut self.machine, page, write)
             .expect("a VM's share of memory holds all of its RAM");
     }
 }

@@ -7,7 +7,7 @@ use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Trap, VmRegister};
 use crate::device::Console;
 use crate::device::debug::DebugState;
-use crate::device::gic::VirtualInterface;
+use crate::device::gic::Gich;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
 use crate::trap::inject::PstateFeatures;
@@ -75,7 +75,7 @@ pub enum Interrupt {
 }
 
 /// A physical core.
-pub trait Core: VirtualInterface {
+pub trait Core: Gich {
     /// A vCPU's registers beyond the general ones.
     type System: FromBytes + IntoBytes + Immutable + KnownLayout;
     /// The state after a reset.

@@ -3,7 +3,8 @@
 use super::running::{Next, Running, Turn};
 use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
-use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};
+use crate::device::Device;
+use crate::device::gic::PTIMER_PPI;
 
 impl<H: Hardware> Running<'_, H> {
     /// An interrupt of the board came while this vCPU was on, or waited.
@@ -27,7 +28,7 @@ impl<H: Hardware> Running<'_, H> {
             return Next::Leave;
         };
         let mut turn = self.turn(&mut shared, core);
-        let called = turn.shared.gic.timer_fired(turn.index, turn.core);
+        let called = turn.shared.gic.vtimer_fired(turn.index, turn.core);
         turn.vm.call(turn.core, called);
         turn.note_review();
         turn.end_wait();
@@ -80,7 +81,7 @@ impl<H: Hardware> Running<'_, H> {
             return Next::Leave;
         };
         let mut turn = self.turn(&mut shared, core);
-        turn.refill();
+        turn.flush_lrs();
         turn.end_wait();
         turn.go_on()
     }
@@ -148,7 +149,7 @@ impl<H: Hardware> Turn<'_, H> {
     fn something_is_pending(&mut self) -> bool {
         // One whose line fell is not pending any more.
         self.review();
-        self.shared.gic.is_signalled(self.index, self.core)
+        self.shared.gic.poll_signalled(self.index, self.core)
     }
 
     /// The vCPU goes on.
@@ -178,7 +179,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// Remembers whether a review is needed.
     #[inline]
     pub(super) fn note_review(&mut self) {
-        let needed = self.shared.gic.needs_review(self.index);
+        let needed = self.shared.gic.review_needed(self.index);
         self.vcpu.note_review(needed, self.core);
     }
 
@@ -186,34 +187,36 @@ impl<H: Hardware> Turn<'_, H> {
     pub(super) fn look(&mut self) {
         if self.vm.take_input() {
             let shared = &mut *self.shared;
-            shared.devices.uart.poll(&mut shared.machine.hardware);
-            self.update_uart();
+            shared.devices.take_input(&mut shared.machine.hardware);
+            for &device in Device::ALL {
+                self.update_line(device);
+            }
         }
         self.update_timer();
         self.shared.gic.note_interface(self.index, self.core);
-        self.refill();
+        self.flush_lrs();
         self.end_wait();
         self.look_at_caches();
     }
 
     /// Takes back what is in list registers.
-    pub(super) fn settle(&mut self) {
-        let called = self.shared.gic.settle(self.index, self.core);
+    pub(super) fn sync_lrs(&mut self) {
+        let called = self.shared.gic.sync(self.index, self.core);
         self.vm.call(self.core, called);
     }
 
     /// Fills list registers with what is pending.
-    pub(super) fn refill(&mut self) {
-        let called = self.shared.gic.refill(self.index, self.core);
+    pub(super) fn flush_lrs(&mut self) {
+        let called = self.shared.gic.flush(self.index, self.core);
         self.vm.call(self.core, called);
         self.note_review();
     }
 
-    /// The UART may have changed its interrupt line.
+    /// An emulated device may have changed its interrupt line.
     #[inline]
-    pub(super) fn update_uart(&mut self) {
-        let up = self.shared.devices.uart.irq_line();
-        let mask = self.shared.gic.set_line(UART_INTID, self.index, up);
+    pub(super) fn update_line(&mut self, device: Device) {
+        let up = self.shared.devices.irq_line(device);
+        let mask = self.shared.gic.set_line(device.row().intid, self.index, up);
         self.deliver(mask);
     }
 
@@ -226,7 +229,7 @@ impl<H: Hardware> Turn<'_, H> {
             let offset = self.vm.offset();
             self.core.alarm_by(at.saturating_add(offset));
         }
-        let mask = self.shared.gic.set_line(PHYSICAL_TIMER_PPI, self.index, up);
+        let mask = self.shared.gic.set_line(PTIMER_PPI, self.index, up);
         self.deliver(mask);
     }
 
@@ -242,7 +245,7 @@ impl<H: Hardware> Turn<'_, H> {
     fn deliver_some(&mut self, mask: u8) {
         let own = 1 << self.index;
         if mask & own != 0 {
-            self.refill();
+            self.flush_lrs();
         }
         self.vm.call(self.core, mask & !own);
     }

@@ -13,7 +13,7 @@ use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::guest_image::device_tree::{self, TreeParams};
 use crate::guest_image::{Image, NoRoom};
-use crate::snapshot::{Frames, MAX_FRAMES, Machine, Mapping, Snapshots, least_share};
+use crate::snapshot::{Backend, Frames, MAX_FRAMES, Mapping, Snapshots, min_frames};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -121,7 +121,7 @@ fn split_off(ranges: &mut Vec<Range<Pa>>, mut blocks: u64) -> Vec<Range<Pa>> {
 /// Bytes of frames that a VM needs to run, and to be promised what its plan promises for one pool.
 fn needed<C: Core>(plan: &VmPlan) -> u64 {
     let pages = (plan.memory / PAGE_SIZE) as u32;
-    least_share(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
+    min_frames(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
 }
 
 impl<H: Hardware> Vm<H> {
@@ -201,20 +201,19 @@ impl<H: Hardware> Shared<H> {
         let tree = device_tree::generate(&TreeParams {
             ram: ram.clone(),
             vcpus: plan.vcpus,
-            gic: true,
             cmdline: plan.cmdline,
             initrd: initrd.clone(),
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
         // What follows a segment's bytes is zero already.
         for segment in image.segments {
-            self.write(segment.ipa, segment.bytes);
+            self.write_ram(segment.ipa, segment.bytes);
         }
         if let (Some(disk), Some(at)) = (plan.initrd, initrd) {
-            self.write(at.start, disk);
+            self.write_ram(at.start, disk);
         }
         for at in places.at_start.into_iter().chain([places.passed]) {
-            self.write(at, &tree);
+            self.write_ram(at, &tree);
         }
         self.announce(plan, image);
         Ok(Start {
@@ -229,8 +228,9 @@ impl<H: Hardware> Shared<H> {
         self.say_named(plan.name, Level::Info, what);
     }
 
-    /// Writes into the guest's RAM, as the guest would: what a snapshot holds stays as it is.
-    fn write(&mut self, at: Ipa, mut bytes: &[u8]) {
+    /// Writes `bytes` into the guest's RAM at `at`, as stores of the guest would: each page is made accessible first, so no snapshot changes.
+    /// Panics outside RAM.
+    fn write_ram(&mut self, at: Ipa, mut bytes: &[u8]) {
         let mut at = at;
         while !bytes.is_empty() {
             let room = (PAGE_SIZE - at.page_offset()) as usize;
@@ -241,7 +241,7 @@ impl<H: Hardware> Shared<H> {
                 self.machine.mapping(page),
                 Mapping::Write | Mapping::WriteBlock
             ) {
-                self.touch(page, true);
+                self.fault_in(page, true);
             }
             let stage2 = &self.machine.stage2;
             let pa = stage2.translate(at).expect("it was just made present");

@@ -13,7 +13,7 @@ use super::{Core, Hardware};
 use crate::addr::{Ipa, PAGE_SIZE, Va};
 use crate::arch::vcpu::Registers;
 use crate::arch::vcpu::Stage1Access;
-use crate::device::Device;
+use crate::device::Region;
 use crate::trap::access::{Access, step_over, write_register};
 use crate::trap::instruction::{LoadStore, Target};
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
@@ -39,7 +39,7 @@ enum Refusal {
 }
 
 /// A part of an instruction: a register's access at an offset in a device.
-type Part = (Device, u64, Access);
+type Part = (Region, u64, Access);
 
 impl<H: Hardware> Turn<'_, H> {
     /// The fault, outside of RAM, of an access that is not emulated from its syndrome.
@@ -71,7 +71,7 @@ impl<H: Hardware> Turn<'_, H> {
             .page_ipa
             .or_else(|| self.stage1(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
             .ok_or(Refusal::Retry)?;
-        Device::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
+        Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
         let word = self.instruction().ok_or(Refusal::Retry)?;
         let instruction = LoadStore::decode(word).ok_or(Refusal::Abort)?;
         let sp = self.core.stack_pointer(self.is_on_sp_el1());
@@ -128,8 +128,8 @@ impl<H: Hardware> Turn<'_, H> {
             if va.page_offset() + u64::from(access.size) > PAGE_SIZE {
                 return None;
             }
-            let (device, offset) = Device::at(ipa)?;
-            *part = Some((device, offset, access));
+            let (region, offset) = Region::at(ipa)?;
+            *part = Some((region, offset, access));
         }
         Some(parts)
     }
@@ -159,27 +159,16 @@ impl<H: Hardware> Turn<'_, H> {
         self.core.translate(va, access)
     }
 
-    /// A load, or with `write` a store, of a register. The access with a syndrome does the same, inlined as a whole: it must be fast.
-    fn access_part(&mut self, device: Device, offset: u64, access: Access, write: bool) {
-        match device {
-            Device::Distributor => {
-                return self.with_all_settled(|turn| {
-                    turn.shared.gic.note_timer_line(turn.index, turn.core);
-                    turn.access_distributor(offset, access, write);
-                });
-            }
-            Device::Deactivation => return self.deactivation(offset, access, write),
-            _ => {}
+    /// A load, or with `write` a store, of a register.
+    fn access_part(&mut self, region: Region, offset: u64, access: Access, write: bool) {
+        match region {
+            Region::Device(device) => self.access_device(device, offset, access, write),
+            Region::Distributor => self.with_all_synced(|turn| {
+                turn.shared.gic.note_vtimer_line(turn.index, turn.core);
+                turn.access_distributor(offset, access, write);
+            }),
+            Region::Deactivation => self.deactivation(offset, access, write),
+            Region::Absent(absent) => self.access_absent(absent, offset, access, write),
         }
-        let shared = &mut *self.shared;
-        let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
-        if write {
-            let value = access.stored(&self.vcpu.registers.x);
-            devices.write(device, offset, access.size, value, hardware);
-        } else {
-            let value = devices.read(device, offset, access.size, hardware);
-            access.load(&mut self.vcpu.registers.x, value);
-        }
-        self.update_uart();
     }
 }

@@ -4,7 +4,7 @@ use super::hardware::{Core, Hardware};
 use super::journal::Journal;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
-use crate::snapshot::{Bookkeeping, Frame, Machine, Mapping, Page};
+use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page};
 use crate::stage2::Stage2;
 use core::fmt;
 use log::Level;
@@ -78,7 +78,7 @@ impl fmt::Display for Prefix {
     }
 }
 
-impl<H: Hardware> Machine for GuestMachine<H> {
+impl<H: Hardware> Backend for GuestMachine<H> {
     fn log(&mut self, message: fmt::Arguments) {
         self.say(Level::Info, message);
     }
@@ -95,21 +95,21 @@ impl<H: Hardware> Machine for GuestMachine<H> {
 
     #[inline]
     fn word(&self, number: u32) -> u32 {
-        self.hardware.word(self.stage2.frame_word(number))
+        self.hardware.word(self.stage2.word_pa(number))
     }
 
     #[inline]
     fn word_mut(&mut self, number: u32) -> &mut u32 {
-        self.hardware.word_mut(self.stage2.frame_word(number))
+        self.hardware.word_mut(self.stage2.word_pa(number))
     }
 
     #[inline]
-    fn copy(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame) {
         self.hardware
             .copy_page(self.stage2.pa(from), self.stage2.pa(to));
     }
 
-    fn zero(&mut self, first: Frame, pages: u32) {
+    fn zero_frames(&mut self, first: Frame, pages: u32) {
         self.hardware
             .zero(self.stage2.pa(first), u64::from(pages) * PAGE_SIZE);
     }
@@ -120,28 +120,30 @@ impl<H: Hardware> Machine for GuestMachine<H> {
     }
 
     #[inline]
-    fn give_page(&mut self, page: Page, frame: Frame) {
-        self.stage2.give_page(&mut self.hardware, page, frame);
+    fn map_page_writable(&mut self, page: Page, frame: Frame) {
+        self.stage2
+            .map_page_writable(&mut self.hardware, page, frame);
     }
 
-    fn give_block(&mut self, page: Page, first: Frame) {
-        self.stage2.give_block(&mut self.hardware, page, first);
+    fn map_block_writable(&mut self, page: Page, first: Frame) {
+        self.stage2
+            .map_block_writable(&mut self.hardware, page, first);
     }
 
-    fn widen_page(&mut self, page: Page) {
-        self.stage2.widen(&mut self.hardware, page);
+    fn make_page_writable(&mut self, page: Page) {
+        self.stage2.make_writable(&mut self.hardware, page);
     }
 
-    fn widen_block(&mut self, page: Page) {
-        self.stage2.widen(&mut self.hardware, page);
+    fn make_block_writable(&mut self, page: Page) {
+        self.stage2.make_writable(&mut self.hardware, page);
     }
 
-    fn split(&mut self, page: Page) {
-        self.stage2.split(&mut self.hardware, page);
+    fn split_live(&mut self, page: Page) {
+        self.stage2.split_live(&mut self.hardware, page);
     }
 
-    fn refresh(&mut self, page: Page) {
-        self.stage2.refresh(&mut self.hardware, page);
+    fn flush_local(&mut self, page: Page) {
+        self.stage2.flush_local(&mut self.hardware, page);
     }
 
     #[inline]
@@ -162,8 +164,8 @@ impl<H: Hardware> Machine for GuestMachine<H> {
     }
 
     #[inline]
-    fn divide(&mut self, page: Page) {
-        self.stage2.divide(page);
+    fn split_detached(&mut self, page: Page) {
+        self.stage2.split_detached(page);
     }
 
     #[inline]

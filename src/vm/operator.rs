@@ -84,7 +84,7 @@ impl<H: Hardware, D: Desk<H>> Operator for Controls<'_, H, D> {
 
     fn next(&mut self, vm: usize, from: u64) -> Option<u64> {
         self.with(vm, |_, shared, _| {
-            shared.snapshots.next(&shared.machine, from).ok()
+            shared.snapshots.first_id_from(&shared.machine, from).ok()
         })
     }
 

@@ -57,8 +57,8 @@ impl<H: Hardware> Turn<'_, H> {
 
     fn cpu_off(&mut self) -> Next {
         // What is in its list registers is not lost: it may go to another one, or to this one when it is on again.
-        self.settle();
-        self.shared.gic.set_off(self.index);
+        self.sync_lrs();
+        self.shared.gic.forget_interface(self.index);
         let slots = &self.vm.vcpus;
         slots[self.index].set_phase(Phase::Off);
         if slots.iter().all(|slot| slot.phase() == Phase::Off) {
@@ -121,7 +121,7 @@ impl<H: Hardware> Vm<H> {
             }
         }
         if let Some(own) = own {
-            let _ = shared.gic.settle(own, core);
+            let _ = shared.gic.sync(own, core);
         }
         shared.snapshots.reset(&mut shared.machine);
         shared.devices = Devices::default();

@@ -8,7 +8,7 @@ use crate::arch::MutexGuard;
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::ExceptionState;
 use crate::arch::vcpu::{Trap, TrapKind};
-use crate::device::gic::Interface;
+use crate::device::gic::CpuInterface;
 use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::GuestException;
@@ -68,7 +68,7 @@ impl<H: Hardware> Vm<H> {
         core.load_system(&vcpu.system);
         core.load_debug(&vcpu.debug);
         core.set_interface(vcpu.interface);
-        let called = shared.gic.settle(index, &mut vcpu.lists);
+        let called = shared.gic.sync(index, &mut vcpu.lists);
         self.call(core, called);
         slot.is_called();
         let mut running = Running {
@@ -78,7 +78,7 @@ impl<H: Hardware> Vm<H> {
         };
         let mut turn = running.turn(&mut shared, core);
         turn.core
-            .set_timer_active(turn.shared.gic.timer_is_active(index));
+            .set_timer_active(turn.shared.gic.vtimer_is_active(index));
         turn.look();
         Some(running)
     }
@@ -199,7 +199,7 @@ impl<'a, H: Hardware> Running<'a, H> {
         }
         slot.set_deadline(self.vm.deadline(vcpu));
         // What came while it waited, if the core was taken from it before it saw that.
-        let interface = Interface::from(vcpu.interface);
+        let interface = CpuInterface::from(vcpu.interface);
         if vcpu.waiting && vcpu.lists.any_signalled(interface) {
             slot.call();
         }
@@ -207,14 +207,14 @@ impl<'a, H: Hardware> Running<'a, H> {
 
     /// What another vCPU could take in its place does not wait for this one to be loaded again.
     ///
-    /// One that is off has nothing: all that turns a vCPU off has settled it, or the VM is off. And CPU_ON waits with the shared part for
+    /// One that is off has nothing: all that turns a vCPU off has synced it, or the VM is off. And CPU_ON waits with the shared part for
     /// this vCPU to be let go, so that this must not wait for the shared part.
     fn give_back(&mut self, core: &mut H::Core) {
         if self.vcpu.reviews.is_some()
             && self.vm.vcpus[self.index].phase() != Phase::Off
             && let Some(mut shared) = self.vm.share()
         {
-            self.turn(&mut shared, core).settle();
+            self.turn(&mut shared, core).sync_lrs();
             // What was in its list registers is in the model now, where `save` does not see it: it looks when it is loaded again.
             if self.vcpu.waiting && shared.gic.has_waiting(self.index) {
                 self.vm.vcpus[self.index].call();
@@ -255,7 +255,7 @@ impl<H: Hardware> Turn<'_, H> {
     /// What this vCPU does now that it is another than before.
     pub(super) fn next(&mut self) -> Next {
         // The alarm was set for the timer as it was, and the UART may have room again that nobody looks for.
-        let input = self.shared.devices.uart.is_interrupted_by_input();
+        let input = self.shared.devices.are_interrupted_by_input();
         if self.vm.vcpus[self.index].phase() != Phase::Off
             && (input || self.vcpu.timer.deadline().is_some())
         {

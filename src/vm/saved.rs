@@ -16,7 +16,7 @@ use crate::device::Devices;
 use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
-use crate::snapshot::{Moment, Node, NotFound, Snapshots, State, StateSize, Which};
+use crate::snapshot::{Moment, Node, NotFound, Snapshots, StateSize, VmState, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::Level;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -32,7 +32,7 @@ const PER_PART: usize = 2;
 #[repr(C)]
 struct Common {
     devices: Devices,
-    gic: gic::Shared,
+    gic: gic::DistState,
     /// The vCPU that asked by SMCCC, so that x0 and x1 are its results, plus 1; or 0.
     asked: u64,
 }
@@ -42,7 +42,7 @@ struct Common {
 #[repr(C)]
 struct Rest {
     registers: Registers,
-    gic: gic::Private,
+    gic: gic::BankedState,
     interface: [u32; 2],
     timer: PhysicalTimer,
     debug: DebugState,
@@ -163,7 +163,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
         let (system, from) = System::<H>::ref_from_prefix(from).expect(ALIGNED);
         let (rest, _) = Rest::ref_from_prefix(from).expect(ALIGNED);
         self.gic.private[index] = rest.gic;
-        self.gic.set_off(index);
+        self.gic.forget_interface(index);
         let phase = Phase::from_number(rest.phase);
         let slot = &self.vm.vcpus[index];
         slot.set_phase(phase);
@@ -186,7 +186,7 @@ impl<H: Hardware> Stopped<'_, '_, H> {
                 core.load_system(system);
                 core.load_debug(&vcpu.debug);
                 core.set_interface(rest.interface);
-                core.set_timer_active(self.gic.timer_is_active(index));
+                core.set_timer_active(self.gic.vtimer_is_active(index));
                 vcpu
             }
             _ => {
@@ -217,7 +217,7 @@ fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S
     to.as_mut_bytes().copy_from_slice(from.as_bytes());
 }
 
-impl<H: Hardware> State for Stopped<'_, '_, H> {
+impl<H: Hardware> VmState for Stopped<'_, '_, H> {
     fn moment(&mut self) -> Moment {
         self.at
     }
@@ -328,15 +328,15 @@ impl<H: Hardware> Vm<H> {
             ..
         } = shared;
         let mut called = 0;
-        let mut settled = false;
+        let mut synced = false;
         for i in 0..self.vcpus.len() {
             if Some(i) == own {
-                settled = !gic.is_quiet(i);
-                if settled {
-                    called |= gic.settle(i, asker.core);
+                synced = !gic.is_idle(i);
+                if synced {
+                    called |= gic.sync(i, asker.core);
                 }
             } else if let Some(vcpu) = others.get(i) {
-                called |= gic.settle(i, &mut vcpu.lists);
+                called |= gic.sync(i, &mut vcpu.lists);
             }
         }
         let physical = H::Core::count();
@@ -356,15 +356,15 @@ impl<H: Hardware> Vm<H> {
             at,
         };
         let done = action((snapshots, machine), &mut state);
-        let changed = settled || state.loaded;
+        let changed = synced || state.loaded;
         // One that is off has nothing in list registers: it begins with none.
         if let Some(own) = own
             && changed
             && self.vcpus[own].phase() != Phase::Off
         {
-            called |= gic.refill(own, asker.core);
+            called |= gic.flush(own, asker.core);
             if let Some((_, vcpu)) = asker.vcpu {
-                vcpu.note_review(gic.needs_review(own), asker.core);
+                vcpu.note_review(gic.review_needed(own), asker.core);
             }
         }
         self.release(asker.core, others);

@@ -5,7 +5,7 @@ use crate::arch::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::arch::vcpu::Registers;
 use crate::arch::{Mutex, MutexGuard};
 use crate::device::debug::DebugState;
-use crate::device::gic::{self, Interface, ListRegister, VirtualInterface};
+use crate::device::gic::{self, CpuInterface, Gich, ListRegister};
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::psci::PowerState;
 
@@ -67,13 +67,10 @@ impl Phase {
     }
 }
 
-/// List registers that are used at the most.
-const LISTS: usize = 4;
-
 /// The list registers of a vCPU that is not loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lists {
-    registers: [ListRegister; LISTS],
+    registers: [ListRegister; gic::LRS_MAX],
     /// Which of them hold something.
     used: u32,
     /// GICH_HCR.
@@ -82,16 +79,16 @@ pub struct Lists {
 
 impl Lists {
     /// Takes them out of a core, which has none then, and enables no maintenance interrupt: that would be the next vCPU's.
-    pub fn take(core: &mut impl VirtualInterface) -> Self {
-        let control = core.control();
-        if control & gic::control::OWNED != 0 {
-            core.set_control(control & !gic::control::OWNED);
+    pub fn take(core: &mut impl Gich) -> Self {
+        let control = core.hcr();
+        if control & gic::hcr::OWNED != 0 {
+            core.set_hcr(control & !gic::hcr::OWNED);
         }
         let mut lists = Self {
             control,
             ..Self::default()
         };
-        let mut used = !core.empty() & ((1 << LISTS) - 1);
+        let mut used = !core.empty_lrs() & gic::LRS_MASK;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             lists.set_list_register(n, core.list_register(n));
@@ -102,15 +99,15 @@ impl Lists {
     }
 
     /// Whether a CPU interface like this one signals what is in one of them.
-    pub fn any_signalled(&self, interface: Interface) -> bool {
+    pub fn any_signalled(&self, interface: CpuInterface) -> bool {
         let signalled = |register: &ListRegister| interface.signals_register(*register);
         self.registers.iter().any(signalled)
     }
 }
 
-impl VirtualInterface for Lists {
-    fn empty(&mut self) -> u32 {
-        !self.used & ((1 << LISTS) - 1)
+impl Gich for Lists {
+    fn empty_lrs(&mut self) -> u32 {
+        !self.used & gic::LRS_MASK
     }
 
     fn list_register(&mut self, n: usize) -> ListRegister {
@@ -122,24 +119,24 @@ impl VirtualInterface for Lists {
         self.used = self.used & !(1 << n) | u32::from(value != ListRegister::EMPTY) << n;
     }
 
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.control
     }
 
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.control = hcr;
     }
 
     // The timer of a vCPU that is not loaded is off, and its interrupt is not active: neither is asked for before it is loaded.
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         true
     }
 
-    fn deactivate_timer(&mut self) {}
+    fn deactivate_vtimer(&mut self) {}
 
     // Nothing is placed in these.
-    fn interface_state(&mut self) -> Interface {
-        Interface::default()
+    fn cpu_interface(&mut self) -> CpuInterface {
+        CpuInterface::default()
     }
 }
 
@@ -265,16 +262,16 @@ impl<S> Slot<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gic::control::{EOI_COUNT_SHIFT, NPIE};
+    use gic::hcr::{EOI_COUNT_SHIFT, NPIE};
 
     #[test]
     fn nothing_of_a_vcpu_stays_in_the_core() {
         let mut core = Lists::default();
-        core.set_control(3 << EOI_COUNT_SHIFT | NPIE | 1);
+        core.set_hcr(3 << EOI_COUNT_SHIFT | NPIE | 1);
         core.set_list_register(2, ListRegister(0x1000_0021));
         let mut taken = Lists::take(&mut core);
-        assert_eq!((core.control(), core.empty()), (1, 0xf));
-        assert_eq!(taken.control() >> EOI_COUNT_SHIFT, 3);
+        assert_eq!((core.hcr(), core.empty_lrs()), (1, 0xf));
+        assert_eq!(taken.hcr() >> EOI_COUNT_SHIFT, 3);
         assert_eq!(taken.list_register(2), ListRegister(0x1000_0021));
     }
 }

@@ -87,7 +87,7 @@ const GICH_LR: u64 = 0x100;
 const GICH_ENABLE: u32 = 1 << 0;
 
 /// List registers that are used, of those that there are.
-const LIST_REGISTERS_MOST: usize = 4;
+pub const LIST_REGISTERS_MOST: usize = 4;
 
 /// The interrupt controller. Private registers are those of the core that asks.
 pub struct Gic {

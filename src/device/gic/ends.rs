@@ -1,9 +1,10 @@
-//! The order in which a guest acknowledged interrupts: what it ends without saying which is the last one.
+//! The order in which a guest acknowledged interrupts. An end that does not name its interrupt ends the last acknowledged one.
 
 use super::Gic;
 
 impl Gic {
-    /// What was acknowledged since the list registers were filled: each one preempted those of lower priority.
+    /// Notes that `intids` were acknowledged since the last flush. They were acknowledged from the lowest priority up, as each preempted those
+    /// before it.
     pub(super) fn note_acknowledged(&mut self, vcpu: usize, mut intids: u64) {
         while intids != 0 {
             let mut last = intids;
@@ -15,8 +16,8 @@ impl Gic {
         }
     }
 
-    /// The guest ended an interrupt that is in no list register, with EOImode 0: that is the one of them that it acknowledged last, as ends must
-    /// come in the reverse order (IHI 0048B, 4.4.5). What it does not acknowledge it cannot end.
+    /// Deactivates the interrupt that the guest ended with EOImode 0 while it was in no list register. It is the last acknowledged one of those, as
+    /// ends must come in the reverse order of acknowledges (IHI 0048B, 4.4.5). Deactivates none if the guest acknowledged none of them.
     pub(super) fn deactivate_last(&mut self, vcpu: usize) {
         let private = &self.private[vcpu];
         let Some(intid) = private.last_acknowledged(private.active) else {

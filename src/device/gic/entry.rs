@@ -1,50 +1,50 @@
-//! One interrupt between the model and a list register: [`Gic::place`] moves it there, [`Gic::fold`] back.
+//! One interrupt between the model and a list register: [`Gic::load_lr`] moves it into the list register, [`Gic::fold_lr`] back.
 
 use super::list_register::ListRegister;
-use super::lists::LISTS_MAX;
-use super::state::{TIMER, TIMER_LINKED};
-use super::{Gic, Review, TIMER_PPI, VirtualInterface};
+use super::lr_map::LRS_MAX;
+use super::state::{VTIMER, VTIMER_LINKED};
+use super::{Gic, Gich, Review, VTIMER_PPI};
 
 /// How an interrupt goes into a list register.
 struct Entry {
     register: ListRegister,
-    /// Whether the model wants to know when the guest is done.
-    special: bool,
+    /// Whether the list register needs [`Gic::fold_lr`] when the guest is done with the interrupt.
+    needs_fold: bool,
 }
 
 impl Gic {
-    /// Moves `intid` into the first of the `free` list registers, as active if it is, and as pending if it is `pendable`.
+    /// Moves `intid` into the first of the `free` list registers: as active if it is active, and as pending if it is pending and `pendable`.
     #[inline]
-    pub(super) fn place(
+    pub(super) fn load_lr(
         &mut self,
         vcpu: usize,
         free: &mut u32,
         intid: u32,
         pendable: bool,
-        i: &mut impl VirtualInterface,
+        gich: &mut impl Gich,
     ) {
-        let n = free.trailing_zeros() as usize % LISTS_MAX;
+        let n = free.trailing_zeros() as usize % LRS_MAX;
         *free &= free.wrapping_sub(1);
         let entry = match intid {
             0..16 => self.sgi(vcpu, intid, pendable),
-            TIMER_PPI => self.timer(vcpu, pendable),
+            VTIMER_PPI => self.vtimer(vcpu, pendable),
             16..32 => self.ppi(vcpu, intid, pendable),
             _ => self.spi(vcpu, intid, pendable),
         };
         let private = &mut self.private[vcpu];
         let active = private.active >> intid & 1 != 0;
         private.active &= !(1 << intid);
-        let lists = &mut self.lists[vcpu];
-        lists.take(n, intid);
-        lists.active |= u8::from(active) << n;
-        lists.special |= u8::from(entry.special) << n;
-        lists.pended |= u8::from(entry.register.is_pending()) << n;
-        i.set_list_register(n, entry.register);
+        let lrs = &mut self.lrs[vcpu];
+        lrs.assign(n, intid);
+        lrs.was_active |= u8::from(active) << n;
+        lrs.needs_fold |= u8::from(entry.needs_fold) << n;
+        lrs.was_pending |= u8::from(entry.register.is_pending()) << n;
+        gich.set_list_register(n, entry.register);
     }
 
-    /// A list register's value for `intid` without its state.
+    /// A list register's value for `intid` with its priority and group, neither pending nor active.
     #[inline]
-    pub(super) fn empty_register(&self, vcpu: usize, intid: u32) -> ListRegister {
+    pub(super) fn lr_without_state(&self, vcpu: usize, intid: u32) -> ListRegister {
         ListRegister::new(
             intid,
             self.priority(vcpu, intid),
@@ -52,10 +52,10 @@ impl Gic {
         )
     }
 
-    /// One sender after the other: an SGI is in one list register at a time.
+    /// The entry for an SGI. It is in one list register at a time, for one sender after the other.
     #[inline]
     fn sgi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
-        let mut register = self.empty_register(vcpu, intid);
+        let mut register = self.lr_without_state(vcpu, intid);
         let private = &mut self.private[vcpu];
         let mut senders = private.senders_of(intid);
         let sender = if private.active >> intid & 1 != 0 {
@@ -64,56 +64,56 @@ impl Gic {
         } else {
             senders.trailing_zeros() & 7
         };
-        register = register.from(sender);
+        register = register.sent_by(sender);
         if pendable && senders >> sender & 1 != 0 {
             register = register.pending();
-            private.unsend(intid, sender);
+            private.unpend_sgi(intid, sender);
             senders &= !(1 << sender);
         }
         if senders == 0 {
             return Entry {
                 register,
-                special: false,
+                needs_fold: false,
             };
         }
         Entry {
-            register: register.watched(),
-            special: true,
+            register: register.with_eoi_maintenance(),
+            needs_fold: true,
         }
     }
 
-    /// Linked to the physical interrupt if that is behind it. [`Self::look_at_timer`] came before.
-    fn timer(&mut self, vcpu: usize, pendable: bool) -> Entry {
-        let mut register = self.empty_register(vcpu, TIMER_PPI);
+    /// The entry for the virtual timer, linked to the hardware's interrupt if that is the reason for it. [`Self::update_vtimer`] came before.
+    fn vtimer(&mut self, vcpu: usize, pendable: bool) -> Entry {
+        let mut register = self.lr_without_state(vcpu, VTIMER_PPI);
         let private = &mut self.private[vcpu];
-        let latched = private.latched & TIMER != 0;
-        if private.active >> TIMER_PPI & 1 != 0 {
+        let latched = private.latched & VTIMER != 0;
+        if private.active >> VTIMER_PPI & 1 != 0 {
             register = register.active();
-            if private.lines & TIMER_LINKED != 0 {
-                private.lines &= !TIMER_LINKED;
+            if private.lines & VTIMER_LINKED != 0 {
+                private.lines &= !VTIMER_LINKED;
                 return Entry {
-                    register: register.linked_to(TIMER_PPI),
-                    special: false,
+                    register: register.linked_to(VTIMER_PPI),
+                    needs_fold: false,
                 };
             }
-            // The physical interrupt waits until this is done: a linked one cannot be active and pending.
+            // The hardware's interrupt waits until this one ends: a linked list register cannot be active and pending.
             if pendable && latched {
                 register = register.pending();
             }
             return Entry {
-                register: register.watched(),
-                special: true,
+                register: register.with_eoi_maintenance(),
+                needs_fold: true,
             };
         }
         register = register.pending();
-        if private.lines & TIMER != 0 {
-            private.lines &= !TIMER;
-            register = register.linked_to(TIMER_PPI);
-            self.lists[vcpu].review(Review::Timer);
+        if private.lines & VTIMER != 0 {
+            private.lines &= !VTIMER;
+            register = register.linked_to(VTIMER_PPI);
+            self.lrs[vcpu].review(Review::Timer);
         }
         Entry {
             register,
-            special: latched,
+            needs_fold: latched,
         }
     }
 
@@ -129,7 +129,7 @@ impl Gic {
             let wanted = (self.shared.lines | self.shared.latched) & bit != 0;
             self.level(vcpu, intid, pendable, wanted)
         } else {
-            let mut register = self.empty_register(vcpu, intid);
+            let mut register = self.lr_without_state(vcpu, intid);
             if self.private[vcpu].active >> intid & 1 != 0 {
                 register = register.active();
             }
@@ -137,26 +137,27 @@ impl Gic {
                 register = register.pending();
                 self.shared.latched &= !bit;
             }
-            // Something waits for it to end: it goes elsewhere now, or is disabled.
+            // It came again, and waits for this to end: it goes to another vCPU then, or is disabled.
             if self.shared.latched & bit != 0 {
-                register = register.watched();
+                register = register.with_eoi_maintenance();
             }
             Entry {
                 register,
-                special: true,
+                needs_fold: true,
             }
         };
         self.shared.active &= !bit;
-        self.listed_spis |= bit;
+        self.spis_in_lrs |= bit;
         if pendable && self.has_several_targets(intid) {
-            self.lists[vcpu].review = Review::More;
+            self.lrs[vcpu].review = Review::More;
         }
         entry
     }
 
-    /// Its line and its latch stay in the model. If either is `wanted`, the line may still be up when the guest is done.
+    /// The entry for a level-sensitive interrupt, whose line and latch stay in the model. `wanted`: one of them is up, so the line may still be up
+    /// when the guest is done.
     fn level(&mut self, vcpu: usize, intid: u32, pendable: bool, wanted: bool) -> Entry {
-        let mut register = self.empty_register(vcpu, intid);
+        let mut register = self.lr_without_state(vcpu, intid);
         if self.private[vcpu].active >> intid & 1 != 0 {
             register = register.active();
         }
@@ -164,21 +165,21 @@ impl Gic {
             register = register.pending();
         }
         if wanted {
-            register = register.watched();
+            register = register.with_eoi_maintenance();
         }
         Entry {
             register,
-            special: true,
+            needs_fold: true,
         }
     }
 
-    /// Takes the interrupt of list register `n`, which is now `register`, back into the model. [`Self::offer_returned`] follows.
-    pub(super) fn fold(&mut self, vcpu: usize, n: usize, register: ListRegister) {
+    /// Folds list register `n`, whose value is now `register`, back into the model. [`Self::offer_returned`] must follow.
+    pub(super) fn fold_lr(&mut self, vcpu: usize, n: usize, register: ListRegister) {
         let mask = 1u8 << n;
-        let lists = &mut self.lists[vcpu];
-        let intid = u32::from(lists.intids[n % LISTS_MAX]) & 63;
-        let acknowledged = lists.pended & mask != 0 && !register.is_pending();
-        lists.forget(mask);
+        let lrs = &mut self.lrs[vcpu];
+        let intid = u32::from(lrs.intids[n % LRS_MAX]) & 63;
+        let acknowledged = lrs.was_pending & mask != 0 && !register.is_pending();
+        lrs.forget(mask);
         let private = &mut self.private[vcpu];
         private.active |= u64::from(register.is_active()) << intid;
         match intid {
@@ -187,7 +188,7 @@ impl Gic {
                     private.set_active_sender(intid, register.sender());
                 }
                 if register.is_pending() {
-                    private.send(intid, register.sender());
+                    private.pend_sgi(intid, register.sender());
                 }
             }
             16..32 => {
@@ -195,9 +196,9 @@ impl Gic {
                     private.latched &= !(1 << (intid - 16));
                 }
                 if register.is_linked() && register.is_active() {
-                    private.lines |= TIMER_LINKED;
+                    private.lines |= VTIMER_LINKED;
                 } else if register.is_linked() && register.is_pending() {
-                    private.lines |= TIMER;
+                    private.lines |= VTIMER;
                 }
             }
             _ => self.fold_spi(intid, register, acknowledged),
@@ -207,7 +208,7 @@ impl Gic {
     fn fold_spi(&mut self, intid: u32, register: ListRegister, acknowledged: bool) {
         let shared = &mut self.shared;
         let bit = 1u32 << ((intid - 32) & 31);
-        self.listed_spis &= !bit;
+        self.spis_in_lrs &= !bit;
         self.returned |= bit;
         if register.is_active() {
             shared.active |= bit;

@@ -18,7 +18,7 @@ impl ListRegister {
     /// A maintenance interrupt when the guest has deactivated it; not with `HARDWARE`.
     const EOI: u32 = 1 << 19;
     const SENDER_SHIFT: u32 = 10;
-    const PHYSICAL_SHIFT: u32 = 10;
+    const LINKED_SHIFT: u32 = 10;
     const INTID: u32 = 0x3ff;
 
     /// The interrupt `intid`, neither pending nor active yet. `priority` has eight bits, of which five count.
@@ -45,19 +45,19 @@ impl ListRegister {
 
     /// An SGI from the vCPU `sender`.
     #[inline]
-    pub const fn from(self, sender: u32) -> Self {
+    pub const fn sent_by(self, sender: u32) -> Self {
         Self(self.0 | (sender & 7) << Self::SENDER_SHIFT)
     }
 
-    /// Linked to the physical interrupt `intid`: the guest's deactivation deactivates that too.
+    /// Linked to the hardware's interrupt `intid` (HW = 1): the guest's deactivation deactivates that too.
     #[inline]
     pub const fn linked_to(self, intid: u32) -> Self {
-        Self(self.0 | Self::HARDWARE | (intid & Self::INTID) << Self::PHYSICAL_SHIFT)
+        Self(self.0 | Self::HARDWARE | (intid & Self::INTID) << Self::LINKED_SHIFT)
     }
 
-    /// With a maintenance interrupt when the guest has deactivated it. Not together with [`Self::linked_to`].
+    /// With a maintenance interrupt when the guest has deactivated it (EOI). Not together with [`Self::linked_to`].
     #[inline]
-    pub const fn watched(self) -> Self {
+    pub const fn with_eoi_maintenance(self) -> Self {
         Self(self.0 | Self::EOI)
     }
 
@@ -85,7 +85,7 @@ impl ListRegister {
         self.0 & (Self::PENDING | Self::ACTIVE) == 0
     }
 
-    /// Whether a physical interrupt is linked.
+    /// Whether it is linked to a hardware interrupt.
     #[inline]
     pub const fn is_linked(self) -> bool {
         self.0 & Self::HARDWARE != 0
@@ -93,7 +93,8 @@ impl ListRegister {
 
     /// Whether a maintenance interrupt follows the guest's deactivation.
     #[inline]
-    pub const fn is_watched(self) -> bool {
+    #[cfg(test)]
+    pub const fn has_eoi_maintenance(self) -> bool {
         self.0 & (Self::HARDWARE | Self::EOI) == Self::EOI
     }
 
@@ -115,15 +116,15 @@ impl ListRegister {
         self.0 >> Self::SENDER_SHIFT & 7
     }
 
-    /// The physical interrupt, if one is linked.
+    /// INTID of the hardware interrupt, if it is linked to one.
     #[inline]
-    pub const fn physical(self) -> u32 {
-        self.0 >> Self::PHYSICAL_SHIFT & Self::INTID
+    pub const fn linked_intid(self) -> u32 {
+        self.0 >> Self::LINKED_SHIFT & Self::INTID
     }
 }
 
 /// Fields of GICH_HCR (IHI 0048B, 5.3.1).
-pub mod control {
+pub mod hcr {
     /// A maintenance interrupt while EOICount is not 0.
     pub const LRENPIE: u32 = 1 << 2;
     /// A maintenance interrupt while no list register is pending.
@@ -132,6 +133,6 @@ pub mod control {
     pub const GROUPS_SHIFT: u32 = 4;
     /// EOICount, bits 31:27: deactivations of what is in no list register.
     pub const EOI_COUNT_SHIFT: u32 = 27;
-    /// What the model sets; the rest is the caller's.
+    /// The bits that the model sets. The rest belongs to the driver of the hardware.
     pub const OWNED: u32 = LRENPIE | NPIE | 0xf << GROUPS_SHIFT | 0x1f << EOI_COUNT_SHIFT;
 }

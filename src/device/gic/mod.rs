@@ -1,112 +1,110 @@
 //! The interrupt controller of a VM: a GICv2 (Arm IHI 0048B) without security extensions, registers as GIC-400 has them.
 //!
-//! The guest's CPU interface is hardware, the GICV; what it offers to the guest stands in the list registers of the core
-//! that the vCPU is loaded on, behind [`VirtualInterface`]. The distributor is emulated, here. An interrupt's state is in one
-//! of two places:
+//! The guest's CPU interface is hardware, the GICV. It offers to the guest what is in the list registers of the core that the vCPU is loaded
+//! on; the model reaches them by [`Gich`]. The distributor is emulated, here. An interrupt's state is in one of two places:
 //!
 //! | place | when | who changes it |
 //! | --- | --- | --- |
-//! | [`Shared`], [`Private`] | always but: | this module |
-//! | a list register | between [`Gic::refill`] and [`Gic::settle`] of a vCPU | the guest: acknowledge, end, deactivate |
+//! | [`DistState`], [`BankedState`] | always but: | this module |
+//! | a list register | from a [`Gic::flush`] to the next [`Gic::sync`] of a vCPU | the guest: acknowledge, end, deactivate |
 //!
-//! `refill` moves what a vCPU should see into empty list registers, the best first; `settle` takes all of it back, and
-//! then `Shared` and `Private` are the whole state, which is what a snapshot keeps. A register whose answer depends on what
-//! the guest did meanwhile needs a settle first; [`Gic::settle_before`] says so.
+//! `flush` moves the interrupts that a vCPU should see into empty list registers, the highest priority first. `sync` folds all list
+//! registers back into the model; [`DistState`] and [`BankedState`] are then the whole state, which is what a snapshot keeps. An access to a
+//! register whose value depends on what the guest did meanwhile needs a sync first; [`Gic::prepare_access`] says whose.
 //!
 //! # Lines
 //!
 //! A level-sensitive interrupt is pending while its line is up or its latch is set (ISPENDR), and an acknowledge clears the
 //! latch only. A list register that holds one whose line is up asks for a maintenance interrupt when the guest has
-//! deactivated it, and then `refill` looks at the line again. When a line changes under an interrupt in a list register,
-//! `set_line` marks the lists as stale, and the next `refill` builds them anew.
+//! deactivated it, and then `flush` looks at the line again (KVM calls that a resample). When the line of an interrupt in a list register
+//! changes, `set_line` marks that vCPU's list registers as stale, and the next `flush` fills them anew.
 //!
 //! # The timer
 //!
 //! PPI 27 is the virtual timer's interrupt, which the hardware's interrupt controller has too. Its list register is linked to that
 //! hardware interrupt, so that the guest's deactivation is the hardware's: as long as it is pending or active for the guest, the
 //! hardware interrupt is active, and cannot come again.
-//! What a guest makes pending or active itself through the distributor has nothing physical behind it and no link.
-//! A guest turns its timer off without a trap. So [`Gic::review`] looks at the line before long, as long as the interrupt waits in a list
-//! register, and takes it back if the line fell. It looks after each trap, too, once an interrupt or a call of the guest has come since the
-//! interrupt was put there: accesses to devices and system registers are not slowed down to begin with that. What the guest acknowledges before that look is acknowledged.
+//! What a guest makes pending or active itself through the distributor has no hardware interrupt behind it and no link.
+//! A guest turns its timer off without a trap, and that does not retract an interrupt that is in a list register already. So, while the
+//! interrupt waits there, [`Gic::review`] looks at the line before long, and takes the interrupt back if the line fell. Once an interrupt or a
+//! hypercall has come since the interrupt was put there, it looks after each trap too; accesses to devices and system registers alone do not
+//! start that, as it would slow them down. If the guest acknowledges the interrupt before that look, it has it.
 //!
 //! # Ends
 //!
 //! | the guest writes | what becomes of the interrupt |
 //! | --- | --- |
-//! | GICC_DIR, with EOImode 1 | it traps, and is exact: [`Gic::deactivate`] |
+//! | GICC_DIR, with EOImode 1 | the write traps, and [`Gic::deactivate`] deactivates the interrupt that it names |
 //! | GICC_EOIR, with EOImode 0 | the list register's state changes |
-//! | the same, for what is in no list register | the hardware counts it (EOICount). Ends come in the reverse order of acknowledges, or are UNPREDICTABLE (IHI 0048B, 4.4.5): it is the last one acknowledged of those in no list register. What was not acknowledged does not end |
+//! | GICC_EOIR, with EOImode 0, for an interrupt in no list register | the hardware counts it (EOICount). Ends come in the reverse order of acknowledges, or are UNPREDICTABLE (IHI 0048B, 4.4.5): so it ended the last acknowledged interrupt of those in no list register. An interrupt that was not acknowledged does not end |
 //!
 //! # Where this differs from a GIC
 //!
 //! - A line of the virtual timer that falls, and a change of the CPU interface that moves an SPI with several targets, take effect at one
-//!   of the vCPU's next traps, at the latest 0.5 ms later; where something was looked at in vain for long, 17 ms later.
+//!   of the vCPU's next traps, at most 0.5 ms later; at most 17 ms later where reviews have found nothing for long.
 
+mod cpu_interface;
+mod distributor;
 mod ends;
 mod entry;
-mod interface;
+mod flush;
 mod list_register;
-mod lists;
-mod register;
-mod registers;
+mod lr_map;
+mod register_map;
+mod review;
 mod state;
 mod targets;
-mod timer;
+mod vtimer;
 
-pub use interface::Interface;
-pub use list_register::{ListRegister, control};
-use lists::Lists;
-pub use registers::Settle;
-pub use state::{Private, Shared};
-use state::{TIMER, TIMER_LINKED, byte_of};
-pub use targets::Review;
+pub use cpu_interface::CpuInterface;
+pub use distributor::LrScope;
+pub use list_register::{ListRegister, hcr};
+use lr_map::LrMap;
+pub use lr_map::{LRS_MASK, LRS_MAX};
+pub use review::Review;
+pub use state::{BankedState, DistState};
+use state::{VTIMER, VTIMER_LINKED, byte_of};
 
 pub use crate::limits::VCPUS_MAX;
-/// Interrupts: 16 SGIs, 16 PPIs, 32 SPIs.
-pub const INTIDS: usize = 64;
-/// The virtual timer.
-pub const TIMER_PPI: u32 = 27;
-/// The physical timer, which is emulated.
-pub const PHYSICAL_TIMER_PPI: u32 = 30;
-/// The PL011.
-pub const UART_INTID: u32 = 33;
+/// The PPI of the virtual timer, by INTID.
+pub const VTIMER_PPI: u32 = 27;
+/// The PPI of the physical timer, by INTID. That timer is emulated.
+pub const PTIMER_PPI: u32 = 30;
 
 /// The virtual CPU interface of the core that a vCPU is loaded on (GICH, IHI 0048B, 5.3), and its virtual timer.
-pub trait VirtualInterface {
-    /// GICH_ELRSR0: the list registers that are empty, only bits of existing ones. At most the first 4 are used. They must
-    /// all be empty when a vCPU is loaded, and are so again after [`Gic::settle`].
-    fn empty(&mut self) -> u32;
+pub trait Gich {
+    /// GICH_ELRSR0: the empty list registers, a bit for each that exists. The first [`LRS_MAX`] are used. All of them must be empty when a vCPU is
+    /// loaded, and are so again after [`Gic::sync`].
+    fn empty_lrs(&mut self) -> u32;
     /// GICH_LRn.
     fn list_register(&mut self, n: usize) -> ListRegister;
     /// Writes GICH_LRn.
     fn set_list_register(&mut self, n: usize, value: ListRegister);
     /// GICH_HCR.
-    fn control(&mut self) -> u32;
-    /// Writes GICH_HCR. Only the bits of [`control::OWNED`] ever differ from what was read, and no maintenance interrupt is
-    /// enabled any more after [`Gic::settle`].
-    fn set_control(&mut self, hcr: u32);
+    fn hcr(&mut self) -> u32;
+    /// Writes GICH_HCR. Only the bits of [`hcr::OWNED`] ever differ from what was read. After [`Gic::sync`] no maintenance interrupt is enabled.
+    fn set_hcr(&mut self, value: u32);
     /// Whether the loaded vCPU's virtual timer asserts its interrupt now.
-    fn timer_line(&mut self) -> bool;
-    /// Makes [`TIMER_PPI`], the hardware's interrupt, inactive. It may come at once, if the line is up.
-    fn deactivate_timer(&mut self);
+    fn vtimer_line(&mut self) -> bool;
+    /// Makes the hardware's interrupt [`VTIMER_PPI`] inactive. It is signalled again at once if the line is up.
+    fn deactivate_vtimer(&mut self);
     /// GICH_VMCR and GICH_APR.
-    fn interface_state(&mut self) -> Interface;
+    fn cpu_interface(&mut self) -> CpuInterface;
 }
 
-/// The GIC of a VM. Make a copy of `shared` and `private` when all vCPUs are settled, and it can be put back so later.
+/// The GIC of a VM. A copy of `shared` and `private`, made when all vCPUs are synced, is a snapshot of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gic {
-    /// What there is once.
-    pub shared: Shared,
-    /// What there is for each vCPU.
-    pub private: [Private; VCPUS_MAX],
-    lists: [Lists; VCPUS_MAX],
-    /// Each vCPU's CPU interface, as it was when it was last looked at for an SPI with several targets.
-    interfaces: [Interface; VCPUS_MAX],
-    /// SPIs in the list registers of any vCPU.
-    listed_spis: u32,
-    /// SPIs that list registers held until just now: see [`Gic::offer_returned`].
+    /// The distributor's state that all vCPUs share.
+    pub shared: DistState,
+    /// The banked state of each vCPU.
+    pub private: [BankedState; VCPUS_MAX],
+    lrs: [LrMap; VCPUS_MAX],
+    /// Each vCPU's CPU interface as it was when it was last noted. Decides who gets an SPI with several targets.
+    interfaces: [CpuInterface; VCPUS_MAX],
+    /// SPIs that are in the list registers of any vCPU: bit n is INTID 32 + n.
+    spis_in_lrs: u32,
+    /// SPIs that were folded since the last [`Gic::offer_returned`].
     returned: u32,
     vcpus: u32,
 }
@@ -120,25 +118,22 @@ impl Gic {
             _ => VCPUS_MAX,
         };
         Self {
-            shared: Shared::new(vcpus),
-            private: [Private::new(); VCPUS_MAX],
-            lists: [Lists::EMPTY; VCPUS_MAX],
-            interfaces: [Interface {
-                control: 0,
-                active_priorities: 0,
-            }; VCPUS_MAX],
-            listed_spis: 0,
+            shared: DistState::new(vcpus),
+            private: [BankedState::new(); VCPUS_MAX],
+            lrs: [LrMap::EMPTY; VCPUS_MAX],
+            interfaces: [CpuInterface { vmcr: 0, apr: 0 }; VCPUS_MAX],
+            spis_in_lrs: 0,
             returned: 0,
             vcpus: vcpus as u32,
         }
     }
 
-    /// The input line of a PPI of `vcpu` or of an SPI (whose `vcpu` does not matter) is `up` or not. Not for [`TIMER_PPI`].
-    /// Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    /// The input line of a PPI of `vcpu` or of an SPI (whose `vcpu` does not matter) is `up` or not. Not for [`VTIMER_PPI`].
+    /// Returns the vCPUs that need a [`flush`](Self::flush), a bit each.
     #[inline]
     pub fn set_line(&mut self, intid: u32, vcpu: usize, up: bool) -> u8 {
         match intid {
-            16..32 if intid != TIMER_PPI => self.set_ppi_line(intid, vcpu, up),
+            16..32 if intid != VTIMER_PPI => self.set_ppi_line(intid, vcpu, up),
             32..64 => self.set_spi_line(intid, up),
             _ => 0,
         }
@@ -151,9 +146,9 @@ impl Gic {
             return 0;
         }
         private.lines ^= bit;
-        let listed = self.lists[vcpu % VCPUS_MAX].intids() >> intid & 1 != 0;
+        let listed = self.lrs[vcpu % VCPUS_MAX].intids() >> intid & 1 != 0;
         if listed {
-            self.lists[vcpu % VCPUS_MAX].stale = true;
+            self.lrs[vcpu % VCPUS_MAX].stale = true;
         }
         if listed || up && self.waiting(vcpu) >> intid & 1 != 0 {
             1 << (vcpu % VCPUS_MAX)
@@ -178,10 +173,10 @@ impl Gic {
         if up {
             self.shared.latched |= self.shared.edges & bit;
         }
-        if self.listed_spis & bit != 0 {
+        if self.spis_in_lrs & bit != 0 {
             for vcpu in 0..VCPUS_MAX {
-                if self.lists[vcpu].intids() >> intid & 1 != 0 {
-                    self.lists[vcpu].stale = true;
+                if self.lrs[vcpu].intids() >> intid & 1 != 0 {
+                    self.lrs[vcpu].stale = true;
                     return 1 << vcpu;
                 }
             }
@@ -189,39 +184,40 @@ impl Gic {
         if up { self.takers(intid) } else { 0 }
     }
 
-    /// Whether an interrupt that is in no list register waits for `vcpu`, which must look then: its CPU interface may let it through.
-    /// Ask after a settle, which takes what is in list registers back.
+    /// Whether an interrupt that is in no list register waits for `vcpu`, which needs a [`flush`](Self::flush) then: its CPU interface may let it
+    /// through. Counts what is in list registers only after a [`sync`](Self::sync).
     #[inline]
     pub fn has_waiting(&self, vcpu: usize) -> bool {
         self.waiting(vcpu) != 0
     }
 
-    /// Whether the CPU interface of `vcpu`, which is loaded, signals an interrupt: its WFI must not wait. One that waits for a list
-    /// register counts, one that the interface holds back does not.
-    pub fn is_signalled(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> bool {
-        let interface = i.interface_state();
+    /// Notes the CPU interface of `vcpu`, which is loaded, and returns whether it signals an interrupt: a WFI must not wait then. An interrupt
+    /// that waits for a list register counts, an interrupt that the CPU interface holds back does not.
+    pub fn poll_signalled(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let interface = gich.cpu_interface();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
-        let mut used = !i.empty() & lists::LISTS;
+        let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
         let mut timer_is_listed = false;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             used &= used - 1;
-            let register = i.list_register(n);
+            let register = gich.list_register(n);
             if interface.signals_register(register) {
                 return true;
             }
-            timer_is_listed |= register.intid() == TIMER_PPI && !register.is_done();
+            timer_is_listed |= register.intid() == VTIMER_PPI && !register.is_done();
         }
         let mut waiting = self.waiting(vcpu);
-        // The timer's line rose, and nobody has acknowledged the physical interrupt yet. One that is active for the guest does not come again.
-        if i.timer_line() && !timer_is_listed && !self.timer_is_active(vcpu) {
-            waiting |= self.passing_timer(vcpu);
+        // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
+        // signalled again.
+        if gich.vtimer_line() && !timer_is_listed && !self.vtimer_is_active(vcpu) {
+            waiting |= self.passing_vtimer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0
     }
 
-    /// Those of `intids` that a CPU interface of `vcpu` like this signals.
-    fn signalled(&self, vcpu: usize, mut intids: u64, interface: Interface) -> u64 {
+    /// Those of `intids` that a CPU interface of `vcpu` in the state `interface` signals.
+    fn signalled(&self, vcpu: usize, mut intids: u64, interface: CpuInterface) -> u64 {
         let mut signalled = 0;
         while intids != 0 {
             let intid = intids.trailing_zeros() & 63;
@@ -232,13 +228,13 @@ impl Gic {
         signalled
     }
 
-    /// For a settled `vcpu`: whether the physical [`TIMER_PPI`] must be active on the core that it is loaded on. When it is
-    /// not loaded anywhere, the core's physical one must be as the next vCPU wants it.
+    /// Whether the hardware's interrupt [`VTIMER_PPI`] must be active on the core that `vcpu` is loaded on. Asked after a
+    /// [`sync`](Self::sync). The core's active bit belongs to the vCPU that is loaded there, so an unloaded vCPU has none.
     #[inline]
-    pub fn timer_is_active(&self, vcpu: usize) -> bool {
+    pub fn vtimer_is_active(&self, vcpu: usize) -> bool {
         let private = &self.private[vcpu % VCPUS_MAX];
-        private.lines & TIMER != 0
-            || private.lines & TIMER_LINKED != 0 && private.active >> TIMER_PPI & 1 != 0
+        private.lines & VTIMER != 0
+            || private.lines & VTIMER_LINKED != 0 && private.active >> VTIMER_PPI & 1 != 0
     }
 
     /// What is pending, enabled, let through by CTLR and meant for `vcpu`, by INTID; active ones too, if they are active
@@ -249,14 +245,14 @@ impl Gic {
         let shared = &self.shared;
         let own = private.pending() & private.enabled() & shared.passing(private.groups);
         let spis =
-            shared.pending() & shared.enabled & shared.passing(shared.groups) & !self.listed_spis;
+            shared.pending() & shared.enabled & shared.passing(shared.groups) & !self.spis_in_lrs;
         if spis == 0 {
             return u64::from(own);
         }
         u64::from(own) | u64::from(self.routed(vcpu, spis)) << 32
     }
 
-    /// Those of the pending `spis` that have `vcpu` among their targets. One that is active elsewhere has to wait.
+    /// Those of the pending `spis` that have `vcpu` among their targets. An SPI that is active on another vCPU has to wait.
     fn routed(&self, vcpu: usize, spis: u32) -> u32 {
         let active_here = (self.private[vcpu % VCPUS_MAX].active >> 32) as u32;
         let mut routed = 0;
@@ -269,21 +265,21 @@ impl Gic {
         routed
     }
 
-    /// What could go into a list register of `vcpu` as pending.
+    /// The interrupts that could go into a list register of `vcpu` as pending, and are in none.
     #[inline]
     fn waiting(&self, vcpu: usize) -> u64 {
         self.pendable(vcpu)
             & !self.private[vcpu % VCPUS_MAX].active
-            & !self.lists[vcpu % VCPUS_MAX].intids()
+            & !self.lrs[vcpu % VCPUS_MAX].intids()
     }
 
-    /// Whether a refill of `vcpu` would change anything.
-    fn must_look(&self, vcpu: usize) -> bool {
+    /// Whether a [`flush`](Self::flush) of `vcpu` would change anything.
+    fn needs_flush(&self, vcpu: usize) -> bool {
         let private = &self.private[vcpu % VCPUS_MAX];
         self.waiting(vcpu) != 0
             || private.active != 0
-            || private.lines & TIMER_LINKED != 0
-            || self.lists[vcpu % VCPUS_MAX].stale
+            || private.lines & VTIMER_LINKED != 0
+            || self.lrs[vcpu % VCPUS_MAX].stale
     }
 
     /// Priority of `intid` for `vcpu`; a smaller number goes first.

@@ -1,33 +1,36 @@
-//! What a GIC knows, as plain data: [`Shared`] for all vCPUs, [`Private`] for each. A copy of both is a snapshot.
+//! What a GIC knows, as plain data: [`DistState`] for all vCPUs, [`BankedState`] for each. A copy of both is a snapshot.
 //!
 //! It is all there is while every list register is empty. What is in a list register is not here, with one exception: a
 //! level-sensitive interrupt's line and latch stay, since the line is what it follows.
 
-use super::TIMER_PPI;
+use super::VTIMER_PPI;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Bit of the timer in the 16-bit fields, which begin with INTID 16.
-pub const TIMER: u16 = 1 << (TIMER_PPI - 16);
-/// In [`Private::lines`], where INTID 16 has no line: the timer's active state stands for that of the physical interrupt.
-pub const TIMER_LINKED: u16 = 1 << 0;
+/// Bit of the virtual timer in the fields of 16 bits, which begin with INTID 16.
+pub const VTIMER: u16 = 1 << (VTIMER_PPI - 16);
+/// A bit of [`BankedState::lines`] of its own, as INTID 16 has no line: the virtual timer's interrupt is active for the guest, and the
+/// hardware's interrupt is with it.
+pub const VTIMER_LINKED: u16 = 1 << 0;
 
-/// CTLR, and the SPIs: bit n is INTID 32 + n.
+/// The distributor's state that all vCPUs share: CTLR, and the SPIs. In fields with a bit for each SPI, bit n is INTID 32 + n.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Shared {
+pub struct DistState {
     /// GICD_CTLR: bit 0 lets group 0 through, bit 1 group 1.
     pub(super) control: u32,
+    /// Enabled SPIs.
     pub(super) enabled: u32,
-    /// Pending by ISPENDR or by an edge, until acknowledged.
+    /// SPIs that are pending by ISPENDR or by an edge, until they are acknowledged.
     pub(super) latched: u32,
-    /// Input lines that are up.
+    /// SPIs whose input line is up.
     pub(super) lines: u32,
-    /// Edge-triggered; the others are level-sensitive.
+    /// SPIs that are edge-triggered. The others are level-sensitive.
     pub(super) edges: u32,
-    /// Of group 1.
+    /// SPIs of group 1.
     pub(super) groups: u32,
-    /// Active on some vCPU: the union of the upper halves of [`Private::active`].
+    /// SPIs that are active on some vCPU: the union of the upper halves of [`BankedState::active`].
     pub(super) active: u32,
+    /// Always 0.
     pub(super) reserved: u32,
     /// As IPRIORITYR has them, four in a word.
     pub(super) priorities: [u32; 8],
@@ -35,37 +38,37 @@ pub struct Shared {
     pub(super) targets: [u32; 8],
 }
 
-/// The SGIs and PPIs of one vCPU. In fields of 16 bits, bit n is INTID 16 + n.
+/// The banked state of one vCPU: its SGIs and PPIs, and what is active on it. In fields of 16 bits, bit n is INTID 16 + n.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Private {
+pub struct BankedState {
     /// Pending SGIs: that of vCPU s is bit 16 x (s % 4) + INTID of word s / 4.
     pub(super) sent: [u64; 2],
-    /// Active on this vCPU: SGIs, PPIs and SPIs, by INTID.
+    /// SGIs, PPIs and SPIs that are active on this vCPU: bit n is INTID n.
     pub(super) active: u64,
     /// As IPRIORITYR has them, four in a word.
     pub(super) priorities: [u32; 8],
     /// Of group 1.
     pub(super) groups: u32,
-    /// SGIs are always enabled.
+    /// Enabled PPIs. SGIs are always enabled.
     pub(super) enabled: u16,
-    /// Pending by ISPENDR, until acknowledged.
+    /// PPIs that are pending by ISPENDR, until they are acknowledged.
     pub(super) latched: u16,
-    /// Input lines that are up. The timer's: its physical interrupt was taken for the guest, and waits here.
+    /// PPIs whose input line is up. The virtual timer's bit: the hardware's interrupt was acknowledged for the guest, and waits here.
     pub(super) lines: u16,
-    /// Who sent each active SGI: the number's bits 0, 1, 2 in one word each.
+    /// The sender of each active SGI: bits 0, 1 and 2 of the vCPU's number in one word each; bit n is INTID n.
     pub(super) senders: [u16; 3],
-    /// What the guest acknowledged, the last first: INTID plus 1, or 0. What ended in a list register is still there.
+    /// The interrupts that the guest acknowledged, the last first, as INTID plus 1; or 0. Those that ended in a list register are still there.
     pub(super) acknowledged: [u8; ACKNOWLEDGED],
 }
 
 /// With EOImode 0 a guest has no more active interrupts than there are priorities: each one preempts the one before.
 const ACKNOWLEDGED: usize = 32;
 
-const _: () = assert!(size_of::<Shared>() == 96 && size_of::<Private>() == 104);
+const _: () = assert!(size_of::<DistState>() == 96 && size_of::<BankedState>() == 104);
 
-impl Shared {
-    /// As after a reset.
+impl DistState {
+    /// The state after a reset.
     pub(super) const fn new(vcpus: usize) -> Self {
         Self {
             control: 0,
@@ -82,12 +85,13 @@ impl Shared {
         }
     }
 
+    /// Pending SPIs.
     #[inline]
     pub(super) const fn pending(&self) -> u32 {
         self.latched | self.lines & !self.edges
     }
 
-    /// What may go to a CPU interface as far as CTLR is concerned, of interrupts whose groups are `groups`.
+    /// The interrupts, a bit each, whose group GICD_CTLR enables. `groups` has a bit set for each interrupt of group 1.
     #[inline]
     pub(super) const fn passing(&self, groups: u32) -> u32 {
         let group0 = 0u32.wrapping_sub(self.control & 1);
@@ -102,8 +106,8 @@ impl Shared {
     }
 }
 
-impl Private {
-    /// As after a reset.
+impl BankedState {
+    /// The state after a reset.
     pub(super) const fn new() -> Self {
         Self {
             sent: [0; 2],
@@ -118,7 +122,7 @@ impl Private {
         }
     }
 
-    /// The guest acknowledged `intid`, after all that it acknowledged before.
+    /// Notes that the guest acknowledged `intid`, after all that it acknowledged before.
     pub(super) fn note_acknowledged(&mut self, intid: u32) {
         let last = intid as u8 + 1;
         let mut moved = last;
@@ -130,22 +134,22 @@ impl Private {
         }
     }
 
-    /// The one of `intids` that the guest acknowledged last; `None` if it acknowledged none of them.
+    /// The interrupt of `intids` that the guest acknowledged last; `None` if it acknowledged none of them.
     pub(super) fn last_acknowledged(&self, intids: u64) -> Option<u32> {
         let known = self.acknowledged.iter().take_while(|it| **it != 0);
         let mut known = known.map(|it| u32::from(*it - 1) & 63);
         known.find(|intid| intids >> intid & 1 != 0)
     }
 
-    /// SGIs that are pending from any vCPU.
+    /// SGIs that are pending from any vCPU: bit n is INTID n.
     #[inline]
-    pub(super) const fn sgis(&self) -> u32 {
+    pub(super) const fn pending_sgis(&self) -> u32 {
         let any = self.sent[0] | self.sent[1];
         let any = any | any >> 32;
         (any | any >> 16) as u32 & 0xffff
     }
 
-    /// Pending SGIs and PPIs.
+    /// Pending SGIs and PPIs: bit n is INTID n.
     #[inline]
     pub(super) const fn pending(&self) -> u32 {
         self.pending_but_lines_of(0)
@@ -154,11 +158,11 @@ impl Private {
     /// Pending SGIs and PPIs, but for what the input `lines` make pending.
     #[inline]
     pub(super) const fn pending_but_lines_of(&self, lines: u16) -> u32 {
-        let up = self.lines & !TIMER_LINKED & !lines;
-        self.sgis() | ((self.latched | up) as u32) << 16
+        let up = self.lines & !VTIMER_LINKED & !lines;
+        self.pending_sgis() | ((self.latched | up) as u32) << 16
     }
 
-    /// Enabled SGIs and PPIs.
+    /// Enabled SGIs and PPIs: bit n is INTID n.
     #[inline]
     pub(super) const fn enabled(&self) -> u32 {
         (self.enabled as u32) << 16 | 0xffff
@@ -174,17 +178,19 @@ impl Private {
         gather(self.sent[0] >> intid) | gather(self.sent[1] >> intid) << 4
     }
 
+    /// Makes the SGI `intid` from the vCPU `sender` pending.
     #[inline]
-    pub(super) const fn send(&mut self, intid: u32, sender: u32) {
+    pub(super) const fn pend_sgi(&mut self, intid: u32, sender: u32) {
         self.sent[sender as usize >> 2 & 1] |= sgi_bit(intid, sender);
     }
 
+    /// The SGI `intid` from the vCPU `sender` is not pending any more.
     #[inline]
-    pub(super) const fn unsend(&mut self, intid: u32, sender: u32) {
+    pub(super) const fn unpend_sgi(&mut self, intid: u32, sender: u32) {
         self.sent[sender as usize >> 2 & 1] &= !sgi_bit(intid, sender);
     }
 
-    /// Who sent the active SGI `intid`.
+    /// The vCPU that sent the active SGI `intid`.
     pub(super) const fn active_sender(&self, intid: u32) -> u32 {
         (self.senders[0] as u32 >> (intid & 15) & 1)
             | (self.senders[1] as u32 >> (intid & 15) & 1) << 1

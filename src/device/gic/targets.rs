@@ -1,148 +1,119 @@
 //! SPIs with several targets (the 1-of-N model, IHI 0048B, 1.4.3 and 3.2.3), and what else changes without a trap.
 //!
-//! Such an SPI is offered to all of its targets: they are told to look, and the first whose CPU interface signals it gets it into a list
-//! register. A guest changes its CPU interface without a trap, and may not acknowledge what it is signalled. So the vCPU that
-//! has such an SPI, and each running target that would not take it, look again ([`Gic::review`]) after traps and after a limited time.
-//! A vCPU whose interface does not signal it any more gives it back; so does one that left it waiting for that time, if another
-//! target would take it.
+//! Such an SPI is offered to all of its targets: all of them flush, and the first whose CPU interface signals the SPI gets it into a list
+//! register. A guest changes its CPU interface without a trap, and may leave the SPI unacknowledged. So the vCPU that has the SPI, and each
+//! running target that would not take it, are reviewed ([`Gic::review`]) after traps and after a limited time. If the CPU interface of the
+//! vCPU that has the SPI does not signal it any more, the SPI goes back to the model; also if the vCPU left it waiting for the limited time
+//! and another target would take it.
 //!
-//! The virtual timer's line falls without a trap, too: it is looked at on the same occasions, as long as its interrupt is pending in a
-//! list register.
+//! The virtual timer's line falls without a trap, too. A review looks at it while the timer's interrupt is pending in a list register.
 
-use super::lists::{LISTS, LISTS_MAX};
-use super::state::TIMER;
-use super::{Gic, Interface, ListRegister, TIMER_PPI, VCPUS_MAX, VirtualInterface};
-
-/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Review {
-    /// Nothing.
-    Nothing,
-    /// The timer's line, which is up: as long as it stays so, nothing changes.
-    Timer,
-    /// More than that.
-    More,
-}
-
-impl Review {
-    /// Whether a look at the vCPU, which is loaded, may find something changed.
-    #[inline]
-    pub fn is_worthwhile(self, i: &mut impl VirtualInterface) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Timer => !i.timer_line(),
-            Self::More => true,
-        }
-    }
-}
+use super::lr_map::{LRS_MASK, LRS_MAX};
+use super::state::VTIMER;
+use super::{CpuInterface, Gic, Gich, ListRegister, Review, VCPUS_MAX, VTIMER_PPI};
 
 impl Gic {
-    /// What of `vcpu` must be looked at again ([`Self::review`]) before long.
+    /// What of `vcpu` needs a [`review`](Self::review) before long.
     #[inline]
-    pub fn needs_review(&self, vcpu: usize) -> Review {
-        self.lists[vcpu % VCPUS_MAX].review
+    pub fn review_needed(&self, vcpu: usize) -> Review {
+        self.lrs[vcpu % VCPUS_MAX].review
     }
 
-    /// Looks at what changes without a trap, for a `vcpu` that is loaded. `overdue` if a limited time has passed since the last look. Returns
-    /// the other vCPUs that must look ([`Self::refill`]), a bit each.
-    pub fn review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
+    /// Brings the list registers of `vcpu`, which is loaded, up to what changed without a trap. `overdue`: a limited time has passed since the
+    /// last review. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each.
+    pub fn review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        if self.lists[vcpu].review == Review::Nothing {
+        if self.lrs[vcpu].review == Review::Nothing {
             return 0;
         }
         if overdue {
-            self.lists[vcpu].declined = 0;
+            self.lrs[vcpu].declined = 0;
         }
-        let lists = &mut self.lists[vcpu];
-        let mut pending = lists.used & !(i.empty() & LISTS) as u8;
-        // The usual case: it was the timer's interrupt, and the guest is through with it.
-        let timer_waits = self.private[vcpu].lines & TIMER != 0;
-        if pending == 0 && !timer_waits && self.shared.pending() == 0 && !lists.has_more() {
-            lists.review = Review::Nothing;
-            lists.declined = 0;
+        let lrs = &mut self.lrs[vcpu];
+        let mut pending = lrs.used & !(gich.empty_lrs() & LRS_MASK) as u8;
+        // The usual case: the review was for the timer's interrupt, and the guest is done with that.
+        let timer_waits = self.private[vcpu].lines & VTIMER != 0;
+        if pending == 0 && !timer_waits && self.shared.pending() == 0 && !lrs.has_more() {
+            lrs.review = Review::Nothing;
+            lrs.declined = 0;
             return 0;
         }
-        let mut refill = timer_waits && !i.timer_line();
+        let mut flush = timer_waits && !gich.vtimer_line();
         while pending != 0 {
-            let n = pending.trailing_zeros() as usize % LISTS_MAX;
+            let n = pending.trailing_zeros() as usize % LRS_MAX;
             pending &= pending - 1;
-            let intid = u32::from(self.lists[vcpu].intids[n]);
-            if intid == TIMER_PPI {
-                refill |= self.review_timer(vcpu, n, i);
+            let intid = u32::from(self.lrs[vcpu].intids[n]);
+            if intid == VTIMER_PPI {
+                flush |= self.review_vtimer(vcpu, n, gich);
             } else if self.has_several_targets(intid) {
-                refill |= self.review_spi(vcpu, n, overdue, i);
+                flush |= self.review_spi(vcpu, n, overdue, gich);
             }
         }
-        self.lists[vcpu].review = Review::Nothing;
-        refill |= match self.lists[vcpu].has_more() {
-            true => self.review_choice(vcpu, i),
+        self.lrs[vcpu].review = Review::Nothing;
+        flush |= match self.lrs[vcpu].has_more() {
+            true => self.review_choice(vcpu, gich),
             false => self.waiting(vcpu) != 0,
         };
         let mut others = 0;
-        if refill {
-            others = self.refill(vcpu, i);
+        if flush {
+            others = self.flush(vcpu, gich);
         }
-        others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, i);
-        let lists = &mut self.lists[vcpu];
-        if lists.review == Review::Nothing {
-            // None of them waits any more. The next time they come, it may have them.
-            lists.declined = 0;
+        others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, gich);
+        let lrs = &mut self.lrs[vcpu];
+        if lrs.review == Review::Nothing {
+            // None of the declined SPIs waits any more. The next time they come, this vCPU may have them.
+            lrs.declined = 0;
         }
         others
     }
 
-    /// Takes the timer's interrupt back out of list register `n` if its line fell before the guest acknowledged it. Returns whether it did.
-    fn review_timer(&mut self, vcpu: usize, n: usize, i: &mut impl VirtualInterface) -> bool {
-        let register = i.list_register(n);
-        let fell = register.is_linked() && register.is_pending() && !i.timer_line();
+    /// Takes the timer's interrupt out of list register `n` if its line fell before the guest acknowledged it. Returns whether the line had
+    /// fallen.
+    fn review_vtimer(&mut self, vcpu: usize, n: usize, gich: &mut impl Gich) -> bool {
+        let register = gich.list_register(n);
+        let fell = register.is_linked() && register.is_pending() && !gich.vtimer_line();
         if fell {
-            i.set_list_register(n, ListRegister::EMPTY);
-            self.lists[vcpu].forget(1 << n);
-            i.deactivate_timer();
+            gich.set_list_register(n, ListRegister::EMPTY);
+            self.lrs[vcpu].forget(1 << n);
+            gich.deactivate_vtimer();
         }
         fell
     }
 
-    /// Takes an SPI with several targets back out of list register `n` if another of them should have it. Returns whether it did.
-    fn review_spi(
-        &mut self,
-        vcpu: usize,
-        n: usize,
-        overdue: bool,
-        i: &mut impl VirtualInterface,
-    ) -> bool {
-        let register = i.list_register(n);
+    /// Folds list register `n`, which has an SPI with several targets, if another target should have the SPI. Returns whether that was so.
+    fn review_spi(&mut self, vcpu: usize, n: usize, overdue: bool, gich: &mut impl Gich) -> bool {
+        let register = gich.list_register(n);
         if !register.is_pending() || register.is_active() {
             return false;
         }
-        let intid = u32::from(self.lists[vcpu].intids[n]);
-        self.interfaces[vcpu] = i.interface_state();
+        let intid = u32::from(self.lrs[vcpu].intids[n]);
+        self.interfaces[vcpu] = gich.cpu_interface();
         let signalled = self.interfaces[vcpu].signals_register(register);
         if signalled && !(overdue && self.another_takes(vcpu, intid)) {
             return false;
         }
         if signalled {
-            self.lists[vcpu].declined |= 1 << (intid & 31);
+            self.lrs[vcpu].declined |= 1 << (intid & 31);
         }
-        i.set_list_register(n, ListRegister::EMPTY);
-        self.fold(vcpu, n, register);
+        gich.set_list_register(n, ListRegister::EMPTY);
+        self.fold_lr(vcpu, n, register);
         true
     }
 
-    /// More interrupts wait than there are list registers. Whether an SPI with several targets is among them that the CPU interface takes now.
-    /// Then the lists are stale.
-    fn review_choice(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> bool {
-        let taken = self.placeable(vcpu, i) & self.waiting(vcpu);
-        self.lists[vcpu].stale |= self.of_several_targets(taken) != 0;
-        self.lists[vcpu].stale
+    /// For a vCPU with more interrupts than list registers. Marks its list registers as stale if an SPI with several targets waits that its CPU
+    /// interface signals now. Returns whether they are stale.
+    fn review_choice(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let taken = self.pick_loadable(vcpu, gich) & self.waiting(vcpu);
+        self.lrs[vcpu].stale |= self.of_several_targets(taken) != 0;
+        self.lrs[vcpu].stale
     }
 
-    /// Those of `intids` whose group a CPU interface of `vcpu` like this has switched on.
+    /// Those of `intids` whose group is enabled by a CPU interface of `vcpu` in the state `interface`.
     pub(super) fn of_enabled_groups(
         &self,
         vcpu: usize,
         mut intids: u64,
-        interface: Interface,
+        interface: CpuInterface,
     ) -> u64 {
         let mut enabled = 0;
         while intids != 0 {
@@ -154,7 +125,7 @@ impl Gic {
         enabled
     }
 
-    /// Whether another target's CPU interface signalled the SPI `intid`, when that was last looked at.
+    /// Whether another target's CPU interface would signal the SPI `intid`, as far as it was noted last.
     fn another_takes(&self, vcpu: usize, intid: u32) -> bool {
         let mut others = self.shared.targets_of(intid & 31) & !(1 << vcpu);
         while others != 0 {
@@ -167,39 +138,40 @@ impl Gic {
         false
     }
 
-    /// Remembers whether `vcpu` needs another review. Returns the other targets of what it holds unacknowledged, if this is
-    /// `overdue`: what is known of their CPU interfaces may be old.
-    fn note_review(&mut self, vcpu: usize, overdue: bool, i: &mut impl VirtualInterface) -> u8 {
-        if self.private[vcpu].lines & TIMER != 0 {
-            self.lists[vcpu].review(Review::Timer);
+    /// Notes whether `vcpu` needs another review. If this review is `overdue`, returns the other targets of the SPIs that `vcpu` has not
+    /// acknowledged, a bit each: what was noted of their CPU interfaces may be old.
+    fn note_review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
+        if self.private[vcpu].lines & VTIMER != 0 {
+            self.lrs[vcpu].review(Review::Timer);
         }
         let mut others = 0;
-        let mut held = self.lists[vcpu].used & !(i.empty() & LISTS) as u8;
+        let mut held = self.lrs[vcpu].used & !(gich.empty_lrs() & LRS_MASK) as u8;
         while held != 0 {
-            let n = held.trailing_zeros() as usize % LISTS_MAX;
+            let n = held.trailing_zeros() as usize % LRS_MAX;
             held &= held - 1;
-            let intid = u32::from(self.lists[vcpu].intids[n]);
+            let intid = u32::from(self.lrs[vcpu].intids[n]);
             let several = self.has_several_targets(intid);
-            let register = i.list_register(n);
+            let register = gich.list_register(n);
             if !register.is_pending() {
                 continue;
             }
             if several {
-                self.lists[vcpu].review = Review::More;
+                self.lrs[vcpu].review = Review::More;
                 if overdue {
                     others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
                 }
             } else if register.is_linked() {
-                self.lists[vcpu].review(Review::Timer);
+                self.lrs[vcpu].review(Review::Timer);
             }
         }
         others
     }
 
-    /// After some list registers of `vcpu` were taken back, and perhaps filled again: the other vCPUs that may take SPIs from there now.
+    /// The other vCPUs that may take the SPIs that were folded from list registers of `vcpu`, and did not go into list registers again; a bit
+    /// each.
     #[inline]
     pub(super) fn offer_returned(&mut self, vcpu: usize) -> u8 {
-        let mut returned = core::mem::take(&mut self.returned) & !self.listed_spis;
+        let mut returned = core::mem::take(&mut self.returned) & !self.spis_in_lrs;
         let mut others = 0;
         while returned != 0 {
             others |= self.takers(32 + returned.trailing_zeros());
@@ -208,7 +180,7 @@ impl Gic {
         others & !(1 << vcpu)
     }
 
-    /// Those of `intids` that are SPIs which more than one vCPU may take.
+    /// Those of `intids` that are SPIs with several targets.
     fn of_several_targets(&self, intids: u64) -> u64 {
         let mut several = 0;
         let mut spis = intids >> 32;
@@ -220,14 +192,14 @@ impl Gic {
         several
     }
 
-    /// Whether this is an SPI that more than one vCPU may take.
+    /// Whether `intid` is an SPI with several targets.
     #[inline]
     pub(super) fn has_several_targets(&self, intid: u32) -> bool {
         let targets = self.shared.targets_of(intid & 31);
         intid >= 32 && targets & targets.wrapping_sub(1) != 0
     }
 
-    /// The vCPUs that the SPI `intid` waits for: all that may take it must look.
+    /// The vCPUs that may take the pending SPI `intid`, a bit each. All of them need a flush.
     pub(super) fn takers(&self, intid: u32) -> u8 {
         let mut takers = 0;
         let mut targets = self.shared.targets_of(intid & 31);
@@ -239,48 +211,48 @@ impl Gic {
         takers
     }
 
-    /// Those of `pendable` that `vcpu`, which is loaded, may have in list registers: of SPIs with several targets those that its CPU
-    /// interface signals now.
+    /// The pendable interrupts that `vcpu`, which is loaded, may have in list registers: of SPIs with several targets those only that its CPU
+    /// interface signals now. Notes the CPU interface, and asks for a review, if there are such SPIs.
     #[inline]
-    pub(super) fn placeable(&mut self, vcpu: usize, i: &mut impl VirtualInterface) -> u64 {
+    pub(super) fn pick_loadable(&mut self, vcpu: usize, gich: &mut impl Gich) -> u64 {
         let pendable = self.pendable(vcpu);
         if pendable >> 32 == 0 {
             return pendable;
         }
-        self.without_others(vcpu, pendable, i)
+        self.pick_of_several(vcpu, pendable, gich)
     }
 
-    fn without_others(&mut self, vcpu: usize, pendable: u64, i: &mut impl VirtualInterface) -> u64 {
+    fn pick_of_several(&mut self, vcpu: usize, pendable: u64, gich: &mut impl Gich) -> u64 {
         let several = self.of_several_targets(pendable & !self.private[vcpu].active);
         if several == 0 {
             return pendable;
         }
-        // Whether it gets them or not.
-        self.lists[vcpu].review = Review::More;
-        self.interfaces[vcpu] = i.interface_state();
-        let declined = u64::from(self.lists[vcpu].declined) << 32;
+        // Whether this vCPU gets them or not.
+        self.lrs[vcpu].review = Review::More;
+        self.interfaces[vcpu] = gich.cpu_interface();
+        let declined = u64::from(self.lrs[vcpu].declined) << 32;
         let taken = self.signalled(vcpu, several & !declined, self.interfaces[vcpu]);
         pendable & !several | taken
     }
 
-    /// [`TIMER_PPI`] as a bit, if its line may interrupt `vcpu`.
-    pub(super) fn passing_timer(&self, vcpu: usize) -> u64 {
+    /// [`VTIMER_PPI`] as a bit, if its line may interrupt `vcpu`.
+    pub(super) fn passing_vtimer(&self, vcpu: usize) -> u64 {
         let private = &self.private[vcpu % VCPUS_MAX];
         let passing = self.shared.passing(private.groups) & !private.active as u32;
-        u64::from(passing & u32::from(private.enabled & TIMER) << 16)
+        u64::from(passing & u32::from(private.enabled & VTIMER) << 16)
     }
 
-    /// Remembers what the CPU interface of `vcpu`, which is loaded, signals, if an SPI waits in list registers: it may be another vCPU's.
+    /// Notes the CPU interface of `vcpu`, which is loaded, if any SPI is in list registers: this vCPU may take it from another.
     #[inline]
-    pub fn note_interface(&mut self, vcpu: usize, i: &mut impl VirtualInterface) {
-        if self.listed_spis != 0 {
-            self.interfaces[vcpu % VCPUS_MAX] = i.interface_state();
+    pub fn note_interface(&mut self, vcpu: usize, gich: &mut impl Gich) {
+        if self.spis_in_lrs != 0 {
+            self.interfaces[vcpu % VCPUS_MAX] = gich.cpu_interface();
         }
     }
 
-    /// `vcpu` is off, or another since a restore: it takes nothing before it looks, and may have then what it had left waiting.
-    pub fn set_off(&mut self, vcpu: usize) {
-        self.interfaces[vcpu % VCPUS_MAX] = Interface::default();
-        self.lists[vcpu % VCPUS_MAX].declined = 0;
+    /// Forgets what was noted of the CPU interface of `vcpu`, and what the vCPU declined. For a vCPU that is off, or was restored.
+    pub fn forget_interface(&mut self, vcpu: usize) {
+        self.interfaces[vcpu % VCPUS_MAX] = CpuInterface::default();
+        self.lrs[vcpu % VCPUS_MAX].declined = 0;
     }
 }

@@ -5,7 +5,7 @@
 //! before they set them, and many kernels never do. Baud rate, parity, flow control and DMA are remembered and have no effect.
 //!
 //! Nothing that was typed is lost here: characters are taken from the console as the FIFO has room for them, and the rest waits there.
-//! They are taken when [`Pl011::poll`] is called, as the console has something; when a driver looks and finds nothing; and, for one that
+//! They are taken when [`Emulated::take_input`] is called, as the console has something; when a driver looks and finds nothing; and, for one that
 //! waits for an interrupt, when the FIFO has become empty.
 //!
 //! # Interrupts
@@ -27,7 +27,7 @@
 //!
 //! What a driver leaves alone altogether does not interrupt it again.
 
-use super::Console;
+use super::{Console, Emulated, TreeNode};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Characters that the receive FIFO holds, when LCR_H.FEN enables it; one otherwise.
@@ -156,10 +156,16 @@ impl Default for Pl011 {
     }
 }
 
-impl Pl011 {
+impl Emulated for Pl011 {
+    const NODE: TreeNode = TreeNode {
+        name: "pl011",
+        compatible: &["arm,pl011", "arm,primecell"],
+        clocks: &["uartclk", "apb_pclk"],
+    };
+
     /// Reads the register at `offset`, a multiple of 4; 0 where there is none.
     #[inline]
-    pub fn read(&mut self, offset: u64, console: &mut impl Console) -> u32 {
+    fn read(&mut self, offset: u64, console: &mut impl Console) -> u32 {
         if offset == offset::FR {
             self.flags(console)
         } else {
@@ -167,6 +173,41 @@ impl Pl011 {
         }
     }
 
+    /// Writes the register at `offset`, a multiple of 4; ignored where there is none.
+    #[inline]
+    fn write(&mut self, offset: u64, value: u32, console: &mut impl Console) {
+        if offset == offset::DR {
+            self.send(value as u8, console);
+        } else {
+            self.write_other(offset, value);
+            self.refill_fifo(console);
+        }
+    }
+
+    /// Whether the interrupt line is up (UARTINTR, level-sensitive).
+    #[inline]
+    fn irq_line(&self) -> bool {
+        self.raw & self.mask != 0
+    }
+
+    /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
+    /// loopback, which cuts the line.
+    fn take_input(&mut self, console: &mut impl Console) {
+        while self.control & CR_LBE == 0 && self.received < self.depth() {
+            match console.get() {
+                Some(byte) => self.push(byte),
+                None => break,
+            }
+        }
+    }
+
+    #[inline]
+    fn is_interrupted_by_input(&self) -> bool {
+        self.mask & interrupt::RECEIVE != 0
+    }
+}
+
+impl Pl011 {
     fn read_other(&mut self, offset: u64, console: &mut impl Console) -> u32 {
         match offset {
             offset::DR => self.receive(console),
@@ -190,17 +231,6 @@ impl Pl011 {
             offset::RSR if self.history & history::OVERRUN != 0 => RSR_OE,
             // ICR is write-only.
             _ => 0,
-        }
-    }
-
-    /// Writes the register at `offset`, a multiple of 4; ignored where there is none.
-    #[inline]
-    pub fn write(&mut self, offset: u64, value: u32, console: &mut impl Console) {
-        if offset == offset::DR {
-            self.send(value as u8, console);
-        } else {
-            self.write_other(offset, value);
-            self.refill(console);
         }
     }
 
@@ -255,40 +285,17 @@ impl Pl011 {
         }
     }
 
-    /// Whether the interrupt line is up (UARTINTR, level-sensitive).
-    #[inline]
-    pub fn irq_line(&self) -> bool {
-        self.raw & self.mask != 0
-    }
-
-    /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
-    /// loopback, which cuts the line.
-    pub fn poll(&mut self, console: &mut impl Console) {
-        while self.control & CR_LBE == 0 && self.received < self.depth() {
-            match console.get() {
-                Some(byte) => self.push(byte),
-                None => break,
-            }
-        }
-    }
-
-    /// Whether its driver waits for an interrupt: it will not come and look whether more waits in the console.
-    #[inline]
-    pub fn is_interrupted_by_input(&self) -> bool {
-        self.mask & interrupt::RECEIVE != 0
-    }
-
-    /// What such a driver emptied is filled again at once.
-    fn refill(&mut self, console: &mut impl Console) {
+    /// Takes input into a FIFO that the driver has emptied, if the driver waits for an interrupt to look again.
+    fn refill_fifo(&mut self, console: &mut impl Console) {
         if self.is_interrupted_by_input() && self.received == 0 {
-            self.poll(console);
+            self.take_input(console);
         }
     }
 
     #[inline]
     fn flags(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.poll(console);
+            self.take_input(console);
         }
         let flags = match self.received {
             0 => flag::TXFE | flag::RXFE,
@@ -325,7 +332,7 @@ impl Pl011 {
     /// DR: the oldest character with its error bits; 0 when there is none.
     fn receive(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.poll(console);
+            self.take_input(console);
         }
         if self.received == 0 {
             return 0;
@@ -336,7 +343,7 @@ impl Pl011 {
         self.history |= history::TAKEN;
         if self.received == 0 {
             self.raw &= !interrupt::RECEIVE;
-            self.refill(console);
+            self.refill_fifo(console);
         }
         let overrun = self.history & history::OVERRUN_NOW != 0;
         self.history &= !history::OVERRUN_NOW;

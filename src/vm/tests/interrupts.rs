@@ -3,7 +3,7 @@
 use super::guest::*;
 use super::smp::*;
 use crate::device::UART_BASE;
-use crate::device::gic::{Private, VCPUS_MAX};
+use crate::device::gic::{BankedState, VCPUS_MAX};
 use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::stop::STOPPED;
@@ -89,7 +89,7 @@ fn the_virtual_timers_interrupt_is_linked_to_the_physical_one() {
         .iter()
         .find(|list| list.is_pending())
         .unwrap();
-    assert!(list.is_linked() && list.physical() == 27);
+    assert!(list.is_linked() && list.linked_intid() == 27);
     assert!(smp.cores[0].timer_active, "until the guest is done with it");
     // It goes with the vCPU, and comes back with it.
     smp.save(0);
@@ -299,10 +299,10 @@ fn what_waits_for_a_vcpu_that_goes_off_is_there_when_it_is_on_again() {
 }
 
 /// All that the model holds, with everything saved.
-fn model(smp: &Smp) -> (std::string::String, [Private; VCPUS_MAX]) {
+fn model(smp: &Smp) -> (std::string::String, [BankedState; VCPUS_MAX]) {
     let mut shared = smp.vm.shared.lock();
     for (i, slot) in smp.vm.vcpus.iter().enumerate() {
-        shared.gic.settle(i, &mut slot.try_lock().unwrap().lists);
+        shared.gic.sync(i, &mut slot.try_lock().unwrap().lists);
     }
     (std::format!("{:?}", shared.gic.shared), shared.gic.private)
 }

@@ -6,7 +6,7 @@ use super::smp::*;
 use crate::addr::Ipa;
 use crate::arch::vcpu::Registers;
 use crate::fake::System;
-use crate::snapshot::Machine;
+use crate::snapshot::Backend;
 use crate::vm::Next;
 use crate::vm::vcpu::Phase::{Off, Ready};
 
@@ -160,7 +160,7 @@ fn memory_is_the_images_after_a_reset() {
         (page, shared.machine.mapping(page))
     };
     let (page, before) = state(&smp);
-    smp.vm.shared.lock().touch(page, true);
+    smp.vm.shared.lock().fault_in(page, true);
     assert_ne!(state(&smp).1, before);
     assert!(smp.load(1));
     assert_eq!(smp.call(1, SYSTEM_RESET, &[]), Next::Leave);

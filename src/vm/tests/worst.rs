@@ -300,7 +300,7 @@ impl<'a> World<'a> {
         let loaded = self.loaded[core].as_mut().unwrap();
         let vm = loaded.vm;
         let shared = self.vms[vm].shared.lock();
-        let there = |id: u64| shared.snapshots.next(&shared.machine, id) == Ok(id);
+        let there = |id: u64| shared.snapshots.first_id_from(&shared.machine, id) == Ok(id);
         self.models[vm].kept.retain(|id, _| there(*id));
     }
 

@@ -9,12 +9,12 @@ fn an_sgi_from_each_vcpu_comes_by_itself() {
         assert_eq!(gic.write(sender, 0xf00, 4, 0x0002_0005), 2);
     }
     for sender in [0, 2, 3] {
-        gic.refill(1, &mut hardware);
+        gic.flush(1, &mut hardware);
         assert_eq!(hardware.acknowledge(), sender << 10 | 5);
         hardware.end(sender << 10 | 5);
         assert_eq!(hardware.maintenance(), sender != 3);
     }
-    gic.refill(1, &mut hardware);
+    gic.flush(1, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
 }
 
@@ -23,13 +23,13 @@ fn a_level_comes_until_its_line_falls() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
     assert_eq!(gic.set_line(UART_INTID, 0, true), 1);
     assert_eq!(gic.set_line(UART_INTID, 0, true), 0, "nothing new");
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     for _ in 0..3 {
         assert_eq!(hardware.acknowledge(), UART_INTID);
         assert_eq!(hardware.acknowledge(), SPURIOUS);
         hardware.end(UART_INTID);
         assert!(hardware.maintenance());
-        gic.refill(0, &mut hardware);
+        gic.flush(0, &mut hardware);
         assert!(!hardware.maintenance());
     }
     assert_eq!(
@@ -37,7 +37,7 @@ fn a_level_comes_until_its_line_falls() {
         1,
         "it is taken back before the guest sees it"
     );
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
 }
 
@@ -49,13 +49,13 @@ fn more_than_list_registers() {
         gic.write(0, 0x400 + u64::from(intid), 1, u64::from(8 * (63 - intid)));
     }
     assert_eq!(gic.write(0, 0x204, 4, 0xffff_fffe), 1);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     for intid in (33..64u32).rev() {
         assert!(!hardware.maintenance(), "it would never end");
         assert_eq!(hardware.acknowledge(), intid);
         hardware.end(intid);
         if hardware.maintenance() {
-            gic.refill(0, &mut hardware);
+            gic.flush(0, &mut hardware);
         }
     }
     assert_eq!(hardware.acknowledge(), SPURIOUS);
@@ -66,11 +66,11 @@ fn with_eoimode_the_guest_deactivates_later() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
     hardware.split = true;
     gic.write(0, 0xf00, 4, 0x0200_0003);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), 3);
     hardware.end(3);
     gic.write(0, 0xf00, 4, 0x0200_0003);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS, "still active");
     deactivate(&mut gic, &mut hardware, 3);
     assert_eq!(hardware.acknowledge(), 3);
@@ -83,28 +83,28 @@ fn five_nested_with_four_list_registers() {
     for intid in 40..48u32 {
         gic.write(0, 0x400 + u64::from(intid), 1, u64::from(8 * (63 - intid)));
         gic.write(0, 0x204, 4, 1 << (intid - 32));
-        gic.refill(0, &mut hardware);
+        gic.flush(0, &mut hardware);
         assert_eq!(hardware.acknowledge(), intid, "it preempts {running:?}");
         running.push(intid);
     }
-    gic.settle(0, &mut hardware);
+    gic.sync(0, &mut hardware);
     assert_eq!(gic.read(0, 0x304, 4), 0xff00);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     while let Some(intid) = running.pop() {
         hardware.end(intid);
         for _ in 0..2 {
             if hardware.maintenance() {
-                gic.refill(0, &mut hardware);
+                gic.flush(0, &mut hardware);
             }
         }
         assert!(!hardware.maintenance(), "it would never end");
-        gic.settle(0, &mut hardware);
+        gic.sync(0, &mut hardware);
         assert_eq!(
             gic.read(0, 0x304, 4),
             (1 << (intid - 32)) - 0x100,
             "the others are active"
         );
-        gic.refill(0, &mut hardware);
+        gic.flush(0, &mut hardware);
     }
 }
 
@@ -117,24 +117,24 @@ fn an_spi_goes_where_it_is_sent_when_it_has_ended() {
         0b11,
         "all of its targets look, and the first has it"
     );
-    gic.refill(0, &mut first);
+    gic.flush(0, &mut first);
     assert_eq!(first.acknowledge(), UART_INTID);
 
     assert_eq!(
-        gic.settle_before(1, 0x821, 1, true, &mut second),
-        Settle::All
+        gic.prepare_access(1, 0x821, 1, true, &mut second),
+        LrScope::All
     );
-    gic.settle(0, &mut first);
-    gic.settle(1, &mut second);
+    gic.sync(0, &mut first);
+    gic.sync(1, &mut second);
     gic.write(1, 0x821, 1, 0b10);
-    assert_eq!(gic.refill(0, &mut first), 0);
-    gic.refill(1, &mut second);
+    assert_eq!(gic.flush(0, &mut first), 0);
+    gic.flush(1, &mut second);
     assert_eq!(second.acknowledge(), SPURIOUS, "it is active on the first");
 
     first.end(UART_INTID);
     assert!(first.maintenance());
-    assert_eq!(gic.refill(0, &mut first), 0b10);
-    gic.refill(1, &mut second);
+    assert_eq!(gic.flush(0, &mut first), 0b10);
+    gic.flush(1, &mut second);
     assert_eq!(first.acknowledge(), SPURIOUS);
     assert_eq!(second.acknowledge(), UART_INTID);
 }
@@ -144,7 +144,7 @@ fn an_edge_comes_once() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
     gic.write(0, 0xc08, 4, 8);
     assert_eq!(gic.set_line(UART_INTID, 0, true), 1);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), UART_INTID);
     gic.set_line(UART_INTID, 0, false);
     assert_eq!(
@@ -152,11 +152,11 @@ fn an_edge_comes_once() {
         1,
         "again, while it is active"
     );
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     hardware.end(UART_INTID);
     assert_eq!(hardware.acknowledge(), UART_INTID);
     hardware.end(UART_INTID);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
 }
 
@@ -168,17 +168,17 @@ fn group_and_enables_of_the_distributor() {
         gic.write(0, 0, 4, control);
         gic.write(0, 0xf20, 4, 0x0001_0100);
         assert_eq!(gic.has_waiting(0), control != 0);
-        gic.refill(0, &mut hardware);
+        gic.flush(0, &mut hardware);
         for intid in expected {
             assert_eq!(hardware.acknowledge(), *intid);
             hardware.end(*intid);
         }
         assert_eq!(hardware.acknowledge(), SPURIOUS);
-        gic.settle(0, &mut hardware);
+        gic.sync(0, &mut hardware);
         gic.write(0, 0xf10, 4, 0xffff_ffff);
     }
     gic.write(0, 0xf20, 4, 0x0001_0000);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert!(hardware.lists.iter().any(|r| !r.is_done() && r.is_group1()));
 }
 
@@ -188,7 +188,7 @@ fn an_sgi_costs_two_accesses() {
     for _ in 0..3 {
         gic.write(0, 0xf00, 4, 0x0002_0001);
         hardware.accesses = 0;
-        gic.refill(1, &mut hardware);
+        gic.flush(1, &mut hardware);
         assert_eq!(hardware.accesses, 2, "ELRSR0 and a list register");
         assert_eq!(hardware.acknowledge(), 1);
         hardware.end(1);
@@ -198,8 +198,8 @@ fn an_sgi_costs_two_accesses() {
 #[test]
 fn without_list_registers_nothing_storms() {
     struct None(u32);
-    impl VirtualInterface for None {
-        fn empty(&mut self) -> u32 {
+    impl Gich for None {
+        fn empty_lrs(&mut self) -> u32 {
             0
         }
         fn list_register(&mut self, _: usize) -> ListRegister {
@@ -208,24 +208,24 @@ fn without_list_registers_nothing_storms() {
         fn set_list_register(&mut self, n: usize, _: ListRegister) {
             panic!("there is no list register {n}");
         }
-        fn control(&mut self) -> u32 {
+        fn hcr(&mut self) -> u32 {
             self.0
         }
-        fn set_control(&mut self, hcr: u32) {
+        fn set_hcr(&mut self, hcr: u32) {
             self.0 = hcr;
         }
-        fn timer_line(&mut self) -> bool {
+        fn vtimer_line(&mut self) -> bool {
             true
         }
-        fn deactivate_timer(&mut self) {}
-        fn interface_state(&mut self) -> Interface {
-            Interface::default()
+        fn deactivate_vtimer(&mut self) {}
+        fn cpu_interface(&mut self) -> CpuInterface {
+            CpuInterface::default()
         }
     }
     let (mut gic, mut nothing) = (ready(1), None(1));
     gic.write(0, 0xf00, 4, 0x0200_0001);
-    gic.timer_fired(0, &mut nothing);
-    gic.refill(0, &mut nothing);
+    gic.vtimer_fired(0, &mut nothing);
+    gic.flush(0, &mut nothing);
     assert_eq!(nothing.0, 1);
 }
 
@@ -234,29 +234,29 @@ fn an_edge_that_waits_for_the_end_goes_where_it_is_sent_then() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.write(0, 0xc08, 4, 8);
     gic.set_line(UART_INTID, 0, true);
-    gic.refill(0, &mut first);
+    gic.flush(0, &mut first);
     assert_eq!(first.acknowledge(), UART_INTID);
-    gic.settle(0, &mut first);
+    gic.sync(0, &mut first);
     gic.write(1, 0x821, 1, 0b10);
     gic.write(1, 0x204, 4, 2);
-    gic.refill(0, &mut first);
-    gic.refill(1, &mut second);
+    gic.flush(0, &mut first);
+    gic.flush(1, &mut second);
     assert_eq!(second.acknowledge(), SPURIOUS);
     first.end(UART_INTID);
     assert!(first.maintenance());
-    assert_eq!(gic.refill(0, &mut first), 0b10);
-    gic.refill(1, &mut second);
+    assert_eq!(gic.flush(0, &mut first), 0b10);
+    gic.flush(1, &mut second);
     assert_eq!(second.acknowledge(), UART_INTID);
 }
 
 #[test]
 fn an_sgi_and_a_line_that_fell_in_one_look() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    gic.set_line(PHYSICAL_TIMER_PPI, 0, true);
-    gic.refill(0, &mut hardware);
-    gic.set_line(PHYSICAL_TIMER_PPI, 0, false);
+    gic.set_line(PTIMER_PPI, 0, true);
+    gic.flush(0, &mut hardware);
+    gic.set_line(PTIMER_PPI, 0, false);
     gic.write(0, 0xf00, 4, 0x0200_0001);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), 1);
     hardware.end(1);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
@@ -266,17 +266,17 @@ fn an_sgi_and_a_line_that_fell_in_one_look() {
 fn an_sgi_made_active_is_nobodys() {
     let (mut gic, mut hardware) = (ready(2), Hardware::default());
     gic.write(1, 0xf00, 4, 0x0001_0007);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), 1 << 10 | 7);
-    gic.settle(0, &mut hardware);
-    gic.refill(0, &mut hardware);
+    gic.sync(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     hardware.end(1 << 10 | 7);
-    gic.settle(0, &mut hardware);
+    gic.sync(0, &mut hardware);
     gic.write(0, 0x300, 4, 1 << 7);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     hardware.split = true;
     deactivate(&mut gic, &mut hardware, 7);
-    gic.settle(0, &mut hardware);
+    gic.sync(0, &mut hardware);
     assert_eq!(gic.read(0, 0x300, 4), 0);
 }
 
@@ -289,8 +289,8 @@ fn ends_of_nothing_do_not_count_when_there_are_more_active_than_list_registers()
     }
     hardware.active = 0;
     gic.write(0, 0x304, 4, 0x1f);
-    gic.refill(0, &mut hardware);
+    gic.flush(0, &mut hardware);
     assert!(!hardware.maintenance());
-    gic.settle(0, &mut hardware);
+    gic.sync(0, &mut hardware);
     assert_eq!(gic.read(0, 0x304, 4), 0x1f);
 }

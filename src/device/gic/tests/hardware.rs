@@ -1,6 +1,6 @@
 //! A core's virtual CPU interface: GICH for the hypervisor, GICV for the guest (IHI 0048B, 4.4, 5.3, 5.5).
 
-use super::super::{Interface, ListRegister, TIMER_PPI, VirtualInterface, control};
+use super::super::{CpuInterface, Gich, ListRegister, VTIMER_PPI, hcr};
 
 /// What IAR says when there is nothing.
 pub const SPURIOUS: u32 = 1023;
@@ -104,13 +104,13 @@ impl Hardware {
         match found {
             Some(register) => {
                 if register.is_linked() {
-                    assert_eq!(register.physical(), TIMER_PPI);
+                    assert_eq!(register.linked_intid(), VTIMER_PPI);
                     assert!(self.timer_active, "a link to an inactive interrupt");
                     self.timer_active = false;
                 }
                 register.0 &= !(1 << 29);
             }
-            None if counts => self.hcr = self.hcr.wrapping_add(1 << control::EOI_COUNT_SHIFT),
+            None if counts => self.hcr = self.hcr.wrapping_add(1 << hcr::EOI_COUNT_SHIFT),
             None => {}
         }
     }
@@ -118,31 +118,37 @@ impl Hardware {
     /// GICH_MISR is not 0.
     pub fn maintenance(&self) -> bool {
         let none_pending = !self.lists.iter().any(|r| r.is_pending() && !r.is_active());
-        self.hcr & control::NPIE != 0 && none_pending
-            || self.hcr & control::LRENPIE != 0 && self.hcr >> control::EOI_COUNT_SHIFT != 0
-            || self.lists.iter().any(|r| r.is_done() && r.is_watched())
+        self.hcr & hcr::NPIE != 0 && none_pending
+            || self.hcr & hcr::LRENPIE != 0 && self.hcr >> hcr::EOI_COUNT_SHIFT != 0
+            || self
+                .lists
+                .iter()
+                .any(|r| r.is_done() && r.has_eoi_maintenance())
             || self.groups_changed()
     }
 
     /// VGrp0E to VGrp1D of GICH_MISR.
     fn groups_changed(&self) -> bool {
-        let watched = self.hcr >> control::GROUPS_SHIFT;
+        let watched = self.hcr >> hcr::GROUPS_SHIFT;
         let [enabled, disabled] = [watched & 0b0101, watched >> 1 & 0b0101];
         let now = u32::from(self.enabled[0]) | u32::from(self.enabled[1]) << 2;
         now & enabled | !now & disabled != 0
     }
 
     /// Whether no list register is used, and GICH_HCR enables no maintenance interrupt.
-    pub fn is_settled(&self) -> bool {
-        let enables = control::OWNED & !(0x1f << control::EOI_COUNT_SHIFT);
-        self.lists.iter().all(|r| r.is_done() && !r.is_watched()) && self.hcr & enables == 0
+    pub fn is_synced(&self) -> bool {
+        let enables = hcr::OWNED & !(0x1f << hcr::EOI_COUNT_SHIFT);
+        self.lists
+            .iter()
+            .all(|r| r.is_done() && !r.has_eoi_maintenance())
+            && self.hcr & enables == 0
     }
 }
 
-impl VirtualInterface for Hardware {
-    fn empty(&mut self) -> u32 {
+impl Gich for Hardware {
+    fn empty_lrs(&mut self) -> u32 {
         self.accesses += 1;
-        let empty = |n: &usize| self.lists[*n].is_done() && !self.lists[*n].is_watched();
+        let empty = |n: &usize| self.lists[*n].is_done() && !self.lists[*n].has_eoi_maintenance();
         (0..4).filter(empty).map(|n| 1 << n).sum()
     }
 
@@ -170,33 +176,29 @@ impl VirtualInterface for Hardware {
         self.lists[n] = value;
     }
 
-    fn control(&mut self) -> u32 {
+    fn hcr(&mut self) -> u32 {
         self.accesses += 1;
         self.hcr
     }
 
-    fn set_control(&mut self, hcr: u32) {
+    fn set_hcr(&mut self, hcr: u32) {
         self.accesses += 1;
         self.hcr = hcr;
     }
 
-    fn timer_line(&mut self) -> bool {
+    fn vtimer_line(&mut self) -> bool {
         self.timer_line || !self.is_core
     }
 
-    fn interface_state(&mut self) -> Interface {
+    fn cpu_interface(&mut self) -> CpuInterface {
         let enables = u32::from(self.enabled[0]) | u32::from(self.enabled[1]) << 1;
-        Interface {
-            control: enables
-                | u32::from(self.split) << 9
-                | 2 << 21
-                | 3 << 18
-                | self.mask >> 3 << 27,
-            active_priorities: self.active,
+        CpuInterface {
+            vmcr: enables | u32::from(self.split) << 9 | 2 << 21 | 3 << 18 | self.mask >> 3 << 27,
+            apr: self.active,
         }
     }
 
-    fn deactivate_timer(&mut self) {
+    fn deactivate_vtimer(&mut self) {
         assert!(!self.is_core || self.timer_active, "it is not active");
         self.timer_active = false;
     }

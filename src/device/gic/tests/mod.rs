@@ -12,14 +12,17 @@ mod world;
 use super::*;
 use hardware::{Hardware, SPURIOUS};
 
+/// An SPI with a level-sensitive line.
+const UART_INTID: u32 = 33;
+
 /// The guest writes GICC_DIR on vCPU 0, whose interrupts are those that are in flight.
 fn deactivate(gic: &mut Gic, hardware: &mut Hardware, value: u32) {
-    assert!(hardware.interface_state().splits_end());
-    if gic.settle_before_deactivation(0, value) != Settle::Nothing {
-        gic.settle(0, hardware);
+    assert!(hardware.cpu_interface().splits_end());
+    if gic.deactivation_scope(0, value) != LrScope::None {
+        gic.sync(0, hardware);
     }
     gic.deactivate(0, value);
-    gic.refill(0, hardware);
+    gic.flush(0, hardware);
 }
 
 /// A GIC with everything on, as a kernel sets it up, all priorities 0xa0.

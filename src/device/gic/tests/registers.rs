@@ -188,15 +188,15 @@ fn software_interrupts() {
 }
 
 #[test]
-fn who_is_settled_before() {
+fn who_is_synced_before() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.set_line(UART_INTID, 0, true);
     gic.write(0, 0xf00, 4, 0x0002_0001);
-    let all = |gic: &mut Gic, vcpu, expected: &[(u64, bool, Settle)]| {
-        for &(offset, write, settle) in expected {
+    let all = |gic: &mut Gic, vcpu, expected: &[(u64, bool, LrScope)]| {
+        for &(offset, write, scope) in expected {
             assert_eq!(
-                gic.settle_before(vcpu, offset, 4, write, &mut Hardware::default()),
-                settle,
+                gic.prepare_access(vcpu, offset, 4, write, &mut Hardware::default()),
+                scope,
                 "{offset:#x} {write}"
             );
         }
@@ -206,40 +206,40 @@ fn who_is_settled_before() {
             &mut gic,
             0,
             &[
-                (offset, true, Settle::Nothing),
-                (offset, false, Settle::Nothing),
+                (offset, true, LrScope::None),
+                (offset, false, LrScope::None),
             ],
         );
     }
 
-    gic.refill(0, &mut first);
-    gic.refill(1, &mut second);
+    gic.flush(0, &mut first);
+    gic.flush(1, &mut second);
     for (vcpu, of_uart, of_sgi) in [
-        (0, Settle::Own, Settle::Nothing),
-        (1, Settle::All, Settle::Own),
+        (0, LrScope::Own, LrScope::None),
+        (1, LrScope::All, LrScope::Own),
     ] {
         for (offset, read, write) in [
-            (0x000, Settle::Nothing, Settle::All),
-            (0x004, Settle::Nothing, Settle::Nothing),
-            (0x084, Settle::Nothing, of_uart),
-            (0x100, Settle::Nothing, of_sgi),
-            (0x104, Settle::Nothing, of_uart),
-            (0x184, Settle::Nothing, of_uart),
+            (0x000, LrScope::None, LrScope::All),
+            (0x004, LrScope::None, LrScope::None),
+            (0x084, LrScope::None, of_uart),
+            (0x100, LrScope::None, of_sgi),
+            (0x104, LrScope::None, of_uart),
+            (0x184, LrScope::None, of_uart),
             (0x200, of_sgi, of_sgi),
             (0x204, of_uart, of_uart),
             (0x284, of_uart, of_uart),
             (0x304, of_uart, of_uart),
             (0x384, of_uart, of_uart),
-            (0x400, Settle::Nothing, of_sgi),
-            (0x404, Settle::Nothing, Settle::Nothing),
-            (0x420, Settle::Nothing, of_uart),
-            (0x424, Settle::Nothing, Settle::Nothing),
-            (0x820, Settle::Nothing, of_uart),
-            (0xc08, Settle::Nothing, of_uart),
-            (0xc0c, Settle::Nothing, Settle::Nothing),
-            (0xf00, Settle::Nothing, Settle::Nothing),
+            (0x400, LrScope::None, of_sgi),
+            (0x404, LrScope::None, LrScope::None),
+            (0x420, LrScope::None, of_uart),
+            (0x424, LrScope::None, LrScope::None),
+            (0x820, LrScope::None, of_uart),
+            (0xc08, LrScope::None, of_uart),
+            (0xc0c, LrScope::None, LrScope::None),
+            (0xf00, LrScope::None, LrScope::None),
             (0xf20, of_sgi, of_sgi),
-            (0xfe8, Settle::Nothing, Settle::Nothing),
+            (0xfe8, LrScope::None, LrScope::None),
         ] {
             all(
                 &mut gic,
@@ -249,12 +249,12 @@ fn who_is_settled_before() {
         }
     }
     assert_eq!(
-        gic.settle_before(1, 0x400, 8, true, &mut Hardware::default()),
-        Settle::Own
+        gic.prepare_access(1, 0x400, 8, true, &mut Hardware::default()),
+        LrScope::Own
     );
     assert_eq!(
-        gic.settle_before(1, 0x3fc, 8, true, &mut Hardware::default()),
-        Settle::Own,
+        gic.prepare_access(1, 0x3fc, 8, true, &mut Hardware::default()),
+        LrScope::Own,
         "the second of two"
     );
 }
@@ -267,9 +267,9 @@ fn no_access_panics() {
         for offset in (0..0x1010).chain([0x1_0000, u64::MAX - 7, u64::MAX]) {
             for size in SIZES.into_iter().chain([0, 3, 255]) {
                 for value in [0, 0x0203_0405_0607_0809, u64::MAX] {
-                    gic.settle_before(vcpu, offset, size, true, &mut Hardware::default());
+                    gic.prepare_access(vcpu, offset, size, true, &mut Hardware::default());
                     gic.write(vcpu, offset, size, value);
-                    gic.settle_before(vcpu, offset, size, false, &mut Hardware::default());
+                    gic.prepare_access(vcpu, offset, size, false, &mut Hardware::default());
                     gic.read(vcpu, offset, size);
                 }
             }
@@ -279,8 +279,8 @@ fn no_access_panics() {
         }
     }
     for (vcpu, hardware) in hardware.iter_mut().enumerate() {
-        gic.refill(vcpu, hardware);
-        gic.settle(vcpu, hardware);
+        gic.flush(vcpu, hardware);
+        gic.sync(vcpu, hardware);
     }
 }
 

@@ -34,10 +34,10 @@ impl World {
         self.hardware.len()
     }
 
-    fn settle(&mut self, vcpu: usize) {
-        let others = self.gic.settle(vcpu, &mut self.hardware[vcpu]);
+    fn sync(&mut self, vcpu: usize) {
+        let others = self.gic.sync(vcpu, &mut self.hardware[vcpu]);
         assert!(
-            self.hardware[vcpu].is_settled(),
+            self.hardware[vcpu].is_synced(),
             "{:x?}",
             self.hardware[vcpu]
         );
@@ -50,13 +50,13 @@ impl World {
         self.called |= mask;
     }
 
-    /// The vCPUs of `mask` refill, if they are loaded, and those that these name.
+    /// The vCPUs of `mask` flush, if they are loaded, and those that these name.
     fn look(&mut self, mask: u8) {
         for vcpu in 0..self.vcpus() {
             if mask >> vcpu & 1 != 0 && self.loaded[vcpu] {
                 let hardware = &mut self.hardware[vcpu];
                 self.gic.note_interface(vcpu, hardware);
-                let others = self.gic.refill(vcpu, &mut self.hardware[vcpu]);
+                let others = self.gic.flush(vcpu, &mut self.hardware[vcpu]);
                 assert_eq!(others >> vcpu & 1, 0);
                 self.look(others);
             }
@@ -77,7 +77,7 @@ impl World {
                 let hardware = &mut self.hardware[vcpu];
                 if hardware.timer_line && !hardware.timer_active {
                     hardware.timer_active = true;
-                    let others = self.gic.timer_fired(vcpu, hardware);
+                    let others = self.gic.vtimer_fired(vcpu, hardware);
                     self.look(others);
                     quiet = false;
                 } else if hardware.maintenance() {
@@ -104,7 +104,7 @@ impl World {
     /// `vcpu` is looked at, as after each of its traps, or after a limited time without any.
     pub fn review(&mut self, vcpu: usize, overdue: bool) {
         let hardware = &mut self.hardware[vcpu];
-        if self.loaded[vcpu] && self.gic.needs_review(vcpu).is_worthwhile(hardware) {
+        if self.loaded[vcpu] && self.gic.review_needed(vcpu).is_worthwhile(hardware) {
             let others = self.gic.review(vcpu, overdue, &mut self.hardware[vcpu]);
             assert_eq!(others >> vcpu & 1, 0);
             self.call(others);
@@ -114,19 +114,19 @@ impl World {
     /// What the hypervisor does around an access to the distributor.
     fn around(&mut self, vcpu: usize, offset: u64, size: u8, write: bool) -> u8 {
         let hardware = &mut self.hardware[vcpu];
-        let settle = self.gic.settle_before(vcpu, offset, size, write, hardware);
-        self.settle_these(vcpu, settle)
+        let scope = self.gic.prepare_access(vcpu, offset, size, write, hardware);
+        self.sync_these(vcpu, scope)
     }
 
-    fn settle_these(&mut self, vcpu: usize, settle: Settle) -> u8 {
-        let mask = match settle {
-            Settle::Nothing => 0,
-            Settle::Own => 1 << vcpu,
-            Settle::All => 0xff,
+    fn sync_these(&mut self, vcpu: usize, scope: LrScope) -> u8 {
+        let mask = match scope {
+            LrScope::None => 0,
+            LrScope::Own => 1 << vcpu,
+            LrScope::All => 0xff,
         };
         for other in 0..self.vcpus() {
             if mask >> other & 1 != 0 {
-                let others = self.gic.settle(other, &mut self.hardware[other]);
+                let others = self.gic.sync(other, &mut self.hardware[other]);
                 self.call(others);
             }
         }
@@ -134,20 +134,20 @@ impl World {
     }
 
     pub fn read(&mut self, vcpu: usize, offset: u64, size: u8) {
-        let settled = self.around(vcpu, offset, size, false);
+        let synced = self.around(vcpu, offset, size, false);
         assert_eq!(
             self.gic.read(vcpu, offset, size),
             self.reference.read(vcpu, offset, size),
             "vCPU {vcpu} reads {size} bytes at {offset:#x}"
         );
-        self.look(settled);
+        self.look(synced);
     }
 
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) {
-        let settled = self.around(vcpu, offset, size, true);
+        let synced = self.around(vcpu, offset, size, true);
         let mask = self.gic.write(vcpu, offset, size, value);
         self.reference.write(vcpu, offset, size, value);
-        self.look(settled);
+        self.look(synced);
         self.call(mask);
     }
 
@@ -191,11 +191,11 @@ impl World {
         let all: Vec<_> = (0..64).filter_map(|n| active(&n)).collect();
         if !all.is_empty() {
             let iar = all[pick % all.len()];
-            let settle = self.gic.settle_before_deactivation(vcpu, iar);
-            let settled = self.settle_these(vcpu, settle);
+            let scope = self.gic.deactivation_scope(vcpu, iar);
+            let synced = self.sync_these(vcpu, scope);
             let mask = self.gic.deactivate(vcpu, iar);
             self.reference.deactivate_any(vcpu, iar);
-            self.look(settled);
+            self.look(synced);
             self.call(mask);
         }
     }
@@ -203,8 +203,8 @@ impl World {
     /// Takes a vCPU off its core, with what is in its list registers.
     pub fn unload(&mut self, vcpu: usize) {
         if self.loaded[vcpu] {
-            if self.gic.needs_review(vcpu) != Review::Nothing {
-                self.settle(vcpu);
+            if self.gic.review_needed(vcpu) != Review::Nothing {
+                self.sync(vcpu);
             }
             self.loaded[vcpu] = false;
             self.hardware[vcpu].is_core = false;
@@ -214,10 +214,10 @@ impl World {
 
     pub fn load(&mut self, vcpu: usize) {
         if !self.loaded[vcpu] {
-            self.settle(vcpu);
+            self.sync(vcpu);
             self.loaded[vcpu] = true;
             self.hardware[vcpu].is_core = true;
-            self.hardware[vcpu].timer_active = self.gic.timer_is_active(vcpu);
+            self.hardware[vcpu].timer_active = self.gic.vtimer_is_active(vcpu);
             self.look(1 << vcpu);
         }
     }
@@ -227,7 +227,7 @@ impl World {
         let loaded = self.loaded.clone();
         for vcpu in 0..self.vcpus() {
             self.unload(vcpu);
-            self.settle(vcpu);
+            self.sync(vcpu);
         }
         let mut kept = self.clone();
         kept.gic = Gic::new(self.vcpus());
@@ -267,13 +267,13 @@ impl World {
 
     /// Whether WFI would wait, if the vCPU that is not loaded were at one.
     fn check_wait(&self, vcpu: usize) {
-        let mut settled = self.clone();
-        settled.settle(vcpu);
+        let mut synced = self.clone();
+        synced.sync(vcpu);
         let any = (0..64).any(|intid| {
-            self.reference.is_forwarded(vcpu, intid) && !settled.is_with_another(vcpu, intid)
+            self.reference.is_forwarded(vcpu, intid) && !synced.is_with_another(vcpu, intid)
         });
         assert_eq!(
-            settled.gic.has_waiting(vcpu),
+            synced.gic.has_waiting(vcpu),
             any,
             "vCPU {vcpu} waits in WFI"
         );
@@ -288,7 +288,7 @@ impl World {
         };
         self.reference.has_several_targets(intid)
             && ((0..self.vcpus()).any(has)
-                || self.loaded[vcpu] && self.gic.lists[vcpu].declined >> (intid - 32) & 1 != 0)
+                || self.loaded[vcpu] && self.gic.lrs[vcpu].declined >> (intid - 32) & 1 != 0)
     }
 
     /// An SPI is pending in one list register at the most, and signalled there if another vCPU could have it.
@@ -305,7 +305,7 @@ impl World {
                 && !register.is_active()
                 && self.reference.has_several_targets(intid as usize)
             {
-                let interface = self.hardware[vcpu].clone().interface_state();
+                let interface = self.hardware[vcpu].clone().cpu_interface();
                 assert!(self.loaded[vcpu] && interface.signals_register(register));
             }
         }
@@ -339,7 +339,7 @@ impl World {
     fn check_timer(&self, vcpu: usize) {
         let hardware = &self.hardware[vcpu];
         let linked = hardware.lists.iter().any(|r| !r.is_done() && r.is_linked());
-        let waits = self.gic.timer_is_active(vcpu);
+        let waits = self.gic.vtimer_is_active(vcpu);
         assert!(!(linked && waits), "there is one physical interrupt");
         assert_eq!(hardware.timer_active, linked || waits);
     }

@@ -5,16 +5,16 @@
 //! priorities, targets and pending SGIs only, and QEMU has them everywhere.) What lies past the last interrupt, is reserved
 //! or of the other direction reads as zero and ignores writes.
 
-use super::register::{self, Bits, Register, SGIR};
-use super::state::TIMER;
-use super::{Gic, TIMER_PPI, VCPUS_MAX, VirtualInterface};
+use super::register_map::{self, Bits, Register, SGIR};
+use super::state::VTIMER;
+use super::{Gic, Gich, VCPUS_MAX, VTIMER_PPI};
 
-/// Whose list registers must be settled ([`Gic::settle`]) before an access, and refilled after it.
+/// Whose list registers need a [`Gic::sync`] before an access to the distributor, and a [`Gic::flush`] after it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Settle {
-    /// Nobody's.
-    Nothing,
-    /// Those of the vCPU that accesses.
+pub enum LrScope {
+    /// No vCPU's.
+    None,
+    /// Those of the vCPU that makes the access.
     Own,
     /// Those of all vCPUs.
     All,
@@ -32,41 +32,42 @@ const LINES_NUMBER: u32 = 1;
 const PRIORITY_MASK: u32 = 0xf8f8_f8f8;
 
 impl Gic {
-    /// Whose list registers must be settled before `vcpu`, which is loaded, accesses `size` bytes at `offset`, and refilled after it.
+    /// Prepares an access by `vcpu`, which is loaded, of `size` bytes at `offset`: notes the virtual timer's line if the access can see it, and
+    /// returns whose list registers need a sync before the access, and a flush after it.
     #[inline]
-    pub fn settle_before(
+    pub fn prepare_access(
         &mut self,
         vcpu: usize,
         offset: u64,
         size: u8,
         write: bool,
-        i: &mut impl VirtualInterface,
-    ) -> Settle {
-        if offset == SGIR || !write && !register::is_state(offset) {
-            return Settle::Nothing;
+        gich: &mut impl Gich,
+    ) -> LrScope {
+        if offset == SGIR || !write && !register_map::reads_state(offset) {
+            return LrScope::None;
         }
-        self.lists[vcpu % VCPUS_MAX].timer_line = i.timer_line();
-        self.settle_before_state(vcpu, offset, size, write)
+        self.lrs[vcpu % VCPUS_MAX].vtimer_line = gich.vtimer_line();
+        self.state_scope(vcpu, offset, size, write)
     }
 
-    /// Whose list registers must be settled before `vcpu` writes `value` to GICC_DIR, and refilled after it.
-    pub fn settle_before_deactivation(&self, vcpu: usize, value: u32) -> Settle {
+    /// Whose list registers need a sync before `vcpu` writes `value` to GICC_DIR, and a flush after it.
+    pub fn deactivation_scope(&self, vcpu: usize, value: u32) -> LrScope {
         match value & 0x3ff {
             intid @ 0..64 => self.holders(vcpu, 1 << intid),
-            _ => Settle::Nothing,
+            _ => LrScope::None,
         }
     }
 
-    fn settle_before_state(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> Settle {
+    fn state_scope(&self, vcpu: usize, offset: u64, size: u8, write: bool) -> LrScope {
         let intids = Self::in_flight(offset, size, write);
         if intids == 0 {
-            Settle::Nothing
+            LrScope::None
         } else {
             self.holders(vcpu, intids)
         }
     }
 
-    /// The interrupts whose state in list registers an access sees or changes.
+    /// The interrupts whose state in list registers the access sees or changes, a bit for each INTID.
     fn in_flight(offset: u64, size: u8, write: bool) -> u64 {
         let first = Register::at(offset).in_flight(write);
         if size != 8 {
@@ -75,26 +76,26 @@ impl Gic {
         first | Register::at((offset & !3).wrapping_add(4)).in_flight(write)
     }
 
-    /// Whose list registers have any of `intids`, as far as `vcpu` can see.
-    fn holders(&self, vcpu: usize, intids: u64) -> Settle {
-        let own = self.lists[vcpu % VCPUS_MAX].intids();
+    /// Whose list registers have any of `intids`. Private interrupts of other vCPUs do not count, unless `intids` are all.
+    fn holders(&self, vcpu: usize, intids: u64) -> LrScope {
+        let own = self.lrs[vcpu % VCPUS_MAX].intids();
         // What CTLR cuts off are also the private interrupts of others.
         let others = if intids == u64::MAX {
-            (0..VCPUS_MAX).any(|n| n != vcpu && !self.lists[n].is_empty())
+            (0..VCPUS_MAX).any(|n| n != vcpu && !self.lrs[n].is_empty())
         } else {
-            self.listed_spis & !((own >> 32) as u32) & (intids >> 32) as u32 != 0
+            self.spis_in_lrs & !((own >> 32) as u32) & (intids >> 32) as u32 != 0
         };
         if others {
-            Settle::All
+            LrScope::All
         } else if own & intids != 0 {
-            Settle::Own
+            LrScope::Own
         } else {
-            Settle::Nothing
+            LrScope::None
         }
     }
 
     /// A load by `vcpu` of `size` bytes (1, 2, 4 or 8) at `offset` from the distributor's base, after what
-    /// [`Self::settle_before`] asks for. The answer has no bits above `size`.
+    /// [`Self::prepare_access`] asked for. The answer has no bits above `size`.
     #[inline]
     pub fn read(&self, vcpu: usize, offset: u64, size: u8) -> u64 {
         let vcpu = vcpu % VCPUS_MAX;
@@ -153,10 +154,10 @@ impl Gic {
             (Bits::Group, _) => shared.groups,
             (Bits::SetEnable | Bits::ClearEnable, 0) => private.enabled(),
             (Bits::SetEnable | Bits::ClearEnable, _) => shared.enabled,
-            // The timer's line as it is now, whether its physical interrupt has been taken for the guest or not.
+            // The timer's line as it is now, whether the hardware's interrupt has been acknowledged for the guest or not.
             (Bits::SetPending | Bits::ClearPending, 0) => {
-                let timer = u32::from(self.lists[vcpu].timer_line) << TIMER_PPI;
-                private.pending_but_lines_of(TIMER) | timer
+                let timer = u32::from(self.lrs[vcpu].vtimer_line) << VTIMER_PPI;
+                private.pending_but_lines_of(VTIMER) | timer
             }
             (Bits::SetPending | Bits::ClearPending, _) => shared.pending(),
             (Bits::SetActive | Bits::ClearActive, 0) => private.active as u32,
@@ -165,12 +166,12 @@ impl Gic {
     }
 
     /// A store by `vcpu` of the low `size` bytes (1, 2, 4 or 8) of `value` at `offset` from the distributor's base, after
-    /// what [`Self::settle_before`] asks for. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    /// what [`Self::prepare_access`] asked for. Returns the vCPUs that need a [`flush`](Self::flush), a bit each.
     #[inline]
     pub fn write(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         if offset == SGIR && size >= 4 {
-            return self.send(vcpu, value as u32);
+            return self.send_sgi(vcpu, value as u32);
         }
         let shift = 8 * (offset & 3) as u32;
         let lanes = match size {
@@ -188,23 +189,24 @@ impl Gic {
             let next = Register::at((offset & !3).wrapping_add(4));
             self.write_register(vcpu, next, (value >> 32) as u32, u32::MAX);
         }
-        self.all_that_must_look(vcpu, Self::in_flight(offset, size, true))
+        self.all_that_need_flush(vcpu, Self::in_flight(offset, size, true))
     }
 
-    /// After a write that changed `intids`.
-    fn all_that_must_look(&self, vcpu: usize, intids: u64) -> u8 {
+    /// The vCPUs that need a flush after a write by `vcpu` that changed `intids`, a bit each.
+    fn all_that_need_flush(&self, vcpu: usize, intids: u64) -> u8 {
         if intids >> 32 == 0 {
-            return u8::from(self.must_look(vcpu)) << vcpu;
+            return u8::from(self.needs_flush(vcpu)) << vcpu;
         }
         let mut mask = 0;
         for vcpu in 0..self.vcpus as usize {
-            mask |= u8::from(self.must_look(vcpu)) << vcpu;
+            mask |= u8::from(self.needs_flush(vcpu)) << vcpu;
         }
         mask
     }
 
-    /// `vcpu` writes `value` to GICC_DIR (4.4.15) with EOImode 1, after what [`Self::settle_before_deactivation`] asks for. What is not active
-    /// is left alone; an SPI may be active on another vCPU. Returns the vCPUs that must look ([`Self::refill`]), a bit each.
+    /// A store by `vcpu` of `value` to GICC_DIR (4.4.15) with EOImode 1, after the sync that [`Self::deactivation_scope`] asks for. Changes
+    /// nothing if the interrupt is not active. An SPI may be active on another vCPU. Returns the vCPUs that need a [`flush`](Self::flush), a
+    /// bit each.
     pub fn deactivate(&mut self, vcpu: usize, value: u32) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         let private = &mut self.private[vcpu];
@@ -215,10 +217,10 @@ impl Gic {
             32..64 => self.deactivate_spis(1 << (intid - 32)),
             _ => return 0,
         }
-        self.all_that_must_look(vcpu, 1 << intid)
+        self.all_that_need_flush(vcpu, 1 << intid)
     }
 
-    /// On whichever vCPU they are active.
+    /// Makes `spis` inactive, on whichever vCPU they are active.
     fn deactivate_spis(&mut self, spis: u32) {
         self.shared.active &= !spis;
         for private in &mut self.private {
@@ -226,9 +228,9 @@ impl Gic {
         }
     }
 
-    /// GICD_SGIR (4.3.15).
+    /// A store by `vcpu` to GICD_SGIR (4.3.15): sends an SGI. Returns its targets, a bit each.
     #[inline]
-    fn send(&mut self, vcpu: usize, value: u32) -> u8 {
+    fn send_sgi(&mut self, vcpu: usize, value: u32) -> u8 {
         let all = (1u32 << self.vcpus) - 1;
         let targets = all
             & match value >> 24 & 3 {
@@ -241,12 +243,12 @@ impl Gic {
         while rest != 0 {
             let target = rest.trailing_zeros() as usize % VCPUS_MAX;
             rest &= rest - 1;
-            self.private[target].send(value & 0xf, vcpu as u32);
+            self.private[target].pend_sgi(value & 0xf, vcpu as u32);
         }
         targets as u8
     }
 
-    /// `lanes` are the bits that are written.
+    /// Writes those bits of a register that are set in `lanes`.
     fn write_register(&mut self, vcpu: usize, register: Register, value: u32, lanes: u32) {
         let merge = |old: u32| old & !lanes | value & lanes;
         match register {
@@ -290,14 +292,14 @@ impl Gic {
                 continue;
             }
             if set {
-                self.private[vcpu].send(intid, sender);
+                self.private[vcpu].pend_sgi(intid, sender);
             } else {
-                self.private[vcpu].unsend(intid, sender);
+                self.private[vcpu].unpend_sgi(intid, sender);
             }
         }
     }
 
-    /// SGIs are always enabled, and their pending bits are read-only here.
+    /// Writes word 0 of a register with a bit for each interrupt: SGIs and PPIs. SGIs are always enabled, and their pending bits are read-only.
     fn write_private_bits(&mut self, vcpu: usize, bits: Bits, value: u32, lanes: u32) {
         let private = &mut self.private[vcpu];
         let value = value & lanes;

@@ -1,9 +1,9 @@
 //! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
 
-use super::*;
 use crate::arch::vcpu::walks;
 use crate::fake::FakeBoard;
 use crate::fake::worst::{Access, By, Luck, Worst};
+use crate::stage2::*;
 use crate::vm::Hardware;
 
 const CORES: usize = 2;
@@ -31,7 +31,7 @@ impl Kit {
             worst,
         };
         kit.stage2.begin_remap(&mut kit.board);
-        kit.stage2.divide(PAGE);
+        kit.stage2.split_detached(PAGE);
         for (page, frame) in [(PAGE, Frame(100)), (BESIDE, Frame(101))] {
             kit.fill(frame);
             kit.stage2.set_page(page, Some(frame));
@@ -67,7 +67,7 @@ impl Kit {
             let fetched = (0..3).find_map(|_| {
                 let fetched = self.worst.fetch(core, va, By::Cache);
                 if fetched.is_err() {
-                    assert!(self.stage2.permit_fetch(&mut self.board, page));
+                    self.stage2.make_executable(&mut self.board, page);
                 }
                 fetched.ok()
             });
@@ -98,7 +98,7 @@ fn a_page_gets_another_frame() {
     for mut kit in kits() {
         kit.loads(PAGE, Frame(100));
         kit.fill(Frame(7));
-        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        kit.stage2.map_page_writable(&mut kit.board, PAGE, Frame(7));
         kit.loads(PAGE, Frame(7));
         kit.loads(BESIDE, Frame(101));
     }
@@ -109,11 +109,12 @@ fn a_frame_that_was_executed_holds_other_instructions() {
     for mut kit in kits() {
         kit.fetches(PAGE, Frame(100));
         kit.fill(Frame(7));
-        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        kit.stage2.map_page_writable(&mut kit.board, PAGE, Frame(7));
         // Nobody has it any more, and so it is another page's.
         let [from, to] = [101, 100].map(|frame| kit.stage2.pa(Frame(frame)));
         kit.board.copy_page(from, to);
-        kit.stage2.give_page(&mut kit.board, BESIDE, Frame(100));
+        kit.stage2
+            .map_page_writable(&mut kit.board, BESIDE, Frame(100));
         kit.loads(BESIDE, Frame(101));
         kit.fetches(BESIDE, Frame(101));
     }
@@ -131,7 +132,7 @@ fn after_a_tlb_conflict_there_is_nothing_left_to_meet() {
     for core in 0..CORES {
         kit.worst.plant(core, 1, kit.stage2.ipa(PAGE).0, NOBODYS);
     }
-    kit.stage2.forget(&mut kit.board);
+    kit.stage2.flush_vm(&mut kit.board);
     kit.loads(PAGE, Frame(100));
 }
 
@@ -139,7 +140,7 @@ fn after_a_tlb_conflict_there_is_nothing_left_to_meet() {
 fn what_is_protected_stays_as_it_is() {
     for mut kit in kits() {
         kit.fill(Frame(7));
-        kit.stage2.give_page(&mut kit.board, PAGE, Frame(7));
+        kit.stage2.map_page_writable(&mut kit.board, PAGE, Frame(7));
         let stores = |kit: &Kit, core| {
             let ipa = kit.stage2.ipa(PAGE).0;
             kit.worst.translate(core, ipa, Access::Store).is_ok()
@@ -173,7 +174,8 @@ fn a_table_that_had_another_life_is_new() {
         kit.stage2.end_remap(&mut kit.board);
         kit.fill(Frame(7));
         // Divides the block, which is absent now.
-        kit.stage2.give_page(&mut kit.board, BESIDE, Frame(7));
+        kit.stage2
+            .map_page_writable(&mut kit.board, BESIDE, Frame(7));
         kit.loads(BESIDE, Frame(7));
         let ipa = kit.stage2.ipa(PAGE).0;
         for core in 0..CORES {

@@ -1,25 +1,25 @@
 //! A VM, and beside it a naive one that copies all memory at each checkpoint: what one does, both do, and they must agree.
 
-use super::frames::Frame;
-use super::model::{ModelMachine, ModelState, Sparse};
-use super::nodes::NODES_PER_SLAB;
-use super::*;
+use super::model::{ModelBackend, ModelState, Sparse};
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
+use crate::snapshot::frames::Frame;
+use crate::snapshot::nodes::NODES_PER_SLAB;
+use crate::snapshot::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::vec;
 use std::vec::Vec;
 
-/// A machine whose guest a test can play.
+/// A VM's memory whose guest a test can play.
 pub(crate) trait Guest {
-    /// Its machine, as the snapshot logic sees it.
-    type Machine: Machine;
+    /// What the snapshot logic sees of that memory.
+    type Backend: Backend;
 
-    /// It.
-    fn machine(&self) -> &Self::Machine;
-    /// It, to change.
-    fn machine_mut(&mut self) -> &mut Self::Machine;
+    /// The backend.
+    fn backend(&self) -> &Self::Backend;
+    /// The backend, to change.
+    fn backend_mut(&mut self) -> &mut Self::Backend;
     /// The guest loads from `page`; nothing, if the access faults.
     fn load(&self, page: Page) -> Option<u64>;
     /// The guest stores to `page`. Whether that was permitted.
@@ -38,7 +38,7 @@ pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
 const TRIES: usize = 3;
 
 /// A VM, and beside it what a full copy at each checkpoint would know.
-pub(super) struct Pair<M = ModelMachine> {
+pub(super) struct Pair<M = ModelBackend> {
     pub(super) m: M,
     pub(super) state: ModelState,
     pub(super) s: Snapshots,
@@ -73,11 +73,11 @@ const fn size(nodes: usize, parts: usize) -> StateSize {
 
 /// The smallest share that such a VM runs in.
 fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
-    super::least_share(pages, plan, size) as u32
+    crate::snapshot::min_frames(pages, plan, size) as u32
 }
 
 /// The same, with a state of the usual size.
-pub(super) fn least_share(pages: u32, plan: PoolPlan) -> u32 {
+pub(super) fn min_frames(pages: u32, plan: PoolPlan) -> u32 {
     least(pages, plan, SMALL)
 }
 
@@ -92,7 +92,7 @@ impl Pair {
     }
 
     pub(super) fn with_state(pages: u32, plan: PoolPlan, size: StateSize, extra: u32) -> Self {
-        let machine = |share: &[Range<u32>]| ModelMachine::new(pages, share[1].end + 97);
+        let machine = |share: &[Range<u32>]| ModelBackend::new(pages, share[1].end + 97);
         Self::on(machine, pages, plan, size, extra)
     }
 }
@@ -130,18 +130,18 @@ impl<M: Guest> Pair<M> {
                 self.ram.set(page, value);
                 return self.forget_the_freed();
             }
-            self.touch(page, true);
+            self.fault_in(page, true);
         }
         panic!("page {page} stays read-only");
     }
 
-    fn touch(&mut self, page: u32, write: bool) {
-        if self.s.touch(self.m.machine_mut(), page, write).is_err() {
+    fn fault_in(&mut self, page: u32, write: bool) {
+        if self.s.fault_in(self.m.backend_mut(), page, write).is_err() {
             assert!(!self.stolen.is_empty(), "an access always goes on");
             assert!(self.ids().is_empty(), "there was something left to free");
             self.give_back();
             self.s
-                .touch(self.m.machine_mut(), page, write)
+                .fault_in(self.m.backend_mut(), page, write)
                 .expect("with its whole share, it goes on");
         }
     }
@@ -149,15 +149,15 @@ impl<M: Guest> Pair<M> {
     /// From here on, only `left` frames are free.
     pub(super) fn steal(&mut self, left: u32) {
         let frames = &mut self.s.memory.frames;
-        while frames.free() > left {
+        while frames.free_count() > left {
             self.stolen.push(frames.alloc().expect("as many are free"));
         }
     }
 
     /// From here on, the slab that nodes come from has only room for so many.
     pub(super) fn leave_room_for_nodes(&mut self, room: u32) -> Vec<NodeId> {
-        let Memory { frames, nodes } = &mut self.s.memory;
-        let m = self.m.machine_mut();
+        let FrameStore { frames, nodes } = &mut self.s.memory;
+        let m = self.m.backend_mut();
         let mut fill = || {
             let node = Node([0; 8]);
             nodes.alloc(m, frames, &node).expect("there are frames")
@@ -173,27 +173,27 @@ impl<M: Guest> Pair<M> {
         let released = fillers.split_off(kept);
         released
             .into_iter()
-            .for_each(|id| nodes.release(m, frames, id));
+            .for_each(|id| nodes.free(m, frames, id));
         fillers
     }
 
     /// They are not needed any more.
     pub(super) fn release_nodes(&mut self, fillers: Vec<NodeId>) {
-        let Memory { frames, nodes } = &mut self.s.memory;
+        let FrameStore { frames, nodes } = &mut self.s.memory;
         for id in fillers {
-            nodes.release(self.m.machine_mut(), frames, id);
+            nodes.free(self.m.backend_mut(), frames, id);
         }
     }
 
     pub(super) fn give_back(&mut self) {
         for frame in self.stolen.drain(..) {
-            self.s.memory.frames.release(frame);
+            self.s.memory.frames.free(frame);
         }
     }
 
     pub(super) fn read(&mut self, page: u32) {
         if self.m.load(page).is_none() {
-            self.touch(page, false);
+            self.fault_in(page, false);
             self.forget_the_freed();
         }
         assert_eq!(self.m.load(page), Some(self.ram.get(page)), "page {page}");
@@ -201,7 +201,7 @@ impl<M: Guest> Pair<M> {
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
         self.m.stop();
-        let (m, state) = (self.m.machine_mut(), &mut self.state);
+        let (m, state) = (self.m.backend_mut(), &mut self.state);
         let done = self.s.checkpoint(m, state, || id).map(|_| ());
         self.m.go_on();
         if done.is_ok() {
@@ -217,7 +217,7 @@ impl<M: Guest> Pair<M> {
             Which::Latest => self.kept.keys().next_back().copied(),
         };
         self.m.stop();
-        let (m, state) = (self.m.machine_mut(), &mut self.state);
+        let (m, state) = (self.m.backend_mut(), &mut self.state);
         assert_eq!(self.s.restore(m, state, which), wanted.ok_or(NotFound));
         self.m.go_on();
         if let Some(id) = wanted {
@@ -225,7 +225,7 @@ impl<M: Guest> Pair<M> {
             self.ram = ram;
             assert_eq!(self.state.value, register);
             assert_eq!(self.s.current(), Some(id));
-            let info = self.s.info(self.m.machine_mut(), id).expect("it is there");
+            let info = self.s.info(self.m.backend_mut(), id).expect("it is there");
             assert_eq!(info.taken, self.state.moment());
             self.generation += 1;
         }
@@ -234,10 +234,10 @@ impl<M: Guest> Pair<M> {
 
     pub(super) fn delete(&mut self, id: u64) {
         let there = self.kept.remove(&id).is_some();
-        let pages = self.s.info(self.m.machine_mut(), id).map(|info| info.pages);
+        let pages = self.s.info(self.m.backend_mut(), id).map(|info| info.pages);
         let used = |pair: &Self| pair.s.stats().pages;
         let used_before = used(self);
-        assert_eq!(self.s.delete(self.m.machine_mut(), id).is_ok(), there);
+        assert_eq!(self.s.delete(self.m.backend_mut(), id).is_ok(), there);
         if let Ok(pages) = pages
             && self.stolen.is_empty()
         {
@@ -251,7 +251,7 @@ impl<M: Guest> Pair<M> {
 
     pub(super) fn reset(&mut self) {
         self.m.stop();
-        self.s.reset(self.m.machine_mut());
+        self.s.reset(self.m.backend_mut());
         self.m.go_on();
         self.ram.clear();
     }
@@ -274,7 +274,7 @@ impl<M: Guest> Pair<M> {
     pub(super) fn ids(&self) -> Vec<u64> {
         let mut ids = vec![];
         let mut from = 0;
-        while let Ok(id) = self.s.next(self.m.machine(), from) {
+        while let Ok(id) = self.s.first_id_from(self.m.backend(), from) {
             ids.push(id);
             from = id + 1;
         }

@@ -1,11 +1,11 @@
 //! The snapshot logic against a naive one that copies all memory, and an audit of every frame after every step.
 
-use super::frames::MAX_FRAMES;
 use super::pair::{Guest, PAGES, Pair, SIZES, plan};
-use super::*;
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use crate::fake::{cases, performed};
+use crate::snapshot::frames::MAX_FRAMES;
+use crate::snapshot::*;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -85,7 +85,7 @@ proptest! {
             .map(|((plan, size), extra)| Pair::with_state(PAGES, plan, size, extra))
             .collect();
         let mut next_id = 0;
-        performed("snapshot::tests", ops.len());
+        performed("snapshot::tests::histories", ops.len());
         for (stamp, (vm, op)) in ops.iter().enumerate() {
             let vm = vm % vms.len();
             step(&mut vms[vm], op, &mut next_id, stamp as u64 + 1);
@@ -102,7 +102,7 @@ proptest! {
     ) {
         let mut vm = Pair::with_state(PAGES, plan, size, extra);
         let mut next_id = 0;
-        performed("snapshot::tests", ops.len());
+        performed("snapshot::tests::histories", ops.len());
         for (stamp, (op, left)) in ops.iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(*left);
@@ -175,7 +175,7 @@ proptest! {
     ) {
         let mut vm = Pair::with_state(pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
-        performed("snapshot::tests", ops.len());
+        performed("snapshot::tests::histories", ops.len());
         for (stamp, (op, left)) in ops.into_iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(left);

@@ -1,8 +1,8 @@
 //! The order of table writes and maintenance, as the fake sees it: with each operation, what the entry held at that moment.
 
-use super::*;
 use crate::fake::Asked::*;
 use crate::fake::{Asked, Recorder};
+use crate::stage2::*;
 use std::vec::Vec;
 
 const RAM: Ipa = Ipa(0x4000_0000);
@@ -22,7 +22,7 @@ fn watch(
     at: Page,
     change: impl FnOnce(&mut Recorder<&dyn Fn() -> u64>),
 ) -> Vec<(Asked, Descriptor)> {
-    let leaf = || read(s.leaf(at)).0;
+    let leaf = || read(s.leaf_entry(at)).0;
     let mut recorder = Recorder {
         asked: Vec::new(),
         watch: Some(&leaf as &dyn Fn() -> u64),
@@ -38,10 +38,10 @@ fn watch(
 #[test]
 fn another_frame_is_break_before_make() {
     let s = stage2();
-    s.divide(5);
+    s.split_detached(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = Ipa(RAM.0 + 5 * PAGE_SIZE);
-    let asked = watch(&s, 5, |m| s.give_page(m, 5, Frame(7)));
+    let asked = watch(&s, 5, |m| s.map_page_writable(m, 5, Frame(7)));
     let none = Descriptor::INVALID;
     assert_eq!(
         asked,
@@ -64,7 +64,7 @@ fn another_frame_is_break_before_make() {
 #[test]
 fn an_absent_page_needs_no_invalidation() {
     let s = stage2();
-    let asked = watch(&s, 5, |m| s.give_page(m, 5, Frame(7)));
+    let asked = watch(&s, 5, |m| s.map_page_writable(m, 5, Frame(7)));
     assert_eq!(asked, [(StoresComplete, page(7).writable())]);
     assert_eq!(s.mapping(6), Mapping::Absent);
     assert_eq!(s.mapping(BLOCK_PAGES), Mapping::AbsentBlock);
@@ -74,10 +74,10 @@ fn an_absent_page_needs_no_invalidation() {
 #[test]
 fn a_wider_permission_drops_the_stale_entry_here() {
     let s = stage2();
-    s.divide(5);
+    s.split_detached(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = s.ipa(5);
-    let asked = watch(&s, 5, |m| s.widen(m, 5));
+    let asked = watch(&s, 5, |m| s.make_writable(m, 5));
     let wide = page(100).writable();
     assert_eq!(
         asked,
@@ -90,7 +90,7 @@ fn a_block_is_divided_behind_a_broken_entry() {
     let s = stage2();
     s.set_block(BLOCK_PAGES, Some(Frame(512)));
     let at = BLOCK_PAGES + 3;
-    let asked = watch(&s, at, |m| s.split(m, at));
+    let asked = watch(&s, at, |m| s.split_live(m, at));
     let none = Descriptor::INVALID;
     assert_eq!(
         asked,
@@ -109,7 +109,7 @@ fn a_block_is_divided_behind_a_broken_entry() {
 fn protection_holds_when_all_cores_have_forgotten() {
     let s = stage2();
     let asked = watch(&s, 5, |m| {
-        s.give_page(m, 5, Frame(7));
+        s.map_page_writable(m, 5, Frame(7));
         s.protect_page(5);
         s.end_protect(m);
     });
@@ -134,7 +134,7 @@ fn many_changes_break_the_path() {
         watch: Some(path),
     };
     s.begin_remap(&mut m);
-    s.divide(5);
+    s.split_detached(5);
     s.set_page(5, Some(Frame(7)));
     s.set_block(BLOCK_PAGES, Some(Frame(512)));
     s.end_remap(&mut m);
@@ -155,9 +155,9 @@ fn many_changes_break_the_path() {
 #[test]
 fn a_first_fetch_forgets_old_instructions_first() {
     let s = stage2();
-    s.divide(5);
+    s.split_detached(5);
     s.set_page(5, Some(Frame(7)));
-    let asked = watch(&s, 5, |m| assert!(s.permit_fetch(m, 5)));
+    let asked = watch(&s, 5, |m| s.make_executable(m, 5));
     let wide = page(7).executable();
     assert_eq!(
         asked,
@@ -167,9 +167,9 @@ fn a_first_fetch_forgets_old_instructions_first() {
             (InvalidateIpaHere(s.ipa(5)), wide)
         ]
     );
-    let again = watch(&s, 5, |m| assert!(s.permit_fetch(m, 5)));
+    let again = watch(&s, 5, |m| s.make_executable(m, 5));
     assert_eq!(again, [(InvalidateIpaHere(s.ipa(5)), wide)]);
-    assert!(watch(&s, 6, |m| assert!(!s.permit_fetch(m, 6))).is_empty());
+    assert!(watch(&s, 6, |m| s.make_executable(m, 6)).is_empty());
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_large_guest_loses_all_of_its_translations_while_many_change() {
         assert_eq!(there(), pages_before);
         s.begin_remap(&mut m);
         for (i, page) in pages.into_iter().enumerate() {
-            s.divide(page);
+            s.split_detached(page);
             s.set_page(page, Some(Frame(frame + i as u32)));
         }
         assert_eq!(there(), 0, "nothing is seen half changed");
@@ -217,7 +217,10 @@ fn a_large_guest_loses_all_of_its_translations_while_many_change() {
 
 /// Where a table walk leads for `ipa`: the leaf entry, if each level has one.
 fn walk(s: &Stage2, ipa: Ipa) -> Option<Descriptor> {
-    let devices = s.devices.as_ref().map_or(&[][..], Devices::tables);
+    let devices = s
+        .devices
+        .as_ref()
+        .map_or(&[][..], PassthroughTables::tables);
     let tables = || {
         [&*s.level1]
             .into_iter()

@@ -1,15 +1,17 @@
-//! Device pages that a guest uses without help. Their path is made with the VM and never changes.
+//! Device pages that a guest uses without a trap. Their tables are made with the VM and never change.
 
 use alloc::vec::Vec;
 
-use super::{Descriptor, ENTRIES, Table, write};
+use super::Descriptor;
+use super::table::{ENTRIES, Table, write};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 
-/// The tables for one block of IPAs: level 2 and level 3. On the heap, as table walks do not follow a `Devices` that moves.
-pub(super) struct Devices(Vec<Table>);
+/// The level 2 and level 3 tables for one block of IPAs. On the heap: table walks do not follow a value that moves.
+pub(super) struct PassthroughTables(Vec<Table>);
 
-impl Devices {
-    /// `pages` pages from `ipa` on, all in one block, lead to those from `pa` on.
+impl PassthroughTables {
+    /// Tables that map `pages` pages from `ipa` on, all in one 2 MiB block, to those from `pa` on. Panics if they are not in one block, or an
+    /// address is no multiple of a page.
     pub(super) fn new(ipa: Ipa, pa: Pa, pages: u64) -> Self {
         assert!(ipa.page_offset() == 0 && pa.page_offset() == 0);
         let first = (ipa.0 % BLOCK_SIZE / PAGE_SIZE) as usize;
@@ -24,7 +26,7 @@ impl Devices {
         tables
     }
 
-    /// What the level 1 entry for the block is.
+    /// The level 1 entry that leads to these tables.
     pub(super) fn descriptor(&self) -> Descriptor {
         Descriptor::table(self.0[0].at())
     }

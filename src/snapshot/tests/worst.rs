@@ -1,14 +1,13 @@
 //! The same random histories on the worst board: real tables, the image's own maintenance and copies, guests on several cores.
 
+use super::histories::{FAR, Op, any_plan, far, op, plan_for, step};
 use super::pair::{Guest, PAGES, Pair};
-use super::tests::{FAR, Op, any_plan, far, op, plan_for, step};
-use super::*;
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE, Pa};
 use crate::arch::entry::fixup;
-use crate::arch::vcpu::SystemState;
-use crate::arch::vcpu::walks;
+use crate::arch::vcpu::{SystemState, walks};
 use crate::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
 use crate::fake::{FakeBoard, cases, performed};
+use crate::snapshot::*;
 use crate::stage2::Maintenance;
 use crate::vm::{GuestMachine, RAM_BASE};
 use proptest::prelude::*;
@@ -22,7 +21,7 @@ const VMID: u8 = 1;
 const FRAMES: u64 = 0x1_0000_0000;
 
 /// A VM's memory on the worst board, with a vCPU on each core.
-struct WorstMachine {
+struct WorstBackend {
     memory: GuestMachine<FakeBoard>,
     worst: Worst,
     /// How its guest reaches memory.
@@ -33,7 +32,7 @@ struct WorstMachine {
     turns: Cell<u64>,
 }
 
-impl WorstMachine {
+impl WorstBackend {
     fn new(pages: u32, share: &[Range<u32>], by: By, luck: Luck) -> Self {
         let worst = Worst::new(CORES, luck);
         let at = |frame: u32| Pa(FRAMES + u64::from(frame) * PAGE_SIZE);
@@ -84,14 +83,14 @@ impl WorstMachine {
     }
 }
 
-impl Guest for WorstMachine {
-    type Machine = GuestMachine<FakeBoard>;
+impl Guest for WorstBackend {
+    type Backend = GuestMachine<FakeBoard>;
 
-    fn machine(&self) -> &Self::Machine {
+    fn backend(&self) -> &Self::Backend {
         &self.memory
     }
 
-    fn machine_mut(&mut self) -> &mut Self::Machine {
+    fn backend_mut(&mut self) -> &mut Self::Backend {
         &mut self.memory
     }
 
@@ -173,10 +172,10 @@ proptest! {
         ops in prop::collection::vec((op(), prop::option::weighted(0.05, 0..12_u32)), 1..100),
     ) {
         let by = if around { By::Around } else { By::Cache };
-        let machine = |share: &[Range<u32>]| WorstMachine::new(pages, share, by, luck);
+        let machine = |share: &[Range<u32>]| WorstBackend::new(pages, share, by, luck);
         let mut vm = Pair::on(machine, pages, plan_for(plan, pages), size, extra);
         let mut next_id = 0;
-        performed("snapshot::worst", ops.len());
+        performed("snapshot::tests::worst", ops.len());
         for (stamp, (op, left)) in ops.into_iter().enumerate() {
             if let Some(left) = left {
                 vm.steal(left);

@@ -1,6 +1,6 @@
 //! Where each register of the distributor is (IHI 0048B, table 4-1).
 
-/// A register. `Bits` and the others of several words carry the number of the word.
+/// A register of the distributor. Those of several words carry the number of the word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Register {
     Control,
@@ -17,7 +17,7 @@ pub enum Register {
     Absent,
 }
 
-/// Registers with a bit for each interrupt.
+/// Which register with a bit for each interrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bits {
     Group,
@@ -35,12 +35,13 @@ pub const SGIR: u64 = 0xf00;
 /// Whether a load at `offset` can see what is pending or active: ISPENDR to ICACTIVER and CPENDSGIR, SPENDSGIR, with 8 bytes
 /// before each of the two, since a load may be of 8 bytes.
 #[inline]
-pub const fn is_state(offset: u64) -> bool {
+pub const fn reads_state(offset: u64) -> bool {
     offset.wrapping_sub(0x1f8) < 0x208 || offset.wrapping_sub(0xf08) < 0x28
 }
 
 impl Register {
-    /// The register that the byte at `offset` belongs to. Inlined, its match melts into that of the caller: half the instructions.
+    /// The register that the byte at `offset` belongs to. Inlined, so that its match becomes one with the
+    /// caller's: half the instructions.
     #[inline(always)]
     pub const fn at(offset: u64) -> Self {
         if offset >= 0x1000 {
@@ -85,7 +86,7 @@ impl Register {
         }
     }
 
-    /// The interrupts whose state in list registers a read sees or a write changes, by INTID.
+    /// The interrupts whose state in list registers a read sees, or a `write` changes: bit n is INTID n.
     #[inline]
     pub const fn in_flight(self, write: bool) -> u64 {
         match self {

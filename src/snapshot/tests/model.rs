@@ -1,10 +1,10 @@
 //! A machine for tests: frames whose contents are one number each, stage 2 as a table that checks its own rules; and registers.
 
-use super::frames::Frame;
-use super::nodes::Node;
 use super::pair::Guest;
-use super::seam::{Bookkeeping, Machine, Mapping, Moment, Page, State};
 use crate::addr::BLOCK_PAGES;
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, VmState};
+use crate::snapshot::frames::Frame;
+use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -51,6 +51,14 @@ impl Sparse {
     }
 }
 
+/// Frame, node and word of a numbered word of bookkeeping memory.
+fn place_of(number: u32) -> (Frame, usize, usize) {
+    let number = number as usize;
+    let (node, word) = (number / FANOUT, number % FANOUT);
+    let frame = Frame((node / NODES_PER_FRAME) as u32);
+    (frame, node % NODES_PER_FRAME, word)
+}
+
 /// Frame and whether it is writable; frame 0: absent.
 type Pages = [(u32, bool); BLOCK_PAGES as usize];
 
@@ -61,7 +69,7 @@ enum Block {
     Divided(Box<Pages>),
 }
 
-pub struct ModelMachine {
+pub struct ModelBackend {
     contents: Sparse,
     words: HashMap<u32, Box<Bookkeeping>>,
     blocks: Vec<Block>,
@@ -71,7 +79,7 @@ pub struct ModelMachine {
     pub copies: u32,
 }
 
-impl ModelMachine {
+impl ModelBackend {
     pub fn new(pages: u32, span: u32) -> Self {
         Self {
             contents: Sparse::new(span, STALE),
@@ -123,14 +131,14 @@ impl ModelMachine {
     }
 }
 
-impl Guest for ModelMachine {
-    type Machine = Self;
+impl Guest for ModelBackend {
+    type Backend = Self;
 
-    fn machine(&self) -> &Self {
+    fn backend(&self) -> &Self {
         self
     }
 
-    fn machine_mut(&mut self) -> &mut Self {
+    fn backend_mut(&mut self) -> &mut Self {
         self
     }
 
@@ -155,7 +163,7 @@ impl Guest for ModelMachine {
     }
 }
 
-impl Machine for ModelMachine {
+impl Backend for ModelBackend {
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
         &self.words[&frame.0]
     }
@@ -164,26 +172,26 @@ impl Machine for ModelMachine {
         self.contents.set(frame.0, STALE);
         self.words
             .entry(frame.0)
-            .or_insert_with(|| Box::new([Node([0xdead_beef; 8]); 128]))
+            .or_insert_with(|| Box::new([Node([0xdead_beef; FANOUT]); NODES_PER_FRAME]))
     }
 
     fn word(&self, number: u32) -> u32 {
-        let number = number as usize;
-        self.bookkeeping(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+        let (frame, node, word) = place_of(number);
+        self.bookkeeping(frame)[node].0[word]
     }
 
     fn word_mut(&mut self, number: u32) -> &mut u32 {
-        let number = number as usize;
-        &mut self.bookkeeping_mut(Frame((number / 1024) as u32))[number / 8 % 128].0[number % 8]
+        let (frame, node, word) = place_of(number);
+        &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
-    fn copy(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame) {
         self.words.remove(&to.0);
         self.contents.set(to.0, self.contents.get(from.0));
         self.copies += 1;
     }
 
-    fn zero(&mut self, first: Frame, pages: u32) {
+    fn zero_frames(&mut self, first: Frame, pages: u32) {
         for frame in first.0..first.0 + pages {
             self.words.remove(&frame);
             self.contents.set(frame, 0);
@@ -204,7 +212,7 @@ impl Machine for ModelMachine {
         }
     }
 
-    fn give_page(&mut self, page: Page, frame: Frame) {
+    fn map_page_writable(&mut self, page: Page, frame: Frame) {
         assert!(matches!(
             self.mapping(page),
             Mapping::Read(_) | Mapping::Absent | Mapping::AbsentBlock
@@ -213,7 +221,7 @@ impl Machine for ModelMachine {
         *self.entry(page) = (frame.0, true);
     }
 
-    fn give_block(&mut self, page: Page, first: Frame) {
+    fn map_block_writable(&mut self, page: Page, first: Frame) {
         assert_eq!(
             (page % BLOCK_PAGES, self.mapping(page)),
             (0, Mapping::AbsentBlock)
@@ -224,12 +232,12 @@ impl Machine for ModelMachine {
         };
     }
 
-    fn widen_page(&mut self, page: Page) {
+    fn make_page_writable(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::Read(_)));
         self.entry(page).1 = true;
     }
 
-    fn widen_block(&mut self, page: Page) {
+    fn make_block_writable(&mut self, page: Page) {
         let Mapping::ReadBlock(first) = self.mapping(page) else {
             panic!("{:?}", self.mapping(page))
         };
@@ -239,12 +247,12 @@ impl Machine for ModelMachine {
         };
     }
 
-    fn split(&mut self, page: Page) {
+    fn split_live(&mut self, page: Page) {
         assert!(matches!(self.mapping(page), Mapping::ReadBlock(_)));
         self.divide_block(page);
     }
 
-    fn refresh(&mut self, _: Page) {
+    fn flush_local(&mut self, _: Page) {
         panic!("this machine's TLB remembers nothing");
     }
 
@@ -274,7 +282,7 @@ impl Machine for ModelMachine {
         self.remapping = true;
     }
 
-    fn divide(&mut self, page: Page) {
+    fn split_detached(&mut self, page: Page) {
         assert!(self.remapping);
         self.divide_block(page);
     }
@@ -306,7 +314,7 @@ pub struct ModelState {
     pub taken: Moment,
 }
 
-impl State for ModelState {
+impl VmState for ModelState {
     fn moment(&mut self) -> Moment {
         Moment {
             physical: !u64::from(self.value),

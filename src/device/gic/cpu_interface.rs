@@ -1,26 +1,23 @@
 //! What a guest wrote to its CPU interface, as far as that decides which interrupts it is signalled.
 
-use super::{ListRegister, control};
+use super::{ListRegister, hcr};
 
 /// GICH_VMCR and GICH_APR of a vCPU (IHI 0048B, 5.3.3, 5.3.10). All zeroes, as after a reset: nothing is signalled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Interface {
+pub struct CpuInterface {
     /// GICH_VMCR.
-    pub control: u32,
+    pub vmcr: u32,
     /// GICH_APR: a bit for each active priority of 32, the highest priority lowest.
-    pub active_priorities: u32,
+    pub apr: u32,
 }
 
-impl From<[u32; 2]> for Interface {
-    fn from([control, active_priorities]: [u32; 2]) -> Self {
-        Self {
-            control,
-            active_priorities,
-        }
+impl From<[u32; 2]> for CpuInterface {
+    fn from([vmcr, apr]: [u32; 2]) -> Self {
+        Self { vmcr, apr }
     }
 }
 
-impl Interface {
+impl CpuInterface {
     /// VMCBPR: group 1 has the binary point of group 0.
     const COMMON_BINARY_POINT: u32 = 1 << 4;
     /// VEM: writes to EOIR drop the priority only, those to DIR deactivate.
@@ -32,28 +29,28 @@ impl Interface {
     /// Whether GICC_CTLR.EOImode is 1.
     #[inline]
     pub const fn splits_end(self) -> bool {
-        self.control & Self::EOI_MODE != 0
+        self.vmcr & Self::EOI_MODE != 0
     }
 
-    /// Whether interrupts of this group are signalled at all.
+    /// Whether the guest has enabled this group.
     #[inline]
     pub const fn enables(self, group1: bool) -> bool {
-        self.control >> group1 as u32 & 1 != 0
+        self.vmcr >> group1 as u32 & 1 != 0
     }
 
-    /// What makes a maintenance interrupt of a change of the groups that are enabled.
+    /// Bits of GICH_HCR that ask for a maintenance interrupt when the guest changes which groups are enabled.
     pub const fn watch_groups(self) -> u32 {
-        let enabled = self.control & 3;
+        let enabled = self.vmcr & 3;
         // Bits 0 and 2 for what is to be enabled, 1 and 3 for what is to be disabled.
         let watched = [0b0101, 0b0110, 0b1001, 0b1010][enabled as usize];
-        watched << control::GROUPS_SHIFT
+        watched << hcr::GROUPS_SHIFT
     }
 
     /// Whether a pending interrupt of this priority (eight bits, of which five count) and group is signalled to the CPU: its group is
     /// enabled, its priority passes the mask, and its group priority is above the running one (3.3.2, 3.3.3).
     pub fn signals(self, priority: u32, group1: bool) -> bool {
-        let mask = self.control >> Self::MASK_SHIFT << 3;
-        let running = match self.active_priorities {
+        let mask = self.vmcr >> Self::MASK_SHIFT << 3;
+        let running = match self.apr {
             0 => 0x100,
             active => active.trailing_zeros() << 3,
         };
@@ -63,14 +60,14 @@ impl Interface {
 
     /// Bits of a priority that do not count for preemption (3.3.3). For group 1 the register has one more than group 0's would.
     const fn subpriority_bits(self, group1: bool) -> u32 {
-        if group1 && self.control & Self::COMMON_BINARY_POINT == 0 {
-            self.control >> Self::ALIASED_BINARY_POINT_SHIFT & 7
+        if group1 && self.vmcr & Self::COMMON_BINARY_POINT == 0 {
+            self.vmcr >> Self::ALIASED_BINARY_POINT_SHIFT & 7
         } else {
-            (self.control >> Self::BINARY_POINT_SHIFT & 7) + 1
+            (self.vmcr >> Self::BINARY_POINT_SHIFT & 7) + 1
         }
     }
 
-    /// Whether what waits in a list register is signalled.
+    /// Whether the interrupt in a list register is signalled: it is pending, not active, and passes [`signals`](Self::signals).
     pub fn signals_register(self, register: ListRegister) -> bool {
         register.is_pending()
             && !register.is_active()
@@ -83,10 +80,10 @@ mod tests {
     use super::*;
 
     /// Both groups on, mask, binary points.
-    fn interface(mask: u32, point: u32, aliased: u32, active_priorities: u32) -> Interface {
-        Interface {
-            control: mask >> 3 << 27 | point << 21 | aliased << 18 | 3,
-            active_priorities,
+    fn interface(mask: u32, point: u32, aliased: u32, apr: u32) -> CpuInterface {
+        CpuInterface {
+            vmcr: mask >> 3 << 27 | point << 21 | aliased << 18 | 3,
+            apr,
         }
     }
 
@@ -101,13 +98,13 @@ mod tests {
 
     #[test]
     fn each_group_has_its_enable() {
-        for control in 0..4 {
-            let interface = Interface {
-                control: 0x1f << 27 | control,
-                active_priorities: 0,
+        for vmcr in 0..4 {
+            let interface = CpuInterface {
+                vmcr: 0x1f << 27 | vmcr,
+                apr: 0,
             };
-            assert_eq!(interface.signals(0x80, false), control & 1 != 0);
-            assert_eq!(interface.signals(0x80, true), control & 2 != 0);
+            assert_eq!(interface.signals(0x80, false), vmcr & 1 != 0);
+            assert_eq!(interface.signals(0x80, true), vmcr & 2 != 0);
         }
     }
 
@@ -130,7 +127,7 @@ mod tests {
         // Group 1 by the binary point of group 0.
         let mut common = interface(0xff, 2, 7, 1 << 3);
         assert!(common.signals(0x20, true));
-        common.control |= Interface::COMMON_BINARY_POINT;
+        common.vmcr |= CpuInterface::COMMON_BINARY_POINT;
         assert!(!common.signals(0x20, true));
     }
 }

@@ -1,10 +1,10 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
-use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, least_share, plan};
-use super::running::FOLD_RESERVE;
-use super::*;
+use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, min_frames, plan};
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
+use crate::snapshot::fold::FOLD_RESERVE;
+use crate::snapshot::*;
 
 /// The known scenario: pools go {0 1 2}{3 4} -> {0 1 2}{3 4 5} -> {3 4 5}{6} -> {3 4 5}{6 7}.
 #[test]
@@ -37,7 +37,7 @@ fn a_checkpoint_costs_what_changed() {
     let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 4 * PAGES);
     vm.write(0, 1);
     vm.checkpoint(0).unwrap();
-    let before = vm.s.memory.frames.free();
+    let before = vm.s.memory.frames.free_count();
     vm.write(1, 2);
     vm.write(1, 3);
     vm.checkpoint(1).unwrap();
@@ -47,7 +47,7 @@ fn a_checkpoint_costs_what_changed() {
         vm.m.copies, 1,
         "one page changed, once between two checkpoints"
     );
-    assert!(before - vm.s.memory.frames.free() <= 2);
+    assert!(before - vm.s.memory.frames.free_count() <= 2);
     assert_eq!(vm.s.info(&mut vm.m, 1).unwrap().parent, Some(0));
     assert_eq!(vm.s.info(&mut vm.m, 0).unwrap().pages, 1);
 }
@@ -103,13 +103,13 @@ fn thousands_of_snapshots_fit_on_demand() {
     let oldest = *vm.kept.keys().next().unwrap();
     vm.restore(Which::Id(oldest));
     vm.audit();
-    assert_eq!(vm.s.next(&vm.m, oldest + 1), Ok(oldest + 5));
+    assert_eq!(vm.s.first_id_from(&vm.m, oldest + 1), Ok(oldest + 5));
 }
 
 #[test]
 fn a_share_that_is_too_small_is_refused() {
     let plan = plan(Accounting::Reserved, 3);
-    let frames = Frames::new(&[2..3, 3..least_share(PAGES, plan) + 1]);
+    let frames = Frames::new(&[2..3, 3..min_frames(PAGES, plan) + 1]);
     assert!(Snapshots::new(PAGES, plan, SMALL, frames).is_none());
 }
 
@@ -129,10 +129,10 @@ fn the_least_share_keeps_what_is_promised() {
             vm.audit();
         }
         // No more is asked for than that takes, nodes and what a fold may need included.
-        let free = vm.s.memory.frames.free();
+        let free = vm.s.memory.frames.free_count();
         let spare = match accounting {
             // A slab for each node of the VM's.
-            Accounting::OnDemand => map::most_nodes(PAGES),
+            Accounting::OnDemand => map::max_nodes(PAGES),
             // The VM may change all of its RAM once more.
             Accounting::Reserved => PAGES,
         };
@@ -152,7 +152,7 @@ fn a_checkpoint_leaves_a_fold_its_reserve() {
             vm.steal(left);
             if vm.checkpoint(0).is_ok() {
                 assert!(
-                    vm.s.memory.frames.free() >= FOLD_RESERVE,
+                    vm.s.memory.frames.free_count() >= FOLD_RESERVE,
                     "{room} {left} {size:?}"
                 );
             }
@@ -211,7 +211,7 @@ fn scattered_nodes_leave_room_for_ram() {
                 vm.checkpoint(id).unwrap();
                 id += 1;
             }
-            if vm.s.memory.frames.free() < 200 {
+            if vm.s.memory.frames.free_count() < 200 {
                 break;
             }
         }

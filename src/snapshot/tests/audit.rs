@@ -1,11 +1,12 @@
 //! The audit of the tests: what the VM reads is right, and each frame and node has exactly the holders that can be found.
 
-use super::frames::Frame;
-use super::map::Memory;
-use super::nodes::{self, NodeId};
 use super::pair::{Guest, Pair};
-use super::record::{Place, Record};
 use crate::addr::BLOCK_PAGES;
+use crate::snapshot::frames::Frame;
+use crate::snapshot::layout::{FANOUT_BITS, NodeId};
+use crate::snapshot::map::FrameStore;
+use crate::snapshot::nodes;
+use crate::snapshot::record::{Record, RecordAddr};
 use std::collections::{HashMap, HashSet};
 
 impl<M: Guest> Pair<M> {
@@ -21,10 +22,10 @@ impl<M: Guest> Pair<M> {
         }
         let mut audit = Audit::default();
         for id in self.ids() {
-            let place = Place::from_entry(self.s.index.get(self.m.machine(), id).unwrap());
-            *audit.frames.entry(place.frame.0).or_default() += 1;
-            let record = Record::read(self.m.machine(), place);
-            for frame in &record.more[..self.s.pools.state().parts - 1] {
+            let addr = RecordAddr::from_entry(self.s.index.get(self.m.backend(), id).unwrap());
+            *audit.frames.entry(addr.frame.0).or_default() += 1;
+            let record = Record::read(self.m.backend(), addr);
+            for frame in &record.part_frames[..self.s.pools.state.parts - 1] {
                 assert!(audit.frames.insert(frame.0, 1).is_none());
             }
             audit.map(self, record.root, self.s.level);
@@ -52,8 +53,8 @@ impl Audit {
         if *seen > 1 {
             return;
         }
-        let words = nodes::read(pair.m.machine(), node).0;
-        let span = 1 << (3 * (level + 1));
+        let words = nodes::read(pair.m.backend(), node).0;
+        let span = 1 << (FANOUT_BITS * (level + 1));
         if words[0] == 1 {
             let first = words[1];
             for frame in first..first + span {
@@ -81,11 +82,11 @@ impl Audit {
                 entry.page()
             );
             let frames = entry.private_frames();
-            let base = pair
-                .s
-                .memory
-                .get(pair.m.machine(), pair.s.base, pair.s.level, entry.page());
-            assert_eq!(base.map_or(0, |frame| frame.0), entry.base_entry());
+            let base =
+                pair.s
+                    .memory
+                    .frame_of(pair.m.backend(), pair.s.base, pair.s.level, entry.page());
+            assert_eq!(base.map_or(0, |frame| frame.0), entry.base);
             if !entry.is_folded() {
                 for frame in frames.clone() {
                     let holders = u32::from(frames.len() == 1);
@@ -99,11 +100,11 @@ impl Audit {
     }
 
     fn check(&self, pair: &Pair<impl Guest>) {
-        let Memory { frames, nodes } = &pair.s.memory;
+        let FrameStore { frames, nodes } = &pair.s.memory;
         let mut slabs = HashSet::new();
         for (&node, &holders) in &self.nodes {
             assert_eq!(
-                nodes::holders(pair.m.machine(), NodeId(node)),
+                nodes::holders(pair.m.backend(), NodeId(node)),
                 holders,
                 "node {node:#x}"
             );
@@ -116,7 +117,11 @@ impl Audit {
         // Slabs hold the index and the pools as well.
         assert!(slabs.len() as u32 <= nodes.slabs());
         let used = self.frames.len() as u32 + nodes.slabs();
-        assert_eq!(used, frames.total() - frames.free(), "frames were lost");
+        assert_eq!(
+            used,
+            frames.total() - frames.free_count(),
+            "frames were lost"
+        );
         let stats = pair.s.stats();
         assert_eq!(stats.snapshots as usize, pair.kept.len());
         if pair.kept.is_empty() {

@@ -1,0 +1,26 @@
+//! What of a vCPU changes without a trap, so that it must be reviewed from time to time.
+
+use super::Gich;
+
+/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Review {
+    /// Nothing.
+    Nothing,
+    /// The timer's line, which is up: as long as it stays so, nothing changes.
+    Timer,
+    /// More than that.
+    More,
+}
+
+impl Review {
+    /// Whether a look at the vCPU, which is loaded, may find something changed.
+    #[inline]
+    pub fn is_worthwhile(self, gich: &mut impl Gich) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Timer => !gich.vtimer_line(),
+            Self::More => true,
+        }
+    }
+}

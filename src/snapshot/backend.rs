@@ -1,0 +1,136 @@
+//! What the snapshot logic stands on: everything that it asks of the machine.
+//!
+//! [`Backend`] is memory and stage 2, [`VmState`] is the rest of what the guest can notice. In the tests both are a model that they can
+//! look into.
+
+use core::fmt;
+
+use super::frames::Frame;
+use super::layout::{Bookkeeping, Node};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Number of a page of the guest's RAM: (IPA - RAM base) / 4 KiB.
+pub type Page = u32;
+
+/// How stage 2 maps a page of RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// Nothing is mapped in the page's whole 2 MiB block.
+    AbsentBlock,
+    /// The block is split into pages, and this page is not mapped.
+    Absent,
+    /// The whole block is mapped read-only, to the 512 frames from this one on.
+    ReadBlock(Frame),
+    /// The whole block is mapped writable.
+    WriteBlock,
+    /// The page is mapped read-only, to this frame.
+    Read(Frame),
+    /// The page is mapped writable.
+    Write,
+}
+
+/// Bookkeeping memory, guest memory, and stage 2 of one VM.
+///
+/// Calls that change stage 2 are of two kinds:
+/// - From [`map_page_writable`](Self::map_page_writable) to [`flush_local`](Self::flush_local), those of the fault path: guests run on
+///   other cores, and the change takes effect before the call returns, whatever those cores cache.
+/// - Between [`begin_remap`](Self::begin_remap) and [`end_remap`](Self::end_remap) the tables of RAM are detached: no translation of the VM
+///   exists, so [`split_detached`](Self::split_detached), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no
+///   maintenance one by one.
+pub trait Backend {
+    /// The contents of a bookkeeping frame.
+    fn bookkeeping(&self, frame: Frame) -> &Bookkeeping;
+    /// The contents of a bookkeeping frame, to change.
+    fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping;
+
+    /// A word of bookkeeping memory, by its number: frame times 1024, plus the index of the word in the frame.
+    fn word(&self, number: u32) -> u32;
+    /// A word of bookkeeping memory, to change, by the same number.
+    fn word_mut(&mut self, number: u32) -> &mut u32;
+
+    /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy.
+    fn copy_frame(&mut self, from: Frame, to: Frame);
+    /// Fills `pages` frames from `first` on with zeros, completely: the guest may be given them.
+    fn zero_frames(&mut self, first: Frame, pages: u32);
+
+    /// How stage 2 maps `page`.
+    fn mapping(&self, page: Page) -> Mapping;
+    /// Maps `page`, which is absent or read-only, writable to `frame`, which is not the frame it was mapped to.
+    fn map_page_writable(&mut self, page: Page, frame: Frame);
+    /// Maps the block of `page`, which is absent, writable to the 512 frames from `first` on.
+    fn map_block_writable(&mut self, page: Page, first: Frame);
+    /// Makes the read-only `page` writable. Its frame stays.
+    fn make_page_writable(&mut self, page: Page);
+    /// Makes the read-only block of `page` writable. Its frames stay.
+    fn make_block_writable(&mut self, page: Page);
+    /// Splits the block of `page` into pages that are mapped as the block was. Takes effect with the change of one of the pages, which
+    /// must follow.
+    fn split_live(&mut self, page: Page);
+    /// Flushes `page` from this core's TLB. For a mapping that already permits what faulted.
+    fn flush_local(&mut self, page: Page);
+
+    /// Makes the writable `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
+    fn protect_page(&mut self, page: Page);
+    /// Makes the writable block of `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
+    fn protect_block(&mut self, page: Page);
+    /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): every core finds those pages read-only.
+    fn end_protect(&mut self);
+
+    /// Detaches the tables of RAM, to change many mappings: no core has a translation of the VM from here on.
+    fn begin_remap(&mut self);
+    /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet.
+    fn split_detached(&mut self, page: Page);
+    /// While detached: maps `page`, whose block is split, read-only to `frame`, or makes it absent.
+    fn set_page(&mut self, page: Page, frame: Option<Frame>);
+    /// While detached: maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent.
+    fn set_block(&mut self, page: Page, first: Option<Frame>);
+    /// Attaches the tables of RAM again.
+    fn end_remap(&mut self);
+
+    /// Writes a line about the VM into the log.
+    fn log(&mut self, message: fmt::Arguments) {
+        log::info!("{message}");
+    }
+}
+
+/// How much memory a snapshot takes for what it keeps besides RAM. It is divided into parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSize {
+    /// Size of each part in nodes of 32 bytes, 1 to [`StateSize::NODES_MAX`].
+    pub nodes: usize,
+    /// Parts, 1 to [`StateSize::PARTS_MAX`]. The first parts of several snapshots share a frame, with those snapshots' records, as many as fit;
+    /// each other part has a frame of its own.
+    pub parts: usize,
+}
+
+impl StateSize {
+    /// Size of the largest part in nodes: a frame less a snapshot's record.
+    pub const NODES_MAX: usize = 126;
+    /// The most parts.
+    pub const PARTS_MAX: usize = 4;
+}
+
+/// A moment at which a VM stood still, by two clocks. Both count ticks of the board's counter frequency.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Moment {
+    /// The physical count, a clock that no restore takes back.
+    pub physical: u64,
+    /// The guest's virtual counter.
+    pub counter: u64,
+}
+
+/// What a snapshot keeps besides RAM: registers and devices of a VM. Its vCPUs stand still meanwhile.
+pub trait VmState {
+    /// The moment at which the VM was stopped.
+    fn moment(&mut self) -> Moment;
+    /// Sets the time to that of a snapshot that was taken at `taken`. Called before the first [`load`](Self::load).
+    fn set_moment(&mut self, taken: Moment);
+    /// Saves part number `part` for the snapshot `id` into `to`, which is [`StateSize::nodes`] long. Called for each part, from 0 up.
+    fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
+    /// Loads part number `part` from what [`save`](Self::save) made. Called for each part, from 0 up, when RAM is as the snapshot has it and
+    /// stage 2 is still detached.
+    fn load(&mut self, part: usize, from: &[Node]);
+}

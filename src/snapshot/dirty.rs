@@ -1,0 +1,67 @@
+//! The dirty list: the pages that the guest has stored to since the last checkpoint or restore.
+
+use super::Snapshots;
+use super::backend::Page;
+use super::change::LEAF_PAGES;
+use super::frames::Frame;
+
+/// An entry of the dirty list: a page, or a whole block. Its size is a power of two, which makes walking the list cheaper.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+pub(super) struct DirtyEntry {
+    /// The page, or the first of a block.
+    pub(super) page: u32,
+    /// The frame that the base has there; 0: none.
+    pub(super) base: u32,
+    /// The frame that the guest writes to.
+    pub(super) private: u32,
+}
+
+/// In [`DirtyEntry::page`]: the entry is for a whole block.
+pub(super) const BLOCK_FLAG: u32 = 1 << 31;
+
+impl DirtyEntry {
+    /// The page, or the first page of the block.
+    pub(super) fn page(self) -> Page {
+        self.page & !BLOCK_FLAG
+    }
+
+    /// Whether the entry is for a whole block.
+    pub(super) fn is_block(self) -> bool {
+        self.page & BLOCK_FLAG != 0
+    }
+
+    /// Whether both entries are for pages of one leaf of a map. A block has no leaf with anything else: [`BLOCK_FLAG`] differs, or its pages.
+    pub(super) fn same_leaf(self, other: Self) -> bool {
+        ((self.page ^ other.page) as usize) < LEAF_PAGES
+    }
+
+    /// Whether the base has the frame that the guest writes to.
+    pub(super) fn is_folded(self) -> bool {
+        self.base == self.private
+    }
+}
+
+impl Snapshots {
+    #[inline]
+    pub(super) fn push_dirty(&mut self, page: u32, base: u32, private: Frame) {
+        let entry = DirtyEntry {
+            page,
+            base,
+            private: private.0,
+        };
+        self.dirty.push(entry);
+    }
+}
+
+#[cfg(test)]
+impl DirtyEntry {
+    /// The frames that the guest writes to.
+    pub(super) fn private_frames(self) -> core::ops::Range<u32> {
+        let pages = match self.is_block() {
+            true => crate::addr::BLOCK_PAGES,
+            false => 1,
+        };
+        self.private..self.private + pages
+    }
+}

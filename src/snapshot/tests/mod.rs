@@ -1,0 +1,16 @@
+//! The tests of the snapshot logic, and what they are made of.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `histories`, `worst` | random histories, on the model and on real tables that hardware at its worst walks |
+//! | `cases` | single histories, each for one promise |
+//! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
+//! | `model` | the backend that the tests can look into |
+//! | `audit` | what must hold after every step |
+
+mod audit;
+mod cases;
+mod histories;
+mod model;
+mod pair;
+mod worst;

@@ -1,0 +1,4 @@
+//! The tests of stage 2: the order of what is asked of the CPU, and each change on hardware at its worst.
+
+mod order;
+mod worst;
