@@ -9,9 +9,9 @@ use crate::device::Device;
 use crate::device::gic::{Settle, VirtualInterface};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
+use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
-use crate::trap::syndrome::Esr;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;

@@ -4,10 +4,10 @@ use super::running::Turn;
 use super::{Core, Hardware};
 use crate::arch::vcpu::VmRegister;
 use crate::trap::aarch32::{condition_holds, flags_read};
-use crate::trap::debug::DebugRegister;
+use crate::trap::answer::answer;
+use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
-use crate::trap::syndrome::{Esr, SysRegAccess};
-use crate::trap::sysreg::{self, Answer, TimerRegister, caches_are_on};
+use crate::trap::sysreg::{Answer, DebugRegister, SysRegAccess, TimerRegister, caches_are_on};
 
 impl<H: Hardware> Turn<'_, H> {
     pub(super) fn system_register(&mut self, access: SysRegAccess, esr: Esr) {
@@ -15,7 +15,7 @@ impl<H: Hardware> Turn<'_, H> {
             return self.step_over(esr);
         }
         let core = &mut *self.core;
-        match sysreg::answer(access, |reg| core.id_register(reg)) {
+        match answer(access, |reg| core.id_register(reg)) {
             Answer::Value(value) => self.give(access, value),
             Answer::Ignored => {}
             Answer::Write(register) => {

@@ -12,7 +12,7 @@ use crate::device::gic::Interface;
 use crate::trap::aarch32::condition_holds;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::inject::GuestException;
-use crate::trap::syndrome::{Esr, Exit, Wfx};
+use crate::trap::{Esr, Exit, Wfx};
 
 /// What comes after a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
