@@ -6,6 +6,7 @@
 
 pub mod architecture;
 pub mod function;
+pub mod ids;
 pub mod psci;
 pub mod vendor;
 mod width;
@@ -20,8 +21,6 @@ use crate::trap::access::GeneralRegisters;
 pub mod error {
     /// There is no such function.
     pub const NOT_SUPPORTED: i64 = -1;
-    /// An argument is outside what the function takes.
-    pub const INVALID_PARAMETER: i64 = -3;
     /// There is no snapshot with that id.
     pub const NOT_FOUND: i64 = -4;
     /// The memory for it could not be had.

@@ -1,31 +1,15 @@
 //! Vendor-specific hypervisor calls, 0x8600_0000 and on: who we are, and the snapshot calls.
 
+use super::ids::{
+    CHECKPOINT, DELETE, GENERATION, INFO, NEXT, RESTORE, STATS, VENDOR_CALL_COUNT, VENDOR_REVISION,
+    VENDOR_UID,
+};
 use super::width::arguments;
 use super::{Call, FunctionId, Results, which};
 use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
 
-/// CHECKPOINT() -> id, 0; after a restore again: id, the value passed.
-pub const CHECKPOINT: FunctionId = FunctionId(0xc600_0001);
-/// RESTORE(id or -1, value) does not return, or x0 < 0.
-pub const RESTORE: FunctionId = FunctionId(0xc600_0002);
-/// DELETE(id) -> 0 or x0 < 0.
-pub const DELETE: FunctionId = FunctionId(0xc600_0003);
-/// INFO(id) -> 0, parent id or -1, pages that only it holds, virtual counter at its checkpoint; or x0 < 0.
-pub const INFO: FunctionId = FunctionId(0xc600_0004);
-/// NEXT(id) -> the smallest id >= the given one that exists, or x0 < 0.
-pub const NEXT: FunctionId = FunctionId(0xc600_0005);
-/// STATS() -> snapshots, pools, pages in use by snapshots, free pages.
-pub const STATS: FunctionId = FunctionId(0xc600_0006);
-/// GENERATION() -> restores of this VM so far.
-pub const GENERATION: FunctionId = FunctionId(0xc600_0007);
-
-/// The general queries that the range requires (DEN0028, "General service queries").
-const CALL_COUNT: FunctionId = FunctionId(0x8600_ff00);
-const UID: FunctionId = FunctionId(0x8600_ff01);
-const REVISION: FunctionId = FunctionId(0x8600_ff03);
-
-/// The calls above, CHECKPOINT to GENERATION.
+/// The snapshot calls, CHECKPOINT to GENERATION.
 const CALLS: u64 = 7;
 
 /// Avisor's UID, 573f1bb6-71db-4714-86dd-43da27b18993.
@@ -83,9 +67,9 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call>
         NEXT => Snapshot::Next { id: id(NEXT) },
         STATS => Snapshot::Stats,
         GENERATION => Snapshot::Generation,
-        CALL_COUNT => return Some(Call::Answered(Results::of([CALLS]))),
-        UID => return Some(Call::Answered(uid())),
-        REVISION => return Some(Call::Answered(Results::of(CALLS_REVISION))),
+        VENDOR_CALL_COUNT => return Some(Call::Answered(Results::of([CALLS]))),
+        VENDOR_UID => return Some(Call::Answered(uid())),
+        VENDOR_REVISION => return Some(Call::Answered(Results::of(CALLS_REVISION))),
         _ => return None,
     }))
 }

@@ -4,39 +4,15 @@
 //! supported, but for SYSTEM_RESET2: MIGRATE and MIGRATE_INFO_UP_CPU (there is no Trusted OS), CPU_FREEZE,
 //! CPU_DEFAULT_SUSPEND, NODE_HW_STATE, SYSTEM_SUSPEND, PSCI_SET_SUSPEND_MODE, statistics, MEM_PROTECT.
 
+use super::ids::{
+    PSCI_AFFINITY_INFO, PSCI_AFFINITY_INFO_64, PSCI_CPU_OFF, PSCI_CPU_ON, PSCI_CPU_ON_64,
+    PSCI_CPU_SUSPEND, PSCI_CPU_SUSPEND_64, PSCI_FEATURES, PSCI_MIGRATE_INFO_TYPE, PSCI_SYSTEM_OFF,
+    PSCI_SYSTEM_RESET, PSCI_SYSTEM_RESET2, PSCI_SYSTEM_RESET2_64, PSCI_VERSION, SMCCC_VERSION,
+};
 use super::width::arguments;
-use super::{FunctionId, Results, architecture};
+use super::{FunctionId, Results};
 use crate::addr::Ipa;
 use crate::trap::access::GeneralRegisters;
-
-/// PSCI_VERSION.
-pub const VERSION: FunctionId = FunctionId(0x8400_0000);
-/// CPU_SUSPEND, 32-bit arguments.
-pub const CPU_SUSPEND: FunctionId = FunctionId(0x8400_0001);
-/// CPU_SUSPEND, 64-bit arguments.
-pub const CPU_SUSPEND_64: FunctionId = FunctionId(0xc400_0001);
-/// CPU_OFF.
-pub const CPU_OFF: FunctionId = FunctionId(0x8400_0002);
-/// CPU_ON, 32-bit arguments.
-pub const CPU_ON: FunctionId = FunctionId(0x8400_0003);
-/// CPU_ON, 64-bit arguments.
-pub const CPU_ON_64: FunctionId = FunctionId(0xc400_0003);
-/// AFFINITY_INFO, 32-bit arguments.
-pub const AFFINITY_INFO: FunctionId = FunctionId(0x8400_0004);
-/// AFFINITY_INFO, 64-bit arguments.
-pub const AFFINITY_INFO_64: FunctionId = FunctionId(0xc400_0004);
-/// MIGRATE_INFO_TYPE.
-pub const MIGRATE_INFO_TYPE: FunctionId = FunctionId(0x8400_0006);
-/// SYSTEM_OFF.
-pub const SYSTEM_OFF: FunctionId = FunctionId(0x8400_0008);
-/// SYSTEM_RESET.
-pub const SYSTEM_RESET: FunctionId = FunctionId(0x8400_0009);
-/// PSCI_FEATURES.
-pub const FEATURES: FunctionId = FunctionId(0x8400_000a);
-/// SYSTEM_RESET2, 32-bit arguments.
-pub const SYSTEM_RESET2: FunctionId = FunctionId(0x8400_0012);
-/// SYSTEM_RESET2, 64-bit arguments.
-pub const SYSTEM_RESET2_64: FunctionId = FunctionId(0xc400_0012);
 
 /// Return codes (DEN0022, "Return error codes").
 pub mod error {
@@ -53,7 +29,7 @@ pub mod error {
 }
 
 /// PSCI 1.1: SYSTEM_RESET2 is what it adds to 1.0.
-const PSCI_VERSION: u64 = 0x1_0001;
+const IMPLEMENTED: u64 = 0x1_0001;
 /// MIGRATE_INFO_TYPE: no Trusted OS, or one that need not migrate.
 const MIGRATION_NOT_REQUIRED: u64 = 2;
 
@@ -100,35 +76,35 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super
     let [first, second, third] = arguments(function, x);
     let answered = |value| Some(super::Call::Answered(Results::of([value])));
     Some(super::Call::Psci(match function {
-        CPU_SUSPEND | CPU_SUSPEND_64 => Call::CpuSuspend {
+        PSCI_CPU_SUSPEND | PSCI_CPU_SUSPEND_64 => Call::CpuSuspend {
             state: first as u32,
         },
-        CPU_OFF => Call::CpuOff,
-        CPU_ON | CPU_ON_64 => Call::CpuOn {
+        PSCI_CPU_OFF => Call::CpuOff,
+        PSCI_CPU_ON | PSCI_CPU_ON_64 => Call::CpuOn {
             target: first,
             entry: Ipa(second),
             context: third,
         },
-        AFFINITY_INFO | AFFINITY_INFO_64 => Call::AffinityInfo {
+        PSCI_AFFINITY_INFO | PSCI_AFFINITY_INFO_64 => Call::AffinityInfo {
             target: first,
             lowest_level: second as u32,
         },
-        SYSTEM_OFF => Call::SystemOff,
-        SYSTEM_RESET => Call::SystemReset,
-        SYSTEM_RESET2 | SYSTEM_RESET2_64 => Call::SystemReset2 { kind: first as u32 },
-        VERSION => return answered(PSCI_VERSION),
-        MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
+        PSCI_SYSTEM_OFF => Call::SystemOff,
+        PSCI_SYSTEM_RESET => Call::SystemReset,
+        PSCI_SYSTEM_RESET2 | PSCI_SYSTEM_RESET2_64 => Call::SystemReset2 { kind: first as u32 },
+        PSCI_VERSION => return answered(IMPLEMENTED),
+        PSCI_MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
         // For every function here the feature flags are 0; for CPU_SUSPEND that says: original format of the power
         // state, no OS-initiated mode. SMCCC_VERSION is asked after to learn whether there is more than SMCCC 1.0.
-        FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
+        PSCI_FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
         _ => return None,
     }))
 }
 
 /// Whether PSCI_FEATURES knows it.
 fn is_function(id: FunctionId) -> bool {
-    id == architecture::VERSION
-        || id == FEATURES
+    id == SMCCC_VERSION
+        || id == PSCI_FEATURES
         || id.owner() == Some(super::Owner::StandardSecure) && decode(id, &[0; 31]).is_some()
 }
 

@@ -8,6 +8,7 @@ use crate::fake::abort::Abort;
 use crate::fake::worst::Access;
 use crate::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::guest_image::{Format, Image, Segment};
+use crate::hvc::ids;
 use crate::snapshot::Snapshots;
 use crate::trap;
 use crate::vm::saved::Asker;
@@ -302,13 +303,13 @@ impl Guest {
     }
 }
 
-pub const CHECKPOINT: u64 = 0xc600_0001;
-pub const RESTORE: u64 = 0xc600_0002;
-pub const DELETE: u64 = 0xc600_0003;
-pub const INFO: u64 = 0xc600_0004;
-pub const NEXT: u64 = 0xc600_0005;
-pub const STATS: u64 = 0xc600_0006;
-pub const GENERATION: u64 = 0xc600_0007;
+pub const CHECKPOINT: u64 = ids::CHECKPOINT.0 as u64;
+pub const RESTORE: u64 = ids::RESTORE.0 as u64;
+pub const DELETE: u64 = ids::DELETE.0 as u64;
+pub const INFO: u64 = ids::INFO.0 as u64;
+pub const NEXT: u64 = ids::NEXT.0 as u64;
+pub const STATS: u64 = ids::STATS.0 as u64;
+pub const GENERATION: u64 = ids::GENERATION.0 as u64;
 
 pub const NOT_SUPPORTED: u64 = -1i64 as u64;
 pub const NOT_FOUND: u64 = -4i64 as u64;

@@ -1,9 +1,10 @@
 //! Calls that have nothing to do with snapshots: other immediates, SMC, versions.
 
 use super::guest::*;
+use crate::hvc::ids;
 use crate::vm::Next;
 
-const SMCCC_VERSION: u64 = 0x8000_0000;
+const SMCCC_VERSION: u64 = ids::SMCCC_VERSION.0 as u64;
 
 /// `smc #immediate`: unlike after an HVC, the trap's return address is the instruction.
 fn smc(guest: &mut Guest, immediate: u64) -> Next {

@@ -4,16 +4,17 @@ use super::guest::*;
 use super::logged::logged;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::fake::System;
+use crate::hvc::ids;
 use crate::vm::Next;
 use std::boxed::Box;
 
-const CPU_OFF: u64 = 0x8400_0002;
-const SYSTEM_OFF: u64 = 0x8400_0008;
-const SYSTEM_RESET: u64 = 0x8400_0009;
-const SYSTEM_RESET2: u64 = 0xc400_0012;
-const CPU_ON: u64 = 0xc400_0003;
-const CPU_SUSPEND: u64 = 0xc400_0001;
-const AFFINITY_INFO: u64 = 0xc400_0004;
+const CPU_OFF: u64 = ids::PSCI_CPU_OFF.0 as u64;
+const SYSTEM_OFF: u64 = ids::PSCI_SYSTEM_OFF.0 as u64;
+const SYSTEM_RESET: u64 = ids::PSCI_SYSTEM_RESET.0 as u64;
+const SYSTEM_RESET2: u64 = ids::PSCI_SYSTEM_RESET2_64.0 as u64;
+const CPU_ON: u64 = ids::PSCI_CPU_ON_64.0 as u64;
+const CPU_SUSPEND: u64 = ids::PSCI_CPU_SUSPEND_64.0 as u64;
+const AFFINITY_INFO: u64 = ids::PSCI_AFFINITY_INFO_64.0 as u64;
 
 fn call(guest: &mut Guest, function: u64) -> Next {
     guest.registers().x[..3].copy_from_slice(&[function, 0, 0]);

@@ -8,6 +8,7 @@ use crate::device::timer::PhysicalTimer;
 use crate::fake::abort::Abort;
 use crate::fake::worst::Luck;
 use crate::fake::{FakeBoard, FakeCore, Patience, System};
+use crate::hvc::ids;
 use crate::trap::Access;
 use crate::trap::sysreg::TimerRegister;
 use crate::vm::vcpu::{Lists, Phase};
@@ -16,11 +17,11 @@ use std::boxed::Box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::Vec;
 
-pub const CPU_OFF: u64 = 0x8400_0002;
-pub const CPU_ON: u64 = 0xc400_0003;
-pub const AFFINITY_INFO: u64 = 0xc400_0004;
-pub const SYSTEM_OFF: u64 = 0x8400_0008;
-pub const SYSTEM_RESET: u64 = 0x8400_0009;
+pub const CPU_OFF: u64 = ids::PSCI_CPU_OFF.0 as u64;
+pub const CPU_ON: u64 = ids::PSCI_CPU_ON_64.0 as u64;
+pub const AFFINITY_INFO: u64 = ids::PSCI_AFFINITY_INFO_64.0 as u64;
+pub const SYSTEM_OFF: u64 = ids::PSCI_SYSTEM_OFF.0 as u64;
+pub const SYSTEM_RESET: u64 = ids::PSCI_SYSTEM_RESET.0 as u64;
 
 /// GICH_VMCR and GICH_APR of a CPU interface that signals everything.
 pub const OPEN: [u32; 2] = [0x1f << 27 | 3, 0];
