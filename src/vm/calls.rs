@@ -1,7 +1,7 @@
 //! What the VM does for a hypercall.
 
 use super::Hardware;
-use super::running::{Next, Turn};
+use super::loaded::{Next, Turn};
 use crate::hvc::{Call, Results, Snapshot, error};
 use crate::snapshot::{NotFound, Which};
 use log::Level;

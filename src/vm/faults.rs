@@ -1,7 +1,7 @@
 //! A guest's access that stage 2 refused: RAM is made accessible, a device is emulated, and where there is neither, the guest gets
 //! what hardware without anything there would give it.
 
-use super::running::{Next, Turn};
+use super::loaded::{Next, Turn};
 use super::{Core, Hardware, Shared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::arch::vcpu::Stage1Access;

@@ -1,6 +1,6 @@
 //! A vCPU's interrupts: what is pending gets into its list registers, and a wait ends.
 
-use super::running::{Next, Running, Turn};
+use super::loaded::{Next, Running, Turn};
 use super::vcpu::Phase;
 use super::{Core, Hardware, Interrupt};
 use crate::device::gic::{PHYSICAL_TIMER_PPI, UART_INTID};

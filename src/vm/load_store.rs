@@ -8,7 +8,7 @@
 //!
 //! Bytes are in little-endian order, as for an access with a syndrome: a guest is shown a CPU that has no other.
 
-use super::running::Turn;
+use super::loaded::Turn;
 use super::{Core, Hardware};
 use crate::addr::{Ipa, PAGE_SIZE, Va};
 use crate::arch::vcpu::Registers;

@@ -28,36 +28,36 @@
 //! follows. The tests of `tests/loom.rs` run through all that cores may see then.
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. So that nobody waits
-//! for ever, a core that waits for the shared part looks at the gate, and gives its vCPU up when that is closed (see [`stop`]).
+//! for ever, a core that waits for the shared part looks at the gate, and gives its vCPU up when that is closed (see [`quiesce`]).
 
+mod backend;
 mod calls;
 mod clock;
 mod faults;
-mod hardware;
 mod interrupts;
 mod journal;
-mod load;
 mod load_store;
-mod machine;
+mod loaded;
+mod memory;
 mod operator;
 mod power;
+mod quiesce;
 mod registers;
 mod reviews;
-mod running;
 mod saved;
 mod schedule;
-mod stop;
+mod start;
 mod vcpu;
 
 #[cfg(test)]
 mod tests;
 
-pub use hardware::{Core, Hardware, Identity, Interrupt};
-pub use load::{StartError, bookkeeping, shares};
-pub(crate) use machine::GuestMachine;
-pub use machine::RAM_BASE;
-pub use running::{Next, Running};
+pub use backend::{Core, Hardware, Identity, Interrupt};
+pub use loaded::{Next, Running};
+pub(crate) use memory::GuestMachine;
+pub use memory::RAM_BASE;
 pub use schedule::{Desk, World, run};
+pub use start::{StartError, bookkeeping, shares};
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -73,7 +73,7 @@ use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::snapshot::{Moment, Snapshots};
 use clock::counter_on_entry;
-use stop::Gate;
+use quiesce::Gate;
 use vcpu::{NEVER, Phase, Slot};
 
 /// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.

@@ -1,8 +1,8 @@
 //! What the operator does with VMs, and what a VM does by itself from time to time: from a core that has no vCPU loaded.
 
+use super::quiesce::{OFF, PAUSED};
 use super::saved::Asker;
 use super::schedule::{Desk, World};
-use super::stop::{OFF, PAUSED};
 use super::vcpu::{NEVER, Phase};
 use super::{Core, Hardware, Shared, Vm};
 use crate::arch::sync::Ordering;

@@ -1,8 +1,8 @@
 //! PSCI: vCPUs go on and off, the VM ends or starts again.
 
-use super::running::{Next, Turn};
+use super::loaded::{Next, Turn};
+use super::quiesce::OFF;
 use super::saved::Asker;
-use super::stop::OFF;
 use super::vcpu::{Lists, Phase, Vcpu};
 use super::{Core, Hardware, Shared, Vm};
 use crate::addr::Ipa;

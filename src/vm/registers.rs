@@ -1,6 +1,6 @@
 //! A guest's access to a system register that traps.
 
-use super::running::Turn;
+use super::loaded::Turn;
 use super::{Core, Hardware};
 use crate::arch::vcpu::VmRegister;
 use crate::trap::aarch32::{condition_holds, flags_read};

@@ -1,7 +1,7 @@
 //! When a vCPU is looked at for what changes without a trap.
 
 use super::Core;
-use super::running::Next;
+use super::loaded::Next;
 use super::vcpu::{NEVER, Vcpu};
 use crate::device::gic::Review;
 

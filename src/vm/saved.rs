@@ -7,8 +7,8 @@
 //!
 //! List registers are not in it: what they hold goes back to the model of the interrupt controller first.
 
-use super::machine::GuestMachine;
-use super::stop::{OFF, Others};
+use super::memory::GuestMachine;
+use super::quiesce::{OFF, Others};
 use super::vcpu::{Lists, Phase, Vcpu};
 use super::{Core, Hardware, Shared, System, Vm};
 use crate::arch::vcpu::Registers;

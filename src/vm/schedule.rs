@@ -3,9 +3,9 @@
 //! A vCPU that waits for an interrupt stays loaded as long as no other wants the core: then its timer's interrupt finds it there. With others
 //! about, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
 
-use super::hardware::Interrupt;
+use super::backend::Interrupt;
+use super::loaded::{Next, Running};
 use super::operator::Controls;
-use super::running::{Next, Running};
 use super::vcpu::NEVER;
 use super::{Core, Hardware, Vm};
 use crate::console::Input;

@@ -6,7 +6,7 @@ use crate::device::UART_BASE;
 use crate::device::gic::{Private, VCPUS_MAX};
 use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister;
-use crate::vm::stop::STOPPED;
+use crate::vm::quiesce::STOPPED;
 use crate::vm::vcpu::Phase::{Ready, Waiting};
 use crate::vm::{Core, Interrupt, Next};
 

@@ -4,7 +4,7 @@ use super::guest::*;
 use super::smp::*;
 use crate::fake::abort::Abort;
 use crate::vm::Next;
-use crate::vm::stop::STOPPED;
+use crate::vm::quiesce::STOPPED;
 use crate::vm::vcpu::Phase::{Off, Ready, Waiting};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;

@@ -86,7 +86,7 @@ fn a_vcpu_that_waits_is_loaded_when_its_timer_fires() {
     assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
     assert_eq!(smp.vm.deadline_of(1), FakeCore::count() + 200);
     assert!(!smp.vm.is_runnable(1));
-    smp.vm.gate.close(crate::vm::stop::PAUSED);
+    smp.vm.gate.close(crate::vm::quiesce::PAUSED);
     assert_eq!(smp.vm.deadline_of(1), NEVER);
 }
 

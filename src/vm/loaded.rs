@@ -1,6 +1,6 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put back.
 
-use super::hardware::Interrupt;
+use super::backend::Interrupt;
 use super::saved::Asker;
 use super::vcpu::{Lists, NEVER, Phase, Vcpu};
 use super::{Core, Hardware, Identity, Shared, System, Vm};

@@ -1,6 +1,6 @@
 //! A VM's memory, as snapshots see it.
 
-use super::hardware::{Core, Hardware};
+use super::backend::{Core, Hardware};
 use super::journal::Journal;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};

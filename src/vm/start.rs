@@ -1,8 +1,8 @@
 //! From a plan to a VM that is ready to run: its share of memory, its image and device tree in RAM, its first registers.
 
-use super::machine::{GuestMachine, RAM_BASE};
+use super::memory::{GuestMachine, RAM_BASE};
+use super::quiesce::{Gate, OFF};
 use super::saved::state_size;
-use super::stop::{Gate, OFF};
 use super::vcpu::{NEVER, Phase, Slot, Vcpu};
 use super::{Core, Hardware, RAM_PAGES_MAX, Shared, System, Vm};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
