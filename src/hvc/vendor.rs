@@ -5,7 +5,7 @@ use super::ids::{
     VENDOR_UID,
 };
 use super::width::arguments;
-use super::{Call, FunctionId, Results, which};
+use super::{FunctionId, Hypercall, Results, which};
 use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
 
@@ -21,7 +21,7 @@ const CALLS_REVISION: [u64; 2] = [1, 0];
 
 /// A snapshot call by SMCCC. Ids are as the guest gave them, existing or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Snapshot {
+pub enum SnapshotCall {
     /// Take a snapshot.
     Checkpoint,
     /// Go back.
@@ -53,23 +53,23 @@ pub enum Snapshot {
 }
 
 #[inline]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Hypercall> {
     // With a name that is known: what has no arguments does not pay for them.
     let id = |function| arguments(function, x)[0];
-    Some(Call::Snapshot(match function {
-        CHECKPOINT => Snapshot::Checkpoint,
-        RESTORE => Snapshot::Restore {
+    Some(Hypercall::Snapshot(match function {
+        CHECKPOINT => SnapshotCall::Checkpoint,
+        RESTORE => SnapshotCall::Restore {
             which: which(id(RESTORE)),
             value: arguments(RESTORE, x)[1].max(1),
         },
-        DELETE => Snapshot::Delete { id: id(DELETE) },
-        INFO => Snapshot::Info { id: id(INFO) },
-        NEXT => Snapshot::Next { id: id(NEXT) },
-        STATS => Snapshot::Stats,
-        GENERATION => Snapshot::Generation,
-        VENDOR_CALL_COUNT => return Some(Call::Answered(Results::of([CALLS]))),
-        VENDOR_UID => return Some(Call::Answered(uid())),
-        VENDOR_REVISION => return Some(Call::Answered(Results::of(CALLS_REVISION))),
+        DELETE => SnapshotCall::Delete { id: id(DELETE) },
+        INFO => SnapshotCall::Info { id: id(INFO) },
+        NEXT => SnapshotCall::Next { id: id(NEXT) },
+        STATS => SnapshotCall::Stats,
+        GENERATION => SnapshotCall::Generation,
+        VENDOR_CALL_COUNT => return Some(Hypercall::Answered(Results::of([CALLS]))),
+        VENDOR_UID => return Some(Hypercall::Answered(uid())),
+        VENDOR_REVISION => return Some(Hypercall::Answered(Results::of(CALLS_REVISION))),
         _ => return None,
     }))
 }
@@ -89,45 +89,51 @@ mod tests {
     #[test]
     fn who_we_are() {
         let uid = [0xb61b_3f57, 0x1447_db71, 0xda43_dd86, 0x9389_b127];
-        assert_eq!(smccc(&[0x8600_ff01]), Call::Answered(Results::of(uid)));
-        assert_eq!(smccc(&[0x8600_ff00]), Call::Answered(Results::of([7])));
-        assert_eq!(smccc(&[0x8600_ff03]), Call::Answered(Results::of([1, 0])));
+        assert_eq!(smccc(&[0x8600_ff01]), Hypercall::Answered(Results::of(uid)));
+        assert_eq!(smccc(&[0x8600_ff00]), Hypercall::Answered(Results::of([7])));
+        assert_eq!(
+            smccc(&[0x8600_ff03]),
+            Hypercall::Answered(Results::of([1, 0]))
+        );
     }
 
     #[test]
     fn snapshot_calls() {
         let id = 0x1_0000_0005;
         for (arguments, call) in [
-            (&[0xc600_0001][..], Snapshot::Checkpoint),
+            (&[0xc600_0001][..], SnapshotCall::Checkpoint),
             (
                 &[0xc600_0002, id, 9],
-                Snapshot::Restore {
+                SnapshotCall::Restore {
                     which: Which::Id(id),
                     value: 9,
                 },
             ),
             (
                 &[0xc600_0002, u64::MAX, 0],
-                Snapshot::Restore {
+                SnapshotCall::Restore {
                     which: Which::Latest,
                     value: 1,
                 },
             ),
-            (&[0xc600_0003, id], Snapshot::Delete { id }),
-            (&[0xc600_0004, u64::MAX], Snapshot::Info { id: u64::MAX }),
-            (&[0xc600_0005, 0], Snapshot::Next { id: 0 }),
-            (&[0xc600_0006], Snapshot::Stats),
-            (&[0xc600_0007], Snapshot::Generation),
+            (&[0xc600_0003, id], SnapshotCall::Delete { id }),
+            (
+                &[0xc600_0004, u64::MAX],
+                SnapshotCall::Info { id: u64::MAX },
+            ),
+            (&[0xc600_0005, 0], SnapshotCall::Next { id: 0 }),
+            (&[0xc600_0006], SnapshotCall::Stats),
+            (&[0xc600_0007], SnapshotCall::Generation),
         ] {
-            assert_eq!(smccc(arguments), Call::Snapshot(call));
+            assert_eq!(smccc(arguments), Hypercall::Snapshot(call));
         }
         assert_eq!(
             smccc(&[0xc600_0008]),
-            Call::Answered(Results::NOT_SUPPORTED)
+            Hypercall::Answered(Results::NOT_SUPPORTED)
         );
         assert_eq!(
             smccc(&[0xc600_0000]),
-            Call::Answered(Results::NOT_SUPPORTED)
+            Hypercall::Answered(Results::NOT_SUPPORTED)
         );
     }
 }

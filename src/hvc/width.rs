@@ -57,7 +57,7 @@ pub(super) fn arguments(function: FunctionId, x: &GeneralRegisters) -> [u64; 3] 
 
 #[cfg(test)]
 mod tests {
-    use crate::hvc::Call;
+    use crate::hvc::Hypercall;
     use crate::hvc::tests::smccc;
     use std::vec::Vec;
 
@@ -131,7 +131,7 @@ mod tests {
         let there: Vec<u64> = owners
             .flat_map(|range| numbers().map(move |number| range | number))
             .filter(|&function| match smccc(&[function, 0x8000_0000]) {
-                Call::Answered(results) => results.as_slice()[0] != u64::MAX,
+                Hypercall::Answered(results) => results.as_slice()[0] != u64::MAX,
                 _ => true,
             })
             .collect();

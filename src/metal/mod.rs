@@ -7,5 +7,5 @@ pub mod failure;
 mod logger;
 pub mod start;
 
-pub use self::core::{Core, set_up_core};
-pub use backend::VmMemory;
+pub use self::core::{BoardCore, set_up_core};
+pub use backend::BoardBackend;

@@ -10,7 +10,7 @@ use crate::arch::vcpu::walks;
 use crate::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck};
 use crate::fake::{FakeBoard, cases, performed};
 use crate::stage2::Maintenance;
-use crate::vm::{GuestMachine, RAM_BASE};
+use crate::vm::{GuestMemory, RAM_BASE};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -23,7 +23,7 @@ const FRAMES: u64 = 0x1_0000_0000;
 
 /// A VM's memory on the worst board, with a vCPU on each core.
 struct WorstMachine {
-    memory: GuestMachine<FakeBoard>,
+    memory: GuestMemory<FakeBoard>,
     worst: Worst,
     /// How its guest reaches memory.
     by: By,
@@ -44,7 +44,7 @@ impl WorstMachine {
         worst.enter(0);
         let board = FakeBoard::with(&share, worst.clone());
         let mut machine = Self {
-            memory: GuestMachine::new(board, pages, Pa(FRAMES)),
+            memory: GuestMemory::new(board, pages, Pa(FRAMES)),
             worst,
             by,
             core: Cell::new(0),
@@ -52,7 +52,7 @@ impl WorstMachine {
             turns: Cell::new(luck.seed),
         };
         // In a VM what is loaded ends with one.
-        machine.memory.hardware.stores_complete();
+        machine.memory.backend.stores_complete();
         machine.go_on();
         machine
     }
@@ -85,7 +85,7 @@ impl WorstMachine {
 }
 
 impl Guest for WorstMachine {
-    type Machine = GuestMachine<FakeBoard>;
+    type Machine = GuestMemory<FakeBoard>;
 
     fn machine(&self) -> &Self::Machine {
         &self.memory

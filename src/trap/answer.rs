@@ -2,7 +2,7 @@
 
 use super::sysreg::{ACTLR_EL1, Answer, SET_WAY, SysReg, SysRegAccess, TimerRegister};
 use super::{debug, id_registers};
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 
 /// Decides a trapped access. `read_id` reads the hardware's own identification register.
 ///
@@ -10,7 +10,7 @@ use crate::arch::vcpu::VmRegister;
 /// | --- | --- | --- |
 /// | identification | the hardware's, as [`id_registers::sanitize`] shows it | undefined |
 /// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
-/// | [`VmRegister`] | not trapped | as the guest says |
+/// | [`Stage1Register`] | not trapped | as the guest says |
 /// | [`SET_WAY`] | undefined | done by address |
 /// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
 /// | debug registers | [`debug::answer`] | the same |
@@ -33,7 +33,7 @@ pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answ
         let dfr0 = || id_registers::shown(id_registers::ID_AA64DFR0_EL1, read_id);
         return debug::answer(reg, access.write, dfr0).unwrap_or(Answer::Undefined);
     }
-    match (VmRegister::of(reg), TimerRegister::of(reg)) {
+    match (Stage1Register::of(reg), TimerRegister::of(reg)) {
         (Some(register), _) if access.write => Answer::Write(register),
         (_, Some(TimerRegister::Count)) if access.write => Answer::Undefined,
         (_, Some(register)) => Answer::Timer(register),

@@ -2,7 +2,7 @@
 
 use super::access::{GeneralRegisters, read_register, write_register};
 use super::esr::Esr;
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 use core::fmt;
 
 /// A system register by its encoding, packed: op0 15:14, op1 13:11, CRn 10:7, CRm 6:3, op2 2:0.
@@ -80,7 +80,7 @@ impl fmt::Debug for SysReg {
 /// ACTLR_EL1, trapped by HCR_EL2.TACR.
 pub const ACTLR_EL1: SysReg = SysReg::new(3, 0, 1, 0, 1);
 
-impl VmRegister {
+impl Stage1Register {
     /// Which one it is, if any.
     pub const fn of(reg: SysReg) -> Option<Self> {
         let (3, 0) = (reg.op0(), reg.op1()) else {
@@ -259,7 +259,7 @@ pub enum Answer {
     /// Its write is dropped, and it continues behind the instruction.
     Ignored,
     /// Its write is done for it.
-    Write(VmRegister),
+    Write(Stage1Register),
     /// The emulated timer is read or written.
     Timer(TimerRegister),
     /// Cache maintenance by set and way.

@@ -1,10 +1,10 @@
-//! The seams between a VM and what it runs on. `arch` implements them: for the board, and as fakes for the tests of this module.
+//! The seams between a VM and what it runs on. `metal` implements them for the board, `fake` for the tests of this module.
 //!
-//! [`Hardware`] is what a VM has once: its memory, the TLBs of all cores, its end of the console. [`Core`] is a physical core, which one of its
-//! vCPUs is loaded on; that one's registers stay there from trap to trap.
+//! [`VmBackend`] is what a VM has once: its memory, the TLBs of all cores, its end of the console. [`Core`] is a physical core, on which one
+//! of the VM's vCPUs is loaded; the registers of that vCPU stay there from trap to trap.
 
 use crate::addr::{Ipa, Pa, Va};
-use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Trap, VmRegister};
+use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Stage1Register, Trap};
 use crate::device::Console;
 use crate::device::debug::DebugState;
 use crate::device::gic::VirtualInterface;
@@ -14,18 +14,18 @@ use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A VM's memory, and the console.
-pub trait Hardware: Maintenance + Console {
+/// The board's side of a VM: its memory, and its end of the console.
+pub trait VmBackend: Maintenance + Console {
     /// What its vCPUs run on.
     type Core: Core;
 
-    /// A frame of the VM's share as bookkeeping memory. It is none that the guest can reach.
+    /// The frame at `at`, of the VM's share, as bookkeeping memory. The guest cannot reach that frame.
     fn bookkeeping(&self, at: Pa) -> &Bookkeeping;
-    /// The same, to change.
+    /// The same frame, to change.
     fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping;
-    /// A word of such a frame.
+    /// The word at `at`, of bookkeeping memory or of the words for frames.
     fn word(&self, at: Pa) -> u32;
-    /// The same, to change.
+    /// The same word, to change.
     fn word_mut(&mut self, at: Pa) -> &mut u32;
     /// Copies a page of guest memory, completely: the guest may be given the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
@@ -40,13 +40,13 @@ pub trait Hardware: Maintenance + Console {
     fn instruction(&mut self, at: Pa) -> u32;
     /// The name in front of the VM's lines in the log, if there are several VMs.
     fn log_name(&self) -> Option<&'static str>;
-    /// The first page of the board's virtual CPU interface (GICV), for the guest.
-    fn virtual_interface(&self) -> Pa;
+    /// The first page of the board's virtual CPU interface (GICV), which is mapped into the guest.
+    fn gicv_base(&self) -> Pa;
 }
 
 /// A vCPU, as the core that it is loaded on must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct VcpuIdentity {
     /// The VM's name.
     pub name: &'static str,
     /// The VM's number, from 0.
@@ -60,15 +60,15 @@ pub struct Identity {
 /// An interrupt of the board, acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
-    /// None was there any more.
+    /// There was none any more.
     None,
-    /// Another core wants this one to look around.
+    /// Another core has kicked this one.
     Kick,
     /// The loaded vCPU's virtual timer. The interrupt stays active until the guest deactivates it.
     VirtualTimer,
     /// This core's alarm. It is off now.
     Alarm,
-    /// The virtual CPU interface wants its list registers looked after.
+    /// The maintenance interrupt of the virtual CPU interface: its list registers are to be flushed.
     Maintenance,
     /// The console has input.
     Console,
@@ -78,37 +78,39 @@ pub enum Interrupt {
 pub trait Core: VirtualInterface {
     /// A vCPU's registers beyond the general ones.
     type System: FromBytes + IntoBytes + Immutable + KnownLayout;
-    /// The state after a reset.
+    /// A vCPU's registers after a reset.
     const RESET: Self::System;
 
-    /// Its number, from 0.
+    /// The core's number, from 0.
     fn number(&self) -> usize;
     /// The physical count: time on the board, the same on all cores.
     fn count() -> u64;
-    /// How much that grows in a second.
+    /// How much the physical count grows in a second.
     fn frequency() -> u64;
 
-    /// Makes it the core of that vCPU: its memory, its affinity. The registers come by [`load_system`](Self::load_system).
-    fn adopt(&mut self, vcpu: &Identity);
-    /// With no vCPU loaded: what is done to translations from here on is done to those of VM number `vm`, whose level 1 table is `root`.
-    fn face(&mut self, vm: usize, root: Pa);
-    /// After [`face`](Self::face): nothing of that VM is in the core any more.
-    fn look_away(&mut self);
+    /// Begins to load a vCPU: the core is in that VM's stage 2, and has the vCPU's affinity. Its registers come by
+    /// [`load_system`](Self::load_system).
+    fn load_vcpu(&mut self, vcpu: &VcpuIdentity);
+    /// With no vCPU loaded, makes the VMID of VM number `vm` current, and its stage 2, whose level 1 table is at `root`: TLB maintenance is for
+    /// that VM from here on.
+    fn enter_stage2(&mut self, vm: usize, root: Pa);
+    /// Ends what [`enter_stage2`](Self::enter_stage2) began: nothing of that VM is in the core any more.
+    fn leave_stage2(&mut self);
     /// Runs the loaded vCPU until it traps.
     fn run(&mut self, registers: &mut Registers) -> Trap;
 
-    /// Copies the vCPU's state out of the core.
+    /// Copies the loaded vCPU's registers out of the core.
     fn save_system(&mut self, to: &mut Self::System);
-    /// Waits for the SErrors of what the loaded vCPU stored. Returns whether one came: it is taken then, and is that vCPU's.
+    /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
     fn synchronize_errors(&mut self) -> bool;
-    /// The core has no vCPU any more: no timer of it fires, and no translation starts from its registers.
-    fn abandon(&mut self);
-    /// Puts the vCPU's state into the core, and clears its exclusive monitor. Whether its writes to [`VmRegister`]s trap is part of that state:
-    /// after a reset they do.
+    /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
+    fn put_vcpu(&mut self);
+    /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
+    /// them: after a reset they do.
     fn load_system(&mut self, from: &Self::System);
-    /// Puts breakpoints, watchpoints and MDSCR_EL1 into the core.
+    /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core.
     fn load_debug(&mut self, from: &DebugState);
-    /// The guest's CNTVCT_EL0 is `offset` behind the physical count. Its virtual timer is off until its state is loaded.
+    /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks. Its virtual timer is off until its registers are loaded.
     fn set_virtual_offset(&mut self, offset: u64);
     /// When the virtual timer in a saved state fires: its compare value, if it is on.
     fn virtual_deadline(system: &Self::System) -> Option<u64>;
@@ -119,15 +121,15 @@ pub trait Core: VirtualInterface {
     fn set_exception_state(&mut self, state: &ExceptionState);
     /// What the CPU has that the PSTATE of an exception depends on.
     fn pstate_features(&mut self) -> PstateFeatures;
-    /// An SError becomes pending for the vCPU.
+    /// Makes an SError pending for the loaded vCPU.
     fn pend_serror(&mut self);
 
-    /// Writes one of the registers that the guest's writes to may trap.
-    fn write_vm_register(&mut self, register: VmRegister, value: u64);
-    /// The guest writes them itself from here on.
-    fn release_vm_registers(&mut self);
-    /// The guest's writes to them trap from here on. Returns whether they did not before.
-    fn watch_vm_registers(&mut self) -> bool;
+    /// Writes one of the registers that say how EL1 sees memory, for the guest.
+    fn write_stage1_register(&mut self, register: Stage1Register, value: u64);
+    /// Has the guest's writes to these registers no longer trap.
+    fn untrap_stage1_registers(&mut self);
+    /// Has the guest's writes to these registers trap. Returns whether they did not before.
+    fn trap_stage1_registers(&mut self) -> bool;
     /// The loaded vCPU's SCTLR_EL1.
     fn sctlr(&mut self) -> u64;
 
@@ -135,28 +137,28 @@ pub trait Core: VirtualInterface {
     fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
     /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
     fn stack_pointer(&mut self, el1: bool) -> u64;
-    /// Writes it.
+    /// Writes the guest's SP_EL1 or, if not `el1`, SP_EL0.
     fn set_stack_pointer(&mut self, el1: bool, value: u64);
-    /// The hardware's identification register.
+    /// Reads the hardware's identification register `reg`.
     fn id_register(&mut self, reg: SysReg) -> u64;
 
-    /// GICH_VMCR and GICH_APR: the virtual CPU interface beside its list registers.
-    fn interface(&mut self) -> [u32; 2];
-    /// Writes them.
-    fn set_interface(&mut self, state: [u32; 2]);
-    /// Whether the physical interrupt of the virtual timer is active, as one is that the guest has and did not deactivate yet.
+    /// GICH_VMCR and GICH_APR: the virtual CPU interface without its list registers.
+    fn cpu_interface(&mut self) -> [u32; 2];
+    /// Writes GICH_VMCR and GICH_APR.
+    fn set_cpu_interface(&mut self, state: [u32; 2]);
+    /// Sets whether the hardware's interrupt of the virtual timer is active, as it is while the guest has it and did not deactivate it.
     fn set_timer_active(&mut self, active: bool);
 
     /// Acknowledges an interrupt of the board.
     fn acknowledge(&mut self) -> Interrupt;
-    /// Makes another core take [`Interrupt::Kick`]. What this core wrote before, that one sees.
+    /// Makes core number `core` take [`Interrupt::Kick`]. It sees then what this core wrote before.
     fn kick(&mut self, core: usize);
-    /// Its alarm goes off at the physical count `at`, if that is earlier than what it is set to.
+    /// Sets the core's alarm to the physical count `at`, if that is earlier than what it is set to.
     fn alarm_by(&mut self, at: u64);
-    /// Sleeps until there is an interrupt to acknowledge.
+    /// Sleeps until there is an interrupt to [`acknowledge`](Self::acknowledge).
     fn idle(&mut self);
-    /// Several vCPUs are pinned to it: one that waits for an event (WFE) traps.
-    fn set_shared(&mut self, shared: bool);
-    /// Whether several are, as [`set_shared`](Self::set_shared) said.
-    fn is_shared(&self) -> bool;
+    /// Sets whether several vCPUs are pinned to the core. If so, a vCPU that waits for an event (WFE) traps.
+    fn set_multiplexed(&mut self, multiplexed: bool);
+    /// Whether several vCPUs are pinned to the core.
+    fn is_multiplexed(&self) -> bool;
 }

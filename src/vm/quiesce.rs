@@ -1,25 +1,26 @@
-//! Stopping a VM: one point in time at which none of its vCPUs runs.
+//! Quiescing a VM: one point in time at which none of its vCPUs runs.
 //!
-//! Who stops it holds the shared part. It closes the gate, and kicks the cores that have vCPUs loaded. These see the closed gate when they
-//! take the kick, or while they wait for the shared part; they put their vCPU's state into memory and unlock it. So to stop a
-//! VM is to lock all of its vCPUs. A trap that has not got the shared part by then has not happened: its instruction runs again.
+//! The core that stops a VM holds the lock of the VM's shared part. It closes the gate, and kicks the cores that have vCPUs loaded. These
+//! see the closed gate when they take the kick, or while they wait for the shared part; they put their vCPU and unlock it. So to stop a VM is
+//! to lock all of its vCPUs. A trap whose core has not got the shared part by then is dropped: its instruction runs again.
 
-use super::vcpu::{Phase, Slot, Vcpu};
-use super::{Core, Hardware, System, Vm};
+use super::slot::VcpuSlot;
+use super::vcpu::Vcpu;
+use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::MutexGuard;
 use crate::arch::sync::{AtomicU8, Ordering};
-use crate::device::gic::VCPUS_MAX;
+use crate::device::gic::{Gic, VCPUS_MAX};
 
 /// Why a VM's vCPUs may not run: one bit for each reason. All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
 /// again when it is kicked; what the gate guards is behind the vCPUs' locks.
 #[derive(Default)]
 pub struct Gate(AtomicU8);
 
-/// Somebody stopped it for a moment.
-pub const STOPPED: u8 = 1;
-/// The operator paused it.
+/// A core has stopped the VM for a moment.
+pub const QUIESCED: u8 = 1;
+/// The operator paused the VM.
 pub const PAUSED: u8 = 2;
-/// It is off.
+/// The VM is off.
 pub const OFF: u8 = 4;
 
 impl Gate {
@@ -29,63 +30,120 @@ impl Gate {
         self.0.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether this one is among the reasons.
-    pub fn is(&self, reason: u8) -> bool {
-        self.0.load(Ordering::Relaxed) & reason != 0
+    /// Whether any of `reasons` is there.
+    pub fn is_closed_for(&self, reasons: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & reasons != 0
     }
 
-    /// One more reason. It is each vCPU's lock that makes this seen. A core locks its vCPU, then looks here; who closes the gate locks the
-    /// vCPUs afterwards. All that changes a lock is in one order:
+    /// Adds a reason. Each vCPU's lock makes this seen. A core locks its vCPU, then looks here; the core that closes the gate locks the vCPUs
+    /// afterwards. All that changes a lock is in one order:
     /// - the stopper had the lock before the core: the core's locking acquires what the stopper's unlocking released, and that is behind this
     ///   store, so the core sees the gate as it was left;
-    /// - the core has it: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by who takes the kick
-    ///   ([`Core::kick`]), and the core looks here again then.
+    /// - the core has the lock: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by the core that
+    ///   takes the kick ([`Core::kick`]), and that core looks here again then.
     pub fn close(&self, reason: u8) {
         self.0.fetch_or(reason, Ordering::Relaxed);
     }
 
-    /// One reason less. The cores are kicked afterwards, so that nobody sleeps on who saw it as it was.
+    /// Removes a reason. The caller kicks the cores afterwards: one that saw the gate closed may sleep.
     pub fn open(&self, reason: u8) {
         self.0.fetch_and(!reason, Ordering::Relaxed);
     }
 }
 
-/// The vCPUs of a stopped VM, all but the stopper's own; nothing if there are no others.
-pub struct Others<'a, S>(Option<[Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]>);
+/// The core that has a VM stopped, and the vCPU that is loaded there and asked for it. `vcpu` is `None` when the operator asks.
+pub struct Initiator<'a, B: VmBackend> {
+    /// The core on which this runs.
+    pub core: &'a mut B::Core,
+    /// The number and the state of the vCPU that asks.
+    pub vcpu: Option<(usize, &'a mut Vcpu<System<B>>)>,
+}
 
-impl<S> Others<'_, S> {
-    /// A vCPU that is not the stopper's own.
-    pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
-        self.0.as_mut()?.get_mut(index)?.as_deref_mut()
+impl<B: VmBackend> Initiator<'_, B> {
+    /// The same, for a shorter time.
+    pub fn reborrow(&mut self) -> Initiator<'_, B> {
+        Initiator {
+            core: self.core,
+            vcpu: self
+                .vcpu
+                .as_mut()
+                .map(|(index, vcpu)| (*index, &mut **vcpu)),
+        }
+    }
+
+    /// The number of the vCPU that asks.
+    pub fn index(&self) -> Option<usize> {
+        self.vcpu.as_ref().map(|(index, _)| *index)
+    }
+
+    /// Removes the state of the vCPU that asks from its core, as the vCPU does not go on with it: no walk through its tables of stage 1
+    /// starts by speculation. To be called before stage 2 is flushed, or while its path is broken: nothing comes into the TLBs behind the
+    /// flush then.
+    pub fn clear_core(&mut self) {
+        if self.vcpu.is_some() {
+            self.core.synchronize_errors();
+            self.core.load_system(&B::Core::RESET);
+        }
     }
 }
 
-impl<H: Hardware> Vm<H> {
-    /// Stops it. The caller holds the shared part and, if it runs a vCPU of this VM, that one.
+/// The vCPUs of a stopped VM, all but the initiator's own; nothing if there are no others.
+pub struct StoppedVcpus<'a, S>(Option<[Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]>);
+
+impl<S> StoppedVcpus<'_, S> {
+    /// vCPU number `index`, if it is not the initiator's own.
+    pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
+        self.0.as_mut()?.get_mut(index)?.as_deref_mut()
+    }
+
+    /// All of them, each with its number.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Vcpu<S>)> {
+        let vcpus = self.0.iter_mut().flatten().enumerate();
+        vcpus.filter_map(|(index, vcpu)| Some((index, vcpu.as_deref_mut()?)))
+    }
+
+    /// Syncs their list registers into the GIC model. Returns the vCPUs that must look around, a bit for each.
+    pub fn sync_lrs(&mut self, gic: &mut Gic) -> u8 {
+        let sync = |(index, vcpu): (usize, &mut Vcpu<S>)| gic.settle(index, &mut vcpu.lrs);
+        self.iter_mut().map(sync).fold(0, |all, mask| all | mask)
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// Stops the VM. The caller holds the shared part and, if its core has a vCPU of this VM loaded, that one, number `own`.
     #[inline]
-    pub(super) fn stop(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
+    pub(super) fn quiesce(
+        &self,
+        core: &mut B::Core,
+        own: Option<usize>,
+    ) -> StoppedVcpus<'_, System<B>> {
         match own.is_some() && self.vcpus.len() == 1 {
-            true => Others(None),
-            false => self.stop_others(core, own),
+            true => StoppedVcpus(None),
+            false => self.quiesce_others(core, own),
         }
     }
 
-    fn stop_others(&self, core: &mut H::Core, own: Option<usize>) -> Others<'_, System<H>> {
-        self.gate.close(STOPPED);
+    fn quiesce_others(
+        &self,
+        core: &mut B::Core,
+        own: Option<usize>,
+    ) -> StoppedVcpus<'_, System<B>> {
+        self.gate.close(QUIESCED);
         let mut others = [const { None }; VCPUS_MAX];
         for (i, slot) in self.vcpus.iter().enumerate() {
             if Some(i) != own {
-                others[i] = Some(self.take(core, slot));
+                others[i] = Some(self.lock_or_kick(core, slot));
             }
         }
-        Others(Some(others))
+        StoppedVcpus(Some(others))
     }
 
-    fn take<'a>(
+    /// Locks a vCPU. If another core has it loaded, kicks that one and waits.
+    fn lock_or_kick<'a>(
         &self,
-        core: &mut H::Core,
-        slot: &'a Slot<System<H>>,
-    ) -> MutexGuard<'a, Vcpu<System<H>>> {
+        core: &mut B::Core,
+        slot: &'a VcpuSlot<System<B>>,
+    ) -> MutexGuard<'a, Vcpu<System<B>>> {
         slot.try_lock().unwrap_or_else(|| {
             if slot.core() != core.number() {
                 core.kick(slot.core());
@@ -94,33 +152,36 @@ impl<H: Hardware> Vm<H> {
         })
     }
 
-    /// Lets it go on.
+    /// Lets a stopped VM go on.
     #[inline]
-    pub(super) fn release(&self, core: &mut H::Core, others: Others<'_, System<H>>) {
-        // Nobody was stopped, if the one vCPU asked itself.
-        if self.gate.is(STOPPED) {
-            self.release_others(core, others);
+    pub(super) fn release(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
+        // The gate is still open if the VM's only vCPU asked: there was none to stop.
+        if stopped.0.is_some() {
+            self.release_others(core, stopped);
         }
     }
 
-    fn release_others(&self, core: &mut H::Core, others: Others<'_, System<H>>) {
-        drop(others);
-        self.gate.open(STOPPED);
+    fn release_others(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
+        drop(stopped);
+        self.gate.open(QUIESCED);
         self.wake_cores(core);
     }
 
-    /// Cores that found the gate closed may be asleep.
-    pub(super) fn wake_cores(&self, core: &mut H::Core) {
-        if self.pinned_to(core.number()).nth(1).is_some() {
-            // The others on this core may have something to do now.
-            core.alarm_by(H::Core::count());
-        }
-        let mut told = 1u64 << core.number();
-        for slot in &self.vcpus {
-            if slot.phase() != Phase::Off && told & 1 << slot.core() == 0 {
-                told |= 1 << slot.core();
-                core.kick(slot.core());
-            }
-        }
+    /// Does something with the VM's shared part, from a core that has no vCPU loaded. So no core waits for that core while it waits for the
+    /// lock.
+    pub(super) fn with_locked<R>(
+        &self,
+        core: &mut B::Core,
+        action: impl FnOnce(&mut VmShared<B>, Initiator<'_, B>) -> R,
+    ) -> R {
+        let mut shared = self.shared.lock();
+        core.enter_stage2(self.number, shared.memory.stage2.root());
+        let initiator = Initiator {
+            core: &mut *core,
+            vcpu: None,
+        };
+        let result = action(&mut shared, initiator);
+        core.leave_stage2();
+        result
     }
 }

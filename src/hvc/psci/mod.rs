@@ -35,7 +35,7 @@ const MIGRATION_NOT_REQUIRED: u64 = 2;
 
 /// A power call. Arguments are the guest's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call {
+pub enum PowerCall {
     /// Wait for an interrupt in a power state.
     CpuSuspend {
         /// The power state.
@@ -72,26 +72,28 @@ pub enum Call {
 
 // Apart, it would take its arguments and its answer through memory.
 #[inline(always)]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Hypercall> {
     let [first, second, third] = arguments(function, x);
-    let answered = |value| Some(super::Call::Answered(Results::of([value])));
-    Some(super::Call::Psci(match function {
-        PSCI_CPU_SUSPEND | PSCI_CPU_SUSPEND_64 => Call::CpuSuspend {
+    let answered = |value| Some(super::Hypercall::Answered(Results::of([value])));
+    Some(super::Hypercall::Psci(match function {
+        PSCI_CPU_SUSPEND | PSCI_CPU_SUSPEND_64 => PowerCall::CpuSuspend {
             state: first as u32,
         },
-        PSCI_CPU_OFF => Call::CpuOff,
-        PSCI_CPU_ON | PSCI_CPU_ON_64 => Call::CpuOn {
+        PSCI_CPU_OFF => PowerCall::CpuOff,
+        PSCI_CPU_ON | PSCI_CPU_ON_64 => PowerCall::CpuOn {
             target: first,
             entry: Ipa(second),
             context: third,
         },
-        PSCI_AFFINITY_INFO | PSCI_AFFINITY_INFO_64 => Call::AffinityInfo {
+        PSCI_AFFINITY_INFO | PSCI_AFFINITY_INFO_64 => PowerCall::AffinityInfo {
             target: first,
             lowest_level: second as u32,
         },
-        PSCI_SYSTEM_OFF => Call::SystemOff,
-        PSCI_SYSTEM_RESET => Call::SystemReset,
-        PSCI_SYSTEM_RESET2 | PSCI_SYSTEM_RESET2_64 => Call::SystemReset2 { kind: first as u32 },
+        PSCI_SYSTEM_OFF => PowerCall::SystemOff,
+        PSCI_SYSTEM_RESET => PowerCall::SystemReset,
+        PSCI_SYSTEM_RESET2 | PSCI_SYSTEM_RESET2_64 => {
+            PowerCall::SystemReset2 { kind: first as u32 }
+        }
         PSCI_VERSION => return answered(IMPLEMENTED),
         PSCI_MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
         // For every function here the feature flags are 0; for CPU_SUSPEND that says: original format of the power
@@ -120,7 +122,7 @@ pub enum PowerState {
 }
 
 /// What a power call must know of the VM.
-pub trait Machine {
+pub trait PowerView {
     /// The affinity fields of each CPU's MPIDR, no two the same, and its state.
     fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)>;
 
@@ -139,7 +141,7 @@ pub enum Action {
     CpuOff,
     /// Start this CPU, which is off; then the caller continues with SUCCESS.
     CpuOn {
-        /// Its MPIDR affinity fields, one of [`Machine::cpus`].
+        /// Its MPIDR affinity fields, one of [`PowerView::cpus`].
         target: u64,
         /// Its first pc, in RAM.
         entry: Ipa,
@@ -152,9 +154,9 @@ pub enum Action {
     SystemReset,
 }
 
-impl Call {
+impl PowerCall {
     /// Decides the call. Whatever can be refused is refused here, before anything is touched.
-    pub fn handle(self, machine: &impl Machine) -> Action {
+    pub fn handle(self, vm: &impl PowerView) -> Action {
         let refuse = |code| Action::Return(Results::error(code));
         match self {
             Self::CpuSuspend { state } if state & SUSPEND_RESERVED != 0 => {
@@ -168,11 +170,11 @@ impl Call {
                 target,
                 entry,
                 context,
-            } => match machine.cpus().find(|(affinity, _)| *affinity == target) {
+            } => match vm.cpus().find(|(affinity, _)| *affinity == target) {
                 None => refuse(error::INVALID_PARAMETERS),
                 Some((_, PowerState::On)) => refuse(error::ALREADY_ON),
                 Some((_, PowerState::OnPending)) => refuse(error::ON_PENDING),
-                Some((_, PowerState::Off)) if entry.0 & 3 != 0 || !machine.is_ram(entry) => {
+                Some((_, PowerState::Off)) if entry.0 & 3 != 0 || !vm.is_ram(entry) => {
                     refuse(error::INVALID_ADDRESS)
                 }
                 Some((_, PowerState::Off)) => Action::CpuOn {
@@ -184,7 +186,7 @@ impl Call {
             Self::AffinityInfo {
                 target,
                 lowest_level,
-            } => Action::Return(affinity_info(target, lowest_level, machine)),
+            } => Action::Return(affinity_info(target, lowest_level, vm)),
             Self::SystemOff => Action::SystemOff,
             Self::SystemReset
             | Self::SystemReset2 {
@@ -201,14 +203,14 @@ const SUSPEND_RESERVED: u32 = 0xfcfe_0000;
 const SYSTEM_WARM_RESET: u32 = 0;
 
 /// A group of CPUs is on if one of them is, off if all are.
-fn affinity_info(target: u64, lowest_level: u32, machine: &impl Machine) -> Results {
+fn affinity_info(target: u64, lowest_level: u32, vm: &impl PowerView) -> Results {
     /// Bit of MPIDR_EL1 where affinity field 0, 1, 2, 3 begins.
     const FIELDS: [u32; 4] = [0, 8, 16, 32];
     let group = match FIELDS.get(lowest_level as usize) {
         Some(shift) => u64::MAX << shift,
         None => return Results::error(error::INVALID_PARAMETERS),
     };
-    let states = machine
+    let states = vm
         .cpus()
         .filter(|(affinity, _)| affinity & group == target & group)
         .map(|(_, s)| s);
