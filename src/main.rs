@@ -16,8 +16,9 @@ mod image {
     use avisor::board::{cores, gic, power};
     use avisor::console::Input;
     use avisor::metal::start::{self, Board};
-    use avisor::metal::{self, Core, VmMemory, console, failure};
-    use avisor::vm::{self, Desk, Vm, World};
+    use avisor::metal::{self, BoardBackend, BoardCore, console, failure};
+    use avisor::monitor::VmControl;
+    use avisor::vm::{self, ConsoleHost, Vm};
     use spin::once::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -26,11 +27,11 @@ mod image {
         main: main,
         secondary: cores::enter,
         wrong_level: start::report_wrong_level,
-        failed: failure::failed,
+        failed: failure::fail_or_exit,
     }
 
-    /// What the cores run, once the boot core has made it.
-    static WORLD: Once<World<VmMemory>, Relax> = Once::new();
+    /// All VMs, once the boot core has made them.
+    static VMS: Once<Vec<Vm<BoardBackend>>, Relax> = Once::new();
 
     /// Runs on the boot core, MMU and caches on; what ran before is in `arch/boot/boot.S`.
     fn main(tree: u64) -> ! {
@@ -52,58 +53,52 @@ mod image {
                 run: other_core,
             },
         );
-        WORLD.call_once(|| world(gic, cores));
+        VMS.call_once(|| make_vms(gic, cores));
         if board.console_interrupt.is_some() {
             console::listen();
         }
-        run(Core::new(0, gic))
+        run(BoardCore::new(0, gic))
     }
 
     /// Runs on each of the other cores.
     fn other_core(number: usize) -> ! {
-        run(Core::new(number, gic::get()))
+        run(BoardCore::new(number, gic::get()))
     }
 
-    fn run(mut core: Core) -> ! {
-        vm::run(&mut core, WORLD.wait(), &Operator)
+    fn run(mut core: BoardCore) -> ! {
+        vm::run(&mut core, VMS.wait(), &BoardConsole)
     }
 
-    /// All VMs of the plan. Their vCPUs go to the cores in turn.
-    fn world(gic: &gic::Gic, cores: usize) -> World<VmMemory> {
+    /// All VMs of the configuration. Their vCPUs are pinned to the cores in turn.
+    fn make_vms(gic: &gic::Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
         let free = heap::free_bytes();
-        let keep = PLAN
-            .vms
-            .iter()
-            .map(|plan| vm::bookkeeping(plan, free))
-            .sum();
-        let shares = vm::shares::<Core>(PLAN.vms, &heap::take_blocks(keep));
+        let keep = PLAN.vms.iter().map(|plan| vm::heap_bytes(plan, free)).sum();
+        let shares = vm::carve_memory::<BoardCore>(PLAN.vms, &heap::take_blocks(keep));
         let mut first = 0;
         let vms = PLAN.vms.iter().zip(shares).enumerate();
         let vms = vms.map(|(number, (plan, share))| {
-            let memory = VmMemory::new(number, share.clone(), gic);
-            let vm = Vm::new(plan, number, memory, &share, |vcpu| (first + vcpu) % cores);
+            let backend = BoardBackend::new(number, share.clone(), gic);
+            let vm = Vm::new(plan, number, backend, &share, |vcpu| (first + vcpu) % cores);
             first += plan.vcpus as usize;
             vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", plan.name)))
         });
-        World {
-            vms: vms.collect::<Vec<_>>(),
-        }
+        vms.collect()
     }
 
-    /// The operator, at the board's console.
-    struct Operator;
+    /// The console on the board's UART, at which the operator sits.
+    struct BoardConsole;
 
-    impl Desk<VmMemory> for Operator {
+    impl ConsoleHost<BoardBackend> for BoardConsole {
         fn input(&self) -> Input {
-            console::interrupt()
+            console::take_input()
         }
 
         fn input_due(&self) -> u64 {
-            console::look_at()
+            console::poll_due()
         }
 
-        fn command(&self, operator: &mut impl avisor::monitor::Operator) -> Option<usize> {
-            console::serve(operator)
+        fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
+            console::run_commands(control)
         }
 
         fn attached(&self) -> usize {

@@ -96,7 +96,7 @@ impl Cpu {
 }
 
 /// Notes for fault reports which vCPU this core has loaded from now on: the VM's name and the vCPU's number.
-pub fn runs(vcpu: Option<(&'static str, u32)>) {
+pub fn set_current_vcpu(vcpu: Option<(&'static str, u32)>) {
     // SAFETY: the boot stub pointed TPIDR_EL2 at this core's element of CPUS; no reference to it is alive, because only
     // this module, `switch` and `fault` touch it, each for single loads and stores.
     unsafe { (*Cpu::this()).vcpu = vcpu };

@@ -53,7 +53,7 @@ impl Power {
         }
     }
 
-    /// This is the board's from here on, for [`power_off`] and [`failed`].
+    /// Makes this the board's power switch, for [`power_off`] and [`exit_failure`].
     pub fn install(self) {
         POWER.call_once(|| self);
     }
@@ -67,8 +67,8 @@ impl Power {
         firmware::halt()
     }
 
-    /// Ends a run that failed: with an exit code where somebody listens, else asleep, with the message on the screen.
-    pub fn failed(self) -> ! {
+    /// Ends a run that failed: with an exit code if something takes one, else asleep, with the message on the screen.
+    pub fn exit_failure(self) -> ! {
         if self.semihosting {
             firmware::semihosting_exit(1);
         }
@@ -106,15 +106,15 @@ pub fn power_off() -> ! {
     }
 }
 
-/// The run ends with a failing code, where somebody listens for one.
-pub fn failed() -> ! {
+/// Ends the run with a failing exit code if something takes one, else asleep.
+pub fn exit_failure() -> ! {
     match POWER.get() {
-        Some(power) => power.failed(),
+        Some(power) => power.exit_failure(),
         None => firmware::halt(),
     }
 }
 
-/// Whether somebody listens for an exit code: else the message on the console is all that is seen of a failure.
+/// Whether something takes an exit code. If not, the message on the console is all that is seen of a failure.
 pub fn reports_failures() -> bool {
     POWER.get().is_some_and(|power| power.semihosting)
 }

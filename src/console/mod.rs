@@ -11,8 +11,8 @@
 //! A whole line that comes while a VM's line is unfinished starts on a fresh line, and that VM's next character on another one.
 //!
 //! What is typed goes to the attached VM, but for [`ESCAPE`], which opens the monitor. There it is edited as a line
-//! ([`editor`]) up to Enter; then the line waits for somebody who takes it ([`Console::command`]), does what it says, prints with
-//! [`Console::reply`], and [finishes](Console::finish) it. What is typed meanwhile is kept for later. What there is no room for stays
+//! ([`editor`]) up to Enter; then the line waits for a core that takes it ([`Terminal::take_command`]), carries it out, prints with
+//! [`Terminal::reply`], and [finishes](Terminal::finish) it. What is typed meanwhile is kept for later. What there is no room for stays
 //! where it is: see `typed.rs`.
 
 pub mod editor;
@@ -41,7 +41,7 @@ use typed::{AHEAD_MAX, TYPED_MAX};
 /// Ctrl-]: opens the monitor, and leaves it. Twice in a row, it goes to the VM.
 pub const ESCAPE: u8 = 0x1d;
 
-/// What somebody has to look after when bytes have come in.
+/// Who has to look after bytes have come in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Input {
     /// A VM has something to read.
@@ -51,8 +51,8 @@ pub struct Input {
 }
 
 impl Input {
-    /// This, and what came after it.
-    pub fn and(self, later: Self) -> Self {
+    /// This, and then `later`.
+    pub fn then(self, later: Self) -> Self {
         Self {
             guest: later.guest.or(self.guest),
             command: self.command | later.command,
@@ -79,7 +79,7 @@ enum Keyboard {
     Guest,
     /// The line at the prompt.
     Prompt,
-    /// Nobody for now, a line of the monitor is being carried out. It is here until somebody takes it.
+    /// Nobody for now: a line of the monitor is being carried out. The line is here until a core takes it.
     Busy(Option<Line>),
 }
 
@@ -96,7 +96,7 @@ struct Speaker {
 }
 
 /// The state of the terminal and of all who use it.
-pub struct Console {
+pub struct Terminal {
     names: [&'static str; VMS_MAX],
     /// VMs, as far as it is known.
     vms: usize,
@@ -109,7 +109,7 @@ pub struct Console {
     unfinished: bool,
     keyboard: Keyboard,
     prompt: Prompt,
-    /// Typed, and not given to anybody yet: at most [`AHEAD_MAX`] characters and gaps, and one more gap.
+    /// What was typed, and is not delivered yet: at most [`AHEAD_MAX`] characters and gaps, and one more gap.
     ahead: Ring<u16>,
     /// What the attached VM has no room for is left out.
     pressing: bool,
@@ -121,13 +121,13 @@ pub struct Console {
     answer: Row,
 }
 
-impl Default for Console {
+impl Default for Terminal {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Console {
+impl Terminal {
     /// For one VM without a name: VM 0, which is attached.
     pub const fn new() -> Self {
         const SILENT: Speaker = Speaker {
@@ -154,8 +154,8 @@ impl Console {
         }
     }
 
-    /// Who is at the terminal from now on: the VMs' names. One VM alone needs none in front of its lines.
-    pub fn introduce(&mut self, names: impl Iterator<Item = &'static str>) {
+    /// Sets the VMs, by their names. A single VM has no name in front of its lines.
+    pub fn set_names(&mut self, names: impl Iterator<Item = &'static str>) {
         self.vms = 0;
         for (to, name) in self.names.iter_mut().zip(names) {
             *to = name;
@@ -209,8 +209,8 @@ impl Console {
                 self.pass(byte, screen);
             }
         } else if complete {
-            self.aside(screen, |console, screen| {
-                console.show_row(vm, screen);
+            self.aside(screen, |terminal, screen| {
+                terminal.show_row(vm, screen);
                 print(screen, "\r\n");
             });
         }
@@ -228,8 +228,8 @@ impl Console {
     pub fn reply(&mut self, text: &str, screen: &mut impl Screen) {
         for byte in text.bytes() {
             if self.answer.push(byte) {
-                self.aside(screen, |console, screen| {
-                    console.answer.text().for_each(|text| print(screen, text));
+                self.aside(screen, |terminal, screen| {
+                    terminal.answer.text().for_each(|text| print(screen, text));
                     print(screen, "\r\n");
                 });
                 self.answer.clear();

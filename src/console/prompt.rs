@@ -42,7 +42,7 @@ impl Prompt {
         untouched: true,
     };
 
-    /// Begins a line, the first since somebody left.
+    /// Begins the first line after the prompt was opened.
     pub fn open(&mut self) {
         self.editor.forget();
         self.untouched = true;

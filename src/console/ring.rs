@@ -1,4 +1,4 @@
-//! What was typed and waits for somebody who takes it.
+//! A queue with a limit: what was typed, and was not read yet.
 
 use alloc::collections::VecDeque;
 
@@ -17,37 +17,37 @@ impl<T: Copy> Ring<T> {
         }
     }
 
-    /// Whether [`push`](Self::push) would take another one.
-    pub fn has_room(&mut self) -> bool {
+    /// Makes room for another value, if it can, and returns whether [`push`](Self::push) would take one.
+    pub fn make_room(&mut self) -> bool {
         self.waiting.len() < self.most && self.waiting.try_reserve(1).is_ok()
     }
 
-    /// Takes one. False, and nothing is changed, if there is no room.
+    /// Adds a value. Returns false, and changes nothing, if there is no room.
     #[must_use]
     pub fn push(&mut self, value: T) -> bool {
-        let room = self.has_room();
+        let room = self.make_room();
         if room {
             self.waiting.push_back(value);
         }
         room
     }
 
-    /// Gives the oldest one back.
+    /// Removes the oldest value.
     pub fn pop(&mut self) -> Option<T> {
         self.waiting.pop_front()
     }
 
-    /// The oldest one, which stays.
+    /// The oldest value, which stays.
     pub fn peek(&self) -> Option<T> {
         self.waiting.front().copied()
     }
 
-    /// The newest one, which stays.
+    /// The newest value, which stays.
     pub fn newest(&self) -> Option<T> {
         self.waiting.back().copied()
     }
 
-    /// How many wait.
+    /// How many values wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -57,7 +57,7 @@ impl<T: Copy> Ring<T> {
         self.waiting.len() <= self.most / 2
     }
 
-    /// Takes back the newest ones as far as the newest for which `ends` holds, which stays; gives how many those were.
+    /// Removes the newest values, up to the newest for which `ends` holds: that one stays. Returns how many were removed.
     pub fn take_back(&mut self, ends: impl Fn(T) -> bool) -> usize {
         let before = self.waiting.len();
         let kept = self.waiting.iter().rposition(|value| ends(*value));

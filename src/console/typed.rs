@@ -2,18 +2,18 @@
 //!
 //! Characters come into a queue, and leave it for the attached VM, the line at the prompt or nobody, while a line of the monitor is
 //! carried out. A VM has [`TYPED_MAX`] characters of its own that it has not read yet. Where there is no room, nothing more is taken: the
-//! driver leaves characters in the UART, and whoever sends them waits.
+//! driver leaves characters in the UART, and the sender waits.
 //!
-//! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Console::press_on) after a
-//! while: then what the VM has no room for is left out, as whole lines. What the UART itself loses is a [gap](Console::gap): the line
+//! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Terminal::discard_excess) after a
+//! while: then what the VM has no room for is left out, as whole lines. What the UART itself loses is a [gap](Terminal::note_gap): the line
 //! that it is in is left out too, because its rest could mean something else. Both are said, by a [`Notice`].
 
 use core::fmt;
 
 use super::editor::Line;
 use super::prompt::Step;
-use super::{Console, Cursor, ESCAPE, Input, Keyboard, Screen, print};
-use crate::monitor::Next;
+use super::{Cursor, ESCAPE, Input, Keyboard, Screen, Terminal, print};
+use crate::monitor::AfterLine;
 
 /// Characters that wait for a VM to read them.
 pub const TYPED_MAX: usize = 8192;
@@ -54,21 +54,21 @@ fn ends_line(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-impl Console {
-    /// Whether [`take`](Self::take) may be called.
-    pub fn has_room(&mut self) -> bool {
-        self.ahead.len() < AHEAD_MAX && self.ahead.has_room()
+impl Terminal {
+    /// Makes room for one character more, if it can, and returns whether [`take`](Self::take) may be called.
+    pub fn make_room(&mut self) -> bool {
+        self.ahead.len() < AHEAD_MAX && self.ahead.make_room()
     }
 
     /// Takes a character that was typed, to be [delivered](Self::deliver).
     pub fn take(&mut self, byte: u8) {
-        if !self.has_room() || !self.ahead.push(byte.into()) {
-            self.gap();
+        if !self.make_room() || !self.ahead.push(byte.into()) {
+            self.note_gap();
         }
     }
 
-    /// The UART lost what came at this point.
-    pub fn gap(&mut self) {
+    /// Notes that the UART lost characters at this point.
+    pub fn note_gap(&mut self) {
         // Two gaps in a row are one.
         if self.ahead.newest() != Some(GAP) && !self.ahead.push(GAP) {
             // There is no memory for it. A gap somewhere before it keeps what is left of its line from being taken for a whole one.
@@ -78,29 +78,29 @@ impl Console {
     }
 
     /// Whether characters wait that the attached VM has no room for.
-    pub fn waits(&self) -> bool {
+    pub fn is_held_up(&self) -> bool {
         matches!(self.keyboard, Keyboard::Guest) && self.ahead.peek().is_some()
     }
 
-    /// Whether characters wait that the one who gets them has room for again.
+    /// Whether characters wait, and the VM or the prompt that gets them has room for them again.
     pub fn is_worth_delivering(&self) -> bool {
         let room = || self.speakers[self.attached].typed.is_half_empty();
         self.ahead.peek().is_some() && (!matches!(self.keyboard, Keyboard::Guest) || room())
     }
 
-    /// What the attached VM has no room for is left out until it reads again.
-    pub fn press_on(&mut self) {
+    /// Has what the attached VM has no room for left out, until that VM reads again.
+    pub fn discard_excess(&mut self) {
         self.pressing = true;
     }
 
-    /// Something to be said, once. Two may be there at a time.
-    pub fn notice(&mut self) -> Option<Notice> {
+    /// Takes something that the operator should be told. There may be two at a time.
+    pub fn take_notice(&mut self) -> Option<Notice> {
         self.notice
             .take()
             .or_else(|| core::mem::take(&mut self.overrun).then_some(Notice::Overrun))
     }
 
-    /// The next character that was typed for a VM.
+    /// Takes the next character that was typed for a VM.
     pub fn get(&mut self, vm: usize) -> Option<u8> {
         let name = *self.names.get(vm)?;
         let speaker = self.speakers.get_mut(vm)?;
@@ -113,7 +113,7 @@ impl Console {
         Some(byte)
     }
 
-    /// Gives what waits to who gets it, as far as there is room.
+    /// Delivers the characters that wait to the VM or the prompt, as far as there is room. Returns who has to look.
     pub fn deliver(&mut self, screen: &mut impl Screen) -> Input {
         let mut input = Input::default();
         while let Some(next) = self.ahead.peek() {
@@ -134,22 +134,22 @@ impl Console {
                 break;
             }
             self.ahead.pop();
-            input = input.and(self.concerned());
+            input = input.then(self.wants_look());
         }
-        input.and(Input {
+        input.then(Input {
             guest: None,
-            ..self.concerned()
+            ..self.wants_look()
         })
     }
 
-    fn concerned(&self) -> Input {
+    fn wants_look(&self) -> Input {
         Input {
             guest: matches!(self.keyboard, Keyboard::Guest).then_some(self.attached),
             command: matches!(self.keyboard, Keyboard::Busy(_)),
         }
     }
 
-    /// False if it has to wait.
+    /// Gives a character to the attached VM. Returns false if the character has to wait.
     fn for_guest(&mut self, byte: u8) -> bool {
         let speaker = &mut self.speakers[self.attached];
         if !speaker.skips && speaker.typed.push(byte) {
@@ -169,7 +169,7 @@ impl Console {
         true
     }
 
-    /// The line that is being typed does not arrive.
+    /// Drops the line that is being typed, as some of it was lost. Returns true, as nothing has to wait.
     fn close_gap(&mut self) -> bool {
         self.overrun = true;
         if matches!(self.keyboard, Keyboard::Prompt) {
@@ -190,22 +190,22 @@ impl Console {
         self.show_prompt(screen);
     }
 
-    /// The line that waits for the monitor. Who gets it calls [`finish`](Self::finish) when it is done.
-    pub fn command(&mut self) -> Option<Line> {
+    /// Takes the line that waits for the monitor. The caller carries it out, then calls [`finish`](Self::finish).
+    pub fn take_command(&mut self) -> Option<Line> {
         match &mut self.keyboard {
             Keyboard::Busy(line) => line.take(),
             _ => None,
         }
     }
 
-    /// The monitor did what the line says. What was typed meanwhile is looked at now.
-    pub fn finish(&mut self, next: Next, screen: &mut impl Screen) -> Input {
+    /// Ends a line that the monitor has carried out, and delivers what was typed meanwhile.
+    pub fn finish(&mut self, next: AfterLine, screen: &mut impl Screen) -> Input {
         match next {
-            Next::Stay => {
+            AfterLine::Stay => {
                 self.keyboard = Keyboard::Prompt;
                 self.show_prompt(screen);
             }
-            Next::Leave => self.leave(screen),
+            AfterLine::Leave => self.leave(screen),
         }
         self.deliver(screen)
     }
@@ -228,8 +228,8 @@ impl Console {
                 print(screen, why);
                 self.show_prompt(screen);
             }
-            Step::Choices => self.aside(screen, |console, screen| {
-                console.prompt.show_choices(console.names(), screen);
+            Step::Choices => self.aside(screen, |terminal, screen| {
+                terminal.prompt.show_choices(terminal.names(), screen);
             }),
         }
     }

@@ -7,7 +7,7 @@
 //! The OS Lock and the OS Double Lock are of this model only. The physical ones stay open: with OSLK = 1 the guest's MDSCR_EL1.{HDE, TDA,
 //! INTdis} would act as EDSCR's do, and send the core to Debug state or mask EL2's interrupts.
 
-use crate::trap::debug::DebugRegister;
+use crate::trap::sysreg::DebugRegister;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How many breakpoints, and how many watchpoints, a core has at the most.

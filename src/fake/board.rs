@@ -14,7 +14,7 @@ use crate::device::Console;
 use crate::device::gic::VCPUS_MAX;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
-use crate::vm::Hardware;
+use crate::vm::VmBackend;
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -171,7 +171,7 @@ impl Console for FakeBoard {
     }
 }
 
-impl Hardware for FakeBoard {
+impl VmBackend for FakeBoard {
     type Core = FakeCore;
 
     fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
@@ -242,7 +242,7 @@ impl Hardware for FakeBoard {
         self.log_name
     }
 
-    fn virtual_interface(&self) -> Pa {
+    fn gicv_base(&self) -> Pa {
         Pa(0x0804_0000)
     }
 }

@@ -8,7 +8,7 @@ use crate::arch::entry::fixup;
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::ExceptionState;
 use crate::arch::vcpu::Stage1Access;
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::arch::vcpu::{el1, walks};
 use crate::device::debug::DebugState;
@@ -16,7 +16,7 @@ use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
-use crate::vm::{Core, Identity, Interrupt};
+use crate::vm::{Core, Interrupt, VcpuIdentity};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -75,7 +75,7 @@ pub struct FakeCore {
     /// For each VM the vCPU that it had last.
     last: [Option<usize>; VMS_MAX],
     /// Who is loaded.
-    pub vcpu: Option<Identity>,
+    pub vcpu: Option<VcpuIdentity>,
     /// The VM whose translations it changed last, with nobody loaded.
     pub faced: Option<usize>,
     /// It still faces that one.
@@ -104,7 +104,7 @@ pub struct FakeCore {
     /// What the alarm was set to, each time that it fell asleep.
     pub slept: Vec<u64>,
     /// Several vCPUs are pinned to it.
-    pub shared: bool,
+    pub multiplexed: bool,
     /// How far the guest's counter is behind, each time that it was set.
     pub offsets: Vec<u64>,
     /// When the alarm goes off.
@@ -147,7 +147,7 @@ impl FakeCore {
             ran: Vec::new(),
             dreams: VecDeque::new(),
             slept: Vec::new(),
-            shared: false,
+            multiplexed: false,
             offsets: Vec::new(),
             alarm: u64::MAX,
             lists: [ListRegister::EMPTY; LRS_MAX],
@@ -270,7 +270,7 @@ impl Core for FakeCore {
         1_000_000
     }
 
-    fn adopt(&mut self, vcpu: &Identity) {
+    fn load_vcpu(&mut self, vcpu: &VcpuIdentity) {
         assert!(!self.facing && !self.error, "nothing of another is left");
         self.acts();
         let is_another = self.last[vcpu.vm].replace(vcpu.vcpu) != Some(vcpu.vcpu);
@@ -278,7 +278,7 @@ impl Core for FakeCore {
         self.vcpu = Some(*vcpu);
     }
 
-    fn face(&mut self, vm: usize, root: Pa) {
+    fn enter_stage2(&mut self, vm: usize, root: Pa) {
         self.acts();
         walks::set_stage2(root, vmid(vm));
         assert!(self.vcpu.is_none() && !self.facing);
@@ -286,7 +286,7 @@ impl Core for FakeCore {
         self.faced = Some(vm);
     }
 
-    fn look_away(&mut self) {
+    fn leave_stage2(&mut self) {
         walks::leave_stage2();
         self.facing = false;
     }
@@ -311,7 +311,7 @@ impl Core for FakeCore {
         std::mem::take(&mut self.error)
     }
 
-    fn abandon(&mut self) {
+    fn put_vcpu(&mut self) {
         walks::leave_vcpu();
         self.vcpu = None;
         self.timer_active = false;
@@ -363,31 +363,31 @@ impl Core for FakeCore {
         self.system.serror = 1;
     }
 
-    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
+    fn write_stage1_register(&mut self, register: Stage1Register, value: u64) {
         match register {
-            VmRegister::Ttbr0 => self.system.ttbr = value,
-            VmRegister::Tcr => self.system.tcr = value,
+            Stage1Register::Ttbr0 => self.system.ttbr = value,
+            Stage1Register::Tcr => self.system.tcr = value,
             _ => {}
         }
         if self.system.has_table() {
-            el1::write_vm_register(register, value);
+            el1::write_stage1_register(register, value);
         }
         match register {
-            VmRegister::Sctlr => {
+            Stage1Register::Sctlr => {
                 self.system.sctlr = value;
                 SCTLR.set(value);
             }
-            VmRegister::Esr => self.system.esr = value,
-            VmRegister::Far => self.system.far = value,
+            Stage1Register::Esr => self.system.esr = value,
+            Stage1Register::Far => self.system.far = value,
             _ => {}
         }
     }
 
-    fn release_vm_registers(&mut self) {
+    fn untrap_stage1_registers(&mut self) {
         self.system.watched = 0;
     }
 
-    fn watch_vm_registers(&mut self) -> bool {
+    fn trap_stage1_registers(&mut self) -> bool {
         std::mem::replace(&mut self.system.watched, 1) == 0
     }
 
@@ -420,11 +420,11 @@ impl Core for FakeCore {
         (self.id_register)(reg)
     }
 
-    fn interface(&mut self) -> [u32; 2] {
+    fn interface_registers(&mut self) -> [u32; 2] {
         self.interface
     }
 
-    fn set_interface(&mut self, state: [u32; 2]) {
+    fn set_interface_registers(&mut self, state: [u32; 2]) {
         self.interface = state;
     }
 
@@ -482,11 +482,11 @@ impl Core for FakeCore {
         }
     }
 
-    fn set_shared(&mut self, shared: bool) {
-        self.shared = shared;
+    fn set_multiplexed(&mut self, multiplexed: bool) {
+        self.multiplexed = multiplexed;
     }
 
-    fn is_shared(&self) -> bool {
-        self.shared
+    fn is_multiplexed(&self) -> bool {
+        self.multiplexed
     }
 }

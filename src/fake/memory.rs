@@ -65,7 +65,7 @@ impl Memory {
         )
     }
 
-    /// See [`Hardware::bookkeeping`](crate::vm::Hardware::bookkeeping).
+    /// See [`VmBackend::bookkeeping`](crate::vm::VmBackend::bookkeeping).
     pub fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
         match self.frames.get(&self.frame(at)) {
             Some(Frame::Bookkeeping(nodes)) => nodes,

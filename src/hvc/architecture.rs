@@ -1,25 +1,21 @@
 //! Arm architecture calls, 0x8000_0000 and on (Arm DEN0028, "Arm Architecture Calls").
 
+use super::ids::{SMCCC_ARCH_FEATURES, SMCCC_VERSION};
 use super::width::arguments;
-use super::{Call, FunctionId, Results};
+use super::{FunctionId, Hypercall, Results};
 use crate::trap::access::GeneralRegisters;
-
-/// SMCCC_VERSION.
-pub const VERSION: FunctionId = FunctionId(0x8000_0000);
-/// SMCCC_ARCH_FEATURES.
-pub const ARCH_FEATURES: FunctionId = FunctionId(0x8000_0001);
 
 /// 1.2: the first version that promises what Avisor does, x4-x17 preserved by every call. Later ones speak of SVE and
 /// SME state, which a VM does not have.
-const SMCCC_VERSION: u64 = 0x1_0002;
+const IMPLEMENTED: u64 = 0x1_0002;
 
 /// SOC_ID and the workarounds for speculation have no service here: the first would name a board, the second would
 /// promise what only the firmware can keep.
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Hypercall> {
     match function {
-        VERSION => Some(Call::Answered(Results::of([SMCCC_VERSION]))),
-        ARCH_FEATURES => match FunctionId(arguments(ARCH_FEATURES, x)[0] as u32) {
-            VERSION | ARCH_FEATURES => Some(Call::Answered(Results::SUCCESS)),
+        SMCCC_VERSION => Some(Hypercall::Answered(Results::of([IMPLEMENTED]))),
+        SMCCC_ARCH_FEATURES => match FunctionId(arguments(SMCCC_ARCH_FEATURES, x)[0] as u32) {
+            SMCCC_VERSION | SMCCC_ARCH_FEATURES => Some(Hypercall::Answered(Results::SUCCESS)),
             _ => None,
         },
         _ => None,
@@ -29,13 +25,13 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Call>
 #[cfg(test)]
 mod tests {
     use crate::hvc::tests::smccc;
-    use crate::hvc::{Call, Results};
+    use crate::hvc::{Hypercall, Results};
 
     #[test]
     fn version_and_features() {
         assert_eq!(
             smccc(&[0x8000_0000]),
-            Call::Answered(Results::of([0x1_0002]))
+            Hypercall::Answered(Results::of([0x1_0002]))
         );
         for (asked, answer) in [
             (0x8000_0000, Results::SUCCESS),
@@ -46,13 +42,13 @@ mod tests {
         ] {
             assert_eq!(
                 smccc(&[0x8000_0001, asked]),
-                Call::Answered(answer),
+                Hypercall::Answered(answer),
                 "{asked:#x}"
             );
         }
         assert_eq!(
             smccc(&[0xc000_0000]),
-            Call::Answered(Results::NOT_SUPPORTED)
+            Hypercall::Answered(Results::NOT_SUPPORTED)
         );
     }
 }

@@ -6,12 +6,13 @@
 
 pub mod architecture;
 pub mod function;
+pub mod ids;
 pub mod psci;
 pub mod vendor;
 mod width;
 
 pub use function::{FunctionId, Owner, Results};
-pub use vendor::Snapshot;
+pub use vendor::SnapshotCall;
 
 use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
@@ -20,8 +21,6 @@ use crate::trap::access::GeneralRegisters;
 pub mod error {
     /// There is no such function.
     pub const NOT_SUPPORTED: i64 = -1;
-    /// An argument is outside what the function takes.
-    pub const INVALID_PARAMETER: i64 = -3;
     /// There is no snapshot with that id.
     pub const NOT_FOUND: i64 = -4;
     /// The memory for it could not be had.
@@ -30,15 +29,15 @@ pub mod error {
 
 /// A decoded `hvc`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call {
+pub enum Hypercall {
     /// `hvc #1`: take a checkpoint. No register changes.
     BareCheckpoint,
     /// `hvc #2`: go back to the snapshot that x0 names. No register changes unless it succeeds.
     BareRestore(Which),
     /// A snapshot call by SMCCC.
-    Snapshot(Snapshot),
+    Snapshot(SnapshotCall),
     /// A power call.
-    Psci(psci::Call),
+    Psci(psci::PowerCall),
     /// The answer needed the question only: versions, UID, features, and everything that is not supported.
     Answered(Results),
 }
@@ -53,7 +52,7 @@ const fn which(x: u64) -> Which {
     }
 }
 
-impl Call {
+impl Hypercall {
     /// Decodes `hvc #immediate` with the registers `x`. An `smc` that the VM answers is `hvc #0`.
     #[inline]
     pub fn decode(immediate: u16, x: &GeneralRegisters) -> Self {
@@ -81,24 +80,30 @@ impl Call {
 mod tests {
     use super::*;
 
-    pub(super) fn smccc(arguments: &[u64]) -> Call {
+    pub(super) fn smccc(arguments: &[u64]) -> Hypercall {
         let mut x = [0xdead_0000_dead; 31];
         x[..arguments.len()].copy_from_slice(arguments);
-        Call::decode(0, &x)
+        Hypercall::decode(0, &x)
     }
 
-    const UNKNOWN: Call = Call::Answered(Results::NOT_SUPPORTED);
+    const UNKNOWN: Hypercall = Hypercall::Answered(Results::NOT_SUPPORTED);
 
     #[test]
     fn immediates() {
         let mut x = [7; 31];
-        assert_eq!(Call::decode(1, &x), Call::BareCheckpoint);
-        assert_eq!(Call::decode(2, &x), Call::BareRestore(Which::Id(7)));
+        assert_eq!(Hypercall::decode(1, &x), Hypercall::BareCheckpoint);
+        assert_eq!(
+            Hypercall::decode(2, &x),
+            Hypercall::BareRestore(Which::Id(7))
+        );
         x[0] = u64::MAX;
-        assert_eq!(Call::decode(2, &x), Call::BareRestore(Which::Latest));
+        assert_eq!(
+            Hypercall::decode(2, &x),
+            Hypercall::BareRestore(Which::Latest)
+        );
         x[0] = 0x8400_0008;
         for immediate in [3, 4, 0xff, 0x4242, 0xffff] {
-            assert_eq!(Call::decode(immediate, &x), UNKNOWN);
+            assert_eq!(Hypercall::decode(immediate, &x), UNKNOWN);
         }
     }
 
@@ -125,7 +130,7 @@ mod tests {
     fn the_name_is_w0() {
         assert_eq!(
             smccc(&[0xffff_ffff_8400_0008]),
-            Call::Psci(psci::Call::SystemOff)
+            Hypercall::Psci(psci::PowerCall::SystemOff)
         );
     }
 

@@ -3,7 +3,7 @@
 //! A call by an SMC32 name has w1, w2 and w3 (Arm DEN0028, "Argument passing"). One by an SMC64 name has what its own description says,
 //! which for some arguments is a uint32 too (Arm DEN0022, each function's "Parameters"): w2, say, whatever the upper half of x2 holds.
 
-use super::{FunctionId, architecture, psci, vendor};
+use super::{FunctionId, ids};
 use crate::trap::access::GeneralRegisters;
 
 /// The bits of a register that are an argument.
@@ -23,23 +23,23 @@ const fn widths(function: FunctionId) -> [Width; 3] {
     use Width::{No, W, X};
     match function {
         // Function id.
-        architecture::ARCH_FEATURES | psci::FEATURES => [W, No, No],
+        ids::SMCCC_ARCH_FEATURES | ids::PSCI_FEATURES => [W, No, No],
         // Power state, entry, context.
-        psci::CPU_SUSPEND => [W, W, W],
-        psci::CPU_SUSPEND_64 => [W, X, X],
+        ids::PSCI_CPU_SUSPEND => [W, W, W],
+        ids::PSCI_CPU_SUSPEND_64 => [W, X, X],
         // Target, entry, context.
-        psci::CPU_ON => [W, W, W],
-        psci::CPU_ON_64 => [X, X, X],
+        ids::PSCI_CPU_ON => [W, W, W],
+        ids::PSCI_CPU_ON_64 => [X, X, X],
         // Target, lowest level.
-        psci::AFFINITY_INFO => [W, W, No],
-        psci::AFFINITY_INFO_64 => [X, W, No],
+        ids::PSCI_AFFINITY_INFO => [W, W, No],
+        ids::PSCI_AFFINITY_INFO_64 => [X, W, No],
         // Kind, cookie.
-        psci::SYSTEM_RESET2 => [W, W, No],
-        psci::SYSTEM_RESET2_64 => [W, X, No],
+        ids::PSCI_SYSTEM_RESET2 => [W, W, No],
+        ids::PSCI_SYSTEM_RESET2_64 => [W, X, No],
         // Id, value.
-        vendor::RESTORE => [X, X, No],
+        ids::RESTORE => [X, X, No],
         // Id.
-        vendor::DELETE | vendor::INFO | vendor::NEXT => [X, No, No],
+        ids::DELETE | ids::INFO | ids::NEXT => [X, No, No],
         _ => [No, No, No],
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn arguments(function: FunctionId, x: &GeneralRegisters) -> [u64; 3] 
 
 #[cfg(test)]
 mod tests {
-    use crate::hvc::Call;
+    use crate::hvc::Hypercall;
     use crate::hvc::tests::smccc;
     use std::vec::Vec;
 
@@ -131,7 +131,7 @@ mod tests {
         let there: Vec<u64> = owners
             .flat_map(|range| numbers().map(move |number| range | number))
             .filter(|&function| match smccc(&[function, 0x8000_0000]) {
-                Call::Answered(results) => results.as_slice()[0] != u64::MAX,
+                Hypercall::Answered(results) => results.as_slice()[0] != u64::MAX,
                 _ => true,
             })
             .collect();

@@ -1,4 +1,4 @@
-//! The board's UART as the terminal that [`Console`] describes, shared by all cores.
+//! The board's UART as the [`Terminal`] that the VMs, the log and the monitor share. All cores use it.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,20 +10,20 @@ use crate::arch::timer;
 use crate::board::gic;
 use crate::board::uart::Uart;
 use crate::config::VmPlan;
-use crate::console::{Console, Input, Notice, Screen, write_lines};
-use crate::monitor::{self, Operator};
+use crate::console::{Input, Notice, Screen, Terminal, write_lines};
+use crate::monitor::{self, VmControl};
 
 static UART: Once<Uart> = Once::new();
 
-/// Whose turn it is at the UART.
-static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
+/// The terminal's state. Its lock also keeps cores from using the UART at the same time.
+static CONSOLE: Mutex<Terminal> = Mutex::new(Terminal::new());
 
-/// What comes in is announced by an interrupt: nobody has to look for it.
+/// The UART raises an interrupt when something comes in, so that no VM has to poll for it.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// The physical count from which on [`interrupt`] is to be called without an interrupt: characters wait that the attached VM has no room
+/// The physical count from which on [`take_input`] is to be called without an interrupt: characters wait that the attached VM has no room
 /// for, or were left in the UART, whose interrupt is off meanwhile. Changed with the console's lock held.
-static LOOK_AT: AtomicU64 = AtomicU64::new(NEVER);
+static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
 
 /// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
@@ -41,12 +41,12 @@ pub(super) fn open(uart: Uart) {
     UART.call_once(|| uart);
 }
 
-/// Says which VMs there are. The first has the keyboard.
+/// Gives the terminal the names of the VMs. The first has the keyboard.
 pub fn start(vms: &'static [VmPlan]) {
-    CONSOLE.lock().introduce(vms.iter().map(|vm| vm.name));
+    CONSOLE.lock().set_names(vms.iter().map(|vm| vm.name));
 }
 
-/// Has the UART raise its interrupt when something comes in. Whoever takes it calls [`interrupt`].
+/// Has the UART raise its interrupt when something comes in. The core that takes the interrupt calls [`take_input`].
 pub fn listen() {
     if let Some(uart) = UART.get() {
         let _turn = CONSOLE.lock();
@@ -55,109 +55,109 @@ pub fn listen() {
     }
 }
 
-/// Takes what came in, after the UART's interrupt or at [`look_at`], and says who should know.
-pub fn interrupt() -> Input {
+/// Takes what came in, after the UART's interrupt or at [`poll_due`], and says who has to look.
+pub fn take_input() -> Input {
     let Some(uart) = UART.get().copied() else {
         return Input::default();
     };
     let mut console = CONSOLE.lock();
-    let since = LOOK_AT.load(Ordering::Relaxed);
+    let since = POLL_AT.load(Ordering::Relaxed);
     if since != 0 && since <= timer::count() {
-        console.press_on();
+        console.discard_excess();
     }
     let input = drain(uart, &mut console);
-    let notices = [console.notice(), console.notice()];
+    let notices = [console.take_notice(), console.take_notice()];
     drop(console);
-    notices.into_iter().for_each(tell);
+    notices.into_iter().for_each(log_notice);
     input
 }
 
-/// The physical count at which [`interrupt`] is to be called if no interrupt has come by then.
+/// The physical count at which [`take_input`] is to be called if no interrupt has come by then.
 #[inline]
-pub fn look_at() -> u64 {
-    LOOK_AT.load(Ordering::Relaxed)
+pub fn poll_due() -> u64 {
+    POLL_AT.load(Ordering::Relaxed)
 }
 
-/// Takes what is in the UART, as long as there is room, and gives it to who gets it. What stays there raises no interrupt.
-fn drain(mut uart: Uart, console: &mut Console) -> Input {
+/// Takes what is in the UART, as long as there is room, and delivers it. What stays in the UART raises no interrupt.
+fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
     let mut input = console.deliver(&mut uart);
     uart.model().acknowledge();
     loop {
         // First out of the FIFO, which is small, and then to the others: a terminal may be slow.
         let mut came = false;
-        while console.has_room()
+        while console.make_room()
             && let Some(byte) = uart.model().receive()
         {
             console.take(byte);
             came = true;
         }
         if uart.model().take_overrun() {
-            console.gap();
+            console.note_gap();
             came = true;
         }
         if !came {
             break;
         }
-        input = input.and(console.deliver(&mut uart));
+        input = input.then(console.deliver(&mut uart));
     }
-    let room = console.has_room();
+    let room = console.make_room();
     if room {
         uart.model().listen();
     } else {
         uart.model().ignore();
     }
-    let at = match LOOK_AT.load(Ordering::Relaxed) {
-        _ if room && !console.waits() => NEVER,
+    let at = match POLL_AT.load(Ordering::Relaxed) {
+        _ if room && !console.is_held_up() => NEVER,
         // The VM has not read since: another key does not put it off.
         old if old != NEVER && old > timer::count() => old,
         _ => deadline(),
     };
-    LOOK_AT.store(at, Ordering::Relaxed);
+    POLL_AT.store(at, Ordering::Relaxed);
     input
 }
 
-fn tell(notice: Option<Notice>) {
+fn log_notice(notice: Option<Notice>) {
     if let Some(notice) = notice {
         log::warn!("{notice}");
     }
 }
 
-/// A VM's UART sends a character.
+/// Prints a character that a VM's UART sends.
 pub fn put(vm: usize, byte: u8) {
     if let Some(mut uart) = UART.get().copied() {
         CONSOLE.lock().put(vm, byte, &mut uart);
     }
 }
 
-/// A character typed for a VM.
+/// Takes a character that was typed for a VM.
 pub fn get(vm: usize) -> Option<u8> {
     let uart = UART.get()?;
     let mut console = CONSOLE.lock();
     let byte = console.get(vm);
     if byte.is_some() {
-        if vm == console.attached() && LOOK_AT.load(Ordering::Relaxed).wrapping_sub(1) < NEVER - 1 {
+        if vm == console.attached() && POLL_AT.load(Ordering::Relaxed).wrapping_sub(1) < NEVER - 1 {
             reads_again(&console);
         }
-        let notice = console.notice();
+        let notice = console.take_notice();
         drop(console);
-        tell(notice);
+        log_notice(notice);
         return byte;
     }
-    // Without its interrupt there is no monitor, as nobody would carry out its commands.
+    // Without the UART's interrupt there is no monitor, as no core would carry out its commands: the attached VM has the UART to itself.
     let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
     drop(console);
     if !polled {
         return None;
     }
-    tell(uart.model().take_overrun().then_some(Notice::Overrun));
+    log_notice(uart.model().take_overrun().then_some(Notice::Overrun));
     uart.model().receive()
 }
 
-/// The attached VM reads while characters wait for it. When there is room enough for those, the boot core takes them.
+/// The attached VM has read while characters wait for it. Once it has room enough for those, kicks the boot core, which takes them.
 #[cold]
-fn reads_again(console: &Console) {
+fn reads_again(console: &Terminal) {
     let room = console.is_worth_delivering();
-    LOOK_AT.store(if room { 0 } else { deadline() }, Ordering::Relaxed);
+    POLL_AT.store(if room { 0 } else { deadline() }, Ordering::Relaxed);
     if room {
         gic::kick(0);
     }
@@ -185,22 +185,22 @@ pub fn attach(vm: usize) {
     }
 }
 
-/// Carries out the lines that wait for the monitor, if another core does not do so already. The console is free meanwhile. Gives the VM
-/// that has something to read now because the operator left the monitor.
-pub fn serve(operator: &mut impl Operator) -> Option<usize> {
+/// Carries out the lines that wait for the monitor, if another core does not do so already. The terminal is unlocked meanwhile. Returns the
+/// VM that has something to read now because the operator left the monitor.
+pub fn run_commands(control: &mut impl VmControl) -> Option<usize> {
     let mut uart = UART.get().copied()?;
     let mut guest = None;
     loop {
-        // Not in a `while let`, which would hold the lock for the whole turn.
-        let line = CONSOLE.lock().command();
+        // Not in a `while let`, which would hold the lock while the line is carried out.
+        let line = CONSOLE.lock().take_command();
         let Some(line) = line else { return guest };
-        let next = monitor::execute(line.text(), operator, &mut Reply(uart));
+        let next = monitor::execute(line.text(), control, &mut Reply(uart));
         let mut console = CONSOLE.lock();
         let input = console.finish(next, &mut uart);
-        let input = input.and(drain(uart, &mut console));
-        let notices = [console.notice(), console.notice()];
+        let input = input.then(drain(uart, &mut console));
+        let notices = [console.take_notice(), console.take_notice()];
         drop(console);
-        notices.into_iter().for_each(tell);
+        notices.into_iter().for_each(log_notice);
         guest = input.guest.or(guest);
     }
 }
@@ -223,7 +223,8 @@ pub(super) fn line(level: Level, message: fmt::Arguments) {
     }
 }
 
-/// The same for the last words of a core: waits for its turn only so long, since this core may be the one that has it.
+/// Prints one line as the last words of a core. It waits for the terminal's lock only so long, since this core may be the one that holds
+/// it.
 pub(super) fn last_line(level: Level, message: fmt::Arguments) {
     let Some(mut uart) = UART.get().copied() else {
         return;
@@ -236,7 +237,7 @@ pub(super) fn last_line(level: Level, message: fmt::Arguments) {
     }
 }
 
-/// One line on a UART that no console is open on: for a start that fails before there is one.
+/// Prints one line on a UART on which no console is open: for a start that fails before there is one.
 pub(super) fn write_line(mut uart: Uart, level: Level, message: fmt::Arguments) {
     write_lines(format_args!("AVISOR {level}: {message}\n"), &mut uart);
 }

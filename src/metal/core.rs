@@ -4,8 +4,8 @@ use super::failure;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::{self, fixup};
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, SystemState, Trap, VmRegister, control, debug, el1,
-    id, walks,
+    ExceptionState, Registers, Stage1Access, Stage1Register, SystemState, Trap, control, debug,
+    el1, id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, LIST_REGISTERS_MOST, VIRTUAL_TIMER};
@@ -15,21 +15,21 @@ use crate::device::timer::virtual_deadline;
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
-use crate::vm::{self, Identity, Interrupt};
+use crate::vm::{self, Interrupt, VcpuIdentity};
 
 // The guest's virtual timer has the same PPI as the board's, which its list register is linked to; and the model uses no list register that
 // the driver does not have.
 const _: () = assert!(VIRTUAL_TIMER == VTIMER_PPI && LIST_REGISTERS_MOST == LRS_MAX);
 
-/// The VMID of a VM. 0 is nobody's.
+/// The VMID of VM number `vm`. No VM has VMID 0.
 fn vmid(vm: usize) -> u8 {
     vm as u8 + 1
 }
 
-/// How long a line may go unnoticed, in ticks of the counter: 1 ms under QEMU.
-const SECOND_LOOK: u64 = 1 << 16;
+/// How long a line that is still up may go unnoticed after the guest deactivated its interrupt, in ticks of the counter: 1 ms under QEMU.
+const RESAMPLE_DELAY: u64 = 1 << 16;
 
-/// Sets up what the board's GIC has for this core, number `number`: [`gic::open`] was here before, on the boot core.
+/// Sets up what the board's GIC has for this core, number `number`. The boot core has called [`gic::open`] before.
 pub fn set_up_core(number: usize) {
     if let Err(ignored) = gic::get().init_core(number) {
         failure::fail(format_args!("core {number}: {ignored}"));
@@ -37,37 +37,37 @@ pub fn set_up_core(number: usize) {
 }
 
 /// This core.
-pub struct Core {
+pub struct BoardCore {
     number: usize,
     gic: &'static Gic,
     /// The physical count at which the alarm goes off, or `u64::MAX`.
     alarm: u64,
-    /// For each VM the vCPU that ran here last.
+    /// For each VM, the number of the vCPU of it that was loaded here last.
     last: [Option<u8>; VMS_MAX],
-    /// Several vCPUs are pinned to it.
-    shared: bool,
+    /// Several vCPUs are pinned to this core.
+    multiplexed: bool,
 }
 
-impl Core {
-    /// Core `number`, on which this runs: [`control::set_up`] and [`Gic::init_core`] were here before.
+impl BoardCore {
+    /// Core `number`, on which this runs. [`control::set_up`] and [`Gic::init_core`] have been called on it before.
     pub fn new(number: usize, gic: &'static Gic) -> Self {
         Self {
             number,
             gic,
             alarm: u64::MAX,
             last: [None; VMS_MAX],
-            shared: true,
+            multiplexed: true,
         }
     }
 
-    /// The virtual timer's interrupt is active: it may be due again when the guest ends it, as kernels that are late set their timer
-    /// to a time in the past. Where nobody would notice, an alarm makes the interrupt controller look.
-    fn look_again(&mut self) {
-        vm::Core::alarm_by(self, timer::count() + SECOND_LOOK);
+    /// Sets an alarm that makes the interrupt controller look at the virtual timer's line again. The timer's interrupt is active, and may be
+    /// due again when the guest deactivates it, as kernels that are late set their timer to a time in the past. QEMU's GIC does not notice.
+    fn arm_resample(&mut self) {
+        vm::Core::alarm_by(self, timer::count() + RESAMPLE_DELAY);
     }
 }
 
-impl Gich for Core {
+impl Gich for BoardCore {
     #[inline]
     fn empty_lrs(&mut self) -> u32 {
         self.gic.empty()
@@ -103,11 +103,11 @@ impl Gich for Core {
     }
 
     fn cpu_interface(&mut self) -> CpuInterface {
-        vm::Core::interface(self).into()
+        vm::Core::interface_registers(self).into()
     }
 }
 
-impl vm::Core for Core {
+impl vm::Core for BoardCore {
     type System = SystemState;
     const RESET: SystemState = SystemState::reset();
 
@@ -125,20 +125,20 @@ impl vm::Core for Core {
         timer::frequency()
     }
 
-    fn adopt(&mut self, vcpu: &Identity) {
+    fn load_vcpu(&mut self, vcpu: &VcpuIdentity) {
         fixup::mask_errors();
-        percpu::runs(Some((vcpu.name, vcpu.vcpu as u32)));
+        percpu::set_current_vcpu(Some((vcpu.name, vcpu.vcpu as u32)));
         let number = vcpu.vcpu as u8;
         let is_another = self.last[vcpu.vm].replace(number) != Some(number);
         walks::enter_vm(vcpu.root, vmid(vcpu.vm), number.into(), is_another);
     }
 
-    fn face(&mut self, vm: usize, root: Pa) {
+    fn enter_stage2(&mut self, vm: usize, root: Pa) {
         // TLB maintenance by IPA, and that of a whole VM, is for the VMID in VTTBR_EL2.
         walks::set_stage2(root, vmid(vm));
     }
 
-    fn look_away(&mut self) {
+    fn leave_stage2(&mut self) {
         walks::leave_stage2();
     }
 
@@ -156,10 +156,10 @@ impl vm::Core for Core {
         fixup::synchronize_errors().is_some()
     }
 
-    fn abandon(&mut self) {
+    fn put_vcpu(&mut self) {
         walks::leave_vcpu();
         self.gic.set_timer_active(false);
-        percpu::runs(None);
+        percpu::set_current_vcpu(None);
         fixup::unmask_errors();
     }
 
@@ -205,16 +205,16 @@ impl vm::Core for Core {
         control::pend_serror();
     }
 
-    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
-        el1::write_vm_register(register, value);
+    fn write_stage1_register(&mut self, register: Stage1Register, value: u64) {
+        el1::write_stage1_register(register, value);
     }
 
-    fn release_vm_registers(&mut self) {
-        control::release_vm_registers();
+    fn untrap_stage1_registers(&mut self) {
+        control::untrap_stage1_registers();
     }
 
-    fn watch_vm_registers(&mut self) -> bool {
-        control::watch_vm_registers()
+    fn trap_stage1_registers(&mut self) -> bool {
+        control::trap_stage1_registers()
     }
 
     #[inline]
@@ -239,20 +239,20 @@ impl vm::Core for Core {
     }
 
     #[inline]
-    fn interface(&mut self) -> [u32; 2] {
+    fn interface_registers(&mut self) -> [u32; 2] {
         [self.gic.interface_state(), self.gic.active_priorities()]
     }
 
     #[inline]
-    fn set_interface(&mut self, [vmcr, apr]: [u32; 2]) {
+    fn set_interface_registers(&mut self, [vmcr, apr]: [u32; 2]) {
         self.gic.set_interface_state(vmcr);
         self.gic.set_active_priorities(apr);
     }
 
     fn set_timer_active(&mut self, active: bool) {
         self.gic.set_timer_active(active);
-        if active && self.gic.forgets_lines() {
-            self.look_again();
+        if active && self.gic.lacks_resampling() {
+            self.arm_resample();
         }
     }
 
@@ -264,15 +264,15 @@ impl vm::Core for Core {
                 Interrupt::Kick
             }
             gic::VIRTUAL_TIMER => {
-                if self.gic.forgets_lines() {
-                    self.look_again();
+                if self.gic.lacks_resampling() {
+                    self.arm_resample();
                 }
                 Interrupt::VirtualTimer
             }
             gic::ALARM => {
                 self.alarm = u64::MAX;
-                if self.gic.forgets_lines() && self.gic.is_timer_active() {
-                    self.look_again();
+                if self.gic.lacks_resampling() && self.gic.is_timer_active() {
+                    self.arm_resample();
                 }
                 Interrupt::Alarm
             }
@@ -302,13 +302,13 @@ impl vm::Core for Core {
         cpu::idle();
     }
 
-    fn set_shared(&mut self, shared: bool) {
-        self.shared = shared;
-        control::set_shared(shared);
+    fn set_multiplexed(&mut self, multiplexed: bool) {
+        self.multiplexed = multiplexed;
+        control::trap_wfe(multiplexed);
     }
 
     #[inline]
-    fn is_shared(&self) -> bool {
-        self.shared
+    fn is_multiplexed(&self) -> bool {
+        self.multiplexed
     }
 }

@@ -13,31 +13,31 @@ use crate::board::{gic, power};
 /// The core that ends the run, plus one.
 static STOPPED_BY: AtomicUsize = AtomicUsize::new(0);
 
-/// The hypervisor cannot go on: says why, has the other cores stop, and ends the run with a failing code.
+/// Ends the run with a failing code, as the hypervisor cannot go on: says why, and stops the other cores.
 pub fn fail(why: fmt::Arguments) -> ! {
     stop_others();
     console::last_line(Level::Error, why);
     if !power::reports_failures() {
         console::last_line(Level::Error, format_args!("halted"));
     }
-    give_up()
+    exit_failure()
 }
 
-/// The same without words: for a failure while failing.
-pub fn give_up() -> ! {
-    power::failed()
+/// Ends the run with a failing code, without a word: for a failure while failing.
+pub fn exit_failure() -> ! {
+    power::exit_failure()
 }
 
-/// EL2's own mistake, as [`entry!`](crate::entry) has it.
-pub fn failed(why: Option<fmt::Arguments>) -> ! {
+/// What [`entry!`](crate::entry) calls for EL2's own mistake: [`fail`] with words, [`exit_failure`] without.
+pub fn fail_or_exit(why: Option<fmt::Arguments>) -> ! {
     match why {
         Some(why) => fail(why),
-        None => give_up(),
+        None => exit_failure(),
     }
 }
 
-/// The run is about to end with a failure that this core will tell. The others stop when they next look for interrupts; one that fails
-/// meanwhile too stops here, so that one failure is told and not two at a time.
+/// Stops the other cores: each stops when it next looks for interrupts. If another core has called this first, this core stops here, so
+/// that the console shows one failure and not two at a time.
 fn stop_others() {
     let this = percpu::number();
     let first = STOPPED_BY.compare_exchange(0, this + 1, Ordering::AcqRel, Ordering::Acquire);

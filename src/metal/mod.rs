@@ -1,11 +1,11 @@
 //! What ties the CPU, the board and the VMs together: the seams of [`vm`](crate::vm) filled in for the board. Its twin for tests is `fake`.
 
+mod backend;
 pub mod console;
 mod core;
 pub mod failure;
 mod logger;
-mod memory;
 pub mod start;
 
-pub use self::core::{Core, set_up_core};
-pub use memory::VmMemory;
+pub use self::core::{BoardCore, set_up_core};
+pub use backend::BoardBackend;

@@ -20,8 +20,8 @@ pub struct Board {
 
 impl Board {
     /// Finds the board's console and power switch through the device tree at physical address `tree`, and lets `log`
-    /// print what is at most as verbose as `level`. Without a tree, it says so on the console that the board is known to have. If there is
-    /// none, the run ends without a word.
+    /// print what is at most as verbose as `level`. Without a tree, says so on the console that the board is known to have. Without a console, ends
+    /// the run without a word: there is no way to say anything.
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
         let uart = uart::find(found.as_ref().ok(), Registers::map_at);
@@ -32,7 +32,7 @@ impl Board {
         let tree = found.unwrap_or_else(|why| refuse(why, tree));
         Power::find(&tree, 2, Registers::map).install();
         let Some((_, console_interrupt)) = uart else {
-            failure::give_up()
+            failure::exit_failure()
         };
         Self {
             console_interrupt,
@@ -40,7 +40,7 @@ impl Board {
         }
     }
 
-    /// Maps the board's RAM, and gives what nobody has of it to the heap.
+    /// Maps the board's RAM, and gives its free part to the heap.
     pub fn claim_memory(&self) {
         let claimed =
             ram::claim(&self.tree).unwrap_or_else(|why| failure::fail(format_args!("{why}")));
@@ -81,7 +81,7 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
         );
     }
     match tree {
-        Ok(tree) => Power::find(&tree, level, Registers::unmapped).failed(),
+        Ok(tree) => Power::find(&tree, level, Registers::unmapped).exit_failure(),
         Err(_) => firmware::halt(),
     }
 }

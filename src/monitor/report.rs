@@ -2,21 +2,21 @@
 
 use core::fmt::{self, Display, Write};
 
-use super::{Operator, VcpuState, VmState};
+use super::{VcpuState, VmControl, VmState};
 use crate::addr::PAGE_SIZE;
 
 /// Prints the VMs, one a line, and marks the attached one.
-pub fn vms(operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
-    let width = (0..operator.vms()).map(|vm| operator.name(vm).len()).max();
+pub fn vms(control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
+    let width = (0..control.vms()).map(|vm| control.name(vm).len()).max();
     let width = width.unwrap_or(0).max("name".len());
     let name = "name";
     writeln!(
         out,
         "     {name:<width$}  state         RAM  snapshots  vCPUs"
     )?;
-    for vm in 0..operator.vms() {
-        let status = operator.status(vm);
-        let mark = if vm == operator.attached() { '*' } else { ' ' };
+    for vm in 0..control.vms() {
+        let status = control.status(vm);
+        let mark = if vm == control.attached() { '*' } else { ' ' };
         let state = match status.state {
             VmState::Running => "running",
             VmState::Paused => "paused",
@@ -25,12 +25,12 @@ pub fn vms(operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
         write!(
             out,
             "{mark} {vm}  {:<width$}  {state:<7}  {:>8}  {:>9}  ",
-            operator.name(vm),
+            control.name(vm),
             Bytes(status.memory),
             status.snapshots
         )?;
         for number in 0..status.vcpus {
-            let vcpu = operator.vcpu(vm, number);
+            let vcpu = control.vcpu_status(vm, number);
             let separator = if number == 0 { "" } else { ", " };
             match vcpu.state {
                 VcpuState::On | VcpuState::Waiting if status.state == VmState::Paused => {
@@ -49,10 +49,10 @@ pub fn vms(operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
 }
 
 /// Prints what a VM and its snapshots take.
-pub fn stats(vm: usize, operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
-    let stats = operator.stats(vm);
+pub fn stats(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
+    let stats = control.stats(vm);
     let kept = stats.snapshots;
-    let name = operator.name(vm);
+    let name = control.name(vm);
     writeln!(
         out,
         "{name}: {} in {} hold {} ({}); room for {} more ({})",

@@ -18,16 +18,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Write};
 
-use super::{Operator, SnapshotInfo};
+use super::{SnapshotInfo, VmControl};
 
 /// Snapshots that are shown, the newest: a screen or three. No more lanes than that are open at once.
 const SHOWN: usize = 64;
 
 /// Prints a VM's snapshots.
-pub fn draw(vm: usize, operator: &mut impl Operator, out: &mut impl Write) -> fmt::Result {
-    let (shown, older) = newest(vm, operator);
+pub fn draw(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
+    let (shown, older) = newest(vm, control);
     if shown.is_empty() {
-        return writeln!(out, "{} has no snapshots", operator.name(vm));
+        return writeln!(out, "{} has no snapshots", control.name(vm));
     }
     if older > 0 {
         writeln!(out, "... and {older} older ones")?;
@@ -41,7 +41,7 @@ pub fn draw(vm: usize, operator: &mut impl Operator, out: &mut impl Write) -> fm
     let id_width = ids.iter().map(String::len).max().unwrap_or(0);
     let parents: Vec<String> = shown
         .iter()
-        .map(|(_, info)| parent(vm, info, operator))
+        .map(|(_, info)| parent(vm, info, control))
         .collect();
     let parent_width = parents.iter().map(String::len).max().unwrap_or(0);
     for (n, (_, info)) in shown.iter().enumerate() {
@@ -64,10 +64,10 @@ pub fn draw(vm: usize, operator: &mut impl Operator, out: &mut impl Write) -> fm
 }
 
 /// The newest snapshots, the oldest of them first, and how many there are besides.
-fn newest(vm: usize, operator: &mut impl Operator) -> (Vec<(u64, SnapshotInfo)>, usize) {
+fn newest(vm: usize, control: &mut impl VmControl) -> (Vec<(u64, SnapshotInfo)>, usize) {
     let (mut ids, mut older) = (VecDeque::with_capacity(SHOWN), 0);
     let mut from = Some(0);
-    while let Some(id) = from.and_then(|from| operator.next(vm, from)) {
+    while let Some(id) = from.and_then(|from| control.first_snapshot_from(vm, from)) {
         if ids.len() == SHOWN {
             ids.pop_front();
             older += 1;
@@ -75,15 +75,15 @@ fn newest(vm: usize, operator: &mut impl Operator) -> (Vec<(u64, SnapshotInfo)>,
         ids.push_back(id);
         from = id.checked_add(1);
     }
-    let known = |id| operator.info(vm, id).map(|info| (id, info));
+    let known = |id| control.snapshot_info(vm, id).map(|info| (id, info));
     (ids.into_iter().filter_map(known).collect(), older)
 }
 
 /// Where a snapshot comes from.
-fn parent(vm: usize, info: &SnapshotInfo, operator: &mut impl Operator) -> String {
+fn parent(vm: usize, info: &SnapshotInfo, control: &mut impl VmControl) -> String {
     match info.parent {
         None => String::new(),
-        Some(id) if operator.next(vm, id) == Some(id) => alloc::format!("from #{id}"),
+        Some(id) if control.first_snapshot_from(vm, id) == Some(id) => alloc::format!("from #{id}"),
         Some(id) => alloc::format!("from #{id} (gone)"),
     }
 }

@@ -1,9 +1,10 @@
 //! What AArch32 code at EL0 can bring to EL2 with an answer: the physical counter and timer, which it reaches through coprocessor 15, and
 //! debug registers, through coprocessor 14 (Arm ARM DDI 0487, `ESR_EL2`, ISS encodings for an exception from an MCR or MRC access, and from an MCRR or MRRC access).
 
-use super::debug::{DBGDIDR, DBGDSCRINT, DBGDTR_EL0, MDRAR_EL1};
-use super::syndrome::{Esr, SysRegAccess};
-use super::sysreg::{SysReg, TimerRegister};
+use super::esr::Esr;
+use super::sysreg::{
+    DBGDIDR, DBGDSCRINT, DBGDTR_EL0, MDRAR_EL1, SysReg, SysRegAccess, TimerRegister,
+};
 
 /// opc1, CRn, CRm, opc2 of a trapped MCR or MRC.
 const fn word_encoding(esr: Esr) -> (u8, u8, u8, u8) {

@@ -1,55 +1,6 @@
 //! Which debug register a trapped access is to: those that MDCR_EL2.{TDA, TDOSA, TDRA} trap (Arm ARM DDI 0487, `MDCR_EL2`).
 
-use super::sysreg::{Answer, SysReg};
-
-/// A debug register with a state of its own, which [`DebugState`](crate::device::debug::DebugState) holds. Comparators have numbers 0-15.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DebugRegister {
-    /// MDSCR_EL1.
-    Mdscr,
-    /// OSLAR_EL1, write-only.
-    OsLockAccess,
-    /// OSLSR_EL1, read-only.
-    OsLockStatus,
-    /// OSDLR_EL1.
-    OsDoubleLock,
-    /// DBGCLAIMSET_EL1.
-    ClaimSet,
-    /// DBGCLAIMCLR_EL1.
-    ClaimClear,
-    /// DBGBVRn_EL1.
-    BreakpointValue(usize),
-    /// DBGBCRn_EL1.
-    BreakpointControl(usize),
-    /// DBGWVRn_EL1.
-    WatchpointValue(usize),
-    /// DBGWCRn_EL1.
-    WatchpointControl(usize),
-    /// DBGDSCRint, AArch32's, read-only.
-    Dscr,
-}
-
-impl DebugRegister {
-    /// Whether it belongs to a breakpoint or a watchpoint.
-    pub const fn is_comparator(self) -> bool {
-        matches!(
-            self,
-            Self::BreakpointValue(_)
-                | Self::BreakpointControl(_)
-                | Self::WatchpointValue(_)
-                | Self::WatchpointControl(_)
-        )
-    }
-}
-
-/// MDRAR_EL1: no debug ROM table. DBGDRAR and DBGDSAR are the same to AArch32.
-pub const MDRAR_EL1: SysReg = SysReg::new(2, 0, 1, 0, 0);
-/// DBGDTRRX_EL0 and DBGDTRTX_EL0; DBGDTRRXint and DBGDTRTXint to AArch32.
-pub const DBGDTR_EL0: SysReg = SysReg::new(2, 3, 0, 5, 0);
-/// DBGDIDR, which only AArch32 has. op0 0 stands for coprocessor 14 here: no MSR or MRS has it.
-pub const DBGDIDR: SysReg = SysReg::new(0, 0, 0, 0, 0);
-/// DBGDSCRint, likewise.
-pub const DBGDSCRINT: SysReg = SysReg::new(0, 0, 0, 1, 0);
+use super::sysreg::{Answer, DebugRegister, SysReg};
 
 /// What ID_AA64DFR0_EL1 says of the debug registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

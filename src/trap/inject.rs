@@ -3,8 +3,8 @@
 //!
 //! SError is not here: whether it is taken depends on PSTATE.A from then on, and HCR_EL2.VSE does that in hardware.
 
+use super::esr::Esr;
 use super::memory_fault::MemoryFault;
-use super::syndrome::Esr;
 use crate::arch::vcpu::ExceptionState;
 
 /// What the CPU has that an exception's PSTATE depends on. Of the hardware, not of what the VM is shown: the bits act

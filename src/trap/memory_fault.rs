@@ -2,7 +2,7 @@
 //! Instruction Abort and from a Data Abort; `HPFAR_EL2`).
 
 use super::access::Access;
-use super::syndrome::Esr;
+use super::esr::Esr;
 use crate::addr::{Ipa, Va};
 
 /// What kind of fault stage 2 reported (DFSC/IFSC without its level).

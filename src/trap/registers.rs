@@ -2,7 +2,7 @@
 //! is held against. Nothing reads it at run time. Tests compare it with the lists of registers that are saved, with [`answer`], with the
 //! identification registers and with the trap controls; and with what a guest that tries every encoding can write.
 //!
-//! [`answer`]: super::sysreg::answer
+//! [`answer`]: super::answer::answer
 
 /// What becomes of a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,9 +209,9 @@ pub const ROWS: &[Row] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trap::answer::answer;
     use crate::trap::id_registers;
-    use crate::trap::syndrome::SysRegAccess;
-    use crate::trap::sysreg::{Answer, SysReg, answer};
+    use crate::trap::sysreg::{Answer, SysReg, SysRegAccess};
     use std::string::String;
     use std::vec::Vec;
     use std::{assert, assert_eq, format};

@@ -1,9 +1,8 @@
-//! What a trapped system register answers.
+//! System registers by encoding and by name, a trapped access to one, and the kinds of answer that there are.
 
-use super::debug::{self, DebugRegister};
-use super::id_registers;
-use super::syndrome::SysRegAccess;
-use crate::arch::vcpu::VmRegister;
+use super::access::{GeneralRegisters, read_register, write_register};
+use super::esr::Esr;
+use crate::arch::vcpu::Stage1Register;
 use core::fmt;
 
 /// A system register by its encoding, packed: op0 15:14, op1 13:11, CRn 10:7, CRm 6:3, op2 2:0.
@@ -81,7 +80,7 @@ impl fmt::Debug for SysReg {
 /// ACTLR_EL1, trapped by HCR_EL2.TACR.
 pub const ACTLR_EL1: SysReg = SysReg::new(3, 0, 1, 0, 1);
 
-impl VmRegister {
+impl Stage1Register {
     /// Which one it is, if any.
     pub const fn of(reg: SysReg) -> Option<Self> {
         let (3, 0) = (reg.op0(), reg.op1()) else {
@@ -150,6 +149,108 @@ impl TimerRegister {
     }
 }
 
+/// A debug register with a state of its own, which [`DebugState`](crate::device::debug::DebugState) holds. Comparators have numbers 0-15.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DebugRegister {
+    /// MDSCR_EL1.
+    Mdscr,
+    /// OSLAR_EL1, write-only.
+    OsLockAccess,
+    /// OSLSR_EL1, read-only.
+    OsLockStatus,
+    /// OSDLR_EL1.
+    OsDoubleLock,
+    /// DBGCLAIMSET_EL1.
+    ClaimSet,
+    /// DBGCLAIMCLR_EL1.
+    ClaimClear,
+    /// DBGBVRn_EL1.
+    BreakpointValue(usize),
+    /// DBGBCRn_EL1.
+    BreakpointControl(usize),
+    /// DBGWVRn_EL1.
+    WatchpointValue(usize),
+    /// DBGWCRn_EL1.
+    WatchpointControl(usize),
+    /// DBGDSCRint, AArch32's, read-only.
+    Dscr,
+}
+
+impl DebugRegister {
+    /// Whether it belongs to a breakpoint or a watchpoint.
+    pub const fn is_comparator(self) -> bool {
+        matches!(
+            self,
+            Self::BreakpointValue(_)
+                | Self::BreakpointControl(_)
+                | Self::WatchpointValue(_)
+                | Self::WatchpointControl(_)
+        )
+    }
+}
+
+/// MDRAR_EL1: no debug ROM table. DBGDRAR and DBGDSAR are the same to AArch32.
+pub const MDRAR_EL1: SysReg = SysReg::new(2, 0, 1, 0, 0);
+/// DBGDTRRX_EL0 and DBGDTRTX_EL0; DBGDTRRXint and DBGDTRTXint to AArch32.
+pub const DBGDTR_EL0: SysReg = SysReg::new(2, 3, 0, 5, 0);
+/// DBGDIDR, which only AArch32 has. op0 0 stands for coprocessor 14 here: no MSR or MRS has it.
+pub const DBGDIDR: SysReg = SysReg::new(0, 0, 0, 0, 0);
+/// DBGDSCRint, likewise.
+pub const DBGDSCRINT: SysReg = SysReg::new(0, 0, 0, 1, 0);
+
+/// A trapped MSR/MRS/SYS, or what AArch32 has for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SysRegAccess {
+    /// Which register.
+    pub reg: SysReg,
+    /// The general register, 0-31; 31 is XZR.
+    pub rt: u8,
+    /// AArch32's MRRC and MCRR: `rt` has bits 31:0, this one bits 63:32.
+    pub rt2: Option<u8>,
+    /// The guest writes (MSR, SYS); otherwise it reads (MRS).
+    pub write: bool,
+}
+
+impl SysRegAccess {
+    pub(super) const fn decode(esr: Esr) -> Self {
+        let reg = SysReg::new(
+            esr.field(20, 2),
+            esr.field(14, 3),
+            esr.field(10, 4),
+            esr.field(1, 4),
+            esr.field(17, 3),
+        );
+        Self {
+            reg,
+            rt: esr.field(5, 5),
+            rt2: None,
+            write: !esr.bit(0),
+        }
+    }
+
+    /// What a write has for the register.
+    #[inline]
+    pub fn written(self, x: &GeneralRegisters) -> u64 {
+        let low = read_register(x, self.rt);
+        match self.rt2 {
+            Some(rt2) => low & 0xffff_ffff | read_register(x, rt2) << 32,
+            None => low,
+        }
+    }
+
+    /// Gives a read its value.
+    #[inline]
+    pub fn give(self, x: &mut GeneralRegisters, value: u64) {
+        match self.rt2 {
+            Some(rt2) => {
+                write_register(x, self.rt, value & 0xffff_ffff);
+                write_register(x, rt2, value >> 32);
+            }
+            None => write_register(x, self.rt, value),
+        }
+    }
+}
+
 /// What the guest gets for a trapped access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -158,7 +259,7 @@ pub enum Answer {
     /// Its write is dropped, and it continues behind the instruction.
     Ignored,
     /// Its write is done for it.
-    Write(VmRegister),
+    Write(Stage1Register),
     /// The emulated timer is read or written.
     Timer(TimerRegister),
     /// Cache maintenance by set and way.
@@ -169,65 +270,9 @@ pub enum Answer {
     Undefined,
 }
 
-/// Decides a trapped access. `read_id` reads the hardware's own identification register.
-///
-/// | register | read | write |
-/// | --- | --- | --- |
-/// | identification | the hardware's, as [`id_registers::sanitize`] shows it | undefined |
-/// | ACTLR_EL1, implementation defined | 0 | ignored: boot code sets bits there blindly, QEMU's models do the same |
-/// | [`VmRegister`] | not trapped | as the guest says |
-/// | [`SET_WAY`] | undefined | done by address |
-/// | [`TimerRegister`] | the emulated timer's | the same; the counter's is undefined |
-/// | debug registers | [`debug::answer`] | the same |
-/// | all else that may be trapped: PMU, SPE, trace, RAS, LOR, GIC system registers, SVE | undefined | undefined |
-///
-/// The last row is what the identification registers promise. What the VM does have is not trapped.
-pub fn answer(access: SysRegAccess, read_id: impl FnOnce(SysReg) -> u64) -> Answer {
-    let reg = access.reg;
-    if reg.is_identification() && !access.write {
-        return Answer::Value(id_registers::shown(reg, read_id));
-    }
-    if reg == ACTLR_EL1 || reg.is_implementation_defined() {
-        return if access.write {
-            Answer::Ignored
-        } else {
-            Answer::Value(0)
-        };
-    }
-    if matches!(reg.op0(), 0 | 2) {
-        let dfr0 = || id_registers::shown(id_registers::ID_AA64DFR0_EL1, read_id);
-        return debug::answer(reg, access.write, dfr0).unwrap_or(Answer::Undefined);
-    }
-    match (VmRegister::of(reg), TimerRegister::of(reg)) {
-        (Some(register), _) if access.write => Answer::Write(register),
-        (_, Some(TimerRegister::Count)) if access.write => Answer::Undefined,
-        (_, Some(register)) => Answer::Timer(register),
-        _ if access.write && SET_WAY.contains(&reg) => Answer::SetWay,
-        _ => Answer::Undefined,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(reg: SysReg) -> SysRegAccess {
-        SysRegAccess {
-            reg,
-            rt: 0,
-            rt2: None,
-            write: false,
-        }
-    }
-
-    fn write(reg: SysReg) -> SysRegAccess {
-        SysRegAccess {
-            reg,
-            rt: 0,
-            rt2: None,
-            write: true,
-        }
-    }
 
     #[test]
     fn encodings_round_trip() {
@@ -243,87 +288,22 @@ mod tests {
     }
 
     #[test]
-    fn identification_registers_are_read_and_cut() {
-        let pfr0 = SysReg::id(4, 0);
-        assert_eq!(answer(read(pfr0), |_| 0x2222), Answer::Value(0x12));
-        assert_eq!(
-            answer(read(SysReg::id(4, 4)), |_| panic!()),
-            Answer::Value(0)
-        );
-    }
-
-    #[test]
-    fn what_tvm_traps() {
-        // Arm ARM, HCR_EL2.TVM, of the registers that Armv8.0 has.
-        let registers = [
-            (1, 0, 0),
-            (2, 0, 0),
-            (2, 0, 1),
-            (2, 0, 2),
-            (5, 1, 0),
-            (5, 1, 1),
-            (5, 2, 0),
-            (6, 0, 0),
-            (10, 2, 0),
-            (10, 3, 0),
-            (13, 0, 1),
-        ];
-        let mut seen = std::vec::Vec::new();
-        for bits in 0..1 << 14 {
-            let (op1, crn) = (bits >> 11, bits >> 7 & 15);
-            let (crm, op2) = (bits >> 3 & 15, bits & 7);
-            let reg = SysReg::new(3, op1 as u8, crn as u8, crm as u8, op2 as u8);
-            let expected = op1 == 0 && registers.contains(&(crn, crm, op2));
-            if let Answer::Write(register) = answer(write(reg), |_| 0) {
-                assert!(expected && !seen.contains(&register), "{reg:?}");
-                seen.push(register);
-                assert_eq!(answer(read(reg), |_| 0), Answer::Undefined);
-            }
-        }
-        assert_eq!(seen.len(), registers.len());
-        assert!(!caches_are_on(1) && !caches_are_on(4) && caches_are_on(5));
-    }
-
-    #[test]
-    fn set_way_operations() {
-        // SYS #0, C7, C6/C10/C14, #2: and no other system instruction.
-        for bits in 0..1 << 14 {
-            let (op1, crn) = (bits >> 11, bits >> 7 & 15);
-            let (crm, op2) = (bits >> 3 & 15, bits & 7);
-            let reg = SysReg::new(1, op1 as u8, crn as u8, crm as u8, op2 as u8);
-            let expected = (op1, crn, op2) == (0, 7, 2) && matches!(crm, 6 | 10 | 14);
-            let answered = answer(write(reg), |_| 0) == Answer::SetWay;
-            assert_eq!(answered, expected, "{reg:?}");
-            assert_eq!(answer(read(reg), |_| 0), Answer::Undefined);
-        }
-    }
-
-    #[test]
-    fn the_rest() {
-        let no_id = |_| -> u64 { panic!("not an identification register") };
-        let l2ctlr = SysReg::new(3, 1, 11, 0, 2);
-        let cpuectlr = SysReg::new(3, 1, 15, 2, 1);
-        for reg in [ACTLR_EL1, l2ctlr, cpuectlr] {
-            assert_eq!(answer(read(reg), no_id), Answer::Value(0));
-            assert_eq!(answer(write(reg), no_id), Answer::Ignored);
-        }
-        let cntpct = SysReg::new(3, 3, 14, 0, 1);
-        assert_eq!(answer(write(cntpct), no_id), Answer::Undefined);
-        let timer = [(0, 1), (2, 0), (2, 1), (2, 2)];
-        for (crm, op2) in timer {
-            let reg = SysReg::new(3, 3, 14, crm, op2);
-            assert_eq!(
-                answer(read(reg), no_id),
-                Answer::Timer(TimerRegister::of(reg).unwrap())
-            );
-        }
-        let pmccntr = SysReg::new(3, 3, 9, 13, 0);
-        let icc_sre = SysReg::new(3, 0, 12, 12, 5);
-        let trace = SysReg::new(2, 1, 0, 0, 0);
-        for reg in [pmccntr, icc_sre, trace, SysReg::new(3, 0, 5, 3, 0)] {
-            assert_eq!(answer(read(reg), no_id), Answer::Undefined);
-            assert_eq!(answer(write(reg), no_id), Answer::Undefined);
-        }
-        assert_eq!(answer(write(SysReg::id(4, 0)), no_id), Answer::Undefined);
+    fn operands_of_one_and_two_registers() {
+        let reg = SysReg::new(3, 3, 14, 2, 2);
+        let (rt, write) = (3, false);
+        let mut access = SysRegAccess {
+            reg,
+            rt,
+            rt2: None,
+            write,
+        };
+        let mut x = [7; 31];
+        access.give(&mut x, 0x1234_5678_9abc_def0);
+        assert_eq!((x[3], x[4]), (0x1234_5678_9abc_def0, 7));
+        assert_eq!(access.written(&x), 0x1234_5678_9abc_def0);
+        access.rt2 = Some(4);
+        assert_eq!(access.written(&x), 0x0000_0007_9abc_def0);
+        access.give(&mut x, 0x1234_5678_9abc_def0);
+        assert_eq!((x[3], x[4], x[5]), (0x9abc_def0, 0x1234_5678, 7));
     }
 }

@@ -1,100 +1,103 @@
 //! What the VM does for a hypercall.
 
-use super::Hardware;
-use super::running::{Next, Turn};
-use crate::hvc::{Call, Results, Snapshot, error};
+use super::VmBackend;
+use super::exit::{ExitAction, ExitContext};
+use crate::hvc::{Hypercall, Results, SnapshotCall, error};
 use crate::snapshot::{NotFound, Which};
 use log::Level;
 
-/// What an id argument that is no id says: there is none.
+/// The id that stands for "none".
 const NO_ID: u64 = u64::MAX;
 
-impl<H: Hardware> Turn<'_, H> {
+impl<B: VmBackend> ExitContext<'_, B> {
     /// `hvc #immediate`.
     #[inline]
-    pub(super) fn call(&mut self, immediate: u16) -> Next {
-        match Call::decode(immediate, &self.vcpu.registers.x) {
-            Call::Answered(results) => self.answer(results),
-            Call::Snapshot(call) => self.snapshot_call(call),
-            Call::BareCheckpoint => self.bare_checkpoint(),
-            Call::BareRestore(which) => self.bare_restore(which),
-            Call::Psci(call) => self.power_call(call),
+    pub(super) fn hypercall(&mut self, immediate: u16) -> ExitAction {
+        match Hypercall::decode(immediate, &self.vcpu.registers.x) {
+            Hypercall::Answered(results) => self.give_results(results),
+            Hypercall::Snapshot(call) => self.snapshot_call(call),
+            Hypercall::BareCheckpoint => self.bare_checkpoint(),
+            Hypercall::BareRestore(which) => self.bare_restore(which),
+            Hypercall::Psci(call) => self.power_call(call),
         }
     }
 
-    /// `smc`: there is no secure world behind it. PSCI and SMCCC answer as for `hvc #0`; everything else is not known there.
-    pub(super) fn secure_call(&mut self, immediate: u16) -> Next {
+    /// `smc #immediate`. With immediate 0, PSCI and SMCCC answer as for `hvc #0`; every other one is not supported, as the VM has no secure
+    /// world.
+    pub(super) fn smc(&mut self, immediate: u16) -> ExitAction {
         match immediate {
-            0 => self.call(0),
-            _ => self.answer(Results::NOT_SUPPORTED),
+            0 => self.hypercall(0),
+            _ => self.give_results(Results::NOT_SUPPORTED),
         }
     }
 
-    pub(super) fn answer(&mut self, results: Results) -> Next {
+    /// Gives the caller its results in x0 to x3.
+    pub(super) fn give_results(&mut self, results: Results) -> ExitAction {
         results.write_to(&mut self.vcpu.registers.x);
-        Next::Resume
+        ExitAction::Resume
     }
 
-    fn checkpoint(&mut self, result: bool) -> Option<u64> {
-        let (vm, shared, asker) = self.ask();
-        vm.checkpoint(shared, asker, result)
+    /// With `returns_id`, the vCPU has the id in x0 and 0 in x1.
+    fn checkpoint(&mut self, returns_id: bool) -> Option<u64> {
+        let (vm, shared, initiator) = self.initiator();
+        vm.checkpoint(shared, initiator, returns_id)
     }
 
-    /// `value` is what a checkpoint that returns results has in x1 now.
-    fn restore(&mut self, which: Which, value: u64) -> Result<Next, NotFound> {
-        let (vm, shared, asker) = self.ask();
-        vm.restore(shared, asker, which, value)?;
-        Ok(self.next())
+    /// `value` is what a vCPU that took the snapshot by SMCCC finds in x1.
+    fn restore(&mut self, which: Which, value: u64) -> Result<ExitAction, NotFound> {
+        let (vm, shared, initiator) = self.initiator();
+        vm.restore(shared, initiator, which, value)?;
+        Ok(self.resume_restored())
     }
 
-    fn bare_checkpoint(&mut self) -> Next {
+    fn bare_checkpoint(&mut self) -> ExitAction {
         self.checkpoint(false);
-        Next::Resume
+        ExitAction::Resume
     }
 
-    fn bare_restore(&mut self, which: Which) -> Next {
+    fn bare_restore(&mut self, which: Which) -> ExitAction {
         self.restore(which, 1).unwrap_or_else(|NotFound| {
-            let machine = &mut self.shared.machine;
-            machine.say(Level::Error, format_args!("invalid snapshot id"));
-            Next::Resume
+            let memory = &mut self.shared.memory;
+            memory.log_line(Level::Error, format_args!("invalid snapshot id"));
+            ExitAction::Resume
         })
     }
 
-    fn snapshot_call(&mut self, call: Snapshot) -> Next {
+    fn snapshot_call(&mut self, call: SnapshotCall) -> ExitAction {
         let not_found = |NotFound| error::NOT_FOUND;
-        let (snapshots, machine) = (&mut self.shared.snapshots, &mut self.shared.machine);
+        let (snapshots, memory) = (&mut self.shared.snapshots, &mut self.shared.memory);
         let done = match call {
-            Snapshot::Checkpoint => match self.checkpoint(true) {
+            SnapshotCall::Checkpoint => match self.checkpoint(true) {
                 Some(id) => Ok(Results::of([id, 0])),
                 None => Err(error::NO_MEMORY),
             },
-            Snapshot::Restore { which, value } => match self.restore(which, value) {
+            SnapshotCall::Restore { which, value } => match self.restore(which, value) {
                 // The registers are those of the checkpoint now.
                 Ok(next) => return next,
                 Err(NotFound) => Err(error::NOT_FOUND),
             },
-            Snapshot::Delete { id } => snapshots
-                .delete(machine, id)
+            SnapshotCall::Delete { id } => snapshots
+                .delete(memory, id)
                 .map(|()| Results::SUCCESS)
                 .map_err(not_found),
-            Snapshot::Info { id } => snapshots
-                .info(machine, id)
+            SnapshotCall::Info { id } => snapshots
+                .info(memory, id)
                 .map(|info| {
                     let parent = info.parent.unwrap_or(NO_ID);
                     Results::of([0, parent, u64::from(info.pages), info.taken.counter])
                 })
                 .map_err(not_found),
-            Snapshot::Next { id } => snapshots
-                .first_id_from(machine, id)
+            SnapshotCall::Next { id } => snapshots
+                .first_id_from(memory, id)
                 .map(|id| Results::of([id]))
                 .map_err(not_found),
-            Snapshot::Stats => {
+            SnapshotCall::Stats => {
                 let stats = snapshots.stats();
                 let counts = [stats.snapshots, stats.pools, stats.pages, stats.free];
                 Ok(Results::of(counts.map(u64::from)))
             }
-            Snapshot::Generation => Ok(Results::of([snapshots.generation()])),
+            SnapshotCall::Generation => Ok(Results::of([snapshots.generation()])),
         };
-        self.answer(done.unwrap_or_else(Results::error))
+        self.give_results(done.unwrap_or_else(Results::error))
     }
 }

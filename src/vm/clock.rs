@@ -1,4 +1,6 @@
-//! A VM's counter when the VM goes on: what each value of `time` in the configuration makes of it.
+//! A VM's counter: its offset from the physical count, and what it shows when the VM goes on.
+//!
+//! What each value of `time` in the configuration makes of the counter:
 //!
 //! | the VM | `time = "stops"` | `time = "passes"` |
 //! | --- | --- | --- |
@@ -10,8 +12,13 @@
 //!
 //! All counts are ticks of the generic timer's counter (Arm ARM DDI 0487, "The Generic Timer in AArch64 state").
 
+use super::{Core, Vm, VmBackend};
+use crate::arch::sync::Ordering;
 use crate::config::Time;
 use crate::snapshot::Moment;
+
+/// The physical count of what is not going to happen.
+pub const NEVER: u64 = u64::MAX;
 
 /// The guest's counter at the physical count `now`, at which a VM goes on from the moment `from`; `None`: from the start of its image.
 #[inline]
@@ -20,6 +27,54 @@ pub const fn counter_on_entry(from: Option<Moment>, time: Time, now: u64) -> u64
         (None, _) => 0,
         (Some(from), Time::Stops) => from.counter,
         (Some(from), Time::Passes) => from.counter.wrapping_add(now.wrapping_sub(from.physical)),
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// How far the guest's counter is behind the physical count, in ticks (CNTVOFF_EL2).
+    pub(super) fn offset(&self) -> u64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// The guest's counter.
+    pub(super) fn virtual_count(&self) -> u64 {
+        self.virtual_count_at(B::Core::count())
+    }
+
+    /// The guest's counter at the physical count `now`, which is not in the past. While the VM is paused: what it would go on with.
+    #[inline]
+    pub(super) fn virtual_count_at(&self, now: u64) -> u64 {
+        match self.paused_at.load(Ordering::Relaxed) {
+            NEVER => now.wrapping_sub(self.offset()),
+            at => counter_on_entry(Some(self.moment(at)), self.plan.time, now),
+        }
+    }
+
+    /// The moment at which the physical count was `physical`, the offset being what it is now.
+    pub(super) fn moment(&self, physical: u64) -> Moment {
+        Moment {
+            physical,
+            counter: physical.wrapping_sub(self.offset()),
+        }
+    }
+
+    /// Sets the VM's time: it goes on from the moment `from`, or with `None` from the start of its image. If the VM is paused, that is
+    /// where it will go on from. Its vCPUs are stopped; each takes the new offset when it is loaded.
+    pub(super) fn set_time(&self, from: Option<Moment>) {
+        let now = B::Core::count();
+        if self.paused_at.load(Ordering::Relaxed) != NEVER {
+            self.paused_at.store(now, Ordering::Relaxed);
+        }
+        let counter = counter_on_entry(from, self.plan.time, now);
+        let offset = now.wrapping_sub(counter);
+        self.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// The guest's counter is at `count`, whatever it was.
+    #[cfg(test)]
+    pub(super) fn set_virtual_count(&self, count: u64) {
+        let offset = B::Core::count().wrapping_sub(count);
+        self.offset.store(offset, Ordering::Relaxed);
     }
 }
 

@@ -1,60 +1,61 @@
 //! A guest's access that stage 2 refused: RAM is made accessible, a device is emulated, and where there is neither, the guest gets
 //! what hardware without anything there would give it.
 
-use super::running::{Next, Turn};
-use super::{Core, Hardware, Shared};
+use super::exit::{ExitAction, ExitContext};
+use super::{Core, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::arch::vcpu::Stage1Access;
 use crate::device::gic::{Gich, LrScope};
 use crate::device::{Absent, Device, Region};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
+use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
-use crate::trap::syndrome::Esr;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
 
-impl<H: Hardware> Turn<'_, H> {
+impl<B: VmBackend> ExitContext<'_, B> {
+    /// An access that stage 2 refused.
     #[inline]
-    pub(super) fn memory_fault(&mut self, fault: &MemoryFault, esr: Esr) -> Next {
+    pub(super) fn memory_fault(&mut self, fault: &MemoryFault, esr: Esr) -> ExitAction {
         if fault.kind == FaultKind::TlbConflict {
             return self.tlb_conflict();
         }
-        let Some(page_ipa) = fault.page_ipa.or_else(|| self.ask_stage1(fault)) else {
+        let Some(page_ipa) = fault.page_ipa.or_else(|| self.page_by_stage1(fault)) else {
             return self.unplaced_fault(fault);
         };
-        match self.shared.machine.stage2.page_at(page_ipa) {
+        match self.shared.memory.stage2.page_at(page_ipa) {
             Some(page) => self.ram_fault(fault, page),
             None => self.device_fault(fault, page_ipa, esr),
         }
-        Next::Resume
+        ExitAction::Resume
     }
 
-    /// The page that the access goes to, where the syndrome does not say: it does not for permission faults.
-    fn ask_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
+    /// The page that the access goes to, by the guest's own tables: for a permission fault the syndrome does not say it.
+    fn page_by_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
         let ipa = self.core.translate(fault.far?, Stage1Access::El1Read)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
-    /// Which stage has two entries for the address is not said. All entries go, and the guest tries again; if it was the guest that broke its
-    /// tables' rules, it will get here as often as it does that.
+    /// A TLB conflict. The syndrome does not say which stage has two entries for the address, so that all entries go, and the guest tries
+    /// again. If the guest broke the rules for its own tables, it comes here as often as it does that.
     #[cold]
-    fn tlb_conflict(&mut self) -> Next {
-        let machine = &mut self.shared.machine;
-        machine.stage2.flush_vm(&mut machine.hardware);
-        Next::Resume
+    fn tlb_conflict(&mut self) -> ExitAction {
+        let memory = &mut self.shared.memory;
+        memory.stage2.flush_vm(&mut memory.backend);
+        ExitAction::Resume
     }
 
-    /// Nobody knows where the access went.
-    fn unplaced_fault(&mut self, fault: &MemoryFault) -> Next {
+    /// A fault of an access whose page is not known.
+    fn unplaced_fault(&mut self, fault: &MemoryFault) -> ExitAction {
         match fault.kind {
             // The guest's own tables changed since. If it tries again, it faults there.
             FaultKind::Permission if fault.far.is_some() => {}
             _ => self.abort(fault),
         }
-        Next::Resume
+        ExitAction::Resume
     }
 
     #[inline]
@@ -62,8 +63,8 @@ impl<H: Hardware> Turn<'_, H> {
         match fault.kind {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch && !fault.s1ptw => {
-                let machine = &mut self.shared.machine;
-                machine.stage2.make_executable(&mut machine.hardware, page);
+                let memory = &mut self.shared.memory;
+                memory.stage2.make_executable(&mut memory.backend, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
                 self.fault_in(page, fault.write);
@@ -73,13 +74,14 @@ impl<H: Hardware> Turn<'_, H> {
         }
     }
 
-    /// Out of line, or an access to a device would pay for the registers that this needs.
+    /// Makes a page of RAM accessible. Out of line, or an access to a device would pay for the registers that this needs.
     #[inline(never)]
     fn fault_in(&mut self, page: Page, write: bool) {
         self.shared.fault_in(page, write);
-        self.look_at_caches();
+        self.check_caches();
     }
 
+    /// An access outside of RAM, in the page at `page_ipa`.
     fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
         if fault.cache_op && !fault.s1ptw {
             // Nothing outside RAM is ever cached.
@@ -110,12 +112,12 @@ impl<H: Hardware> Turn<'_, H> {
         write: bool,
     ) {
         let shared = &mut *self.shared;
-        let (devices, hardware) = (&mut shared.devices, &mut shared.machine.hardware);
+        let (devices, backend) = (&mut shared.devices, &mut shared.memory.backend);
         if write {
             let value = access.stored(&self.vcpu.registers.x);
-            devices.write(device, offset, access.size, value, hardware);
+            devices.write(device, offset, access.size, value, backend);
         } else {
-            let value = devices.read(device, offset, access.size, hardware);
+            let value = devices.read(device, offset, access.size, backend);
             access.load(&mut self.vcpu.registers.x, value);
         }
         self.update_line(device);
@@ -147,8 +149,8 @@ impl<H: Hardware> Turn<'_, H> {
                 self.access_distributor(offset, access, write);
                 self.flush_lrs();
             }
-            LrScope::All => self.with_all_synced(|turn| {
-                turn.access_distributor(offset, access, write);
+            LrScope::All => self.with_all_lrs_synced(|context| {
+                context.access_distributor(offset, access, write);
             }),
         }
     }
@@ -164,9 +166,9 @@ impl<H: Hardware> Turn<'_, H> {
             return;
         }
         let value = access.stored(&self.vcpu.registers.x) as u32;
-        let deactivate = |turn: &mut Self| {
-            let mask = turn.shared.gic.deactivate(turn.index, value);
-            turn.deliver(mask);
+        let deactivate = |context: &mut Self| {
+            let mask = context.shared.gic.deactivate(context.index, value);
+            context.deliver(mask);
         };
         let gic = &self.shared.gic;
         match gic.deactivation_scope(self.index, value) {
@@ -176,29 +178,25 @@ impl<H: Hardware> Turn<'_, H> {
                 deactivate(self);
                 self.flush_lrs();
             }
-            LrScope::All => self.with_all_synced(deactivate),
+            LrScope::All => self.with_all_lrs_synced(deactivate),
         }
     }
 
-    /// Does something while nothing is in list registers, here or on other cores.
+    /// Does something while the VM is stopped and none of its interrupts are in list registers.
     #[cold]
-    pub(super) fn with_all_synced(&mut self, action: impl FnOnce(&mut Self)) {
+    pub(super) fn with_all_lrs_synced(&mut self, action: impl FnOnce(&mut Self)) {
         let vm = self.vm;
-        let mut others = vm.stop(self.core, Some(self.index));
-        let mut called = 0;
-        for i in 0..vm.vcpus.len() {
-            if let Some(vcpu) = others.get(i) {
-                called |= self.shared.gic.sync(i, &mut vcpu.lists);
-            }
-        }
+        let mut stopped = vm.quiesce(self.core, Some(self.index));
+        let requested = stopped.sync_lrs(&mut self.shared.gic);
         self.sync_lrs();
         action(self);
         self.flush_lrs();
-        // The others fill theirs when they are loaded again.
-        vm.release(self.core, others);
-        vm.call(self.core, called);
+        // The list registers of the others are flushed when they are loaded again.
+        vm.release(self.core, stopped);
+        vm.kick_vcpus(self.core, requested);
     }
 
+    /// An access to the GIC's distributor, once the interrupts that it is about are in the model.
     #[inline]
     pub(super) fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
@@ -212,19 +210,19 @@ impl<H: Hardware> Turn<'_, H> {
         }
     }
 
-    /// A synchronous external abort, as from a bus where nobody answers.
+    /// Has the vCPU take a synchronous external abort, as from a bus without a device at that address.
     pub(super) fn abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }
 }
 
-impl<H: Hardware> Shared<H> {
+impl<B: VmBackend> VmShared<B> {
     /// Makes a page of RAM accessible.
     #[inline]
     pub(super) fn fault_in(&mut self, page: Page, write: bool) {
         // A VM is started only with a share of memory that suffices whatever it does.
         self.snapshots
-            .fault_in(&mut self.machine, page, write)
+            .fault_in(&mut self.memory, page, write)
             .expect("a VM's share of memory holds all of its RAM");
     }
 }

@@ -1,193 +1,186 @@
 //! A vCPU's interrupts: what is pending gets into its list registers, and a wait ends.
 
-use super::running::{Next, Running, Turn};
-use super::vcpu::Phase;
-use super::{Core, Hardware, Interrupt};
+use super::exit::{ExitAction, ExitContext};
+use super::loaded::LoadedVcpu;
+use super::reviews::Reviews;
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, Interrupt, System, Vm, VmBackend};
 use crate::device::Device;
-use crate::device::gic::PTIMER_PPI;
+use crate::device::gic::{PTIMER_PPI, Review};
 
-impl<H: Hardware> Running<'_, H> {
-    /// An interrupt of the board came while this vCPU was on, or waited.
+impl<B: VmBackend> LoadedVcpu<'_, B> {
+    /// Handles an interrupt of the board that came while this vCPU was on the core, or waited there.
     #[inline]
-    pub(super) fn interrupt(&mut self, core: &mut H::Core) -> Next {
+    pub(super) fn interrupt(&mut self, core: &mut B::Core) -> ExitAction {
         match core.acknowledge() {
             Interrupt::VirtualTimer => self.timer_fired(core),
             Interrupt::Kick => self.kicked(core),
             Interrupt::Maintenance => self.maintain(core),
             Interrupt::Alarm => self.alarm(core),
-            Interrupt::None => Next::Resume,
-            other => Next::Interrupt(other),
+            Interrupt::None => ExitAction::Resume,
+            other => ExitAction::Interrupt(other),
         }
     }
 
     #[inline]
-    fn timer_fired(&mut self, core: &mut H::Core) -> Next {
-        let Some(mut shared) = self.vm.share() else {
+    fn timer_fired(&mut self, core: &mut B::Core) -> ExitAction {
+        let Some(mut shared) = self.vm.lock_shared() else {
             // It comes again when the vCPU is loaded again: its line is up.
             core.set_timer_active(false);
-            return Next::Leave;
+            return ExitAction::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        let called = turn.shared.gic.vtimer_fired(turn.index, turn.core);
-        turn.vm.call(turn.core, called);
-        turn.note_review();
-        turn.end_wait();
-        turn.go_on()
+        let mut context = self.context(&mut shared, core);
+        let requested = context.shared.gic.vtimer_fired(context.index, context.core);
+        context.vm.kick_vcpus(context.core, requested);
+        context.note_review();
+        context.end_wait();
+        context.resume()
     }
 
-    /// Looks at what changes without a trap.
-    pub(super) fn review(&mut self, core: &mut H::Core) -> Next {
+    /// Looks for what changes without a trap.
+    pub(super) fn review(&mut self, core: &mut B::Core) -> ExitAction {
         // Without the shared part: this is after each trap.
         if !self.vcpu.reviews.is_worthwhile(core) {
-            return self.vcpu.reviews.next();
+            return ExitAction::resume(&self.vcpu.reviews);
         }
-        let Some(mut shared) = self.vm.share() else {
-            return Next::Leave;
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return ExitAction::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        turn.review();
-        turn.go_on()
+        let mut context = self.context(&mut shared, core);
+        context.review();
+        context.resume()
     }
 
-    fn kicked(&mut self, core: &mut H::Core) -> Next {
-        match self.answer_calls(core) {
-            // It may have been for another vCPU of this core, or for what the boot core does besides.
-            Next::Resume if core.number() == 0 || core.is_shared() => {
-                Next::Interrupt(Interrupt::Kick)
+    fn kicked(&mut self, core: &mut B::Core) -> ExitAction {
+        match self.check_requests(core) {
+            // The kick may have been for another vCPU of this core, or for what the boot core does besides.
+            ExitAction::Resume if core.number() == 0 || core.is_multiplexed() => {
+                ExitAction::Interrupt(Interrupt::Kick)
             }
-            Next::Resume if self.vcpu.reviews.is_some() => Next::Review,
+            ExitAction::Resume if self.vcpu.reviews.is_some() => ExitAction::Review,
             other => other,
         }
     }
 
-    /// Looks around, if somebody called.
-    pub(super) fn answer_calls(&mut self, core: &mut H::Core) -> Next {
+    /// Processes a request for this vCPU, if there is one, and looks at the gate.
+    pub(super) fn check_requests(&mut self, core: &mut B::Core) -> ExitAction {
         if self.vm.gate.is_closed() {
-            return Next::Leave;
+            return ExitAction::Leave;
         }
-        let slot = &self.vm.vcpus[self.index];
-        if slot.is_called() {
-            let Some(mut shared) = self.vm.share() else {
-                slot.call();
-                return Next::Leave;
+        let slot = self.slot();
+        if slot.take_request() {
+            let Some(mut shared) = self.vm.lock_shared() else {
+                slot.request();
+                return ExitAction::Leave;
             };
-            self.turn(&mut shared, core).look();
+            self.context(&mut shared, core).process_requests();
         }
-        Next::Resume
+        ExitAction::Resume
     }
 
-    fn maintain(&mut self, core: &mut H::Core) -> Next {
-        let Some(mut shared) = self.vm.share() else {
-            return Next::Leave;
+    fn maintain(&mut self, core: &mut B::Core) -> ExitAction {
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return ExitAction::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        turn.flush_lrs();
-        turn.end_wait();
-        turn.go_on()
+        let mut context = self.context(&mut shared, core);
+        context.flush_lrs();
+        context.end_wait();
+        context.resume()
     }
 
-    fn alarm(&mut self, core: &mut H::Core) -> Next {
-        let Some(mut shared) = self.vm.share() else {
-            return Next::Leave;
+    fn alarm(&mut self, core: &mut B::Core) -> ExitAction {
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return ExitAction::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        turn.update_timer();
-        turn.review();
-        turn.end_wait();
-        turn.look_at_caches();
-        Next::Interrupt(Interrupt::Alarm)
+        let mut context = self.context(&mut shared, core);
+        context.update_timer();
+        context.review();
+        context.end_wait();
+        context.check_caches();
+        ExitAction::Interrupt(Interrupt::Alarm)
     }
 
-    /// Whether the wait of this vCPU is over.
-    pub(super) fn wake(&mut self, core: &mut H::Core) -> Next {
-        // One that came after the look in `Turn::wait` ends the wait too: the core cannot sleep until it is consumed.
+    /// Ends the wait of this vCPU if it has a reason to end.
+    pub(super) fn wake(&mut self, core: &mut B::Core) -> ExitAction {
+        // An SError that came after the look in `ExitContext::wait` ends the wait too: the core cannot sleep until it is consumed.
         if core.synchronize_errors() {
             core.pend_serror();
-            self.vcpu.waiting = false;
-            self.vm.vcpus[self.index].set_phase(Phase::Ready);
-            return Next::Resume;
+            self.slot().end_wait();
+            return ExitAction::Resume;
         }
-        let Some(mut shared) = self.vm.share() else {
-            return Next::Leave;
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return ExitAction::Leave;
         };
-        let mut turn = self.turn(&mut shared, core);
-        turn.end_wait();
-        match turn.vcpu.waiting {
-            true => Next::Wait,
-            false => Next::Resume,
+        self.context(&mut shared, core).end_wait();
+        match self.slot().is_waiting() {
+            true => ExitAction::Wait,
+            false => ExitAction::Resume,
         }
     }
 }
 
-impl<H: Hardware> Turn<'_, H> {
-    /// WFI: the vCPU waits, unless there is something already.
-    pub(super) fn wait(&mut self) -> Next {
+impl<B: VmBackend> ExitContext<'_, B> {
+    /// WFI: the vCPU waits, unless something is pending already.
+    pub(super) fn wait(&mut self) -> ExitAction {
         // An SError ends a WFI (D1.7.2, "Wait for Interrupt"); and one that only EL2 knows of would not let the core sleep.
         if self.core.synchronize_errors() {
             self.core.pend_serror();
-            return Next::Resume;
+            return ExitAction::Resume;
         }
-        if self.something_is_pending() {
-            return Next::Resume;
+        if self.poll_pending() {
+            return ExitAction::Resume;
         }
-        self.vcpu.waiting = true;
-        self.vm.vcpus[self.index].set_phase(Phase::Waiting);
-        Next::Wait
+        self.slot().set_run_state(RunState::Waiting);
+        ExitAction::Wait
     }
 
-    /// Ends a wait that has a reason to. In the same turn in which the reason came up: the core may be taken from the vCPU after it, and
-    /// nobody would call it again.
+    /// Ends the vCPU's wait, if it waits and something is pending. The caller does so before it unlocks the shared part in which the reason
+    /// came up: afterwards the vCPU may be put, and nothing would request a look again.
     pub(super) fn end_wait(&mut self) {
-        if self.vcpu.waiting && self.something_is_pending() {
-            self.vcpu.waiting = false;
-            self.vm.vcpus[self.index].set_phase(Phase::Ready);
+        if self.slot().is_waiting() && self.poll_pending() {
+            self.slot().set_run_state(RunState::Ready);
         }
     }
 
-    /// An interrupt that its CPU interface signals to this vCPU.
+    /// Looks for an interrupt that its CPU interface signals to this vCPU, and returns whether there is one.
     #[inline(never)]
-    fn something_is_pending(&mut self) -> bool {
-        // One whose line fell is not pending any more.
+    fn poll_pending(&mut self) -> bool {
+        // An interrupt whose line fell is not pending any more.
         self.review();
         self.shared.gic.poll_signalled(self.index, self.core)
     }
 
-    /// The vCPU goes on.
-    #[inline]
-    pub(super) fn go_on(&self) -> Next {
-        self.vcpu.reviews.next()
-    }
-
-    /// Looks at what changes without a trap, if there is such a thing.
+    /// Looks for what changes without a trap, if there is such a thing.
     #[inline]
     fn review(&mut self) {
         if self.vcpu.reviews.is_some() {
-            self.look_again();
+            self.review_now();
         }
     }
 
     #[inline(never)]
-    fn look_again(&mut self) {
-        let overdue = self.vcpu.reviews.is_overdue(H::Core::count());
+    fn review_now(&mut self) {
+        let overdue = self.vcpu.reviews.take_overdue(B::Core::count());
         if self.vcpu.reviews.is_worthwhile(self.core) {
-            let called = self.shared.gic.review(self.index, overdue, self.core);
-            self.vm.call(self.core, called);
+            let requested = self.shared.gic.review(self.index, overdue, self.core);
+            self.vm.kick_vcpus(self.core, requested);
         }
         self.note_review();
     }
 
-    /// Remembers whether a review is needed.
+    /// Remembers what of this vCPU must be looked at again before long.
     #[inline]
     pub(super) fn note_review(&mut self) {
         let needed = self.shared.gic.review_needed(self.index);
-        self.vcpu.note_review(needed, self.core);
+        self.vm
+            .note_review(self.index, self.vcpu, needed, self.core);
     }
 
-    /// Looks around: at the VM's input, the timer, what others made pending, and whether the caches are off.
-    pub(super) fn look(&mut self) {
+    /// Does all that a request may be for: the VM's input, the timer, what other cores made pending, and whether the caches are off.
+    pub(super) fn process_requests(&mut self) {
         if self.vm.take_input() {
             let shared = &mut *self.shared;
-            shared.devices.take_input(&mut shared.machine.hardware);
+            shared.devices.take_input(&mut shared.memory.backend);
             for &device in Device::ALL {
                 self.update_line(device);
             }
@@ -196,23 +189,23 @@ impl<H: Hardware> Turn<'_, H> {
         self.shared.gic.note_interface(self.index, self.core);
         self.flush_lrs();
         self.end_wait();
-        self.look_at_caches();
+        self.check_caches();
     }
 
-    /// Takes back what is in list registers.
+    /// Syncs the vCPU's list registers into the GIC model.
     pub(super) fn sync_lrs(&mut self) {
-        let called = self.shared.gic.sync(self.index, self.core);
-        self.vm.call(self.core, called);
+        let requested = self.shared.gic.sync(self.index, self.core);
+        self.vm.kick_vcpus(self.core, requested);
     }
 
-    /// Fills list registers with what is pending.
+    /// Flushes what is pending for the vCPU into its list registers.
     pub(super) fn flush_lrs(&mut self) {
-        let called = self.shared.gic.flush(self.index, self.core);
-        self.vm.call(self.core, called);
+        let requested = self.shared.gic.flush(self.index, self.core);
+        self.vm.kick_vcpus(self.core, requested);
         self.note_review();
     }
 
-    /// An emulated device may have changed its interrupt line.
+    /// Updates the UART's interrupt line, which may have changed.
     #[inline]
     pub(super) fn update_line(&mut self, device: Device) {
         let up = self.shared.devices.irq_line(device);
@@ -220,7 +213,7 @@ impl<H: Hardware> Turn<'_, H> {
         self.deliver(mask);
     }
 
-    /// The emulated timer may have changed its interrupt line, or when it is going to.
+    /// Updates the interrupt line of the emulated timer, and the alarm for when that is going to change.
     pub(super) fn update_timer(&mut self) {
         let now = self.vm.virtual_count();
         let timer = &self.vcpu.timer;
@@ -233,7 +226,7 @@ impl<H: Hardware> Turn<'_, H> {
         self.deliver(mask);
     }
 
-    /// Something became pending for the vCPUs in `mask`.
+    /// Has the vCPUs in `mask`, a bit for each, take what became pending for them.
     #[inline]
     pub(super) fn deliver(&mut self, mask: u8) {
         if mask != 0 {
@@ -247,6 +240,39 @@ impl<H: Hardware> Turn<'_, H> {
         if mask & own != 0 {
             self.flush_lrs();
         }
-        self.vm.call(self.core, mask & !own);
+        self.vm.kick_vcpus(self.core, mask & !own);
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// Remembers what of vCPU number `index`, which is loaded on `core`, must be looked at again before long.
+    #[inline]
+    pub(super) fn note_review(
+        &self,
+        index: usize,
+        vcpu: &mut Vcpu<System<B>>,
+        what: Review,
+        core: &mut B::Core,
+    ) {
+        if what == Review::Nothing {
+            vcpu.reviews = Reviews::NONE;
+        } else {
+            self.await_review(index, vcpu, what, core);
+        }
+    }
+
+    #[inline(never)]
+    fn await_review(
+        &self,
+        index: usize,
+        vcpu: &mut Vcpu<System<B>>,
+        what: Review,
+        core: &mut B::Core,
+    ) {
+        vcpu.reviews.set(what, B::Core::count);
+        // While it waits, nothing changes without a trap.
+        if !self.vcpus[index].is_waiting() {
+            core.alarm_by(vcpu.reviews.due());
+        }
     }
 }

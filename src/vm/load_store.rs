@@ -8,8 +8,8 @@
 //!
 //! Bytes are in little-endian order, as for an access with a syndrome: a guest is shown a CPU that has no other.
 
-use super::running::Turn;
-use super::{Core, Hardware};
+use super::exit::ExitContext;
+use super::{Core, VmBackend};
 use crate::addr::{Ipa, PAGE_SIZE, Va};
 use crate::arch::vcpu::Registers;
 use crate::arch::vcpu::Stage1Access;
@@ -41,7 +41,7 @@ enum Refusal {
 /// A part of an instruction: a register's access at an offset in a device.
 type Part = (Region, u64, Access);
 
-impl<H: Hardware> Turn<'_, H> {
+impl<B: VmBackend> ExitContext<'_, B> {
     /// The fault, outside of RAM, of an access that is not emulated from its syndrome.
     #[cold]
     #[inline(never)]
@@ -72,7 +72,7 @@ impl<H: Hardware> Turn<'_, H> {
             .or_else(|| self.stage1(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
             .ok_or(Refusal::Retry)?;
         Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
-        let word = self.instruction().ok_or(Refusal::Retry)?;
+        let word = self.fetch_instruction().ok_or(Refusal::Retry)?;
         let instruction = LoadStore::decode(word).ok_or(Refusal::Abort)?;
         let sp = self.core.stack_pointer(self.is_on_sp_el1());
         let registers = &self.vcpu.registers;
@@ -94,15 +94,15 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// The instruction at the pc, unless the guest itself could not fetch it now.
-    fn instruction(&mut self) -> Option<u32> {
+    fn fetch_instruction(&mut self) -> Option<u32> {
         // EL1 may read what EL0 may execute. That it may be executed, the guest's fetch has shown.
         let pc = Va(self.vcpu.registers.pc);
         let ipa = self.stage1(pc, Stage1Access::El1Read)?;
-        let machine = &mut self.shared.machine;
-        let at = machine.stage2.translate(ipa)?;
+        let memory = &mut self.shared.memory;
+        let at = memory.stage2.translate(ipa)?;
         // No pc is misaligned here: that is an exception to EL1 before its instruction is executed.
         at.0.is_multiple_of(4)
-            .then(|| machine.hardware.instruction(at))
+            .then(|| memory.backend.instruction(at))
     }
 
     fn is_on_sp_el1(&self) -> bool {
@@ -163,9 +163,12 @@ impl<H: Hardware> Turn<'_, H> {
     fn access_part(&mut self, region: Region, offset: u64, access: Access, write: bool) {
         match region {
             Region::Device(device) => self.access_device(device, offset, access, write),
-            Region::Distributor => self.with_all_synced(|turn| {
-                turn.shared.gic.note_vtimer_line(turn.index, turn.core);
-                turn.access_distributor(offset, access, write);
+            Region::Distributor => self.with_all_lrs_synced(|context| {
+                context
+                    .shared
+                    .gic
+                    .note_vtimer_line(context.index, context.core);
+                context.access_distributor(offset, access, write);
             }),
             Region::Deactivation => self.deactivation(offset, access, write),
             Region::Absent(absent) => self.access_absent(absent, offset, access, write),

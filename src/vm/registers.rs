@@ -1,26 +1,27 @@
 //! A guest's access to a system register that traps.
 
-use super::running::Turn;
-use super::{Core, Hardware};
-use crate::arch::vcpu::VmRegister;
+use super::exit::ExitContext;
+use super::{Core, VmBackend};
+use crate::arch::vcpu::Stage1Register;
 use crate::trap::aarch32::{condition_holds, flags_read};
-use crate::trap::debug::DebugRegister;
+use crate::trap::answer::answer;
+use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
-use crate::trap::syndrome::{Esr, SysRegAccess};
-use crate::trap::sysreg::{self, Answer, TimerRegister, caches_are_on};
+use crate::trap::sysreg::{Answer, DebugRegister, SysRegAccess, TimerRegister, caches_are_on};
 
-impl<H: Hardware> Turn<'_, H> {
+impl<B: VmBackend> ExitContext<'_, B> {
+    /// A trapped access to a system register.
     pub(super) fn system_register(&mut self, access: SysRegAccess, esr: Esr) {
         if !condition_holds(esr, self.vcpu.registers.pstate) {
             return self.step_over(esr);
         }
         let core = &mut *self.core;
-        match sysreg::answer(access, |reg| core.id_register(reg)) {
+        match answer(access, |reg| core.id_register(reg)) {
             Answer::Value(value) => self.give(access, value),
             Answer::Ignored => {}
             Answer::Write(register) => {
                 let value = access.written(&self.vcpu.registers.x);
-                self.write_vm_register(register, value);
+                self.write_stage1_register(register, value);
             }
             Answer::Timer(register) => self.timer_register(register, access),
             Answer::SetWay => self.maintain_by_set_way(),
@@ -62,29 +63,29 @@ impl<H: Hardware> Turn<'_, H> {
         }
     }
 
-    /// Writes a register for the guest. What switches its caches on or off makes caches and memory agree.
+    /// Writes a register for the guest. If the write switches the guest's caches on or off, caches and memory are made to agree.
     #[cold]
     #[inline(never)]
-    fn write_vm_register(&mut self, register: VmRegister, value: u64) {
-        if register != VmRegister::Sctlr {
-            return self.core.write_vm_register(register, value);
+    fn write_stage1_register(&mut self, register: Stage1Register, value: u64) {
+        if register != Stage1Register::Sctlr {
+            return self.core.write_stage1_register(register, value);
         }
         match (caches_are_on(self.core.sctlr()), caches_are_on(value)) {
             (false, true) => self.switch_caches_on(value),
             (true, false) => {
                 // Off first: no line comes back behind the maintenance.
-                self.core.write_vm_register(register, value);
+                self.core.write_stage1_register(register, value);
                 self.clean_caches();
             }
-            _ => self.core.write_vm_register(register, value),
+            _ => self.core.write_stage1_register(register, value),
         }
         if caches_are_on(value) {
-            self.core.release_vm_registers();
+            self.core.untrap_stage1_registers();
         }
     }
 
-    /// Nothing that EL2's map of the guest's memory brought into the caches while the guest wrote around them may be there any more: the
-    /// guest would read what was there before.
+    /// The guest switches its caches on. By then, the lines must be gone that EL2's map of the guest's memory brought into the caches while
+    /// the guest wrote around them: the guest would read the old contents.
     fn switch_caches_on(&mut self, sctlr: u64) {
         // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine.
         if !self.shared.caches_agree {
@@ -92,35 +93,36 @@ impl<H: Hardware> Turn<'_, H> {
             self.shared.caches_agree = true;
         }
         // Not before: with the caches on, the guest's regime could bring old lines in at once, if only by speculation.
-        self.core.write_vm_register(VmRegister::Sctlr, sctlr);
+        self.core
+            .write_stage1_register(Stage1Register::Sctlr, sctlr);
     }
 
-    /// All of the VM's memory is clean in the caches, and not in them. Until a vCPU switches its caches on, they are not to be trusted.
+    /// Cleans all of the VM's memory out of the caches. Caches and memory are not taken to agree until a vCPU switches its caches on.
     fn clean_caches(&mut self) {
         self.shared.caches_agree = false;
-        let machine = &mut self.shared.machine;
-        let hardware = &mut machine.hardware;
-        machine
+        let memory = &mut self.shared.memory;
+        let backend = &mut memory.backend;
+        memory
             .stage2
-            .each_present(|at, bytes| hardware.clean_and_invalidate(at, bytes));
+            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
     }
 
     /// DC ISW, CSW or CISW. By set and way a cache is maintained, and not the memory of a VM: other vCPUs' lines in other cores' caches stay,
     /// and other VMs' go (D7.5.9.16, "Cache maintenance by set/way"). What a guest means by its loop is all of its memory: that is cleaned by
     /// address at the first of them. The guest is then about to switch its caches off, or has done so. From here on that is watched, and what
-    /// follows of the loop has nothing to do.
+    /// follows of the loop finds the registers trapped and does nothing.
     #[cold]
     #[inline(never)]
     fn maintain_by_set_way(&mut self) {
-        if self.core.watch_vm_registers() {
+        if self.core.trap_stage1_registers() {
             self.clean_caches();
         }
     }
 
-    /// A guest can switch its caches off when nothing watches it, having cleaned what it needs by address. Then this is as good as
-    /// the moment: what switches them on again will be seen.
+    /// Traps the stage 1 registers again if the guest has its caches off. A guest whose registers do not trap can switch its caches off unseen,
+    /// having cleaned what it needs by address. This is early enough: the write that switches them on again will trap.
     #[inline(never)]
-    pub(super) fn look_at_caches(&mut self) {
+    pub(super) fn check_caches(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
             self.maintain_by_set_way();
         }

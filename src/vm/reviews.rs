@@ -1,14 +1,13 @@
 //! When a vCPU is looked at for what changes without a trap.
 
 use super::Core;
-use super::running::Next;
-use super::vcpu::{NEVER, Vcpu};
+use super::clock::NEVER;
 use crate::device::gic::Review;
 
 /// When a vCPU must be looked at again, though nothing traps ([`Gic::review`](crate::device::gic::Gic::review)).
 ///
-/// The first such look is soon, and each one that was needed and found nothing makes the next one as late again as all of them took so far,
-/// up to a limit: a guest that leaves an interrupt waiting, or a machine on which a look takes long, gets on.
+/// The first such look is soon. Each look that was due and found nothing makes the next one as late again as all of them took so far, up to
+/// a limit. So a guest that leaves an interrupt waiting gets on, and so does one on a machine on which a look takes long.
 #[derive(Clone, Copy, Debug)]
 pub struct Reviews {
     /// What must be looked at.
@@ -25,69 +24,46 @@ const SOON: u64 = 1 << 15;
 const LATE: u64 = SOON << 5;
 
 impl Reviews {
-    /// None.
+    /// Nothing must be looked at.
     pub const NONE: Self = Self {
         what: Review::Nothing,
         due: NEVER,
         since: NEVER,
     };
 
-    /// Whether there is one.
+    /// Whether something must be looked at.
     #[inline]
     pub fn is_some(&self) -> bool {
         self.due != NEVER
     }
 
-    /// How the vCPU goes on.
-    #[inline]
-    pub fn next(&self) -> Next {
-        match self.is_some() {
-            true => Next::Review,
-            false => Next::Resume,
-        }
+    /// The physical count by which the vCPU must be looked at, or [`NEVER`].
+    pub fn due(&self) -> u64 {
+        self.due
     }
 
-    /// Whether the vCPU, which is loaded on `core`, may have changed.
+    /// Whether a look may find something changed. The vCPU is loaded on `core`.
     #[inline]
     pub fn is_worthwhile(&self, core: &mut impl Core) -> bool {
         self.what.is_worthwhile(core)
     }
 
-    /// Whether it is due, at the physical count `now`. The next one is later then.
-    pub fn is_overdue(&mut self, now: u64) -> bool {
+    /// Sets what must be looked at, which is not nothing, from the physical count `now` on.
+    pub fn set(&mut self, what: Review, now: impl FnOnce() -> u64) {
+        if !self.is_some() {
+            let since = now();
+            self.due = since + SOON;
+            self.since = since;
+        }
+        self.what = what;
+    }
+
+    /// Whether a look is overdue at the physical count `now`. If so, the next one is due later.
+    pub fn take_overdue(&mut self, now: u64) -> bool {
         let overdue = self.due <= now;
         if overdue {
             self.due = now + (now - self.since).clamp(SOON, LATE);
         }
         overdue
-    }
-}
-
-impl<S> Vcpu<S> {
-    /// Remembers what of the vCPU, which is loaded on `core`, must be looked at again before long.
-    #[inline]
-    pub fn note_review<C: Core>(&mut self, what: Review, core: &mut C) {
-        if what == Review::Nothing {
-            self.reviews = Reviews::NONE;
-        } else {
-            self.await_review(what, core);
-        }
-    }
-
-    #[inline(never)]
-    fn await_review<C: Core>(&mut self, what: Review, core: &mut C) {
-        if !self.reviews.is_some() {
-            let since = C::count();
-            self.reviews = Reviews {
-                what,
-                due: since + SOON,
-                since,
-            };
-        }
-        self.reviews.what = what;
-        // While it waits, nothing changes without a trap.
-        if !self.waiting {
-            core.alarm_by(self.reviews.due);
-        }
     }
 }

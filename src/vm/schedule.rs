@@ -1,168 +1,163 @@
 //! What a physical core does all day: it runs the vCPUs that are pinned to it, in turn, and sleeps when none of them would run.
 //!
-//! A vCPU that waits for an interrupt stays loaded as long as no other wants the core: then its timer's interrupt finds it there. With others
-//! about, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
+//! A vCPU that waits for an interrupt stays loaded as long as no other vCPU wants the core: then its timer's interrupt finds it there. If
+//! another one wants it, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
 
-use super::hardware::Interrupt;
+use super::backend::Interrupt;
+use super::clock::NEVER;
+use super::console_host::ConsoleHost;
+use super::exit::ExitAction;
+use super::loaded::LoadedVcpu;
 use super::operator::Controls;
-use super::running::{Next, Running};
-use super::vcpu::NEVER;
-use super::{Core, Hardware, Vm};
-use crate::console::Input;
-use crate::monitor::Operator;
+use super::{Core, Vm, VmBackend};
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 /// How long a vCPU has the core if another wants it: counts of the physical counter, about 5 ms on both boards.
 pub(super) const SLICE: u64 = 1 << 18;
 
-/// How soon a vCPU gets the core that another on the same core has called: the caller may be waiting for it.
-pub(super) const SOON: u64 = SLICE / 16;
-
-/// All VMs.
-pub struct World<H: Hardware> {
-    /// By number.
-    pub vms: Vec<Vm<H>>,
-}
-
-/// The operator's desk, and the power switch.
-pub trait Desk<H: Hardware> {
-    /// Takes the console's input.
-    fn input(&self) -> Input;
-    /// The physical count at which it is to be taken if no interrupt has come by then.
-    fn input_due(&self) -> u64;
-    /// Does what the operator entered. Returns the VM that has characters to read after that, if one has.
-    fn command(&self, operator: &mut impl Operator) -> Option<usize>;
-    /// The VM that has the keyboard.
-    fn attached(&self) -> usize;
-    /// Gives the keyboard to a VM.
-    fn attach(&self, vm: usize);
-    /// All VMs are off.
-    fn power_off(&self) -> !;
-}
+/// How long it has the core if that other vCPU has a request, most likely from this one, which may be waiting for the answer.
+pub(super) const WAKEUP_SLICE: u64 = SLICE / 16;
 
 /// Runs the vCPUs that are pinned to `core`, for ever.
-pub fn run<H: Hardware>(core: &mut H::Core, world: &World<H>, desk: &impl Desk<H>) -> ! {
-    let mut scheduler = Scheduler::new(core, world, desk);
+pub fn run<B: VmBackend>(core: &mut B::Core, vms: &[Vm<B>], console: &impl ConsoleHost<B>) -> ! {
+    let mut scheduler = Scheduler::new(core, vms, console);
     loop {
-        if world.vms.iter().all(Vm::is_off) {
-            desk.power_off();
+        if vms.iter().all(Vm::is_off) {
+            console.power_off();
         }
-        scheduler.round();
+        scheduler.schedule_once();
     }
 }
 
-pub(super) struct Scheduler<'a, H: Hardware, D> {
-    pub(super) core: &'a mut H::Core,
-    world: &'a World<H>,
-    desk: &'a D,
-    /// The vCPUs of this core: VM and number.
-    own: Vec<(&'a Vm<H>, usize)>,
-    /// Which of them is next.
-    turn: usize,
-    /// The operator waits.
+/// The scheduler of a core. A vCPU is named by its place in the run queue.
+pub(super) struct Scheduler<'a, B: VmBackend, C> {
+    pub(super) core: &'a mut B::Core,
+    vms: &'a [Vm<B>],
+    console: &'a C,
+    /// The vCPUs that are pinned to this core: VM and number.
+    run_queue: Vec<(&'a Vm<B>, usize)>,
+    /// The place in the run queue at which the next search for a runnable vCPU begins.
+    next: usize,
+    /// The operator has entered a command.
     command: bool,
 }
 
-impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
-    pub(super) fn new(core: &'a mut H::Core, world: &'a World<H>, desk: &'a D) -> Self {
+/// A vCPU's time on the core.
+#[derive(Clone, Copy)]
+struct Slice {
+    /// The vCPU's place in the run queue.
+    vcpu: usize,
+    /// The physical count at which it was loaded.
+    start: u64,
+}
+
+impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
+    pub(super) fn new(core: &'a mut B::Core, vms: &'a [Vm<B>], console: &'a C) -> Self {
         let number = core.number();
-        let own: Vec<_> = world
-            .vms
+        let run_queue: Vec<_> = vms
             .iter()
             .flat_map(|vm| vm.pinned_to(number).map(move |vcpu| (vm, vcpu)))
             .collect();
-        core.set_shared(own.len() > 1);
+        core.set_multiplexed(run_queue.len() > 1);
         Self {
             core,
-            world,
-            desk,
-            own,
-            turn: 0,
+            vms,
+            console,
+            run_queue,
+            next: 0,
             command: false,
         }
     }
 
-    /// One vCPU's visit to the core; or a sleep, if there is none.
-    pub(super) fn round(&mut self) {
-        self.chores();
-        let count = self.own.len();
+    /// Does what is to be done between two vCPUs, then runs the next runnable one; or sleeps, if there is none.
+    pub(super) fn schedule_once(&mut self) {
+        self.housekeep();
+        let count = self.run_queue.len();
         let runnable = |&i: &usize| self.is_runnable(i % count);
-        match (self.turn..self.turn + count).find(runnable) {
+        match (self.next..self.next + count).find(runnable) {
             Some(i) => {
-                self.turn = (i + 1) % count;
-                self.visit(i % count);
+                self.next = (i + 1) % count;
+                self.run_slice(i % count);
             }
             None => self.sleep(),
         }
     }
 
     fn is_runnable(&self, i: usize) -> bool {
-        let (vm, vcpu) = self.own[i];
+        let (vm, vcpu) = self.run_queue[i];
         vm.is_runnable(vcpu)
     }
 
     /// Whether a vCPU beside the `i`th wants the core.
-    fn is_wanted(&self, i: usize) -> bool {
-        (0..self.own.len()).any(|other| other != i && self.is_runnable(other))
+    fn needs_resched(&self, i: usize) -> bool {
+        (0..self.run_queue.len()).any(|other| other != i && self.is_runnable(other))
     }
 
-    /// What must be done while no vCPU is loaded.
-    fn chores(&mut self) {
+    /// Core 0: takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is loaded.
+    fn housekeep(&mut self) {
         if self.core.number() != 0 {
             return;
         }
-        if self.desk.input_due() <= H::Core::count() {
+        if self.console.input_due() <= B::Core::count() {
             self.console_input();
         }
         if core::mem::take(&mut self.command) {
-            let vm = self.desk.command(&mut Controls {
-                world: self.world,
+            let vm = self.console.run_commands(&mut Controls {
+                vms: self.vms,
                 core: self.core,
-                desk: self.desk,
+                console: self.console,
             });
             self.give_input(vm);
         }
-        for vm in &self.world.vms {
+        for vm in self.vms {
             vm.checkpoint_when_due(self.core);
         }
     }
 
-    fn has_chores(&self) -> bool {
-        let now = H::Core::count();
-        let due = |vm: &Vm<H>| vm.next_checkpoint() <= now;
+    /// Whether [`housekeep`](Self::housekeep) has something to do.
+    fn needs_housekeeping(&self) -> bool {
+        let now = B::Core::count();
+        let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.core.number() == 0
-            && (self.command || self.desk.input_due() <= now || self.world.vms.iter().any(due))
+            && (self.command || self.console.input_due() <= now || self.vms.iter().any(due))
     }
 
-    /// How long the `i`th vCPU, which has the core since `start`, may keep it: a physical count.
-    fn end_of_turn(&self, i: usize, start: u64) -> u64 {
-        let others = (0..self.own.len()).filter(|&other| other != i && self.is_runnable(other));
-        let patience = others.map(|other| {
-            let (vm, vcpu) = self.own[other];
-            if vm.is_called(vcpu) { SOON } else { SLICE }
+    /// The physical count up to which the loaded vCPU may keep the core.
+    fn end_of_slice(&self, slice: Slice) -> u64 {
+        let queue = 0..self.run_queue.len();
+        let others = queue.filter(|&other| other != slice.vcpu && self.is_runnable(other));
+        let length = others.map(|other| {
+            let (vm, vcpu) = self.run_queue[other];
+            match vm.has_request(vcpu) {
+                true => WAKEUP_SLICE,
+                false => SLICE,
+            }
         });
-        patience.min().map_or(NEVER, |patience| start + patience)
+        length.min().map_or(NEVER, |length| slice.start + length)
     }
 
-    /// Sets the alarm to when something is to be done here besides running the `i`th vCPU, which has the core since `start`.
-    fn set_alarm(&mut self, turn: Option<(usize, u64)>) {
-        let mut at = turn.map_or(NEVER, |(i, start)| self.end_of_turn(i, start));
-        // Those that wait. What the one that is on waits for interrupts by itself.
-        for other in (0..self.own.len()).filter(|&other| turn.is_none_or(|(i, _)| i != other)) {
+    /// Sets the alarm to when something is to be done here besides running the loaded vCPU, which `slice` names.
+    fn set_alarm(&mut self, slice: Option<Slice>) {
+        let mut at = slice.map_or(NEVER, |slice| self.end_of_slice(slice));
+        // The deadlines of vCPUs that wait. The timers of the loaded vCPU interrupt on their own.
+        let is_loaded = |i: usize| slice.is_some_and(|slice| slice.vcpu == i);
+        for other in (0..self.run_queue.len()).filter(|&i| !is_loaded(i)) {
             if !self.is_runnable(other) {
-                let (vm, vcpu) = self.own[other];
+                let (vm, vcpu) = self.run_queue[other];
                 at = at.min(vm.deadline_of(vcpu));
             }
         }
         if self.core.number() == 0 {
-            let next = self.world.vms.iter().map(Vm::next_checkpoint).min();
-            at = at.min(next.unwrap_or(NEVER)).min(self.desk.input_due());
+            let next = self.vms.iter().map(Vm::next_checkpoint).min();
+            at = at.min(next.unwrap_or(NEVER)).min(self.console.input_due());
         }
         if at != NEVER {
             self.core.alarm_by(at);
         }
     }
 
+    /// Sleeps, with no vCPU loaded, until there is an interrupt.
     fn sleep(&mut self) {
         self.set_alarm(None);
         self.core.idle();
@@ -172,58 +167,76 @@ impl<'a, H: Hardware, D: Desk<H>> Scheduler<'a, H, D> {
     }
 
     fn console_input(&mut self) {
-        let input = self.desk.input();
+        let input = self.console.input();
         self.command |= input.command;
         self.give_input(input.guest);
     }
 
+    /// Says to VM number `vm` that it has input.
     fn give_input(&mut self, vm: Option<usize>) {
-        if let Some(vm) = vm.and_then(|vm| self.world.vms.get(vm)) {
+        if let Some(vm) = vm.and_then(|vm| self.vms.get(vm)) {
             vm.give_input(self.core);
         }
     }
 
-    fn visit(&mut self, i: usize) {
-        let (vm, vcpu) = self.own[i];
-        let Some(mut running) = vm.load_vcpu(self.core, vcpu) else {
+    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it.
+    fn run_slice(&mut self, i: usize) {
+        let (vm, vcpu) = self.run_queue[i];
+        let Some(mut loaded) = vm.load(self.core, vcpu) else {
             return;
         };
-        let start = H::Core::count();
-        self.set_alarm(Some((i, start)));
+        let start = B::Core::count();
+        let slice = Slice { vcpu: i, start };
+        self.set_alarm(Some(slice));
         loop {
-            let mut next = running.run(self.core);
-            if next == Next::Wait && !self.is_wanted(i) && !self.has_chores() {
-                self.set_alarm(Some((i, start)));
-                self.core.idle();
-                next = running.interrupt(self.core);
+            let mut action = loaded.run(self.core);
+            if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {
+                action = self.sleep_loaded(&mut loaded, slice);
             }
-            if !self.goes_on(&mut running, i, next, start) {
+            if self.after_run(&mut loaded, slice, action).is_break() {
                 break;
             }
         }
-        running.save(self.core);
+        loaded.put(self.core);
     }
 
-    /// Whether the `i`th vCPU keeps the core.
-    fn goes_on(&mut self, running: &mut Running<'_, H>, i: usize, next: Next, start: u64) -> bool {
-        match next {
-            Next::Resume | Next::Review => true,
-            Next::Leave => false,
-            // It would have slept, had nobody else wanted the core.
-            Next::Wait => false,
-            Next::Yield => !self.is_wanted(i),
-            Next::Interrupt(Interrupt::Console) => {
+    /// Sleeps with the vCPU loaded, which waits, until there is an interrupt; and has the vCPU handle that. It may still wait afterwards.
+    fn sleep_loaded(&mut self, loaded: &mut LoadedVcpu<'_, B>, slice: Slice) -> ExitAction {
+        self.set_alarm(Some(slice));
+        self.core.idle();
+        loaded.interrupt(self.core)
+    }
+
+    /// Does what `action` asks of the scheduler, and says whether the vCPU keeps the core.
+    fn after_run(
+        &mut self,
+        loaded: &mut LoadedVcpu<'_, B>,
+        slice: Slice,
+        action: ExitAction,
+    ) -> ControlFlow<()> {
+        let keeps_core = match action {
+            ExitAction::Resume | ExitAction::Review => true,
+            ExitAction::Leave => false,
+            // It would have slept, had no other vCPU wanted the core.
+            ExitAction::Wait => false,
+            ExitAction::Yield => !self.needs_resched(slice.vcpu),
+            ExitAction::Interrupt(Interrupt::Console) => {
                 self.console_input();
-                running.answer_calls(self.core) != Next::Leave && !self.has_chores()
+                loaded.check_requests(self.core) != ExitAction::Leave && !self.needs_housekeeping()
             }
-            Next::Interrupt(_) if self.has_chores() => false,
-            Next::Interrupt(_) => {
-                let over = self.own.len() > 1 && H::Core::count() >= self.end_of_turn(i, start);
-                if !over {
-                    self.set_alarm(Some((i, start)));
+            ExitAction::Interrupt(_) if self.needs_housekeeping() => false,
+            ExitAction::Interrupt(_) => {
+                let is_over =
+                    self.run_queue.len() > 1 && B::Core::count() >= self.end_of_slice(slice);
+                if !is_over {
+                    self.set_alarm(Some(slice));
                 }
-                !over
+                !is_over
             }
+        };
+        match keeps_core {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     }
 }

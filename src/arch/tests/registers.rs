@@ -1,7 +1,7 @@
 //! Registers that must be in effect when a function returns, because what follows depends on it and is no ERET.
 
 use super::*;
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 use crate::arch::vcpu::{el1, walks};
 use crate::arch::{cpu, timer};
 
@@ -59,12 +59,12 @@ fn the_guests_regime_is_new_when_its_caches_are_cleaned() {
     for worst in boards() {
         let _on = worst.on(0);
         for (register, name) in [
-            (VmRegister::Sctlr, "sctlr_el1"),
-            (VmRegister::Ttbr0, "ttbr0_el1"),
-            (VmRegister::Tcr, "tcr_el1"),
-            (VmRegister::Mair, "mair_el1"),
+            (Stage1Register::Sctlr, "sctlr_el1"),
+            (Stage1Register::Ttbr0, "ttbr0_el1"),
+            (Stage1Register::Tcr, "tcr_el1"),
+            (Stage1Register::Mair, "mair_el1"),
         ] {
-            el1::write_vm_register(register, 0x80);
+            el1::write_stage1_register(register, 0x80);
             assert!(worst.unsynchronized(0).is_empty());
             assert_eq!(isa::read(name), 0x80);
         }

@@ -160,9 +160,9 @@ fn cnthctl() -> u64 {
     cnthctl.value
 }
 
-/// Several vCPUs share this core: WFE traps, so that one that waits for another in a loop gives the core away.
-pub fn set_shared(shared: bool) {
-    if shared {
+/// Sets whether WFE traps (HCR_EL2.TWE): if several vCPUs share this core, one that waits for another in a loop gives the core away.
+pub fn trap_wfe(trap: bool) {
+    if trap {
         HCR_EL2.modify(HCR_EL2::TWE::SET);
     } else {
         HCR_EL2.modify(HCR_EL2::TWE::CLEAR);
@@ -174,13 +174,13 @@ pub fn pend_serror() {
     HCR_EL2.modify(HCR_EL2::VSE::SET);
 }
 
-/// The guest writes the registers that say how it sees memory itself from here on.
-pub fn release_vm_registers() {
+/// Has the guest's writes to [`Stage1Register`](super::Stage1Register)s no longer trap (HCR_EL2.TVM).
+pub fn untrap_stage1_registers() {
     HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
 }
 
-/// Its writes to them trap from here on. Returns whether they did not before.
-pub fn watch_vm_registers() -> bool {
+/// Has the guest's writes to [`Stage1Register`](super::Stage1Register)s trap (HCR_EL2.TVM). Returns whether they did not before.
+pub fn trap_stage1_registers() -> bool {
     let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
     if is_new {
         HCR_EL2.modify(HCR_EL2::TVM::SET);

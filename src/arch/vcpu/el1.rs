@@ -6,7 +6,7 @@ use crate::arch::isa::registers::{
 };
 
 use crate::arch::vcpu::ExceptionState;
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 
 /// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
 pub fn exception_state() -> ExceptionState {
@@ -28,19 +28,19 @@ pub fn set_exception_state(state: &ExceptionState) {
 
 /// Writes a register as the guest would, in effect when this returns: cache maintenance that follows is not undone by a speculative access
 /// of the guest's regime as it was before.
-pub fn write_vm_register(register: VmRegister, value: u64) {
+pub fn write_stage1_register(register: Stage1Register, value: u64) {
     match register {
-        VmRegister::Sctlr => SCTLR_EL1.set(value),
-        VmRegister::Ttbr0 => write_register!("ttbr0_el1", value),
-        VmRegister::Ttbr1 => write_register!("ttbr1_el1", value),
-        VmRegister::Tcr => write_register!("tcr_el1", value),
-        VmRegister::Afsr0 => write_register!("afsr0_el1", value),
-        VmRegister::Afsr1 => write_register!("afsr1_el1", value),
-        VmRegister::Esr => ESR_EL1.set(value),
-        VmRegister::Far => FAR_EL1.set(value),
-        VmRegister::Mair => write_register!("mair_el1", value),
-        VmRegister::Amair => write_register!("amair_el1", value),
-        VmRegister::Contextidr => write_register!("contextidr_el1", value),
+        Stage1Register::Sctlr => SCTLR_EL1.set(value),
+        Stage1Register::Ttbr0 => write_register!("ttbr0_el1", value),
+        Stage1Register::Ttbr1 => write_register!("ttbr1_el1", value),
+        Stage1Register::Tcr => write_register!("tcr_el1", value),
+        Stage1Register::Afsr0 => write_register!("afsr0_el1", value),
+        Stage1Register::Afsr1 => write_register!("afsr1_el1", value),
+        Stage1Register::Esr => ESR_EL1.set(value),
+        Stage1Register::Far => FAR_EL1.set(value),
+        Stage1Register::Mair => write_register!("mair_el1", value),
+        Stage1Register::Amair => write_register!("amair_el1", value),
+        Stage1Register::Contextidr => write_register!("contextidr_el1", value),
     }
     isa::isb();
 }

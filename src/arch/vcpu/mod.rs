@@ -115,7 +115,7 @@ pub struct ExceptionState {
 /// A register that says how EL1 sees memory, or why it did not. HCR_EL2.TVM traps writes to them while the guest's caches are off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the registers' names, `_EL1` left out")]
-pub enum VmRegister {
+pub enum Stage1Register {
     Sctlr,
     Ttbr0,
     Ttbr1,

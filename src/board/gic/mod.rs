@@ -40,7 +40,7 @@ pub const ALARM: u32 = 26;
 /// The loaded vCPU's virtual timer.
 pub const VIRTUAL_TIMER: u32 = 27;
 const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << ALARM | 1 << VIRTUAL_TIMER;
-/// GICD_IIDR of QEMU's GIC (10.0): see [`Gic::forgets_lines`].
+/// GICD_IIDR of QEMU's GIC (10.0): see [`Gic::lacks_resampling`].
 const QEMU: u32 = 0x43b;
 /// IAR: no interrupt is there, or none that is ours (IHI 0048B, 3.2.5).
 pub const FIRST_SPECIAL: u32 = 1020;
@@ -94,11 +94,11 @@ pub struct Gic {
     distributor: Block<0x1000>,
     interface: Block<0x2000>,
     control: Block<0x200>,
-    virtual_interface: Pa,
+    gicv_base: Pa,
     list_registers: usize,
     /// The console's interrupt.
     console: u32,
-    forgets_lines: bool,
+    lacks_resampling: bool,
     /// For each core, its CPU interface as a bit of a target list; 0 before [`Gic::init_core`].
     targets: [AtomicU8; CORES],
 }
@@ -130,10 +130,10 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         distributor,
         interface,
         control,
-        virtual_interface: Pa(guest.base),
+        gicv_base: Pa(guest.base),
         list_registers: list_registers.min(LIST_REGISTERS_MOST),
         console: console.unwrap_or(FIRST_SPECIAL),
-        forgets_lines: distributor.read(GICD_IIDR) == QEMU,
+        lacks_resampling: distributor.read(GICD_IIDR) == QEMU,
         targets: [const { AtomicU8::new(0) }; CORES],
     });
     gic.init_distributor(console).map_err(Missing::Ignored)?;
@@ -272,8 +272,8 @@ impl Gic {
     /// Whether a line that is still up when a guest deactivates its interrupt, through a list register that is linked to it, goes
     /// unnoticed until something else happens at the physical GIC. QEMU's has no look at its own interrupts then.
     #[inline]
-    pub fn forgets_lines(&self) -> bool {
-        self.forgets_lines
+    pub fn lacks_resampling(&self) -> bool {
+        self.lacks_resampling
     }
 
     /// Makes the physical interrupt of the virtual timer active on this core, or not. An active one does not come in.
@@ -297,8 +297,8 @@ impl Gic {
     }
 
     /// The first page of the virtual CPU interface, for stage 2: each core finds its own there.
-    pub fn virtual_interface(&self) -> Pa {
-        self.virtual_interface
+    pub fn gicv_base(&self) -> Pa {
+        self.gicv_base
     }
 
     /// How many list registers are used.

@@ -4,7 +4,7 @@ mod random;
 mod typing;
 
 use super::*;
-use crate::monitor::Next;
+use crate::monitor::AfterLine;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -14,35 +14,35 @@ impl Screen for Vec<u8> {
     }
 }
 
-/// A console and what it showed since somebody looked.
-struct Terminal {
-    console: Console,
+/// A terminal, and what it showed since the test last looked.
+struct Session {
+    terminal: Terminal,
     screen: Vec<u8>,
 }
 
-impl Terminal {
+impl Session {
     fn new(names: &'static [&'static str]) -> Self {
-        let mut console = Console::new();
-        console.introduce(names.iter().copied());
+        let mut terminal = Terminal::new();
+        terminal.set_names(names.iter().copied());
         Self {
-            console,
+            terminal,
             screen: Vec::new(),
         }
     }
 
     fn print(&mut self, vm: usize, text: &str) {
         for byte in text.bytes() {
-            self.console.put(vm, byte, &mut self.screen);
+            self.terminal.put(vm, byte, &mut self.screen);
         }
     }
 
     fn log(&mut self, text: &str) {
-        self.console
+        self.terminal
             .lines(format_args!("{text}\n"), &mut self.screen);
     }
 
     fn reply(&mut self, text: &str) {
-        self.console.reply(text, &mut self.screen);
+        self.terminal.reply(text, &mut self.screen);
     }
 
     fn type_in(&mut self, text: &str) -> Input {
@@ -52,15 +52,15 @@ impl Terminal {
 
     /// A character comes in, whether there is room or not.
     fn key(&mut self, byte: u8) -> Input {
-        self.console.take(byte);
-        self.console.deliver(&mut self.screen)
+        self.terminal.take(byte);
+        self.terminal.deliver(&mut self.screen)
     }
 
     /// As many of these as are taken, as the driver does it; how many those were.
     fn paste(&mut self, text: &str) -> usize {
         let mut bytes = text.bytes();
         let mut count = 0;
-        while self.console.has_room()
+        while self.terminal.make_room()
             && let Some(byte) = bytes.next()
         {
             self.key(byte);
@@ -69,17 +69,19 @@ impl Terminal {
         count
     }
 
-    fn command(&mut self) -> Option<String> {
-        self.console.command().map(|line| line.text().to_string())
+    fn take_command(&mut self) -> Option<String> {
+        self.terminal
+            .take_command()
+            .map(|line| line.text().to_string())
     }
 
-    fn finish(&mut self, next: Next) -> Input {
-        self.console.finish(next, &mut self.screen)
+    fn finish(&mut self, next: AfterLine) -> Input {
+        self.terminal.finish(next, &mut self.screen)
     }
 
     /// What a VM gets to read.
     fn read(&mut self, vm: usize) -> String {
-        let bytes: Vec<u8> = std::iter::from_fn(|| self.console.get(vm)).collect();
+        let bytes: Vec<u8> = std::iter::from_fn(|| self.terminal.get(vm)).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -95,7 +97,7 @@ const OPEN: &str = "\x1d";
 
 #[test]
 fn one_vm_has_the_terminal_for_itself() {
-    let mut t = Terminal::new(&["linux"]);
+    let mut t = Session::new(&["linux"]);
     t.print(0, "\0\u{1b}[6n/ # \r50%\rx\n");
     t.shows("\0\u{1b}[6n/ # \r50%\rx\n");
     t.print(0, "unfinished");
@@ -111,7 +113,7 @@ fn one_vm_has_the_terminal_for_itself() {
 
 #[test]
 fn a_line_shows_which_vm_speaks() {
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.print(0, "boot\r\nlog\n\r\n\nin: ");
     t.shows("linux| boot\r\nlinux| log\r\n\rlinux| \r\nlinux| \r\nlinux| in: ");
     t.print(1, "half a li");
@@ -128,7 +130,7 @@ fn a_line_shows_which_vm_speaks() {
 
 #[test]
 fn a_vm_without_the_keyboard_cannot_play_with_the_terminal() {
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.print(1, "\u{1b}[2J\u{1b}[6nhe\u{8}\u{8}she\x07\u{1b}]0;x\x07\r\n");
     t.shows("echo| she\r\n");
     t.print(1, &"x".repeat(500));
@@ -138,28 +140,28 @@ fn a_vm_without_the_keyboard_cannot_play_with_the_terminal() {
 
 #[test]
 fn the_keyboard_goes_to_one_vm() {
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.print(0, "/ # ");
     t.print(1, "boot\nlogin: ");
     t.type_in("ls");
     t.shows("linux| / # \r\necho| boot\r\n");
-    t.console.attach(1, &mut t.screen);
+    t.terminal.attach(1, &mut t.screen);
     t.shows("echo| login: ");
     assert_eq!(t.type_in("root").guest, Some(1));
     assert_eq!([t.read(0), t.read(1)], ["ls", "root"]);
     t.print(1, "root\r\n");
     t.print(0, "ls\r\n");
     t.shows("root\r\nlinux| / # ls\r\n");
-    t.console.attach(2, &mut t.screen);
-    assert_eq!(t.console.attached(), 1);
+    t.terminal.attach(2, &mut t.screen);
+    assert_eq!(t.terminal.attached(), 1);
     t.print(usize::MAX, "nobody\n");
-    assert_eq!(t.console.get(usize::MAX), None);
+    assert_eq!(t.terminal.get(usize::MAX), None);
     t.shows("");
 }
 
 #[test]
 fn a_sequence_that_is_interrupted_does_not_show() {
-    let mut t = Terminal::new(&["linux"]);
+    let mut t = Session::new(&["linux"]);
     t.print(0, "/ # \u{1b}");
     t.type_in(OPEN);
     t.shows("/ # \u{1b}\u{18}\u{1b}\\\r\navisor> ");
@@ -177,10 +179,10 @@ fn a_sequence_that_is_interrupted_does_not_show() {
     t.print(0, "6nx");
     t.shows("x");
 
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.print(0, "\u{1b}[");
     t.print(1, "\u{1b}[");
-    t.console.attach(1, &mut t.screen);
+    t.terminal.attach(1, &mut t.screen);
     t.print(1, "1mx");
     t.print(0, "1my\n");
     t.shows("linux| \u{1b}[\u{18}\u{1b}\\\r\necho| x\r\nlinux| y\r\n");
@@ -198,7 +200,7 @@ fn an_unfinished_string_does_not_swallow_the_log() {
         "\u{90}",
         "\u{9f}x",
     ] {
-        let mut t = Terminal::new(&["linux"]);
+        let mut t = Session::new(&["linux"]);
         t.print(0, begin);
         t.log("AVISOR INFO: a");
         t.print(0, "rest\u{1b}\\text\n");
@@ -218,21 +220,21 @@ fn an_unfinished_string_does_not_swallow_the_log() {
 
 #[test]
 fn the_monitor_is_carried_out_line_by_line() {
-    let mut t = Terminal::new(&["linux"]);
+    let mut t = Session::new(&["linux"]);
     t.print(0, "/ # ");
     assert!(!t.type_in(OPEN).command);
     t.shows("/ # \r\navisor> ");
     let input = t.type_in("checkpoint\r");
     assert_eq!((input.guest, input.command), (None, true));
     t.shows("checkpoint\r\n");
-    assert_eq!(t.command().as_deref(), Some("checkpoint"));
-    assert_eq!(t.command(), None);
+    assert_eq!(t.take_command().as_deref(), Some("checkpoint"));
+    assert_eq!(t.take_command(), None);
     t.log("AVISOR INFO: new snapshot pool size: 384MB");
     t.reply("linux ");
     t.print(0, "meanwhile\n");
     t.reply("is saved as snapshot #0\n");
     t.shows("AVISOR INFO: new snapshot pool size: 384MB\r\n/ # meanwhile\r\nlinux is saved as snapshot #0\r\n");
-    assert_eq!(t.finish(Next::Stay), Input::default());
+    assert_eq!(t.finish(AfterLine::Stay), Input::default());
     t.shows("avisor> ");
     t.print(0, "/ # l");
     t.shows("");
@@ -246,7 +248,7 @@ fn the_monitor_is_carried_out_line_by_line() {
 
 #[test]
 fn the_prompt_comes_back_below_what_is_printed() {
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.type_in(OPEN);
     t.type_in("stts\u{1b}[D\u{1b}[D");
     t.screen.clear();
@@ -258,7 +260,7 @@ fn the_prompt_comes_back_below_what_is_printed() {
     t.shows("\r\u{1b}[Kavisor> stats\u{8}\u{8}");
     t.type_in("\r");
     t.shows("\r\n");
-    assert_eq!(t.command().as_deref(), Some("stats"));
+    assert_eq!(t.take_command().as_deref(), Some("stats"));
 }
 
 #[test]
@@ -272,13 +274,13 @@ fn ways_out_of_the_monitor() {
         "x\x7f\x1d",
         "\n",
     ] {
-        let mut t = Terminal::new(&["linux"]);
+        let mut t = Session::new(&["linux"]);
         t.type_in(OPEN);
         let input = t.type_in(keys);
         assert_eq!((input.guest, input.command), (Some(0), false), "{keys:?}");
         t.type_in("back");
         assert_eq!(t.read(0), "back", "{keys:?}");
-        assert_eq!(t.command(), None);
+        assert_eq!(t.take_command(), None);
         t.print(0, "x");
         assert!(t.screen.ends_with(b"\r\x1b[Kx"), "{keys:?}");
     }
@@ -286,7 +288,7 @@ fn ways_out_of_the_monitor() {
 
 #[test]
 fn the_escape_twice_goes_to_the_vm() {
-    let mut t = Terminal::new(TWO);
+    let mut t = Session::new(TWO);
     t.type_in("\x1d\x1d");
     t.shows("avisor> \r\u{1b}[K");
     assert_eq!(t.read(0), "\x1d");
@@ -296,7 +298,7 @@ fn the_escape_twice_goes_to_the_vm() {
 
 #[test]
 fn an_abandoned_line_does_not_come_back() {
-    let mut t = Terminal::new(&["linux"]);
+    let mut t = Session::new(&["linux"]);
     t.type_in("\x1dreset\x1d");
     t.screen.clear();
     t.type_in("\x1d");
@@ -307,21 +309,21 @@ fn an_abandoned_line_does_not_come_back() {
 
 #[test]
 fn lines_typed_ahead_wait_for_their_turn() {
-    let mut t = Terminal::new(&["linux"]);
+    let mut t = Session::new(&["linux"]);
     let input = t.type_in("\x1dpause\rresume\rquit\rls\r");
     assert_eq!((input.guest, input.command), (None, true));
-    assert_eq!(t.command().as_deref(), Some("pause"));
-    assert!(t.finish(Next::Stay).command);
-    assert_eq!(t.command().as_deref(), Some("resume"));
-    assert!(t.finish(Next::Stay).command);
-    assert_eq!(t.command().as_deref(), Some("quit"));
-    let input = t.finish(Next::Leave);
+    assert_eq!(t.take_command().as_deref(), Some("pause"));
+    assert!(t.finish(AfterLine::Stay).command);
+    assert_eq!(t.take_command().as_deref(), Some("resume"));
+    assert!(t.finish(AfterLine::Stay).command);
+    assert_eq!(t.take_command().as_deref(), Some("quit"));
+    let input = t.finish(AfterLine::Leave);
     assert_eq!((input.guest, input.command), (Some(0), false));
     assert_eq!(t.read(0), "ls\r");
     t.shows("avisor> pause\r\navisor> resume\r\navisor> quit\r\n");
     t.type_in("\x1dpause\r\rls\r\x1d");
-    t.command();
-    let input = t.finish(Next::Stay);
+    t.take_command();
+    let input = t.finish(AfterLine::Stay);
     assert_eq!(
         (input.guest, input.command),
         (Some(0), false),
@@ -345,13 +347,13 @@ fn words_are_completed() {
         ("q\x01\tx", "xq"),
         (" sn\t", " snapshots "),
     ] {
-        let mut t = Terminal::new(NAMES);
+        let mut t = Session::new(NAMES);
         t.type_in("\x1d");
         t.type_in(typed);
         t.type_in("\r");
-        assert_eq!(t.command().as_deref(), Some(line), "{typed:?}");
+        assert_eq!(t.take_command().as_deref(), Some(line), "{typed:?}");
     }
-    let mut t = Terminal::new(NAMES);
+    let mut t = Session::new(NAMES);
     t.type_in("\x1d");
     t.screen.clear();
     t.type_in("res\t");

@@ -32,15 +32,15 @@ proptest! {
     /// Nothing that is printed or typed panics; a log line is always one line; a VM reads only what was typed for it.
     #[test]
     fn whatever_happens(events in prop::collection::vec(event(), 0..400)) {
-        let mut t = Terminal::new(TWO);
+        let mut t = Session::new(TWO);
         for event in events {
             match event {
-                Event::Put(vm, byte) => t.console.put(vm, byte, &mut t.screen),
+                Event::Put(vm, byte) => t.terminal.put(vm, byte, &mut t.screen),
                 Event::Type(byte) => {
-                    let before = t.console.attached();
+                    let before = t.terminal.attached();
                     let input = t.key(byte);
                     prop_assert!(input.guest.is_none() || input.guest == Some(before));
-                    prop_assert!(t.console.get(1 - before).is_none());
+                    prop_assert!(t.terminal.get(1 - before).is_none());
                 }
                 Event::Log => {
                     t.screen.clear();
@@ -50,14 +50,14 @@ proptest! {
                     prop_assert!(lines.iter().any(|line| shown.starts_with(line)), "{shown:?}");
                 }
                 Event::Attach(vm) => {
-                    while t.console.get(t.console.attached()).is_some() {}
-                    t.console.attach(vm, &mut t.screen);
+                    while t.terminal.get(t.terminal.attached()).is_some() {}
+                    t.terminal.attach(vm, &mut t.screen);
                 }
                 Event::Serve(stay) => {
-                    if let Some(line) = t.command() {
+                    if let Some(line) = t.take_command() {
                         prop_assert!(!line.trim().is_empty());
                         t.reply("done\n");
-                        t.finish(if stay { Next::Stay } else { Next::Leave });
+                        t.finish(if stay { AfterLine::Stay } else { AfterLine::Leave });
                     }
                 }
             }
@@ -67,7 +67,7 @@ proptest! {
     /// The attached VM's characters all show, in order, whatever the others do meanwhile.
     #[test]
     fn nothing_of_the_attached_vm_is_lost(pieces in prop::collection::vec(("[a-e \n]{0,8}", "[x-z\n]{0,8}", any::<bool>()), 0..20)) {
-        let mut t = Terminal::new(TWO);
+        let mut t = Session::new(TWO);
         let (mut first, mut second) = (String::new(), String::new());
         for (one, two, log) in pieces {
             t.print(0, &one);

@@ -4,39 +4,15 @@
 //! supported, but for SYSTEM_RESET2: MIGRATE and MIGRATE_INFO_UP_CPU (there is no Trusted OS), CPU_FREEZE,
 //! CPU_DEFAULT_SUSPEND, NODE_HW_STATE, SYSTEM_SUSPEND, PSCI_SET_SUSPEND_MODE, statistics, MEM_PROTECT.
 
+use super::ids::{
+    PSCI_AFFINITY_INFO, PSCI_AFFINITY_INFO_64, PSCI_CPU_OFF, PSCI_CPU_ON, PSCI_CPU_ON_64,
+    PSCI_CPU_SUSPEND, PSCI_CPU_SUSPEND_64, PSCI_FEATURES, PSCI_MIGRATE_INFO_TYPE, PSCI_SYSTEM_OFF,
+    PSCI_SYSTEM_RESET, PSCI_SYSTEM_RESET2, PSCI_SYSTEM_RESET2_64, PSCI_VERSION, SMCCC_VERSION,
+};
 use super::width::arguments;
-use super::{FunctionId, Results, architecture};
+use super::{FunctionId, Results};
 use crate::addr::Ipa;
 use crate::trap::access::GeneralRegisters;
-
-/// PSCI_VERSION.
-pub const VERSION: FunctionId = FunctionId(0x8400_0000);
-/// CPU_SUSPEND, 32-bit arguments.
-pub const CPU_SUSPEND: FunctionId = FunctionId(0x8400_0001);
-/// CPU_SUSPEND, 64-bit arguments.
-pub const CPU_SUSPEND_64: FunctionId = FunctionId(0xc400_0001);
-/// CPU_OFF.
-pub const CPU_OFF: FunctionId = FunctionId(0x8400_0002);
-/// CPU_ON, 32-bit arguments.
-pub const CPU_ON: FunctionId = FunctionId(0x8400_0003);
-/// CPU_ON, 64-bit arguments.
-pub const CPU_ON_64: FunctionId = FunctionId(0xc400_0003);
-/// AFFINITY_INFO, 32-bit arguments.
-pub const AFFINITY_INFO: FunctionId = FunctionId(0x8400_0004);
-/// AFFINITY_INFO, 64-bit arguments.
-pub const AFFINITY_INFO_64: FunctionId = FunctionId(0xc400_0004);
-/// MIGRATE_INFO_TYPE.
-pub const MIGRATE_INFO_TYPE: FunctionId = FunctionId(0x8400_0006);
-/// SYSTEM_OFF.
-pub const SYSTEM_OFF: FunctionId = FunctionId(0x8400_0008);
-/// SYSTEM_RESET.
-pub const SYSTEM_RESET: FunctionId = FunctionId(0x8400_0009);
-/// PSCI_FEATURES.
-pub const FEATURES: FunctionId = FunctionId(0x8400_000a);
-/// SYSTEM_RESET2, 32-bit arguments.
-pub const SYSTEM_RESET2: FunctionId = FunctionId(0x8400_0012);
-/// SYSTEM_RESET2, 64-bit arguments.
-pub const SYSTEM_RESET2_64: FunctionId = FunctionId(0xc400_0012);
 
 /// Return codes (DEN0022, "Return error codes").
 pub mod error {
@@ -53,13 +29,13 @@ pub mod error {
 }
 
 /// PSCI 1.1: SYSTEM_RESET2 is what it adds to 1.0.
-const PSCI_VERSION: u64 = 0x1_0001;
+const IMPLEMENTED: u64 = 0x1_0001;
 /// MIGRATE_INFO_TYPE: no Trusted OS, or one that need not migrate.
 const MIGRATION_NOT_REQUIRED: u64 = 2;
 
 /// A power call. Arguments are the guest's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Call {
+pub enum PowerCall {
     /// Wait for an interrupt in a power state.
     CpuSuspend {
         /// The power state.
@@ -96,39 +72,41 @@ pub enum Call {
 
 // Apart, it would take its arguments and its answer through memory.
 #[inline(always)]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Call> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Hypercall> {
     let [first, second, third] = arguments(function, x);
-    let answered = |value| Some(super::Call::Answered(Results::of([value])));
-    Some(super::Call::Psci(match function {
-        CPU_SUSPEND | CPU_SUSPEND_64 => Call::CpuSuspend {
+    let answered = |value| Some(super::Hypercall::Answered(Results::of([value])));
+    Some(super::Hypercall::Psci(match function {
+        PSCI_CPU_SUSPEND | PSCI_CPU_SUSPEND_64 => PowerCall::CpuSuspend {
             state: first as u32,
         },
-        CPU_OFF => Call::CpuOff,
-        CPU_ON | CPU_ON_64 => Call::CpuOn {
+        PSCI_CPU_OFF => PowerCall::CpuOff,
+        PSCI_CPU_ON | PSCI_CPU_ON_64 => PowerCall::CpuOn {
             target: first,
             entry: Ipa(second),
             context: third,
         },
-        AFFINITY_INFO | AFFINITY_INFO_64 => Call::AffinityInfo {
+        PSCI_AFFINITY_INFO | PSCI_AFFINITY_INFO_64 => PowerCall::AffinityInfo {
             target: first,
             lowest_level: second as u32,
         },
-        SYSTEM_OFF => Call::SystemOff,
-        SYSTEM_RESET => Call::SystemReset,
-        SYSTEM_RESET2 | SYSTEM_RESET2_64 => Call::SystemReset2 { kind: first as u32 },
-        VERSION => return answered(PSCI_VERSION),
-        MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
+        PSCI_SYSTEM_OFF => PowerCall::SystemOff,
+        PSCI_SYSTEM_RESET => PowerCall::SystemReset,
+        PSCI_SYSTEM_RESET2 | PSCI_SYSTEM_RESET2_64 => {
+            PowerCall::SystemReset2 { kind: first as u32 }
+        }
+        PSCI_VERSION => return answered(IMPLEMENTED),
+        PSCI_MIGRATE_INFO_TYPE => return answered(MIGRATION_NOT_REQUIRED),
         // For every function here the feature flags are 0; for CPU_SUSPEND that says: original format of the power
         // state, no OS-initiated mode. SMCCC_VERSION is asked after to learn whether there is more than SMCCC 1.0.
-        FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
+        PSCI_FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
         _ => return None,
     }))
 }
 
 /// Whether PSCI_FEATURES knows it.
 fn is_function(id: FunctionId) -> bool {
-    id == architecture::VERSION
-        || id == FEATURES
+    id == SMCCC_VERSION
+        || id == PSCI_FEATURES
         || id.owner() == Some(super::Owner::StandardSecure) && decode(id, &[0; 31]).is_some()
 }
 
@@ -144,7 +122,7 @@ pub enum PowerState {
 }
 
 /// What a power call must know of the VM.
-pub trait Machine {
+pub trait PowerView {
     /// The affinity fields of each CPU's MPIDR, no two the same, and its state.
     fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)>;
 
@@ -163,7 +141,7 @@ pub enum Action {
     CpuOff,
     /// Start this CPU, which is off; then the caller continues with SUCCESS.
     CpuOn {
-        /// Its MPIDR affinity fields, one of [`Machine::cpus`].
+        /// Its MPIDR affinity fields, one of [`PowerView::cpus`].
         target: u64,
         /// Its first pc, in RAM.
         entry: Ipa,
@@ -176,9 +154,9 @@ pub enum Action {
     SystemReset,
 }
 
-impl Call {
+impl PowerCall {
     /// Decides the call. Whatever can be refused is refused here, before anything is touched.
-    pub fn handle(self, machine: &impl Machine) -> Action {
+    pub fn handle(self, vm: &impl PowerView) -> Action {
         let refuse = |code| Action::Return(Results::error(code));
         match self {
             Self::CpuSuspend { state } if state & SUSPEND_RESERVED != 0 => {
@@ -192,11 +170,11 @@ impl Call {
                 target,
                 entry,
                 context,
-            } => match machine.cpus().find(|(affinity, _)| *affinity == target) {
+            } => match vm.cpus().find(|(affinity, _)| *affinity == target) {
                 None => refuse(error::INVALID_PARAMETERS),
                 Some((_, PowerState::On)) => refuse(error::ALREADY_ON),
                 Some((_, PowerState::OnPending)) => refuse(error::ON_PENDING),
-                Some((_, PowerState::Off)) if entry.0 & 3 != 0 || !machine.is_ram(entry) => {
+                Some((_, PowerState::Off)) if entry.0 & 3 != 0 || !vm.is_ram(entry) => {
                     refuse(error::INVALID_ADDRESS)
                 }
                 Some((_, PowerState::Off)) => Action::CpuOn {
@@ -208,7 +186,7 @@ impl Call {
             Self::AffinityInfo {
                 target,
                 lowest_level,
-            } => Action::Return(affinity_info(target, lowest_level, machine)),
+            } => Action::Return(affinity_info(target, lowest_level, vm)),
             Self::SystemOff => Action::SystemOff,
             Self::SystemReset
             | Self::SystemReset2 {
@@ -225,14 +203,14 @@ const SUSPEND_RESERVED: u32 = 0xfcfe_0000;
 const SYSTEM_WARM_RESET: u32 = 0;
 
 /// A group of CPUs is on if one of them is, off if all are.
-fn affinity_info(target: u64, lowest_level: u32, machine: &impl Machine) -> Results {
+fn affinity_info(target: u64, lowest_level: u32, vm: &impl PowerView) -> Results {
     /// Bit of MPIDR_EL1 where affinity field 0, 1, 2, 3 begins.
     const FIELDS: [u32; 4] = [0, 8, 16, 32];
     let group = match FIELDS.get(lowest_level as usize) {
         Some(shift) => u64::MAX << shift,
         None => return Results::error(error::INVALID_PARAMETERS),
     };
-    let states = machine
+    let states = vm
         .cpus()
         .filter(|(affinity, _)| affinity & group == target & group)
         .map(|(_, s)| s);

@@ -6,7 +6,7 @@ use PowerState::{Off, On, OnPending};
 
 struct Vm<'a>(&'a [(u64, PowerState)]);
 
-impl Machine for Vm<'_> {
+impl PowerView for Vm<'_> {
     fn cpus(&self) -> impl Iterator<Item = (u64, PowerState)> {
         self.0.iter().copied()
     }
@@ -21,8 +21,8 @@ const FOUR: Vm<'_> = Vm(&[(0, On), (1, Off), (2, OnPending), (0x100, Off)]);
 
 fn act(vm: &Vm<'_>, arguments: &[u64]) -> Action {
     match smccc(arguments) {
-        super::super::Call::Psci(call) => call.handle(vm),
-        super::super::Call::Answered(results) => Action::Return(results),
+        super::super::Hypercall::Psci(call) => call.handle(vm),
+        super::super::Hypercall::Answered(results) => Action::Return(results),
         other => panic!("{other:?}"),
     }
 }

@@ -81,7 +81,7 @@ impl Board {
     }
 }
 
-impl Operator for Board {
+impl VmControl for Board {
     fn vms(&self) -> usize {
         self.names.len()
     }
@@ -90,8 +90,8 @@ impl Operator for Board {
         self.names[vm]
     }
 
-    fn status(&mut self, vm: usize) -> Status {
-        Status {
+    fn status(&mut self, vm: usize) -> VmStatus {
+        VmStatus {
             state: [VmState::Running, VmState::Paused, VmState::Off][vm % 3],
             vcpus: [2, 1, 1][vm % 3],
             memory: [1 << 30, 514 << 20, 2 << 20][vm % 3],
@@ -99,9 +99,9 @@ impl Operator for Board {
         }
     }
 
-    fn vcpu(&mut self, vm: usize, vcpu: u32) -> Vcpu {
+    fn vcpu_status(&mut self, vm: usize, vcpu: u32) -> VcpuStatus {
         let states = [VcpuState::On, VcpuState::Waiting, VcpuState::Off];
-        Vcpu {
+        VcpuStatus {
             state: states[(vm + vcpu as usize) % 3],
             core: vm + vcpu as usize,
         }
@@ -121,11 +121,11 @@ impl Operator for Board {
         Ok(7)
     }
 
-    fn next(&mut self, _: usize, from: u64) -> Option<u64> {
+    fn first_snapshot_from(&mut self, _: usize, from: u64) -> Option<u64> {
         self.snapshots.range(from..).next().map(|(id, _)| *id)
     }
 
-    fn info(&mut self, _: usize, id: u64) -> Option<SnapshotInfo> {
+    fn snapshot_info(&mut self, _: usize, id: u64) -> Option<SnapshotInfo> {
         self.snapshots.get(&id).copied()
     }
 
@@ -306,12 +306,12 @@ fn a_reset_says_whether_the_vm_runs() {
 fn who_leaves_and_who_stays() {
     let mut board = Board::new(&["linux"]);
     for (line, next) in [
-        ("", Next::Leave),
-        ("q", Next::Leave),
-        ("attach 0", Next::Leave),
-        ("attach 1", Next::Stay),
-        ("quit now", Next::Stay),
-        ("pause", Next::Stay),
+        ("", AfterLine::Leave),
+        ("q", AfterLine::Leave),
+        ("attach 0", AfterLine::Leave),
+        ("attach 1", AfterLine::Stay),
+        ("quit now", AfterLine::Stay),
+        ("pause", AfterLine::Stay),
     ] {
         assert_eq!(
             execute(line, &mut board, &mut String::new()),

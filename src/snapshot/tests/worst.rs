@@ -9,7 +9,7 @@ use crate::fake::worst::{Barrier, By, Domain, Instruction, Luck, Worst, any_luck
 use crate::fake::{FakeBoard, cases, performed};
 use crate::snapshot::*;
 use crate::stage2::Maintenance;
-use crate::vm::{GuestMachine, RAM_BASE};
+use crate::vm::{GuestMemory, RAM_BASE};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -22,7 +22,7 @@ const FRAMES: u64 = 0x1_0000_0000;
 
 /// A VM's memory on the worst board, with a vCPU on each core.
 struct WorstBackend {
-    memory: GuestMachine<FakeBoard>,
+    memory: GuestMemory<FakeBoard>,
     worst: Worst,
     /// How its guest reaches memory.
     by: By,
@@ -43,7 +43,7 @@ impl WorstBackend {
         worst.enter(0);
         let board = FakeBoard::with(&share, worst.clone());
         let mut machine = Self {
-            memory: GuestMachine::new(board, pages, Pa(FRAMES)),
+            memory: GuestMemory::new(board, pages, Pa(FRAMES)),
             worst,
             by,
             core: Cell::new(0),
@@ -51,7 +51,7 @@ impl WorstBackend {
             turns: Cell::new(luck.seed),
         };
         // In a VM what is loaded ends with one.
-        machine.memory.hardware.stores_complete();
+        machine.memory.backend.stores_complete();
         machine.go_on();
         machine
     }
@@ -84,7 +84,7 @@ impl WorstBackend {
 }
 
 impl Guest for WorstBackend {
-    type Backend = GuestMachine<FakeBoard>;
+    type Backend = GuestMemory<FakeBoard>;
 
     fn backend(&self) -> &Self::Backend {
         &self.memory

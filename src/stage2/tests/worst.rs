@@ -4,7 +4,7 @@ use crate::arch::vcpu::walks;
 use crate::fake::FakeBoard;
 use crate::fake::worst::{Access, By, Luck, Worst};
 use crate::stage2::*;
-use crate::vm::Hardware;
+use crate::vm::VmBackend;
 
 const CORES: usize = 2;
 const RAM: Ipa = Ipa(0x4000_0000);

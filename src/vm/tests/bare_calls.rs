@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::logged::logged;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 use std::vec::Vec;
 
 #[test]
@@ -11,7 +11,7 @@ fn a_checkpoint_changes_nothing() {
     guest.scramble(1);
     guest.store(DATA, 10);
     let mut before = guest.state();
-    assert_eq!(guest.hvc(1), Next::Resume);
+    assert_eq!(guest.hvc(1), ExitAction::Resume);
     before.registers.pc += 4;
     assert_eq!(guest.state(), before);
     assert_eq!(guest.load(DATA), 10);
@@ -33,7 +33,7 @@ fn a_restore_brings_all_back_but_what_was_printed() {
         guest.store(UNTOUCHED, 21);
         guest.uart_store(0, b'x'.into());
         guest.registers().x[0] = LATEST;
-        assert_eq!(guest.hvc(2), Next::Resume);
+        assert_eq!(guest.hvc(2), ExitAction::Resume);
         assert_eq!(guest.state(), at_checkpoint);
         assert_eq!(
             (guest.load(DATA), guest.load(DATA + 0x1000)),
@@ -117,7 +117,7 @@ fn an_id_that_is_not_there_changes_nothing() {
         guest.registers().x[0] = id;
         let mut before = guest.state();
         let lines = logged(|| {
-            let asked = guest.watched(DATA, |guest| assert_eq!(guest.hvc(2), Next::Resume));
+            let asked = guest.watched(DATA, |guest| assert_eq!(guest.hvc(2), ExitAction::Resume));
             assert_eq!(asked, []);
         });
         assert_eq!(lines, ["ERROR: invalid snapshot id"]);
@@ -135,7 +135,7 @@ fn the_latest_of_none_is_not_there() {
     guest.registers().x[0] = LATEST;
     let mut before = guest.state();
     assert_eq!(
-        logged(|| assert_eq!(guest.hvc(2), Next::Resume)),
+        logged(|| assert_eq!(guest.hvc(2), ExitAction::Resume)),
         ["ERROR: invalid snapshot id"]
     );
     before.registers.pc += 4;

@@ -2,16 +2,15 @@
 
 use super::guest::*;
 use super::history::Random;
-use super::scheduling::{Quiet, world};
+use super::scheduling::{Quiet, vms};
 use super::smp::*;
 use crate::config::{OnReset, Time, VmPlan};
 use crate::fake::{FakeBoard, FakeCore, set_count};
-use crate::monitor::Operator;
+use crate::monitor::VmControl;
 use crate::snapshot::Which;
 use crate::trap::sysreg::TimerRegister::Count;
 use crate::vm::operator::Controls;
-use crate::vm::schedule::World;
-use crate::vm::{Core, Next};
+use crate::vm::{Core, ExitAction, Vm};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -30,7 +29,7 @@ struct Seen {
 
 struct Life {
     time: Time,
-    world: &'static World<FakeBoard>,
+    vms: &'static [Vm<FakeBoard>],
     smp: Smp,
     operator: FakeCore,
     random: Random,
@@ -49,8 +48,8 @@ impl Life {
             vcpus: VCPUS as u32,
             ..PLAN
         };
-        let world = world([plan].into(), |_, vcpu| vcpu);
-        let mut smp = Smp::of(&world.vms[0]);
+        let vms = vms([plan].into(), |_, vcpu| vcpu);
+        let mut smp = Smp::of(&vms[0]);
         smp.save(0);
         let at = FakeCore::count();
         let now = Seen {
@@ -60,7 +59,7 @@ impl Life {
         };
         Self {
             time,
-            world,
+            vms,
             smp,
             operator: FakeCore::new(0),
             random,
@@ -72,9 +71,9 @@ impl Life {
 
     fn operator<R>(&mut self, action: impl FnOnce(&mut Controls<'_, FakeBoard, Quiet>) -> R) -> R {
         action(&mut Controls {
-            world: self.world,
+            vms: self.vms,
             core: &mut self.operator,
-            desk: &Quiet::default(),
+            console: &Quiet::default(),
         })
     }
 
@@ -108,7 +107,7 @@ impl Life {
         }
         let next = self.smp.call(vcpu, function, arguments);
         let x0 = self.smp.registers(vcpu).x[0];
-        if next == Next::Resume {
+        if next == ExitAction::Resume {
             self.look(vcpu);
         }
         self.smp.save(vcpu);
@@ -206,7 +205,7 @@ impl Life {
             .map(|id| {
                 let mut shared = self.smp.vm.shared.lock();
                 let shared = &mut *shared;
-                (id, shared.snapshots.info(&mut shared.machine, id))
+                (id, shared.snapshots.info(&mut shared.memory, id))
             })
             .collect();
         for (id, info) in infos {
@@ -244,10 +243,10 @@ fn a_restore_across_a_reset_leaves_no_counter_behind() {
         let mut smp = Smp::with(VmPlan { time, ..PLAN });
         set_count(FakeCore::count() + 5000);
         let id = smp.ask(0, CHECKPOINT, &[]);
-        assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume);
+        assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);
         assert_eq!(smp.timer(0, Count), 0);
         set_count(FakeCore::count() + 10);
-        assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+        assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
         let expected = match time {
             Time::Stops => 5000,
             Time::Passes => 5010,

@@ -4,7 +4,7 @@ use super::guest::*;
 use crate::device::UART_BASE;
 use crate::fake::abort::Abort;
 use crate::trap::Access;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 
 const UART: u64 = UART_BASE.0;
 const FR: u64 = 0x18;
@@ -35,7 +35,7 @@ fn store(offset: u64, access: Access) -> Abort {
 /// The instruction is done: nothing but `register` (and devices) changes, and the pc moves once.
 fn done(guest: &mut Guest, abort: Abort, register: Option<u8>) -> u64 {
     let before = guest.state();
-    assert_eq!(guest.trap(abort.trap()), Next::Resume);
+    assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
     let mut after = guest.state();
     let value = register.map_or(0, |register| {
         let register = usize::from(register);

@@ -8,10 +8,11 @@ use crate::fake::abort::Abort;
 use crate::fake::worst::Access;
 use crate::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::guest_image::{Format, Image, Segment};
+use crate::hvc::ids;
 use crate::snapshot::Snapshots;
 use crate::trap;
-use crate::vm::saved::Asker;
-use crate::vm::{Next, Running, StartError, Vm};
+use crate::vm::quiesce::Initiator;
+use crate::vm::{ExitAction, LoadedVcpu, StartError, Vm};
 use std::boxed::Box;
 use std::ops::Range;
 use std::vec::Vec;
@@ -97,7 +98,7 @@ impl Guest {
         let plan = Box::leak(Box::new(plan));
         let mut vm = Vm::new(plan, 0, FakeBoard::new(share), share, |vcpu| vcpu)?;
         let mut core = FakeCore::new(0);
-        core.worst = Some(vm.shared.get_mut().machine.hardware.worst.clone());
+        core.worst = Some(vm.shared.get_mut().memory.backend.worst.clone());
         let mut guest = Self { vm, core };
         guest.on_core(|_, _| ());
         Ok(guest)
@@ -106,18 +107,18 @@ impl Guest {
     /// Does something with vCPU 0, loaded on the core; it stays there afterwards.
     pub fn on_core<R>(
         &mut self,
-        action: impl FnOnce(&mut Running<'_, FakeBoard>, &mut FakeCore) -> R,
+        action: impl FnOnce(&mut LoadedVcpu<'_, FakeBoard>, &mut FakeCore) -> R,
     ) -> R {
         let mut running = match self.core.vcpu {
             Some(_) => self.vm.loaded(0),
-            None => self.vm.load_vcpu(&mut self.core, 0).expect("it may run"),
+            None => self.vm.load(&mut self.core, 0).expect("it may run"),
         };
         action(&mut running, &mut self.core)
     }
 
     /// Its vCPU leaves the core.
     pub fn leaves(&mut self) {
-        self.vm.loaded(0).save(&mut self.core);
+        self.vm.loaded(0).put(&mut self.core);
     }
 
     pub fn core(&mut self) -> &mut FakeCore {
@@ -125,7 +126,7 @@ impl Guest {
     }
 
     pub fn board(&mut self) -> &mut FakeBoard {
-        &mut self.vm.shared.get_mut().machine.hardware
+        &mut self.vm.shared.get_mut().memory.backend
     }
 
     pub fn snapshots(&mut self) -> &mut Snapshots {
@@ -151,11 +152,11 @@ impl Guest {
         core.acts();
         let mut shared = vm.shared.lock();
         let mut vcpu = vm.vcpus[0].lock();
-        let asker = Asker {
+        let initiator = Initiator {
             core,
             vcpu: Some((0, &mut vcpu)),
         };
-        vm.reset(&mut shared, asker);
+        vm.reset(&mut shared, initiator);
     }
 
     /// Puts different values everywhere, which `seed` decides; pc and PSTATE stay sensible.
@@ -190,13 +191,13 @@ impl Guest {
     }
 
     /// The trap, and what the VM makes of it.
-    pub fn trap(&mut self, trap: Trap) -> Next {
+    pub fn trap(&mut self, trap: Trap) -> ExitAction {
         self.core().script.push_back(Box::new(move |_| trap));
         self.on_core(|running, core| running.step(core))
     }
 
     /// An exception of `class` with this syndrome, from an instruction of 32 bits.
-    pub fn exception(&mut self, class: u64, iss: u64) -> Next {
+    pub fn exception(&mut self, class: u64, iss: u64) -> ExitAction {
         self.trap(Trap {
             kind: TrapKind::Sync,
             esr: class << 26 | 1 << 25 | iss,
@@ -206,7 +207,7 @@ impl Guest {
     }
 
     /// `hvc #immediate`; as on a CPU, the trap's return address is behind it.
-    pub fn hvc(&mut self, immediate: u16) -> Next {
+    pub fn hvc(&mut self, immediate: u16) -> ExitAction {
         self.registers().pc += 4;
         self.exception(0x16, immediate.into())
     }
@@ -216,7 +217,7 @@ impl Guest {
         self.registers().x[0] = function;
         self.registers().x[1..=arguments.len()].copy_from_slice(arguments);
         let before = *self.registers();
-        assert_eq!(self.hvc(0), Next::Resume);
+        assert_eq!(self.hvc(0), ExitAction::Resume);
         let after = *self.registers();
         assert_eq!(before.x[4..], after.x[4..], "{function:#x}");
         assert_eq!((before.pc + 4, before.pstate), (after.pc, after.pstate));
@@ -233,7 +234,7 @@ impl Guest {
                 Ok(pa) => return pa,
                 Err(trap) => {
                     let before = self.state();
-                    assert_eq!(self.trap(trap), Next::Resume);
+                    assert_eq!(self.trap(trap), ExitAction::Resume);
                     assert_eq!(self.state(), before, "nothing but its memory changes");
                 }
             }
@@ -274,7 +275,7 @@ impl Guest {
             access: Some(access),
             ..Abort::store(UART_BASE.0 + offset)
         };
-        assert_eq!(self.trap(store.trap()), Next::Resume);
+        assert_eq!(self.trap(store.trap()), ExitAction::Resume);
         *self.registers() = before;
     }
 
@@ -297,18 +298,18 @@ impl Guest {
     pub fn restore(&mut self, id: u64, value: u64) {
         let restores = self.snapshots().generation();
         self.registers().x[..3].copy_from_slice(&[RESTORE, id, value]);
-        assert_eq!(self.hvc(0), Next::Resume);
+        assert_eq!(self.hvc(0), ExitAction::Resume);
         assert_eq!(self.snapshots().generation(), restores + 1, "{id} is there");
     }
 }
 
-pub const CHECKPOINT: u64 = 0xc600_0001;
-pub const RESTORE: u64 = 0xc600_0002;
-pub const DELETE: u64 = 0xc600_0003;
-pub const INFO: u64 = 0xc600_0004;
-pub const NEXT: u64 = 0xc600_0005;
-pub const STATS: u64 = 0xc600_0006;
-pub const GENERATION: u64 = 0xc600_0007;
+pub const CHECKPOINT: u64 = ids::CHECKPOINT.0 as u64;
+pub const RESTORE: u64 = ids::RESTORE.0 as u64;
+pub const DELETE: u64 = ids::DELETE.0 as u64;
+pub const INFO: u64 = ids::INFO.0 as u64;
+pub const NEXT: u64 = ids::NEXT.0 as u64;
+pub const STATS: u64 = ids::STATS.0 as u64;
+pub const GENERATION: u64 = ids::GENERATION.0 as u64;
 
 pub const NOT_SUPPORTED: u64 = -1i64 as u64;
 pub const NOT_FOUND: u64 = -4i64 as u64;

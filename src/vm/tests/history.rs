@@ -4,7 +4,7 @@ use super::guest::*;
 use crate::addr::BLOCK_SIZE;
 use crate::config::{Accounting, PoolPlan, VmPlan};
 use crate::fake::{performed, seeds};
-use crate::vm::Next;
+use crate::vm::ExitAction;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -113,9 +113,9 @@ impl History {
         let before = self.newest();
         if returns_results {
             self.guest.registers().x[0] = CHECKPOINT;
-            assert_eq!(self.guest.hvc(0), Next::Resume);
+            assert_eq!(self.guest.hvc(0), ExitAction::Resume);
         } else {
-            assert_eq!(self.guest.hvc(1), Next::Resume);
+            assert_eq!(self.guest.hvc(1), ExitAction::Resume);
         }
         state.registers.pc += 4;
         let id = self.ids().pop().expect("the new one");
@@ -147,11 +147,11 @@ impl History {
         if smccc {
             self.guest.registers().x[..3].copy_from_slice(&[RESTORE, id, value]);
             expected.registers.x[..3].copy_from_slice(&[NOT_FOUND, id, value]);
-            assert_eq!(self.guest.hvc(0), Next::Resume);
+            assert_eq!(self.guest.hvc(0), ExitAction::Resume);
         } else {
             self.guest.registers().x[0] = id;
             expected.registers.x[0] = id;
-            assert_eq!(self.guest.hvc(2), Next::Resume);
+            assert_eq!(self.guest.hvc(2), ExitAction::Resume);
         }
         expected.registers.pc += 4;
         if let Some(kept) = target.and_then(|id| self.snapshots.get(&id)) {

@@ -5,7 +5,7 @@ use crate::addr::Ipa;
 use crate::device::UART_BASE;
 use crate::fake::abort::{self, Abort};
 use crate::trap::Access;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 
 const UART: u64 = UART_BASE.0;
 /// EL1h, EL1t, EL0, and EL0 in A32 and T32: PSTATE, the vector's offset, and whether an abort comes from a lower level.
@@ -32,7 +32,7 @@ fn taken(abort: Abort, esr: u64, far: Option<u64>) {
         guest.registers().pstate = pstate;
         let mut expected = guest.state();
         let asked = guest.watched(RAM, |guest| {
-            assert_eq!(guest.trap(abort.trap()), Next::Resume);
+            assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
         });
         assert_eq!(asked, []);
         let class_difference = if lower { 1 << 26 } else { 0 };
@@ -82,12 +82,12 @@ fn absent_devices() {
             access,
             ..Abort::store(at)
         };
-        assert_eq!(guest.trap(store.trap()), Next::Resume);
+        assert_eq!(guest.trap(store.trap()), ExitAction::Resume);
         let load = Abort {
             access,
             ..Abort::load(at)
         };
-        assert_eq!(guest.trap(load.trap()), Next::Resume);
+        assert_eq!(guest.trap(load.trap()), ExitAction::Resume);
         assert_eq!(
             (guest.registers().x[5], guest.registers().pc),
             (value, pc + 8)
@@ -183,7 +183,7 @@ fn cache_maintenance_is_stepped_over() {
             cache_op: true,
             ..Abort::store(at)
         };
-        assert_eq!(guest.trap(maintenance.trap()), Next::Resume);
+        assert_eq!(guest.trap(maintenance.trap()), ExitAction::Resume);
         expected.registers.pc += 4;
         assert_eq!(guest.state(), expected);
         assert!(guest.board().printed.is_empty());
@@ -210,7 +210,7 @@ fn cache_maintenance_in_ram_makes_the_page_accessible() {
         ipa: Ipa(UNTOUCHED),
         ..Abort::store(UNTOUCHED)
     };
-    assert_eq!(guest.trap(maintenance.trap()), Next::Resume);
+    assert_eq!(guest.trap(maintenance.trap()), ExitAction::Resume);
     assert_eq!(guest.state(), before, "the guest does it again");
     assert_eq!(guest.watched(UNTOUCHED, |g| g.store(UNTOUCHED, 1)), []);
 }

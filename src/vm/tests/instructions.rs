@@ -7,7 +7,7 @@ use crate::device::debug::DebugState;
 use crate::fake::worst::Access;
 use crate::fake::{Asked, written_sctlr};
 use crate::trap::sysreg::{self, SysReg};
-use crate::vm::{Interrupt, Next};
+use crate::vm::{ExitAction, Interrupt};
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -33,7 +33,7 @@ fn done(class: u64, iss: u64, register: Option<(usize, u64)>) {
     guest.core().id_register = |_| 0x2222;
     guest.scramble(1);
     let mut expected = guest.state();
-    assert_eq!(guest.exception(class, iss), Next::Resume);
+    assert_eq!(guest.exception(class, iss), ExitAction::Resume);
     expected.registers.pc += 4;
     if let Some((register, value)) = register {
         expected.registers.x[register] = value;
@@ -49,7 +49,7 @@ fn taken(class: u64, iss: u64, esr: u64) {
         guest.scramble(class);
         guest.registers().pstate = pstate;
         let mut expected = guest.state();
-        assert_eq!(guest.exception(class, iss), Next::Resume);
+        assert_eq!(guest.exception(class, iss), ExitAction::Resume);
         expected.system.elr = expected.registers.pc;
         expected.system.spsr = pstate;
         expected.system.esr = esr;
@@ -64,10 +64,10 @@ const UNDEFINED: u64 = 1 << 25;
 #[test]
 fn waits_are_stepped_over() {
     for (ti, next) in [
-        (0, Next::Wait),
-        (1, Next::Yield),
-        (2, Next::Yield),
-        (3, Next::Yield),
+        (0, ExitAction::Wait),
+        (1, ExitAction::Yield),
+        (2, ExitAction::Yield),
+        (3, ExitAction::Yield),
     ] {
         let mut guest = Guest::new();
         guest.scramble(1);
@@ -106,7 +106,10 @@ fn cleaned(guest: &mut Guest, reg: SysReg, value: u64) -> Vec<(Asked, u64)> {
     guest.registers().x[7] = value;
     guest.board().recorder.watch = Some(Box::new(written_sctlr));
     let mut expected = guest.state();
-    assert_eq!(guest.exception(SYSREG, iss(reg, 7, true)), Next::Resume);
+    assert_eq!(
+        guest.exception(SYSREG, iss(reg, 7, true)),
+        ExitAction::Resume
+    );
     guest.board().recorder.watch = None;
     let asked = std::mem::take(&mut guest.board().recorder.asked);
     expected.registers.pc += 4;
@@ -225,7 +228,10 @@ fn other_registers_of_the_vm_are_written_for_the_guest() {
     let mut guest = Guest::new();
     guest.scramble(1);
     let mut expected = guest.state();
-    assert_eq!(guest.exception(SYSREG, iss(far, 9, true)), Next::Resume);
+    assert_eq!(
+        guest.exception(SYSREG, iss(far, 9, true)),
+        ExitAction::Resume
+    );
     expected.registers.pc += 4;
     expected.system.far = expected.registers.x[9];
     assert_eq!(guest.state(), expected);
@@ -249,11 +255,17 @@ const MDSCR: SysReg = SysReg::new(2, 0, 0, 2, 2);
 
 fn write(guest: &mut Guest, reg: SysReg, value: u64) {
     guest.registers().x[4] = value;
-    assert_eq!(guest.exception(SYSREG, iss(reg, 4, true)), Next::Resume);
+    assert_eq!(
+        guest.exception(SYSREG, iss(reg, 4, true)),
+        ExitAction::Resume
+    );
 }
 
 fn read(guest: &mut Guest, reg: SysReg) -> u64 {
-    assert_eq!(guest.exception(SYSREG, iss(reg, 4, false)), Next::Resume);
+    assert_eq!(
+        guest.exception(SYSREG, iss(reg, 4, false)),
+        ExitAction::Resume
+    );
     guest.registers().x[4]
 }
 
@@ -387,13 +399,13 @@ fn an_serror_is_the_guests() {
     let mut guest = Guest::new();
     guest.scramble(1);
     let mut expected = guest.state();
-    assert_eq!(guest.trap(trap(TrapKind::SError)), Next::Resume);
+    assert_eq!(guest.trap(trap(TrapKind::SError)), ExitAction::Resume);
     expected.system.serror = 1;
     assert_eq!(guest.state(), expected);
 
     let mut guest = Guest::new();
     guest.scramble(1);
-    assert_eq!(guest.exception(SERROR, 0x11), Next::Resume);
+    assert_eq!(guest.exception(SERROR, 0x11), ExitAction::Resume);
     assert_eq!(guest.state(), expected);
 }
 
@@ -418,7 +430,7 @@ fn an_interrupt_that_is_gone_already_changes_nothing() {
         guest.scramble(1);
         let before = guest.state();
         for _ in 0..3 {
-            assert_eq!(guest.trap(trap(kind)), Next::Resume);
+            assert_eq!(guest.trap(trap(kind)), ExitAction::Resume);
         }
         assert_eq!(guest.state(), before);
         assert_eq!(guest.smccc(STATS, &[])[0], 0, "and no checkpoint");

@@ -6,9 +6,9 @@ use crate::device::UART_BASE;
 use crate::device::gic::{BankedState, VCPUS_MAX};
 use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister;
-use crate::vm::stop::STOPPED;
-use crate::vm::vcpu::Phase::{Ready, Waiting};
-use crate::vm::{Core, Interrupt, Next};
+use crate::vm::quiesce::QUIESCED;
+use crate::vm::vcpu::RunState::{Ready, Waiting};
+use crate::vm::{Core, ExitAction, Interrupt};
 
 pub const GICD: u64 = 0x0800_0000;
 const CTLR: u64 = GICD;
@@ -61,7 +61,11 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
     sgi(&mut smp, 0, 1, 5);
     assert_eq!(smp.cores[0].kicked, [1]);
     assert_eq!(smp.listed(1), [[], []], "its core must look first");
-    assert_eq!(smp.take_irq(1), Next::Resume, "it has the core for itself");
+    assert_eq!(
+        smp.take_irq(1),
+        ExitAction::Resume,
+        "it has the core for itself"
+    );
     assert_eq!(smp.listed(1)[0], [5]);
     let list = smp.cores[1].lists.iter().find(|list| list.is_pending());
     assert_eq!(list.unwrap().sender(), 0);
@@ -71,8 +75,8 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
     assert!(smp.cores[1].kicked.is_empty());
 
     sgi(&mut smp, 0, 1, 7);
-    smp.cores[1].shared = true;
-    let scheduler_looks = Next::Interrupt(Interrupt::Kick);
+    smp.cores[1].multiplexed = true;
+    let scheduler_looks = ExitAction::Interrupt(Interrupt::Kick);
     assert_eq!(smp.take_irq(1), scheduler_looks, "for others, too");
     sgi(&mut smp, 1, 0, 5);
     assert_eq!(smp.take_irq(0), scheduler_looks, "and the boot core's");
@@ -82,7 +86,7 @@ fn an_sgi_kicks_the_others_core_and_gets_there() {
 fn the_virtual_timers_interrupt_is_linked_to_the_physical_one() {
     let mut smp = enabled(1);
     smp.cores[0].system.timer_line = 1;
-    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), Next::Review);
+    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), ExitAction::Review);
     assert_eq!(smp.listed(0)[0], [27]);
     let list = smp.cores[0]
         .lists
@@ -112,13 +116,13 @@ fn an_interrupt_while_the_vm_is_stopped_is_not_lost() {
         let now = smp.vm.virtual_count();
         smp.set_timer(1, TimerRegister::Compare, now);
         let shared = smp.vm.shared.lock();
-        smp.vm.gate.close(STOPPED);
-        smp.vm.vcpus[1].call();
-        assert_eq!(smp.irq(1, interrupt), Next::Leave, "{interrupt:?}");
+        smp.vm.gate.close(QUIESCED);
+        smp.vm.vcpus[1].request();
+        assert_eq!(smp.irq(1, interrupt), ExitAction::Leave, "{interrupt:?}");
         assert!(!smp.cores[1].timer_active, "it comes again");
         assert_eq!(smp.listed(1), [[], []]);
-        assert!(smp.vm.vcpus[1].has_calls());
-        smp.vm.gate.open(STOPPED);
+        assert!(smp.vm.vcpus[1].has_request());
+        smp.vm.gate.open(QUIESCED);
         drop(shared);
     }
 }
@@ -127,37 +131,37 @@ fn an_interrupt_while_the_vm_is_stopped_is_not_lost() {
 fn wfi_waits_unless_something_is_pending() {
     let mut smp = enabled(2);
     let pc = smp.registers(1).pc;
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     assert_eq!(smp.registers(1).pc, pc + 4);
     assert_eq!(smp.phases(), [Ready, Waiting]);
     let again = |smp: &mut Smp| {
         let (running, core) = smp.on(1);
         running.run(core)
     };
-    assert_eq!(again(&mut smp), Next::Wait, "it executes nothing");
+    assert_eq!(again(&mut smp), ExitAction::Wait, "it executes nothing");
     sgi(&mut smp, 0, 1, 3);
     smp.take_irq(1);
     smp.cores[1]
         .script
         .push_back(std::boxed::Box::new(|_| sync(0x01, 1)));
-    assert_eq!(again(&mut smp), Next::Yield, "WFE: it goes on");
+    assert_eq!(again(&mut smp), ExitAction::Yield, "WFE: it goes on");
     assert_eq!(smp.phases(), [Ready, Ready]);
 
     // In a list register, pending: no WFI waits. Active: it does.
-    assert_eq!(smp.wfi(1), Next::Resume);
+    assert_eq!(smp.wfi(1), ExitAction::Resume);
     guest_changes(&mut smp.cores[1], 3, |list| list & !PENDING | ACTIVE);
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
 
     // What is enabled and was not told yet counts, too.
     let mut smp = enabled(2);
     sgi(&mut smp, 0, 1, 3);
-    assert_eq!(smp.wfi(1), Next::Resume);
+    assert_eq!(smp.wfi(1), ExitAction::Resume);
 }
 
 #[test]
 fn a_vcpu_that_waits_and_is_not_loaded_is_called() {
     let mut smp = enabled(2);
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);
     assert!(!smp.vm.is_runnable(1));
     sgi(&mut smp, 0, 1, 3);
@@ -174,17 +178,17 @@ fn a_vcpu_that_waits_and_is_not_loaded_is_called() {
 #[test]
 fn a_snapshot_of_one_that_waits_and_was_called_wakes_it() {
     let mut smp = enabled(2);
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);
     sgi(&mut smp, 0, 1, 3);
     let id = smp.ask(0, CHECKPOINT, &[]);
     assert!(smp.load(1));
     guest_changes(&mut smp.cores[1], 3, |_| 0);
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);
     assert_eq!(smp.phases()[1], Waiting);
     assert!(!smp.vm.is_runnable(1));
-    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     assert!(smp.vm.is_runnable(1));
     assert!(smp.load(1));
     assert_eq!(smp.listed(1)[0], [3]);
@@ -197,7 +201,7 @@ fn what_is_typed_reaches_the_guest_as_an_interrupt() {
     smp.store(0, UART_BASE.0 + 0x30, 0x301);
     smp.store(0, UART_BASE.0 + 0x38, 0x50);
     assert_eq!(smp.listed(0), [[], []]);
-    smp.vm.shared.lock().machine.hardware.typed.push_back(b'x');
+    smp.vm.shared.lock().memory.backend.typed.push_back(b'x');
     // From another core: vCPU 0's is told.
     smp.vm.give_input(&mut smp.cores[1]);
     assert_eq!(smp.cores[1].kicked, [0]);
@@ -206,7 +210,7 @@ fn what_is_typed_reaches_the_guest_as_an_interrupt() {
     guest_changes(&mut smp.cores[0], 33, |list| list & !PENDING | ACTIVE);
     assert_eq!(smp.load_from(0, UART_BASE.0), u64::from(b'x'));
     guest_changes(&mut smp.cores[0], 33, |list| list & !ACTIVE);
-    assert_eq!(smp.irq(0, Interrupt::Maintenance), Next::Resume);
+    assert_eq!(smp.irq(0, Interrupt::Maintenance), ExitAction::Resume);
     assert_eq!(smp.listed(0), [[], []], "its line is down");
 }
 
@@ -218,11 +222,11 @@ fn what_is_typed_while_a_vcpu_goes_back_is_not_lost() {
     smp.set_timer(0, TimerRegister::Compare, now + 1000);
     smp.set_timer(0, TimerRegister::Control, 1);
     let id = smp.ask(0, CHECKPOINT, &[]);
-    smp.vm.shared.lock().machine.hardware.typed.push_back(b'x');
+    smp.vm.shared.lock().memory.backend.typed.push_back(b'x');
     smp.vm.give_input(&mut smp.cores[0]);
-    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     let shared = smp.vm.shared.lock();
-    assert!(shared.machine.hardware.typed.is_empty(), "the UART has it");
+    assert!(shared.memory.backend.typed.is_empty(), "the UART has it");
 }
 
 #[test]
@@ -237,7 +241,7 @@ fn the_physical_timer_is_emulated_with_an_alarm() {
     set_count(count + 999);
     assert_eq!(
         smp.irq(0, Interrupt::Alarm),
-        Next::Interrupt(Interrupt::Alarm)
+        ExitAction::Interrupt(Interrupt::Alarm)
     );
     assert_eq!(smp.listed(0), [[], []]);
     assert_eq!(smp.cores[0].alarm, count + 1000, "too early: once more");
@@ -257,7 +261,7 @@ fn what_is_in_anothers_list_registers_is_seen_and_changed() {
     smp.save(1);
     let in_list = |smp: &mut Smp| {
         smp.store(0, ISPENDR + 4, UART_BIT);
-        while smp.vm.vcpus[1].has_calls() {
+        while smp.vm.vcpus[1].has_request() {
             std::thread::yield_now();
         }
     };
@@ -284,7 +288,7 @@ fn what_waits_for_a_vcpu_that_goes_off_is_there_when_it_is_on_again() {
         smp.store(0, ISPENDR + 4, UART_BIT);
         smp.take_irq(1);
         assert_eq!(smp.listed(1)[0], [4, 33]);
-        assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+        assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
         smp.save(1);
         // The guest may move the UART's to another one.
         if moved {
@@ -302,7 +306,7 @@ fn what_waits_for_a_vcpu_that_goes_off_is_there_when_it_is_on_again() {
 fn model(smp: &Smp) -> (std::string::String, [BankedState; VCPUS_MAX]) {
     let mut shared = smp.vm.shared.lock();
     for (i, slot) in smp.vm.vcpus.iter().enumerate() {
-        shared.gic.sync(i, &mut slot.try_lock().unwrap().lists);
+        shared.gic.sync(i, &mut slot.try_lock().unwrap().lrs);
     }
     (std::format!("{:?}", shared.gic.shared), shared.gic.private)
 }
@@ -339,7 +343,7 @@ fn a_snapshot_has_what_is_in_list_registers() {
     smp.take_irq(0);
     smp.save(1);
     smp.store(0, CTLR, 0);
-    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     assert!(smp.load(1));
     for vcpu in [0, 1] {
         assert_eq!(smp.listed(vcpu), before[vcpu]);

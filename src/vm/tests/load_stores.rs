@@ -6,7 +6,7 @@ use crate::arch::vcpu::Stage1Access;
 use crate::device::{DISTRIBUTOR_BASE, UART_BASE};
 use crate::fake::abort::{self, Abort};
 use crate::trap::Access;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 
 const UART: u64 = UART_BASE.0;
 const IBRD: u64 = UART + 0x24;
@@ -43,9 +43,9 @@ fn guest(word: u32) -> Guest {
 
 fn put(guest: &mut Guest, word: u32) {
     let pc = Ipa(guest.registers().pc);
-    let machine = &mut guest.vm.shared.get_mut().machine;
-    let at = machine.stage2.translate(pc).expect("the image lies there");
-    machine.hardware.memory.write(at, &word.to_le_bytes());
+    let memory = &mut guest.vm.shared.get_mut().memory;
+    let at = memory.stage2.translate(pc).expect("the image lies there");
+    memory.backend.memory.write(at, &word.to_le_bytes());
 }
 
 /// What a register of a device holds, by an access with a syndrome.
@@ -61,7 +61,7 @@ fn device(guest: &mut Guest, at: u64) -> u64 {
         access: Some(access),
         ..Abort::load(at)
     };
-    assert_eq!(guest.trap(load.trap()), Next::Resume);
+    assert_eq!(guest.trap(load.trap()), ExitAction::Resume);
     let value = guest.registers().x[0];
     *guest.registers() = before;
     value
@@ -70,7 +70,7 @@ fn device(guest: &mut Guest, at: u64) -> u64 {
 /// The instruction is done: the registers named here have these values, and all else is as it was but devices and the pc.
 fn done(guest: &mut Guest, abort: Abort, changed: &[(usize, u64)]) {
     let mut expected = guest.state();
-    assert_eq!(guest.trap(abort.trap()), Next::Resume);
+    assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
     for &(register, value) in changed {
         expected.registers.x[register] = value;
     }
@@ -83,7 +83,7 @@ fn done(guest: &mut Guest, abort: Abort, changed: &[(usize, u64)]) {
 /// The guest takes an external abort, and nothing was done.
 fn aborted(guest: &mut Guest, abort: Abort) {
     let before = guest.state();
-    assert_eq!(guest.trap(abort.trap()), Next::Resume);
+    assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
     let after = guest.state();
     assert_eq!(after.system.esr & 0x3f, 0x10, "{abort:x?}");
     assert_eq!(after.system.elr, before.registers.pc);
@@ -97,7 +97,7 @@ fn aborted(guest: &mut Guest, abort: Abort) {
 /// The trap has not happened.
 fn tried_again(guest: &mut Guest, abort: Abort) {
     let before = guest.state();
-    assert_eq!(guest.trap(abort.trap()), Next::Resume);
+    assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
     assert_eq!(guest.state(), before, "{abort:x?}");
     assert!(guest.board().printed.is_empty());
 }
@@ -178,7 +178,7 @@ fn the_stack_pointer_is_the_selected_one() {
         guest.registers().pstate = pstate;
         guest.core().system.sp_el0 = if el1 { 1 } else { IBRD };
         guest.core().system.sp_el1 = if el1 { IBRD } else { 1 };
-        assert_eq!(guest.trap(Abort::load(IBRD).trap()), Next::Resume);
+        assert_eq!(guest.trap(Abort::load(IBRD).trap()), ExitAction::Resume);
         let system = guest.core().system;
         assert_eq!(guest.registers().x[1], 0x1234, "{pstate:#x}");
         let [selected, other] = match el1 {

@@ -8,7 +8,7 @@ use crate::config::{Accounting, PoolPlan, VmPlan};
 use crate::device::Devices;
 use crate::fake::System;
 use crate::guest_image::{Format, Image, Segment};
-use crate::vm::{StartError, bookkeeping};
+use crate::vm::{StartError, heap_bytes};
 use fdt::Fdt;
 use std::string::ToString;
 use std::vec;
@@ -242,7 +242,7 @@ fn the_heap_that_is_kept_for_a_vm_suffices_for_what_grows_with_it() {
         let frames = memory / PAGE_SIZE;
         // A word for each frame; an entry of the tables and one of the dirty list for each page.
         let least = 4 * frames + 8 * pages + 12 * pages;
-        let kept = bookkeeping(&plan, memory);
+        let kept = heap_bytes(&plan, memory);
         assert!(
             (least..4 * least + (16 << 20)).contains(&kept),
             "{kept} {least}"

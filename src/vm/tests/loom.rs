@@ -15,10 +15,10 @@ use crate::device::UART_BASE;
 use crate::fake::abort::Abort;
 use crate::fake::sync::{Word, yield_now};
 use crate::fake::{FakeBoard, FakeCore, Patience, set_count};
-use crate::monitor::Operator;
+use crate::monitor::VmControl;
 use crate::vm::operator::Controls;
-use crate::vm::schedule::{Scheduler, World};
-use crate::vm::vcpu::Phase;
+use crate::vm::schedule::Scheduler;
+use crate::vm::vcpu::RunState;
 use crate::vm::{Core, Vm};
 use loom::thread::JoinHandle;
 use std::boxed::Box;
@@ -58,7 +58,7 @@ fn spawn<R: Send + 'static>(action: impl FnOnce() -> R + Send + 'static) -> Join
 
 /// A VM whose vCPUs are all on, and two cores.
 struct Scene {
-    world: Arc<World<FakeBoard>>,
+    vms: Arc<Vec<Vm<FakeBoard>>>,
     cores: [Option<FakeCore>; 2],
     /// The vCPUs that have nothing left to do, a bit for each.
     ended: Arc<AtomicU8>,
@@ -110,9 +110,7 @@ impl Scene {
             }));
         }
         Self {
-            world: Arc::new(World {
-                vms: Vec::from([vm]),
-            }),
+            vms: Arc::new(Vec::from([vm])),
             cores: cores.map(Some),
             ended,
         }
@@ -121,19 +119,19 @@ impl Scene {
     /// That core does what it does all day, until its vCPUs have nothing left to do.
     fn serve(&mut self, core: usize) -> JoinHandle<FakeCore> {
         let mut core = self.cores[core].take().unwrap();
-        let (world, ended) = (self.world.clone(), self.ended.clone());
+        let (vms, ended) = (self.vms.clone(), self.ended.clone());
         spawn(move || {
-            let vm = &world.vms[0];
+            let vm = &vms[0];
             let number = core.number();
             let is_over = |vcpu: usize| {
                 ended.load(Ordering::Relaxed) & 1 << vcpu != 0
-                    && vm.vcpus[vcpu].phase() == Phase::Off
+                    && vm.vcpus[vcpu].run_state() == RunState::Off
             };
             let desk = Quiet::default();
-            let mut scheduler = Scheduler::new(&mut core, &world, &desk);
+            let mut scheduler = Scheduler::new(&mut core, &vms, &desk);
             while !vm.pinned_to(number).all(is_over) {
                 let before = (scheduler.core.ran.len(), scheduler.core.slept.len());
-                scheduler.round();
+                scheduler.schedule_once();
                 // It found the vCPU locked, and the gate still open: it would try that for ever, if nobody else had a turn.
                 if (scheduler.core.ran.len(), scheduler.core.slept.len()) == before {
                     yield_now();
@@ -155,22 +153,22 @@ impl Scene {
     fn on<R: Send + 'static>(
         &mut self,
         core: usize,
-        action: impl FnOnce(&World<FakeBoard>, &mut FakeCore) -> R + Send + 'static,
+        action: impl FnOnce(&[Vm<FakeBoard>], &mut FakeCore) -> R + Send + 'static,
     ) -> JoinHandle<R> {
         let mut core = self.cores[core].take().unwrap();
-        let world = self.world.clone();
-        spawn(move || action(&world, &mut core))
+        let vms = self.vms.clone();
+        spawn(move || action(&vms, &mut core))
     }
 }
 
 /// A vCPU, which nobody has, stores 32 bits to a device.
 fn stores(vm: &Vm<FakeBoard>, core: &mut FakeCore, vcpu: usize, at: u64, value: u64) {
-    let mut running = vm.load_vcpu(core, vcpu).unwrap();
+    let mut running = vm.load(core, vcpu).unwrap();
     core.script
         .push_back(Box::new(move |registers| store(registers, at, value)));
     running.step(core);
     running.vcpu.registers.pc -= 4;
-    running.save(core);
+    running.put(core);
 }
 
 fn store(registers: &mut Registers, at: u64, value: u64) -> Trap {
@@ -229,10 +227,10 @@ fn who_stops_a_vm_has_it_to_itself_and_it_goes_on_afterwards() {
             },
         );
         let core = scene.serve(1);
-        let stopper = scene.on(0, move |world, core| {
-            let vm = &world.vms[0];
+        let stopper = scene.on(0, move |vms, core| {
+            let vm = &vms[0];
             let shared = vm.shared.lock();
-            let mut others = vm.stop(core, None);
+            let mut others = vm.quiesce(core, None);
             let vcpu = others.get(1).unwrap();
             assert_eq!(vcpu.registers.x[5], ram.get(), "the newest");
             ram.set(ram.get());
@@ -264,7 +262,7 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
         scene.serve_both();
         let ids = ids.lock().unwrap();
         assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
-        assert!(scene.world.vms[0].is_off(), "both are");
+        assert!(scene.vms[0].is_off(), "both are");
     });
 }
 
@@ -304,11 +302,11 @@ fn input_for_one_that_falls_asleep_wakes_it() {
                 _ => None,
             },
         );
-        let mut shared = scene.world.vms[0].shared.lock();
-        shared.machine.hardware.typed.push_back(b'x');
+        let mut shared = scene.vms[0].shared.lock();
+        shared.memory.backend.typed.push_back(b'x');
         drop(shared);
         let core = scene.serve(1);
-        let giver = scene.on(0, |world, core| world.vms[0].give_input(core));
+        let giver = scene.on(0, |vms, core| vms[0].give_input(core));
         giver.join().unwrap();
         core.join().unwrap();
     });
@@ -366,12 +364,12 @@ fn nobody_runs_while_the_vm_is_paused_and_then_all_know_the_time() {
             },
         );
         let core = scene.serve(1);
-        let operator = scene.on(0, move |world, core| {
+        let operator = scene.on(0, move |vms, core| {
             let desk = Quiet::default();
             let mut controls = Controls {
-                world,
+                vms,
                 core,
-                desk: &desk,
+                console: &desk,
             };
             controls.pause(0).unwrap();
             ram.set(ram.get() + 1);
@@ -381,6 +379,6 @@ fn nobody_runs_while_the_vm_is_paused_and_then_all_know_the_time() {
         });
         operator.join().unwrap();
         let core = core.join().unwrap();
-        assert_eq!(core.offsets.last(), Some(&scene.world.vms[0].offset()));
+        assert_eq!(core.offsets.last(), Some(&scene.vms[0].offset()));
     });
 }

@@ -1,21 +1,21 @@
 //! What the operator does with VMs: running, paused and off.
 
 use super::guest::*;
-use super::scheduling::{Quiet, turn_on, world};
+use super::scheduling::{Quiet, turn_on, vms};
 use crate::config::{Time, VmPlan};
 use crate::fake::{FakeBoard, FakeCore, set_count};
-use crate::monitor::{Operator, Refusal, SnapshotInfo, VcpuState, VmState};
+use crate::monitor::{Refusal, SnapshotInfo, VcpuState, VmControl, VmState};
 use crate::snapshot::Which;
+use crate::vm::clock::NEVER;
 use crate::vm::operator::Controls;
-use crate::vm::schedule::World;
-use crate::vm::vcpu::{NEVER, Phase};
+use crate::vm::vcpu::RunState;
 use crate::vm::{Core, Vm};
 use std::boxed::Box;
 use std::vec::Vec;
 
 /// Two VMs, the first with two vCPUs on cores 1 and 2, and the operator on core 0.
 struct Desk {
-    world: &'static World<FakeBoard>,
+    vms: &'static [Vm<FakeBoard>],
     core: FakeCore,
     desk: Quiet,
 }
@@ -32,7 +32,7 @@ impl Desk {
             ..PLAN
         };
         Self {
-            world: world([first, second].into(), |_, vcpu| 1 + vcpu),
+            vms: vms([first, second].into(), |_, vcpu| 1 + vcpu),
             core: FakeCore::new(0),
             desk: Quiet::default(),
         }
@@ -44,14 +44,14 @@ impl Desk {
 
     fn operator(&mut self) -> Controls<'_, FakeBoard, Quiet> {
         Controls {
-            world: self.world,
+            vms: self.vms,
             core: &mut self.core,
-            desk: &self.desk,
+            console: &self.desk,
         }
     }
 
     fn vm(&self) -> &'static Vm<FakeBoard> {
-        &self.world.vms[0]
+        &self.vms[0]
     }
 
     fn state(&mut self) -> VmState {
@@ -69,7 +69,7 @@ impl Desk {
 
     fn off(&mut self) {
         let _shared = self.vm().shared.lock();
-        self.vm().end(&mut self.core, None);
+        self.vm().turn_off(&mut self.core, None);
     }
 }
 
@@ -83,12 +83,12 @@ fn status_says_how_a_vm_and_its_vcpus_do() {
     let status = desk.operator().status(0);
     assert_eq!((status.vcpus, status.memory), (2, RAM_SIZE));
     assert_eq!((status.state, status.snapshots), (VmState::Running, 0));
-    let vcpus = |desk: &mut Desk| [0, 1].map(|vcpu| desk.operator().vcpu(0, vcpu).state);
+    let vcpus = |desk: &mut Desk| [0, 1].map(|vcpu| desk.operator().vcpu_status(0, vcpu).state);
     assert_eq!(vcpus(&mut desk), [VcpuState::On, VcpuState::Off]);
     turn_on(desk.vm());
-    desk.vm().vcpus[1].set_phase(Phase::Waiting);
+    desk.vm().vcpus[1].set_run_state(RunState::Waiting);
     assert_eq!(vcpus(&mut desk), [VcpuState::On, VcpuState::Waiting]);
-    assert_eq!(desk.operator().vcpu(0, 1).core, 2);
+    assert_eq!(desk.operator().vcpu_status(0, 1).core, 2);
     let operator = desk.operator();
     assert_eq!([0, 1].map(|vm| operator.name(vm)), ["test", "other"]);
     assert_eq!(operator.vms(), 2);
@@ -139,8 +139,8 @@ fn what_is_not_there_is_refused() {
         operator.delete(0, foreign),
         Err(Refusal::NoSnapshot(foreign))
     );
-    assert_eq!(operator.info(0, foreign), None);
-    assert_eq!(operator.next(0, 0), None);
+    assert_eq!(operator.snapshot_info(0, foreign), None);
+    assert_eq!(operator.first_snapshot_from(0, 0), None);
     assert_eq!(operator.resume(0), Err(Refusal::NotPaused));
     assert_eq!(operator.pause(0), Ok(()));
     assert_eq!(operator.pause(0), Err(Refusal::Paused));
@@ -161,13 +161,14 @@ fn info_and_delete() {
         pages: 0,
         is_base: true,
     };
-    assert_eq!(desk.operator().info(0, second), Some(expected));
-    let info = desk.operator().info(0, first).unwrap();
+    assert_eq!(desk.operator().snapshot_info(0, second), Some(expected));
+    let info = desk.operator().snapshot_info(0, first).unwrap();
     assert_eq!((info.parent, info.age, info.is_base), (None, 5500, false));
     desk.operator().restore(0, Which::Id(first)).unwrap();
-    let is_base = |desk: &mut Desk, id| desk.operator().info(0, id).unwrap().is_base;
+    let is_base = |desk: &mut Desk, id| desk.operator().snapshot_info(0, id).unwrap().is_base;
     assert!(is_base(&mut desk, first) && !is_base(&mut desk, second));
-    let ids = |desk: &mut Desk| [0, first + 1].map(|from| desk.operator().next(0, from));
+    let ids =
+        |desk: &mut Desk| [0, first + 1].map(|from| desk.operator().first_snapshot_from(0, from));
     assert_eq!(ids(&mut desk), [Some(first), Some(second)]);
     assert_eq!(desk.operator().delete(0, first), Ok(()));
     assert_eq!(ids(&mut desk), [Some(second); 2]);
@@ -218,15 +219,15 @@ fn a_paused_vm_is_saved_and_taken_back_and_stays_paused() {
     assert_eq!((desk.state(), desk.marked()), (VmState::Paused, 7));
     later(2000);
     assert_eq!(vm.virtual_count(), 1000, "its time at the checkpoint");
-    assert!(vm.load_vcpu(&mut FakeCore::new(1), 0).is_none());
+    assert!(vm.load(&mut FakeCore::new(1), 0).is_none());
     desk.operator().resume(0).unwrap();
     later(5);
     assert_eq!(vm.virtual_count(), 1005);
     // What is loaded agrees.
     let mut core = FakeCore::new(1);
-    let running = vm.load_vcpu(&mut core, 0).unwrap();
+    let running = vm.load(&mut core, 0).unwrap();
     assert_eq!(core.offsets, [FakeCore::count() - 1005]);
-    running.save(&mut core);
+    running.put(&mut core);
 }
 
 #[test]
@@ -279,8 +280,8 @@ fn a_reset_of_a_paused_vm_leaves_it_paused_at_its_beginning() {
     later(20);
     assert_eq!(vm.virtual_count(), 20);
     assert_eq!(
-        [0, 1].map(|vcpu| vm.vcpus[vcpu].phase()),
-        [Phase::Ready, Phase::Off]
+        [0, 1].map(|vcpu| vm.vcpus[vcpu].run_state()),
+        [RunState::Ready, RunState::Off]
     );
 }
 

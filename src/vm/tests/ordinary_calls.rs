@@ -1,12 +1,13 @@
 //! Calls that have nothing to do with snapshots: other immediates, SMC, versions.
 
 use super::guest::*;
-use crate::vm::Next;
+use crate::hvc::ids;
+use crate::vm::ExitAction;
 
-const SMCCC_VERSION: u64 = 0x8000_0000;
+const SMCCC_VERSION: u64 = ids::SMCCC_VERSION.0 as u64;
 
 /// `smc #immediate`: unlike after an HVC, the trap's return address is the instruction.
-fn smc(guest: &mut Guest, immediate: u64) -> Next {
+fn smc(guest: &mut Guest, immediate: u64) -> ExitAction {
     guest.exception(0x17, immediate)
 }
 
@@ -18,7 +19,7 @@ fn other_immediates_answer_not_supported_and_nothing_else() {
         // What would be a call with another immediate.
         guest.registers().x[0] = 0x8400_0008;
         let mut before = guest.state();
-        assert_eq!(guest.hvc(immediate), Next::Resume);
+        assert_eq!(guest.hvc(immediate), ExitAction::Resume);
         before.registers.pc += 4;
         before.registers.x[0] = NOT_SUPPORTED;
         assert_eq!(guest.state(), before);
@@ -65,7 +66,7 @@ fn smc_0_answers_as_hvc_0_and_is_stepped_over() {
     guest.scramble(1);
     guest.registers().x[0] = SMCCC_VERSION;
     let mut expected = guest.state();
-    assert_eq!(smc(&mut guest, 0), Next::Resume);
+    assert_eq!(smc(&mut guest, 0), ExitAction::Resume);
     expected.registers.pc += 4;
     expected.registers.x[0] = 0x1_0002;
     assert_eq!(guest.state(), expected);
@@ -97,7 +98,7 @@ fn smc_with_another_immediate_is_no_snapshot_call() {
         guest.scramble(immediate);
         guest.registers().x[0] = id;
         let mut expected = guest.state();
-        assert_eq!(smc(&mut guest, immediate), Next::Resume);
+        assert_eq!(smc(&mut guest, immediate), ExitAction::Resume);
         expected.registers.pc += 4;
         expected.registers.x[0] = NOT_SUPPORTED;
         assert_eq!(guest.state(), expected);

@@ -4,18 +4,19 @@ use super::guest::*;
 use super::logged::logged;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::fake::System;
-use crate::vm::Next;
+use crate::hvc::ids;
+use crate::vm::ExitAction;
 use std::boxed::Box;
 
-const CPU_OFF: u64 = 0x8400_0002;
-const SYSTEM_OFF: u64 = 0x8400_0008;
-const SYSTEM_RESET: u64 = 0x8400_0009;
-const SYSTEM_RESET2: u64 = 0xc400_0012;
-const CPU_ON: u64 = 0xc400_0003;
-const CPU_SUSPEND: u64 = 0xc400_0001;
-const AFFINITY_INFO: u64 = 0xc400_0004;
+const CPU_OFF: u64 = ids::PSCI_CPU_OFF.0 as u64;
+const SYSTEM_OFF: u64 = ids::PSCI_SYSTEM_OFF.0 as u64;
+const SYSTEM_RESET: u64 = ids::PSCI_SYSTEM_RESET.0 as u64;
+const SYSTEM_RESET2: u64 = ids::PSCI_SYSTEM_RESET2_64.0 as u64;
+const CPU_ON: u64 = ids::PSCI_CPU_ON_64.0 as u64;
+const CPU_SUSPEND: u64 = ids::PSCI_CPU_SUSPEND_64.0 as u64;
+const AFFINITY_INFO: u64 = ids::PSCI_AFFINITY_INFO_64.0 as u64;
 
-fn call(guest: &mut Guest, function: u64) -> Next {
+fn call(guest: &mut Guest, function: u64) -> ExitAction {
     guest.registers().x[..3].copy_from_slice(&[function, 0, 0]);
     guest.hvc(0)
 }
@@ -30,7 +31,11 @@ fn what_comes_after_each_call() {
         (0xffff_0000_0000_0000 | SYSTEM_OFF, true),
     ] {
         let mut guest = Guest::new();
-        let next = if off { Next::Leave } else { Next::Resume };
+        let next = if off {
+            ExitAction::Leave
+        } else {
+            ExitAction::Resume
+        };
         assert_eq!(call(&mut guest, function), next, "{function:#x}");
         assert_eq!(guest.vm.is_off(), off);
     }
@@ -41,7 +46,7 @@ fn a_suspended_cpu_waits_and_has_success() {
     let mut guest = Guest::new();
     guest.scramble(1);
     let mut expected = guest.state();
-    assert_eq!(call(&mut guest, CPU_SUSPEND), Next::Wait);
+    assert_eq!(call(&mut guest, CPU_SUSPEND), ExitAction::Wait);
     expected.registers.pc += 4;
     expected.registers.x[..3].copy_from_slice(&[0, 0, 0]);
     assert_eq!(guest.state(), expected);
@@ -82,7 +87,7 @@ fn a_vm_runs_until_it_is_off() {
             guest.core().script.push_back(Box::new(step));
         }
         let next = guest.on_core(|running, core| running.run(core));
-        assert_eq!(next, Next::Leave);
+        assert_eq!(next, ExitAction::Leave);
         assert!(guest.core().script.is_empty(), "it stopped too early");
         assert!(guest.vm.is_off());
     }

@@ -5,7 +5,7 @@ use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::fake::Asked::{self, *};
 use crate::fake::abort::{self, Abort};
 use crate::fake::worst::Access;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 use std::vec::Vec;
 
 /// What a stage 2 entry permits.
@@ -37,7 +37,7 @@ fn permission_fault(guest: &mut Guest, ipa: u64) -> Abort {
 /// A store of the guest that traps once.
 fn traps_once(guest: &mut Guest, ipa: u64) {
     let trap = guest.board().access(Ipa(ipa), Access::Store).unwrap_err();
-    assert_eq!(guest.trap(trap), Next::Resume);
+    assert_eq!(guest.trap(trap), ExitAction::Resume);
     assert!(guest.board().access(Ipa(ipa), Access::Store).is_ok());
 }
 
@@ -206,7 +206,7 @@ fn a_permission_faults_page_is_what_stage_1_says() {
         far: 0xffff_0000_0000_0123,
         ..abort
     };
-    assert_eq!(guest.trap(aliased.trap()), Next::Resume);
+    assert_eq!(guest.trap(aliased.trap()), ExitAction::Resume);
     assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
     assert_eq!(guest.state(), before);
 }
@@ -226,7 +226,7 @@ fn where_stage_1_knows_nothing_the_guest_tries_again() {
     ] {
         let before = guest.state();
         let asked = guest.watched(DATA, |guest| {
-            assert_eq!(guest.trap(abort.trap()), Next::Resume);
+            assert_eq!(guest.trap(abort.trap()), ExitAction::Resume);
         });
         assert_eq!(asked, []);
         assert_eq!(guest.state(), before);
@@ -247,7 +247,7 @@ fn a_permission_fault_on_a_table_walk_is_a_store_to_the_table() {
         ..fault
     };
     let before = guest.state();
-    assert_eq!(guest.trap(walk.trap()), Next::Resume);
+    assert_eq!(guest.trap(walk.trap()), ExitAction::Resume);
     assert_eq!(guest.state(), before);
     assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
 }
@@ -263,7 +263,7 @@ fn so_it_is_when_the_walk_was_a_fetchs() {
         write: false,
         ..fault
     };
-    assert_eq!(guest.trap(walk.trap()), Next::Resume);
+    assert_eq!(guest.trap(walk.trap()), ExitAction::Resume);
     assert!(guest.board().access(Ipa(DATA), Access::Store).is_ok());
 }
 
@@ -279,7 +279,7 @@ fn a_table_walk_through_untouched_ram_reads_zeros() {
             ..Abort::load(0)
         };
         let before = guest.state();
-        assert_eq!(guest.trap(walk.trap()), Next::Resume);
+        assert_eq!(guest.trap(walk.trap()), ExitAction::Resume);
         assert_eq!(guest.state(), before);
         assert_eq!(
             guest.watched(UNTOUCHED, |g| assert_eq!(g.load(UNTOUCHED), 0)),
@@ -304,7 +304,7 @@ fn a_fault_that_has_no_reason_any_more_only_drops_this_cores_entry() {
     ] {
         let before = guest.state();
         let asked = guest.watched(DATA, |guest| {
-            assert_eq!(guest.trap(spurious.trap()), Next::Resume);
+            assert_eq!(guest.trap(spurious.trap()), ExitAction::Resume);
         });
         assert_eq!(names(&asked), [InvalidateIpaHere(Ipa(DATA))]);
         assert_eq!(guest.state(), before);
@@ -332,7 +332,7 @@ fn what_no_ram_takes_is_the_guests_abort() {
             status,
             ..Abort::load(DATA)
         };
-        assert_eq!(guest.trap(bad.trap()), Next::Resume);
+        assert_eq!(guest.trap(bad.trap()), ExitAction::Resume);
         expected.system.elr = expected.registers.pc;
         expected.system.spsr = expected.registers.pstate;
         expected.system.esr = 0x9600_0010;
@@ -354,7 +354,7 @@ fn after_a_tlb_conflict_the_guest_tries_again_with_an_empty_tlb() {
         ..Abort::store(DATA)
     };
     let asked = guest.watched(DATA, |guest| {
-        assert_eq!(guest.trap(conflict.trap()), Next::Resume);
+        assert_eq!(guest.trap(conflict.trap()), ExitAction::Resume);
     });
     assert_eq!(names(&asked), [InvalidateVm, InvalidationsComplete]);
     assert_eq!(guest.state(), before);

@@ -5,7 +5,7 @@ use super::history::Random;
 use crate::addr::Ipa;
 use crate::arch::vcpu::{Trap, TrapKind};
 use crate::fake::{performed, seeds};
-use crate::vm::Next;
+use crate::vm::ExitAction;
 
 /// Registers as calls take them: names, ids, addresses, anything.
 fn argument(random: &mut Random) -> u64 {
@@ -70,9 +70,9 @@ fn instruction(guest: &mut Guest, random: &mut Random) {
         anything as u32 & !(1 << 26 | 1 << 28) | 1 << 27,
     ]);
     let pc = Ipa(guest.registers().pc & !3);
-    let machine = &mut guest.vm.shared.get_mut().machine;
-    if let Some(at) = machine.stage2.translate(pc) {
-        machine.hardware.memory.write(at, &word.to_le_bytes());
+    let memory = &mut guest.vm.shared.get_mut().memory;
+    if let Some(at) = memory.stage2.translate(pc) {
+        memory.backend.memory.write(at, &word.to_le_bytes());
     }
     let base = anything as usize >> 5 & 31;
     if base < 31 {
@@ -119,7 +119,7 @@ fn play(seed: u64, blocks: u64) {
         guest.registers().pstate = random.of(&[0x3c5, 0x3c4, 0, 0x10, 0x30, 0x3c5 | 3 << 10]);
         instruction(&mut guest, &mut random);
         let trap = trap(&mut random);
-        if guest.trap(trap) == Next::Leave {
+        if guest.trap(trap) == ExitAction::Leave {
             guest.reset();
         }
         // It was reset, by itself or by us.

@@ -4,11 +4,11 @@ use super::guest::*;
 use super::logged::logged;
 use super::smp::*;
 use crate::addr::{BLOCK_SIZE, Pa};
-use crate::arch::vcpu::VmRegister;
+use crate::arch::vcpu::Stage1Register;
 use crate::config::{OnReset, VmPlan};
 use crate::fake::{Asked, FakeBoard, FakeCore, System, written_sctlr};
-use crate::vm::vcpu::Phase::{Off, Ready};
-use crate::vm::{Core, Next, StartError, shares};
+use crate::vm::vcpu::RunState::{Off, Ready};
+use crate::vm::{Core, ExitAction, StartError, carve_memory};
 use std::boxed::Box;
 use std::ops::Range;
 use std::vec::Vec;
@@ -29,7 +29,7 @@ fn a_vm_goes_back_so_many_times_and_then_starts_again() {
     let id = smp.ask(0, CHECKPOINT, &[]);
     for number in [1, 2] {
         smp.registers(0).x[20] = 0;
-        let lines = logged(|| assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume));
+        let lines = logged(|| assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume));
         let expected = std::format!("WARN: test: reset; back to snapshot {id}, try {number} of 2");
         assert_eq!(lines, [expected]);
         assert_eq!(
@@ -40,7 +40,7 @@ fn a_vm_goes_back_so_many_times_and_then_starts_again() {
         assert_eq!(smp.registers(0).x[20], 77);
     }
     for _ in 0..2 {
-        let lines = logged(|| assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume));
+        let lines = logged(|| assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume));
         assert_eq!(lines[0], "INFO: test: reset");
         assert_eq!(smp.registers(0).x[20], 0);
     }
@@ -48,7 +48,7 @@ fn a_vm_goes_back_so_many_times_and_then_starts_again() {
     smp.registers(0).x[20] = 88;
     smp.ask(0, CHECKPOINT, &[]);
     smp.registers(0).x[20] = 0;
-    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume);
+    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);
     assert_eq!(smp.registers(0).x[20], 88);
 }
 
@@ -56,7 +56,7 @@ fn a_vm_goes_back_so_many_times_and_then_starts_again() {
 fn without_a_snapshot_it_starts_again() {
     let mut smp = with_tries(1, 3);
     smp.registers(0).x[20] = 1;
-    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume);
+    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);
     assert_eq!(smp.registers(0).x[20], 0);
 }
 
@@ -71,7 +71,7 @@ fn any_vcpu_that_resets_the_vm_takes_all_of_them_back() {
     smp.save(0);
     assert!(smp.load(2));
     let next = smp.beside(&[0, 1], |smp| smp.call(2, SYSTEM_RESET, &[]));
-    assert_eq!(next, Next::Leave, "it was off");
+    assert_eq!(next, ExitAction::Leave, "it was off");
     smp.save(2);
     assert_eq!(smp.phases(), [Ready, Ready, Off]);
     assert_eq!(smp.saved(0).registers.x[20], 77);
@@ -90,7 +90,9 @@ fn from_the_flush(board: &mut FakeBoard) -> Vec<u64> {
 #[test]
 fn no_walk_can_begin_behind_the_flush_of_a_reset() {
     let mut guest = Guest::new();
-    guest.core().write_vm_register(VmRegister::Sctlr, MMU_ON);
+    guest
+        .core()
+        .write_stage1_register(Stage1Register::Sctlr, MMU_ON);
     guest.board().recorder.asked.clear();
     guest.board().recorder.watch = Some(Box::new(written_sctlr));
     guest.reset();
@@ -107,15 +109,15 @@ fn nothing_of_a_vcpu_that_a_restore_switches_off_stays_live() {
     smp.save(0);
     assert!(smp.load(1));
     let core = &mut smp.cores[1];
-    core.write_vm_register(VmRegister::Sctlr, MMU_ON);
+    core.write_stage1_register(Stage1Register::Sctlr, MMU_ON);
     core.error = true;
     let recorder = |board: &mut FakeBoard| {
         board.recorder.asked.clear();
         board.recorder.watch = Some(Box::new(written_sctlr));
     };
-    recorder(&mut smp.vm.shared.lock().machine.hardware);
-    assert_eq!(smp.call(1, RESTORE, &[LATEST, 1]), Next::Leave);
-    let seen = from_the_flush(&mut smp.vm.shared.lock().machine.hardware);
+    recorder(&mut smp.vm.shared.lock().memory.backend);
+    assert_eq!(smp.call(1, RESTORE, &[LATEST, 1]), ExitAction::Leave);
+    let seen = from_the_flush(&mut smp.vm.shared.lock().memory.backend);
     // The path is whole again at the end.
     assert_eq!(seen.last(), Some(&System::RESET.sctlr));
     assert_eq!(smp.cores[1].system, System::RESET);
@@ -164,7 +166,7 @@ fn with_ram(blocks: u64) -> VmPlan {
 fn all_memory_is_given_and_what_nobody_needs_by_the_size_of_ram() {
     let plans = [with_ram(4), with_ram(12), with_ram(8)];
     let memory = [blocks(512, 20), blocks(600, 300), blocks(2000, 480)];
-    let shares = shares::<FakeCore>(&plans, &memory);
+    let shares = carve_memory::<FakeCore>(&plans, &memory);
     disjoint(&shares, &memory);
     let given: Vec<u64> = shares.iter().map(|share| count(share)).collect();
     assert_eq!(given.iter().sum::<u64>(), 800);
@@ -185,7 +187,7 @@ fn each_gets_what_it_needs_when_that_is_all_there_is() {
     let plans = [with_ram(4), with_ram(12), with_ram(8)];
     let needed = [4, 12, 8].map(|blocks| least(with_ram(blocks)));
     let memory = [blocks(512, needed.iter().sum())];
-    let exact = shares::<FakeCore>(&plans, &memory);
+    let exact = carve_memory::<FakeCore>(&plans, &memory);
     disjoint(&exact, &memory);
     assert_eq!(
         exact.iter().map(|share| count(share)).collect::<Vec<_>>(),
@@ -198,7 +200,7 @@ fn each_gets_what_it_needs_when_that_is_all_there_is() {
     // One block less: the last one cannot be started, and says so.
     let plans = [with_ram(4), with_ram(12), with_ram(8)];
     let memory = [blocks(512, needed.iter().sum::<u64>() - 1)];
-    let short = shares::<FakeCore>(&plans, &memory);
+    let short = carve_memory::<FakeCore>(&plans, &memory);
     disjoint(&short, &memory);
     let [first, second, last] = plans;
     assert!(Guest::start_in(first, &short[0]).is_ok());
@@ -206,6 +208,6 @@ fn each_gets_what_it_needs_when_that_is_all_there_is() {
     let error = Guest::start_in(last, &short[2]).err();
     assert!(matches!(error, Some(StartError::Memory { .. })));
 
-    let nothing = shares::<FakeCore>(&[with_ram(4), with_ram(4)], &[]);
+    let nothing = carve_memory::<FakeCore>(&[with_ram(4), with_ram(4)], &[]);
     assert!(nothing.iter().all(|share| share.is_empty()) && nothing.len() == 2);
 }

@@ -4,8 +4,8 @@ use super::interrupts::*;
 use super::smp::*;
 use crate::device::DEACTIVATION_BASE;
 use crate::fake::{FakeCore, set_count};
-use crate::vm::vcpu::Phase::Waiting;
-use crate::vm::{Core, Interrupt, Next};
+use crate::vm::vcpu::RunState::Waiting;
+use crate::vm::{Core, ExitAction, Interrupt};
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -22,12 +22,12 @@ fn runs_past_a_trap(smp: &mut Smp, vcpu: usize) {
         sync(0x16, 0)
     }));
     core.script.push_back(Box::new(|_| sync(0x01, 1)));
-    assert_eq!(running.run(core), Next::Yield);
+    assert_eq!(running.run(core), ExitAction::Yield);
 }
 
 fn timer_fires(smp: &mut Smp) {
     smp.cores[0].system.timer_line = 1;
-    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), Next::Review);
+    assert_eq!(smp.irq(0, Interrupt::VirtualTimer), ExitAction::Review);
     assert_eq!(smp.listed(0)[0], [27]);
 }
 
@@ -43,9 +43,9 @@ fn a_timer_that_falls_is_noticed_at_the_next_trap() {
     assert!(!smp.cores[0].timer_active, "it can come again");
     // And is not looked at any more.
     let (running, core) = smp.on(0);
-    assert_eq!(running.review(core), Next::Resume);
+    assert_eq!(running.review(core), ExitAction::Resume);
     core.script.push_back(Box::new(|_| sync(0x01, 1)));
-    assert_eq!(running.run(core), Next::Yield);
+    assert_eq!(running.run(core), ExitAction::Yield);
     timer_fires(&mut smp);
 }
 
@@ -90,11 +90,11 @@ fn a_wait_does_not_end_by_what_is_not_signalled() {
     let mut smp = enabled(2);
     timer_fires(&mut smp);
     smp.cores[0].system.timer_line = 0;
-    assert_eq!(smp.wfi(0), Next::Wait, "the timer's line fell");
+    assert_eq!(smp.wfi(0), ExitAction::Wait, "the timer's line fell");
     // Masked by its CPU interface, which cannot change while it waits.
     smp.cores[1].interface[0] = MASKED;
     sgi(&mut smp, 0, 1, 3);
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.take_irq(1);
     assert_eq!(smp.phases()[1], Waiting);
     smp.save(1);
@@ -130,7 +130,7 @@ fn an_spi_goes_to_the_target_that_takes_it() {
     assert_eq!(smp.listed(1)[0], [33]);
     // It goes off.
     assert!(smp.load(0));
-    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
     smp.take_irq(0);
     assert_eq!(smp.listed(0)[0], [33]);
 }
@@ -216,15 +216,15 @@ fn a_timer_that_is_active_does_not_end_a_wait() {
     timer_fires(&mut smp);
     // Its priority is dropped, and its line still up.
     guest_changes(&mut smp.cores[0], 27, |list| list & !PENDING | ACTIVE);
-    assert_eq!(smp.wfi(0), Next::Wait);
+    assert_eq!(smp.wfi(0), ExitAction::Wait);
 }
 
 #[test]
 fn a_vcpu_that_is_off_leaves_its_core_while_another_has_its_turn() {
     let mut smp = enabled(2);
     smp.cores[1].system.timer_line = 1;
-    assert_eq!(smp.irq(1, Interrupt::VirtualTimer), Next::Review);
-    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    assert_eq!(smp.irq(1, Interrupt::VirtualTimer), ExitAction::Review);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
     // As CPU_ON does when it waits for the vCPU to be let go.
     let shared = smp.vm.shared.lock();
     smp.save(1);

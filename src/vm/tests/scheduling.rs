@@ -8,12 +8,12 @@ use crate::config::VmPlan;
 use crate::console::Input;
 use crate::fake::abort::Abort;
 use crate::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
-use crate::monitor::Operator;
+use crate::monitor::VmControl;
 use crate::trap::Access;
-use crate::vm::schedule::{Desk, SLICE, SOON, Scheduler, World};
-use crate::vm::stop::{OFF, PAUSED};
-use crate::vm::vcpu::{Phase, Vcpu};
-use crate::vm::{Core, Hardware, Interrupt, Vm};
+use crate::vm::quiesce::{OFF, PAUSED};
+use crate::vm::schedule::{SLICE, Scheduler, WAKEUP_SLICE};
+use crate::vm::vcpu::{RunState, Vcpu};
+use crate::vm::{ConsoleHost, Core, Interrupt, Vm, VmBackend};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::vec::Vec;
@@ -28,7 +28,7 @@ pub struct Quiet {
     pub attached: Cell<usize>,
 }
 
-impl<H: Hardware> Desk<H> for Quiet {
+impl<B: VmBackend> ConsoleHost<B> for Quiet {
     fn input(&self) -> Input {
         self.input_due.set(None);
         self.input.take()
@@ -38,8 +38,8 @@ impl<H: Hardware> Desk<H> for Quiet {
         self.input_due.get().unwrap_or(u64::MAX)
     }
 
-    fn command(&self, operator: &mut impl Operator) -> Option<usize> {
-        self.commands.borrow_mut().push(operator.vms());
+    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
+        self.commands.borrow_mut().push(control.vms());
         None
     }
 
@@ -57,23 +57,23 @@ impl<H: Hardware> Desk<H> for Quiet {
 }
 
 /// VMs with these plans. vCPUs are pinned to the cores that `core_of` says.
-pub fn world(plans: Vec<VmPlan>, core_of: fn(usize, usize) -> usize) -> &'static World<FakeBoard> {
+pub fn vms(plans: Vec<VmPlan>, core_of: fn(usize, usize) -> usize) -> &'static [Vm<FakeBoard>] {
     let vm = |(number, plan)| {
         let share = [share(number as u64, 32)];
         let plan = Box::leak(Box::new(plan));
         let board = FakeBoard::new(&share);
         Vm::new(plan, number, board, &share, |vcpu| core_of(number, vcpu)).unwrap()
     };
-    let vms = plans.into_iter().enumerate().map(vm).collect();
-    Box::leak(Box::new(World { vms }))
+    let vms: Vec<_> = plans.into_iter().enumerate().map(vm).collect();
+    vms.leak()
 }
 
 /// All vCPUs of the VM are on.
 pub fn turn_on(vm: &Vm<FakeBoard>) {
     for slot in &vm.vcpus {
-        if slot.phase() == Phase::Off {
+        if slot.run_state() == RunState::Off {
             *slot.lock() = Vcpu::reset(FakeCore::RESET, ENTRY, 0);
-            slot.set_phase(Phase::Ready);
+            slot.set_run_state(RunState::Ready);
         }
     }
 }
@@ -85,30 +85,29 @@ fn core(number: usize) -> FakeCore {
 }
 
 /// One VM with so many vCPUs, all on and all on core 0.
-fn one(vcpus: u32) -> &'static World<FakeBoard> {
-    let world = world([VmPlan { vcpus, ..PLAN }].into(), |_, _| 0);
-    turn_on(&world.vms[0]);
-    world
+fn one(vcpus: u32) -> &'static [Vm<FakeBoard>] {
+    let vms = vms([VmPlan { vcpus, ..PLAN }].into(), |_, _| 0);
+    turn_on(&vms[0]);
+    vms
 }
 
 /// WFI, with the virtual timer set to fire so many counts after the VM's begin, if not 0.
 fn waits(vm: &Vm<FakeBoard>, vcpu: usize, deadline: u64) {
     let mut slot = vm.vcpus[vcpu].lock();
-    slot.waiting = true;
     slot.system.timer_deadline = deadline;
-    vm.vcpus[vcpu].set_phase(Phase::Waiting);
-    vm.vcpus[vcpu].set_deadline(vm.deadline(&slot));
+    vm.vcpus[vcpu].set_run_state(RunState::Waiting);
+    vm.vcpus[vcpu].set_deadline(vm.timer_deadline(&slot));
 }
 
 fn rounds(
     core: &mut FakeCore,
-    world: &World<FakeBoard>,
-    desk: &Quiet,
+    vms: &[Vm<FakeBoard>],
+    console: &Quiet,
     count: usize,
 ) -> Vec<(usize, usize)> {
-    let mut scheduler = Scheduler::new(core, world, desk);
+    let mut scheduler = Scheduler::new(core, vms, console);
     for _ in 0..count {
-        scheduler.round();
+        scheduler.schedule_once();
     }
     core.ran.dedup();
     std::mem::take(&mut core.ran)
@@ -120,7 +119,7 @@ fn trap(class: u64, iss: u64) -> Step {
 
 #[test]
 fn those_that_compute_have_the_core_in_turn_for_a_slice_each() {
-    let world = world(
+    let vms = vms(
         [
             VmPlan { vcpus: 2, ..PLAN },
             VmPlan {
@@ -131,42 +130,42 @@ fn those_that_compute_have_the_core_in_turn_for_a_slice_each() {
         .into(),
         |_, _| 0,
     );
-    turn_on(&world.vms[0]);
+    turn_on(&vms[0]);
     let mut core = core(0);
     let start = FakeCore::count();
-    let ran = rounds(&mut core, world, &Quiet::default(), 6);
+    let ran = rounds(&mut core, vms, &Quiet::default(), 6);
     let turn = [(0, 0), (0, 1), (1, 0)];
     assert_eq!(ran, [turn, turn].concat());
     assert_eq!(FakeCore::count(), start + 6 * SLICE);
-    assert!(core.shared && core.slept.is_empty());
+    assert!(core.multiplexed && core.slept.is_empty());
     assert!(core.vcpu.is_none(), "the last one was saved");
 }
 
 #[test]
 fn a_core_runs_those_that_are_pinned_to_it() {
-    let world = world(
+    let vms = vms(
         [VmPlan { vcpus: 4, ..PLAN }, VmPlan { vcpus: 2, ..PLAN }].into(),
         |vm, vcpu| (vm + vcpu) % 2,
     );
-    for vm in &world.vms {
+    for vm in vms {
         turn_on(vm);
     }
     let mut core = core(1);
-    let ran = rounds(&mut core, world, &Quiet::default(), 4);
+    let ran = rounds(&mut core, vms, &Quiet::default(), 4);
     assert_eq!(ran, [(0, 1), (0, 3), (1, 0), (0, 1)]);
 }
 
 #[test]
 fn one_that_waits_gives_the_core_away() {
-    let world = one(2);
+    let vms = one(2);
     let mut core = core(0);
     let start = FakeCore::count();
     // vCPU 0: WFI at once. vCPU 1 computes; nobody else wants the core, and at the alarm vCPU 0's timer has fired.
     core.script.push_back(trap(0x01, 0));
-    world.vms[0].vcpus[0].lock().system.timer_deadline = SLICE / 2;
-    let ran = rounds(&mut core, world, &Quiet::default(), 2);
+    vms[0].vcpus[0].lock().system.timer_deadline = SLICE / 2;
+    let ran = rounds(&mut core, vms, &Quiet::default(), 2);
     assert_eq!(ran, [(0, 0), (0, 1)]);
-    assert_eq!(world.vms[0].vcpus[0].phase(), Phase::Waiting);
+    assert_eq!(vms[0].vcpus[0].run_state(), RunState::Waiting);
     assert!(core.slept.is_empty());
     // It has its slice even so: the timer alone takes nothing from it.
     assert_eq!(FakeCore::count(), start + SLICE);
@@ -174,20 +173,20 @@ fn one_that_waits_gives_the_core_away() {
 
 #[test]
 fn one_that_yields_gives_the_core_away_if_another_wants_it() {
-    let world = one(2);
+    let vms = one(2);
     let mut core = core(0);
     core.script.push_back(trap(0x01, 1));
     core.script.push_back(trap(0x01, 1));
     let start = FakeCore::count();
-    let ran = rounds(&mut core, world, &Quiet::default(), 2);
+    let ran = rounds(&mut core, vms, &Quiet::default(), 2);
     assert_eq!(ran, [(0, 0), (0, 1)]);
     assert_eq!(FakeCore::count(), start);
 }
 
 #[test]
 fn one_that_was_called_has_the_core_soon() {
-    let world = one(2);
-    let vm = &world.vms[0];
+    let vms = one(2);
+    let vm = &vms[0];
     waits(vm, 1, 0);
     vm.shared.lock().gic.write(1, 0x100, 4, 0xffff_ffff);
     vm.shared.lock().gic.write(0, 0, 4, 1);
@@ -207,9 +206,9 @@ fn one_that_was_called_has_the_core_soon() {
         store.trap()
     }));
     let start = FakeCore::count();
-    let ran = rounds(&mut core, world, quiet(), 1);
+    let ran = rounds(&mut core, vms, quiet(), 1);
     assert_eq!(ran, [(0, 0)]);
-    assert_eq!(FakeCore::count(), start + SOON);
+    assert_eq!(FakeCore::count(), start + WAKEUP_SLICE);
     assert!(vm.is_runnable(1));
 }
 
@@ -219,15 +218,15 @@ fn quiet() -> &'static Quiet {
 
 #[test]
 fn a_core_sleeps_until_the_earliest_deadline() {
-    let world = one(3);
-    let vm = &world.vms[0];
+    let vms = one(3);
+    let vm = &vms[0];
     for (vcpu, deadline) in [(0, 9000), (1, 0), (2, 4000)] {
         waits(vm, vcpu, deadline);
     }
     let mut core = core(0);
     let start = FakeCore::count();
-    let mut scheduler = Scheduler::new(&mut core, world, quiet());
-    scheduler.round();
+    let mut scheduler = Scheduler::new(&mut core, vms, quiet());
+    scheduler.schedule_once();
     assert_eq!(core.slept, [start + 4000]);
     assert_eq!(FakeCore::count(), start + 4000);
     assert!(core.ran.is_empty());
@@ -236,8 +235,8 @@ fn a_core_sleeps_until_the_earliest_deadline() {
 
 #[test]
 fn the_last_one_that_waits_stays_loaded_while_the_core_sleeps() {
-    let world = one(1);
-    let vm = &world.vms[0];
+    let vms = one(1);
+    let vm = &vms[0];
     let mut core = core(0);
     core.script.push_back(trap(0x01, 0));
     vm.vcpus[0].lock().interface = OPEN;
@@ -253,7 +252,7 @@ fn the_last_one_that_waits_stays_loaded_while_the_core_sleeps() {
         registers.x[0] = CPU_OFF;
         sync(0x16, 0)
     }));
-    let ran = rounds(&mut core, world, &Quiet::default(), 1);
+    let ran = rounds(&mut core, vms, &Quiet::default(), 1);
     assert_eq!(ran, [(0, 0)]);
     assert_eq!(core.slept.len(), 1);
     assert!(core.script.is_empty() && vm.is_off());
@@ -261,8 +260,8 @@ fn the_last_one_that_waits_stays_loaded_while_the_core_sleeps() {
 
 #[test]
 fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() {
-    let world = one(2);
-    let vm = &world.vms[0];
+    let vms = one(2);
+    let vm = &vms[0];
     let mut core = core(0);
     waits(vm, 1, 3 * SLICE);
     vm.vcpus[0].lock().interface = OPEN;
@@ -274,13 +273,13 @@ fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() 
         set_count(FakeCore::count() + 5 * SLICE);
         let called = vm.shared.lock().gic.write(1, 0xf00, 4, 1 << 16 | 3);
         assert_eq!(called, 1);
-        vm.vcpus[0].call();
+        vm.vcpus[0].request();
         core.interrupts.push_back(Interrupt::Kick);
     }));
-    Scheduler::new(&mut core, world, quiet()).round();
+    Scheduler::new(&mut core, vms, quiet()).schedule_once();
     assert_eq!(
-        vm.vcpus[0].phase(),
-        Phase::Ready,
+        vm.vcpus[0].run_state(),
+        RunState::Ready,
         "its wait is over, though it has no core"
     );
     assert!(vm.is_runnable(0));
@@ -288,8 +287,8 @@ fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() 
 
 #[test]
 fn others_that_a_restore_brings_back_have_the_core_in_turn() {
-    let world = one(2);
-    let vm = &world.vms[0];
+    let vms = one(2);
+    let vm = &vms[0];
     let mut core = core(0);
     core.script.push_back(Box::new(|registers| {
         registers.x[0] = CHECKPOINT;
@@ -300,20 +299,20 @@ fn others_that_a_restore_brings_back_have_the_core_in_turn() {
         registers.x[0] = CPU_OFF;
         sync(0x16, 0)
     };
-    let mut scheduler = Scheduler::new(&mut core, world, quiet());
-    scheduler.round();
+    let mut scheduler = Scheduler::new(&mut core, vms, quiet());
+    scheduler.schedule_once();
     core.script.push_back(Box::new(off));
-    let mut scheduler = Scheduler::new(&mut core, world, quiet());
-    scheduler.round();
+    let mut scheduler = Scheduler::new(&mut core, vms, quiet());
+    scheduler.schedule_once();
     // The new scheduler began with vCPU 0 again.
-    assert_eq!(vm.vcpus[0].phase(), Phase::Off);
+    assert_eq!(vm.vcpus[0].run_state(), RunState::Off);
     core.ran.clear();
     core.alarm = u64::MAX;
     core.script.push_back(Box::new(|registers| {
         registers.x[..3].copy_from_slice(&[RESTORE, LATEST, 1]);
         sync(0x16, 0)
     }));
-    let ran = rounds(&mut core, world, &Quiet::default(), 2);
+    let ran = rounds(&mut core, vms, &Quiet::default(), 2);
     assert_eq!(ran, [(0, 1), (0, 0)], "it does not compute for ever");
 }
 
@@ -326,24 +325,24 @@ fn every(ms: u64) -> VmPlan {
 
 #[test]
 fn core_0_takes_the_snapshots_that_nobody_asks_for() {
-    let world = world([every(20), VmPlan { ..PLAN }].into(), |_, _| 1);
-    let snapshots = |vm: usize| world.vms[vm].shared.lock().snapshots.stats().snapshots;
+    let vms = vms([every(20), VmPlan { ..PLAN }].into(), |_, _| 1);
+    let snapshots = |vm: usize| vms[vm].shared.lock().snapshots.stats().snapshots;
     let (start, period) = (FakeCore::count(), 20 * FakeCore::frequency() / 1000);
     let mut other = core(1);
-    rounds(&mut other, world, &Quiet::default(), 8);
+    rounds(&mut other, vms, &Quiet::default(), 8);
     assert!(FakeCore::count() > start + period);
     assert_eq!([0, 1].map(snapshots), [0, 0], "not on core 1");
 
     let start = FakeCore::count();
     let mut core = core(0);
-    rounds(&mut core, world, &Quiet::default(), 1);
+    rounds(&mut core, vms, &Quiet::default(), 1);
     assert_eq!([0, 1].map(snapshots), [1, 0]);
     assert_eq!(
         core.slept,
         [start + period],
         "then it sleeps until the next"
     );
-    rounds(&mut core, world, &Quiet::default(), 3);
+    rounds(&mut core, vms, &Quiet::default(), 3);
     assert_eq!([0, 1].map(snapshots), [4, 0]);
     assert_eq!(FakeCore::count(), start + 4 * period);
 }
@@ -351,20 +350,20 @@ fn core_0_takes_the_snapshots_that_nobody_asks_for() {
 #[test]
 fn no_snapshot_is_taken_of_a_vm_that_is_paused_or_off() {
     for reason in [PAUSED, OFF] {
-        let world = world([every(20)].into(), |_, _| 1);
-        let vm = &world.vms[0];
+        let vms = vms([every(20)].into(), |_, _| 1);
+        let vm = &vms[0];
         vm.gate.close(reason);
-        rounds(&mut core(0), world, &Quiet::default(), 5);
+        rounds(&mut core(0), vms, &Quiet::default(), 5);
         assert_eq!(vm.shared.lock().snapshots.stats().snapshots, 0);
         vm.gate.open(reason);
-        rounds(&mut core(0), world, &Quiet::default(), 2);
+        rounds(&mut core(0), vms, &Quiet::default(), 2);
         assert!(vm.shared.lock().snapshots.stats().snapshots > 0);
     }
 }
 
 #[test]
 fn the_operators_command_is_done_with_no_vcpu_loaded() {
-    let world = one(1);
+    let vms = one(1);
     let desk = Quiet::default();
     desk.input.set(Input {
         guest: None,
@@ -372,16 +371,16 @@ fn the_operators_command_is_done_with_no_vcpu_loaded() {
     });
     let mut core = core(0);
     core.interrupts.push_back(Interrupt::Console);
-    let mut scheduler = Scheduler::new(&mut core, world, &desk);
-    scheduler.round();
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    scheduler.schedule_once();
     assert!(
         desk.commands.borrow().is_empty(),
         "vCPU 0 leaves the core first"
     );
     // There is nothing to run, or it would compute for ever.
-    world.vms[0].gate.close(PAUSED);
+    vms[0].gate.close(PAUSED);
     scheduler.core.dreams.push_back(Box::new(|_| ()));
-    scheduler.round();
+    scheduler.schedule_once();
     assert_eq!(*desk.commands.borrow(), [1]);
     assert_eq!(core.ran, [(0, 0)]);
 }

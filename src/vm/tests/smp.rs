@@ -8,19 +8,21 @@ use crate::device::timer::PhysicalTimer;
 use crate::fake::abort::Abort;
 use crate::fake::worst::Luck;
 use crate::fake::{FakeBoard, FakeCore, Patience, System};
+use crate::hvc::ids;
 use crate::trap::Access;
 use crate::trap::sysreg::TimerRegister;
-use crate::vm::vcpu::{Lists, Phase};
-use crate::vm::{Core, Interrupt, Next, Running, Vm};
+use crate::vm::saved_lrs::SavedLrs;
+use crate::vm::vcpu::RunState;
+use crate::vm::{Core, ExitAction, Interrupt, LoadedVcpu, Vm};
 use std::boxed::Box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::Vec;
 
-pub const CPU_OFF: u64 = 0x8400_0002;
-pub const CPU_ON: u64 = 0xc400_0003;
-pub const AFFINITY_INFO: u64 = 0xc400_0004;
-pub const SYSTEM_OFF: u64 = 0x8400_0008;
-pub const SYSTEM_RESET: u64 = 0x8400_0009;
+pub const CPU_OFF: u64 = ids::PSCI_CPU_OFF.0 as u64;
+pub const CPU_ON: u64 = ids::PSCI_CPU_ON_64.0 as u64;
+pub const AFFINITY_INFO: u64 = ids::PSCI_AFFINITY_INFO_64.0 as u64;
+pub const SYSTEM_OFF: u64 = ids::PSCI_SYSTEM_OFF.0 as u64;
+pub const SYSTEM_RESET: u64 = ids::PSCI_SYSTEM_RESET.0 as u64;
 
 /// GICH_VMCR and GICH_APR of a CPU interface that signals everything.
 pub const OPEN: [u32; 2] = [0x1f << 27 | 3, 0];
@@ -35,15 +37,14 @@ pub struct Saved {
     pub system: System,
     pub interface: [u32; 2],
     pub timer: PhysicalTimer,
-    pub waiting: bool,
-    pub phase: Phase,
+    pub run_state: RunState,
 }
 
 /// The VM, and a core for each of its vCPUs. A vCPU is either loaded on its core or saved.
 pub struct Smp {
     pub vm: &'static Vm<FakeBoard>,
     pub cores: Vec<FakeCore>,
-    loaded: Vec<Option<Running<'static, FakeBoard>>>,
+    loaded: Vec<Option<LoadedVcpu<'static, FakeBoard>>>,
 }
 
 impl Smp {
@@ -69,7 +70,7 @@ impl Smp {
             cores: FakeCore::several(vcpus),
             loaded: (0..vcpus).map(|_| None).collect(),
         };
-        let worst = smp.vm.shared.lock().machine.hardware.worst.clone();
+        let worst = smp.vm.shared.lock().memory.backend.worst.clone();
         for core in &mut smp.cores {
             core.worst = Some(worst.clone());
         }
@@ -90,17 +91,17 @@ impl Smp {
     /// Loads a vCPU, if it may run.
     pub fn load(&mut self, vcpu: usize) -> bool {
         assert!(self.loaded[vcpu].is_none());
-        self.loaded[vcpu] = self.vm.load_vcpu(&mut self.cores[vcpu], vcpu);
+        self.loaded[vcpu] = self.vm.load(&mut self.cores[vcpu], vcpu);
         self.loaded[vcpu].is_some()
     }
 
     pub fn save(&mut self, vcpu: usize) {
         let running = self.loaded[vcpu].take().expect("it is loaded");
-        running.save(&mut self.cores[vcpu]);
+        running.put(&mut self.cores[vcpu]);
     }
 
     /// The vCPU, which is loaded, and its core.
-    pub fn on(&mut self, vcpu: usize) -> (&mut Running<'static, FakeBoard>, &mut FakeCore) {
+    pub fn on(&mut self, vcpu: usize) -> (&mut LoadedVcpu<'static, FakeBoard>, &mut FakeCore) {
         let running = self.loaded[vcpu].as_mut().expect("it is loaded");
         (running, &mut self.cores[vcpu])
     }
@@ -110,14 +111,14 @@ impl Smp {
         &mut self.on(vcpu).0.vcpu.registers
     }
 
-    pub fn trap(&mut self, vcpu: usize, trap: Trap) -> Next {
+    pub fn trap(&mut self, vcpu: usize, trap: Trap) -> ExitAction {
         let (running, core) = self.on(vcpu);
         core.script.push_back(Box::new(move |_| trap));
         running.step(core)
     }
 
     /// `hvc #0`.
-    pub fn call(&mut self, vcpu: usize, function: u64, arguments: &[u64]) -> Next {
+    pub fn call(&mut self, vcpu: usize, function: u64, arguments: &[u64]) -> ExitAction {
         let registers = self.registers(vcpu);
         registers.x[0] = function;
         registers.x[1..=arguments.len()].copy_from_slice(arguments);
@@ -127,23 +128,23 @@ impl Smp {
 
     /// The same, of a call that returns: x0.
     pub fn ask(&mut self, vcpu: usize, function: u64, arguments: &[u64]) -> u64 {
-        assert_eq!(self.call(vcpu, function, arguments), Next::Resume);
+        assert_eq!(self.call(vcpu, function, arguments), ExitAction::Resume);
         self.registers(vcpu).x[0]
     }
 
     /// WFI.
-    pub fn wfi(&mut self, vcpu: usize) -> Next {
+    pub fn wfi(&mut self, vcpu: usize) -> ExitAction {
         self.trap(vcpu, sync(0x01, 0))
     }
 
     /// An interrupt of the board.
-    pub fn irq(&mut self, vcpu: usize, interrupt: Interrupt) -> Next {
+    pub fn irq(&mut self, vcpu: usize, interrupt: Interrupt) -> ExitAction {
         self.cores[vcpu].interrupts.push_back(interrupt);
         self.take_irq(vcpu)
     }
 
     /// One that is there already.
-    pub fn take_irq(&mut self, vcpu: usize) -> Next {
+    pub fn take_irq(&mut self, vcpu: usize) -> ExitAction {
         let irq = Trap {
             kind: TrapKind::Irq,
             ..sync(0, 0)
@@ -159,7 +160,7 @@ impl Smp {
             ..Abort::store(at)
         };
         let next = self.trap(vcpu, store.trap());
-        assert!(matches!(next, Next::Resume | Next::Review));
+        assert!(matches!(next, ExitAction::Resume | ExitAction::Review));
     }
 
     /// A load of 32 bits from a device.
@@ -169,35 +170,41 @@ impl Smp {
             ..Abort::load(at)
         };
         let next = self.trap(vcpu, load.trap());
-        assert!(matches!(next, Next::Resume | Next::Review));
+        assert!(matches!(next, ExitAction::Resume | ExitAction::Review));
         self.registers(vcpu).x[9]
     }
 
     /// MSR of a timer's register.
     pub fn set_timer(&mut self, vcpu: usize, register: TimerRegister, value: u64) {
         self.registers(vcpu).x[9] = value;
-        assert_eq!(self.trap(vcpu, timer_access(register, 0)), Next::Resume);
+        assert_eq!(
+            self.trap(vcpu, timer_access(register, 0)),
+            ExitAction::Resume
+        );
     }
 
     /// MRS of a timer's register.
     pub fn timer(&mut self, vcpu: usize, register: TimerRegister) -> u64 {
-        assert_eq!(self.trap(vcpu, timer_access(register, 1)), Next::Resume);
+        assert_eq!(
+            self.trap(vcpu, timer_access(register, 1)),
+            ExitAction::Resume
+        );
         self.registers(vcpu).x[9]
     }
 
     /// What is in the list registers of its core: interrupts that are pending, and those that are active.
     pub fn listed(&self, vcpu: usize) -> [Vec<u32>; 2] {
         let of = |is: fn(ListRegister) -> bool| {
-            let lists = self.cores[vcpu].lists.into_iter().filter(|&list| is(list));
-            let mut intids: Vec<_> = lists.map(|list| list.intid()).collect();
+            let lrs = self.cores[vcpu].lists.into_iter().filter(|&list| is(list));
+            let mut intids: Vec<_> = lrs.map(|list| list.intid()).collect();
             intids.sort();
             intids
         };
         [of(|list| list.is_pending()), of(|list| list.is_active())]
     }
 
-    pub fn phases(&self) -> Vec<Phase> {
-        self.vm.vcpus.iter().map(|slot| slot.phase()).collect()
+    pub fn phases(&self) -> Vec<RunState> {
+        self.vm.vcpus.iter().map(|slot| slot.run_state()).collect()
     }
 
     /// A vCPU that is saved.
@@ -209,8 +216,7 @@ impl Smp {
             system: saved.system,
             interface: saved.interface,
             timer: saved.timer,
-            waiting: saved.waiting,
-            phase: slot.phase(),
+            run_state: slot.run_state(),
         }
     }
 
@@ -268,14 +274,15 @@ impl Smp {
                 scope.spawn(move || {
                     core.patience = Patience::Kick;
                     // A kick takes it out of its run loop: it sees that the test is done.
-                    core.set_shared(true);
+                    core.set_multiplexed(true);
                     serve(vm, i, &mut core, done);
                     (i, core)
                 })
             };
             let threads: Vec<_> = theirs.into_iter().map(serve).collect();
             for &i in others {
-                while vm.vcpus[i].phase() == Phase::Ready && vm.vcpus[i].try_lock().is_some() {
+                while vm.vcpus[i].run_state() == RunState::Ready && vm.vcpus[i].try_lock().is_some()
+                {
                     std::thread::yield_now();
                 }
             }
@@ -297,23 +304,23 @@ impl Smp {
 /// Runs a vCPU until the test is done.
 fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool) {
     while !done.load(Ordering::Acquire) {
-        let Some(mut running) = vm.load_vcpu(core, vcpu) else {
+        let Some(mut running) = vm.load(core, vcpu) else {
             std::thread::yield_now();
             continue;
         };
         while !done.load(Ordering::Acquire) {
             let mut next = running.run(core);
-            if next == Next::Wait {
+            if next == ExitAction::Wait {
                 core.idle();
                 next = running.interrupt(core);
             }
-            if next == Next::Leave {
+            if next == ExitAction::Leave {
                 break;
             }
         }
-        running.save(core);
+        running.put(core);
     }
-    assert_eq!(Lists::take(core), Lists::default());
+    assert_eq!(SavedLrs::take(core), SavedLrs::default());
 }
 
 /// An access of 32 bits, with x9.

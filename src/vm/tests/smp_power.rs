@@ -7,8 +7,8 @@ use crate::addr::Ipa;
 use crate::arch::vcpu::Registers;
 use crate::fake::System;
 use crate::snapshot::Backend;
-use crate::vm::Next;
-use crate::vm::vcpu::Phase::{Off, Ready};
+use crate::vm::ExitAction;
+use crate::vm::vcpu::RunState::{Off, Ready};
 
 const ALREADY_ON: u64 = -4i64 as u64;
 const INVALID_PARAMETERS: u64 = -2i64 as u64;
@@ -26,11 +26,11 @@ fn one_that_is_turned_on_starts_where_it_was_told() {
     let on = smp.saved(2);
     assert_eq!(on.registers, Registers::reset(ENTRY, 77));
     assert_eq!((on.system, on.interface), (System::RESET, [0; 2]));
-    assert_eq!((on.timer, on.waiting), (Default::default(), false));
+    assert_eq!((on.timer, on.run_state), (Default::default(), Ready));
     assert!(smp.load(2));
     let vcpu = smp.cores[2].vcpu.unwrap();
     assert_eq!((vcpu.vm, vcpu.vcpu), (0, 2));
-    assert_eq!(vcpu.root, smp.vm.shared.lock().machine.stage2.root());
+    assert_eq!(vcpu.root, smp.vm.shared.lock().memory.stage2.root());
 }
 
 #[test]
@@ -67,9 +67,9 @@ fn affinity_info_says_who_is_on() {
     let info = |smp: &mut Smp| [0, 1, 2, 3].map(|vcpu| smp.ask(0, AFFINITY_INFO, &[vcpu, 0]));
     assert_eq!(info(&mut smp), [0, 0, 1, INVALID_PARAMETERS]);
     assert!(smp.load(1));
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     assert_eq!(info(&mut smp)[1], 0, "one that waits is on");
-    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
     assert_eq!(info(&mut smp)[1], 1, "before it is saved, too");
 }
 
@@ -77,7 +77,7 @@ fn affinity_info_says_who_is_on() {
 fn one_that_is_off_can_be_turned_on_again() {
     let mut smp = Smp::all_on(2);
     assert!(smp.load(0) && smp.load(1));
-    assert_eq!(smp.call(1, CPU_OFF, &[]), Next::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
     assert!(!smp.vm.is_off(), "the other one runs");
     smp.save(1);
     assert_eq!(smp.phases(), [Ready, Off]);
@@ -93,12 +93,12 @@ fn the_last_one_off_ends_the_vm() {
         let mut smp = Smp::all_on(3);
         for vcpu in [2, 1 - last] {
             assert!(smp.load(vcpu));
-            assert_eq!(smp.call(vcpu, CPU_OFF, &[]), Next::Leave);
+            assert_eq!(smp.call(vcpu, CPU_OFF, &[]), ExitAction::Leave);
             smp.save(vcpu);
             assert!(!smp.vm.is_off());
         }
         assert!(smp.load(last));
-        let lines = logged(|| assert_eq!(smp.call(last, CPU_OFF, &[]), Next::Leave));
+        let lines = logged(|| assert_eq!(smp.call(last, CPU_OFF, &[]), ExitAction::Leave));
         assert_eq!(
             lines,
             ["INFO: test: its last vCPU is off", "INFO: test: off"]
@@ -116,7 +116,7 @@ fn anyone_may_switch_the_vm_off() {
         let mut smp = Smp::all_on(3);
         smp.beside(&others, |smp| {
             assert!(smp.load(who));
-            assert_eq!(smp.call(who, SYSTEM_OFF, &[]), Next::Leave);
+            assert_eq!(smp.call(who, SYSTEM_OFF, &[]), ExitAction::Leave);
             smp.save(who);
         });
         assert!(smp.vm.is_off());
@@ -139,7 +139,11 @@ fn anyone_may_reset_the_vm_and_then_vcpu_0_starts_again_alone() {
         let others: std::vec::Vec<usize> = (0..3).filter(|&vcpu| vcpu != who).collect();
         smp.beside(&others, |smp| {
             assert!(smp.load(who));
-            let next = if who == 0 { Next::Resume } else { Next::Leave };
+            let next = if who == 0 {
+                ExitAction::Resume
+            } else {
+                ExitAction::Leave
+            };
             assert_eq!(smp.call(who, SYSTEM_RESET, &[]), next);
             smp.save(who);
         });
@@ -156,13 +160,13 @@ fn memory_is_the_images_after_a_reset() {
     let mut smp = Smp::all_on(2);
     let state = |smp: &Smp| {
         let shared = smp.vm.shared.lock();
-        let page = shared.machine.stage2.page_at(Ipa(UNTOUCHED)).unwrap();
-        (page, shared.machine.mapping(page))
+        let page = shared.memory.stage2.page_at(Ipa(UNTOUCHED)).unwrap();
+        (page, shared.memory.mapping(page))
     };
     let (page, before) = state(&smp);
     smp.vm.shared.lock().fault_in(page, true);
     assert_ne!(state(&smp).1, before);
     assert!(smp.load(1));
-    assert_eq!(smp.call(1, SYSTEM_RESET, &[]), Next::Leave);
+    assert_eq!(smp.call(1, SYSTEM_RESET, &[]), ExitAction::Leave);
     assert_eq!(state(&smp).1, before);
 }

@@ -1,7 +1,7 @@
 //! The snapshot calls by SMCCC: results, errors, and what stays as it is.
 
 use super::guest::*;
-use crate::vm::Next;
+use crate::vm::ExitAction;
 
 #[test]
 fn a_checkpoint_returns_again_with_the_value_passed() {
@@ -20,7 +20,7 @@ fn a_checkpoint_returns_again_with_the_value_passed() {
             guest.scramble(2);
             guest.store(DATA, 20);
             guest.registers().x[..3].copy_from_slice(&[RESTORE, which, passed]);
-            assert_eq!(guest.hvc(0), Next::Resume);
+            assert_eq!(guest.hvc(0), ExitAction::Resume);
             expected.registers.x[1] = value;
             assert_eq!(guest.state(), expected);
             assert_eq!(guest.load(DATA), 10);

@@ -3,9 +3,9 @@
 use super::guest::*;
 use super::smp::*;
 use crate::fake::abort::Abort;
-use crate::vm::Next;
-use crate::vm::stop::STOPPED;
-use crate::vm::vcpu::Phase::{Off, Ready, Waiting};
+use crate::vm::ExitAction;
+use crate::vm::quiesce::QUIESCED;
+use crate::vm::vcpu::RunState::{Off, Ready, Waiting};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
@@ -47,8 +47,8 @@ fn a_trap_while_the_vm_is_stopped_has_not_happened() {
         let before = *smp.registers(1);
         smp.registers(1).pc += width;
         let shared = smp.vm.shared.lock();
-        smp.vm.gate.close(STOPPED);
-        assert_eq!(smp.trap(1, trap), Next::Leave, "{trap:x?}");
+        smp.vm.gate.close(QUIESCED);
+        assert_eq!(smp.trap(1, trap), ExitAction::Leave, "{trap:x?}");
         // What steps back from a hypercall arms a single step again.
         smp.registers(1).pstate &= !(1 << 21);
         assert_eq!(*smp.registers(1), before, "{trap:x?}");
@@ -56,8 +56,8 @@ fn a_trap_while_the_vm_is_stopped_has_not_happened() {
         assert!(!smp.load(1), "it stays out");
         drop(shared);
         assert!(!smp.load(1), "whoever has the shared part");
-        smp.vm.gate.open(STOPPED);
-        assert_eq!(smp.saved(1).phase, Ready);
+        smp.vm.gate.open(QUIESCED);
+        assert_eq!(smp.saved(1).run_state, Ready);
     }
     assert!(smp.load(1));
     assert_eq!(smp.ask(1, AFFINITY_INFO, &[0, 0]), 0, "now it does");
@@ -78,7 +78,7 @@ fn every_vcpu_is_in_a_snapshot_whoever_takes_it_and_whoever_goes_back() {
             let next = beside_all(&mut smp, restorer, |smp| {
                 smp.call(restorer, RESTORE, &[id, 7])
             });
-            assert_eq!(next, Next::Resume);
+            assert_eq!(next, ExitAction::Resume);
             let expected = with_results(before, taker, id, 7);
             assert_eq!(smp.all_saved(), expected, "{vcpus} {taker} {restorer}");
         }
@@ -95,7 +95,7 @@ fn a_bare_checkpoint_has_results_in_nobodys_registers() {
     before[1].registers.pc += 4;
     beside_all(&mut smp, 1, |smp| {
         smp.registers(1).pc += 4;
-        assert_eq!(smp.trap(1, sync(0x16, 1)), Next::Resume);
+        assert_eq!(smp.trap(1, sync(0x16, 1)), ExitAction::Resume);
     });
     smp.scramble_all(2);
     beside_all(&mut smp, 2, |smp| smp.call(2, RESTORE, &[LATEST, 9]));
@@ -109,7 +109,7 @@ fn those_that_are_off_or_wait_do_so_again() {
         smp.ask(0, CPU_ON, &[vcpu, ENTRY, 0]);
     }
     smp.save(0);
-    for (vcpu, next) in [(1, Next::Leave), (2, Next::Wait)] {
+    for (vcpu, next) in [(1, ExitAction::Leave), (2, ExitAction::Wait)] {
         smp.scramble(vcpu, 1);
         assert!(smp.load(vcpu));
         let does = match vcpu {
@@ -122,7 +122,7 @@ fn those_that_are_off_or_wait_do_so_again() {
     let expected = [Ready, Off, Waiting, Ready, Off];
     assert_eq!(smp.phases(), expected);
     let waits = smp.saved(2);
-    assert!(waits.waiting);
+    assert_eq!(waits.run_state, Waiting);
     let id = beside_all(&mut smp, 0, |smp| smp.ask(0, CHECKPOINT, &[]));
 
     // The other way round: vCPUs 1 and 4 on, 2 runs, 3 off.
@@ -131,24 +131,23 @@ fn those_that_are_off_or_wait_do_so_again() {
         assert_eq!(smp.ask(0, CPU_ON, &[vcpu, ENTRY, 0]), 0);
     }
     smp.save(0);
-    smp.vm.vcpus[2].call();
-    smp.vm.vcpus[2].lock().waiting = false;
-    smp.vm.vcpus[2].set_phase(Ready);
+    smp.vm.vcpus[2].request();
+    smp.vm.vcpus[2].set_run_state(Ready);
     assert!(smp.load(3));
-    assert_eq!(smp.call(3, CPU_OFF, &[]), Next::Leave);
+    assert_eq!(smp.call(3, CPU_OFF, &[]), ExitAction::Leave);
     smp.save(3);
     assert_eq!(smp.phases(), [Ready, Ready, Ready, Off, Ready]);
 
     // One that is going to be off goes back; it has nothing to do then.
     let next = beside_all(&mut smp, 4, |smp| smp.call(4, RESTORE, &[id, 1]));
-    assert_eq!(next, Next::Leave);
+    assert_eq!(next, ExitAction::Leave);
     assert_eq!(smp.phases(), expected);
     assert_eq!(smp.saved(2), waits);
     assert_eq!([1, 4].map(|vcpu| smp.load(vcpu)), [false; 2]);
 
     // And one that is going to wait.
     assert!(smp.load(2));
-    assert_eq!(smp.call(2, RESTORE, &[id, 1]), Next::Wait);
+    assert_eq!(smp.call(2, RESTORE, &[id, 1]), ExitAction::Wait);
     smp.save(2);
     assert_eq!(smp.saved(2), waits);
 }
@@ -166,7 +165,7 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
                 core.patience = crate::fake::Patience::Kick;
                 let mut ids = Vec::new();
                 while finished.load(Ordering::Acquire) < 2 {
-                    let Some(mut running) = vm.load_vcpu(&mut core, vcpu) else {
+                    let Some(mut running) = vm.load(&mut core, vcpu) else {
                         continue;
                     };
                     let pc = running.vcpu.registers.pc;
@@ -175,8 +174,8 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
                     core.script
                         .push_back(std::boxed::Box::new(|_| sync(0x16, 0)));
                     match running.step(&mut core) {
-                        Next::Resume => ids.push(running.vcpu.registers.x[0]),
-                        Next::Leave => {
+                        ExitAction::Resume => ids.push(running.vcpu.registers.x[0]),
+                        ExitAction::Leave => {
                             assert_eq!(running.vcpu.registers.pc, pc, "to be tried again")
                         }
                         other => panic!("{other:?}"),
@@ -184,7 +183,7 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
                     if ids.len() == ROUNDS {
                         finished.fetch_add(1, Ordering::AcqRel);
                     }
-                    running.save(&mut core);
+                    running.put(&mut core);
                 }
                 ids
             })

@@ -5,8 +5,9 @@ use super::smp::*;
 use crate::config::{Time, VmPlan};
 use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister::{Compare, Control, Count};
-use crate::vm::vcpu::{NEVER, Phase};
-use crate::vm::{Core, Interrupt, Next};
+use crate::vm::clock::NEVER;
+use crate::vm::vcpu::RunState;
+use crate::vm::{Core, ExitAction, Interrupt};
 
 fn later(counts: u64) {
     set_count(FakeCore::count() + counts);
@@ -25,7 +26,7 @@ fn time_stops_or_passes_over_a_restore() {
         let id = smp.ask(0, CHECKPOINT, &[]);
         later(5000);
         assert_eq!(smp.timer(0, Count), 6000);
-        assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+        assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
         assert_eq!(smp.timer(0, Count), expected, "{time:?}");
         let offset = FakeCore::count() - expected;
         assert_eq!(
@@ -45,7 +46,7 @@ fn all_vcpus_have_one_time() {
     assert!(smp.load(2));
     let id = smp.ask(2, CHECKPOINT, &[]);
     later(5000);
-    assert_eq!(smp.call(2, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(2, RESTORE, &[id, 1]), ExitAction::Resume);
     assert!(smp.load(0) && smp.load(1));
     let offsets = smp.cores.iter().map(|core| *core.offsets.last().unwrap());
     assert!(
@@ -66,7 +67,7 @@ fn a_vcpu_that_waits_is_loaded_when_its_timer_fires() {
     smp.set_timer(1, Compare, now + 700);
     smp.set_timer(1, Control, 1);
     smp.cores[1].system.timer_deadline = now + 500;
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);
     assert_eq!(smp.vm.deadline_of(1), count + 500);
     later(499);
@@ -83,10 +84,10 @@ fn a_vcpu_that_waits_is_loaded_when_its_timer_fires() {
     let id = smp.ask(0, CHECKPOINT, &[]);
     later(10_000);
     assert!(smp.vm.is_runnable(1));
-    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     assert_eq!(smp.vm.deadline_of(1), FakeCore::count() + 200);
     assert!(!smp.vm.is_runnable(1));
-    smp.vm.gate.close(crate::vm::stop::PAUSED);
+    smp.vm.gate.close(crate::vm::quiesce::PAUSED);
     assert_eq!(smp.vm.deadline_of(1), NEVER);
 }
 
@@ -97,7 +98,7 @@ fn a_timer_that_can_never_fire_has_no_deadline() {
     smp.set_timer(1, Compare, u64::MAX);
     smp.set_timer(1, Control, 1);
     smp.cores[1].system.timer_deadline = u64::MAX - 1;
-    assert_eq!(smp.wfi(1), Next::Wait);
+    assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);
     assert_eq!(smp.vm.deadline_of(1), NEVER);
 }
@@ -113,7 +114,7 @@ fn the_alarm_of_the_one_that_restores_is_for_the_timer_that_it_has_then() {
     later(1000);
     smp.irq(0, Interrupt::Alarm);
     assert_eq!(smp.cores[0].alarm, u64::MAX);
-    assert_eq!(smp.call(0, RESTORE, &[id, 1]), Next::Resume);
+    assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     assert_eq!(smp.cores[0].alarm, FakeCore::count() + 300);
 }
 
@@ -124,10 +125,10 @@ fn a_reset_begins_at_0_and_turns_timers_off() {
     smp.set_timer(0, Compare, 5000);
     smp.set_timer(0, Control, 1);
     smp.cores[0].alarm = u64::MAX;
-    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), Next::Resume);
+    assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);
     assert_eq!(smp.timer(0, Count), 0);
     assert_eq!((smp.timer(0, Compare), smp.timer(0, Control)), (0, 0));
     assert_eq!(smp.cores[0].alarm, u64::MAX);
     smp.save(0);
-    assert_eq!(smp.saved(0).phase, Phase::Ready);
+    assert_eq!(smp.saved(0).run_state, RunState::Ready);
 }

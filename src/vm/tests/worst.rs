@@ -9,8 +9,8 @@ use crate::config::VmPlan;
 use crate::fake::worst::{Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck};
 use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
-use crate::vm::vcpu::Phase;
-use crate::vm::{Next, Running, Vm};
+use crate::vm::vcpu::RunState;
+use crate::vm::{ExitAction, LoadedVcpu, Vm};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec;
@@ -65,7 +65,7 @@ struct Model {
 struct Loaded<'a> {
     vm: usize,
     vcpu: usize,
-    running: Running<'a, FakeBoard>,
+    running: LoadedVcpu<'a, FakeBoard>,
 }
 
 struct World<'a> {
@@ -151,7 +151,7 @@ impl<'a> World<'a> {
         let own: Vec<_> = self.vms.iter().enumerate().flat_map(of).collect();
         let order = (0..own.len()).map(|i| own[(i + choice) % own.len()]);
         self.loaded[core] = order.into_iter().find_map(|(vm, vcpu)| {
-            let running = self.vms[vm].load_vcpu(&mut self.cores[core], vcpu)?;
+            let running = self.vms[vm].load(&mut self.cores[core], vcpu)?;
             Some(Loaded { vm, vcpu, running })
         });
     }
@@ -159,11 +159,11 @@ impl<'a> World<'a> {
     fn save(&mut self, core: usize) {
         if let Some(loaded) = self.loaded[core].take() {
             self.cores[core].acts();
-            loaded.running.save(&mut self.cores[core]);
+            loaded.running.put(&mut self.cores[core]);
         }
     }
 
-    fn trap(&mut self, core: usize, trap: Trap) -> Next {
+    fn trap(&mut self, core: usize, trap: Trap) -> ExitAction {
         let loaded = self.loaded[core].as_mut().expect("it is loaded");
         self.cores[core]
             .script
@@ -174,10 +174,13 @@ impl<'a> World<'a> {
     /// MSR of a register by its number, from x9.
     fn msr(&mut self, core: usize, register: u64, value: u64) {
         self.loaded[core].as_mut().unwrap().running.vcpu.registers.x[9] = value;
-        assert_eq!(self.trap(core, sync(0x18, register | 9 << 5)), Next::Resume);
+        assert_eq!(
+            self.trap(core, sync(0x18, register | 9 << 5)),
+            ExitAction::Resume
+        );
     }
 
-    fn hvc(&mut self, core: usize, function: u64, arguments: &[u64]) -> (Next, u64) {
+    fn hvc(&mut self, core: usize, function: u64, arguments: &[u64]) -> (ExitAction, u64) {
         let registers = &mut self.loaded[core].as_mut().unwrap().running.vcpu.registers;
         registers.x[0] = function;
         registers.x[1..=arguments.len()].copy_from_slice(arguments);
@@ -188,7 +191,7 @@ impl<'a> World<'a> {
     }
 
     /// As a kick has it: all others of the VM leave their cores.
-    fn stop_others(&mut self, core: usize) {
+    fn quiesce_others(&mut self, core: usize) {
         let vm = self.loaded[core].as_ref().unwrap().vm;
         for other in (0..CORES).filter(|&other| other != core) {
             if self.loaded[other]
@@ -213,7 +216,10 @@ impl<'a> World<'a> {
                 Ok(result) => return result,
                 Err(fault) => {
                     let next = self.trap(core, trap(fault, va, access));
-                    assert!(matches!(next, Next::Resume | Next::Review), "{next:?}");
+                    assert!(
+                        matches!(next, ExitAction::Resume | ExitAction::Review),
+                        "{next:?}"
+                    );
                 }
             }
         }
@@ -287,11 +293,11 @@ impl<'a> World<'a> {
         self.msr(core, 3 << 20 | 1 << 10, sctlr);
     }
 
-    fn restored(&mut self, core: usize, next: Next, id: u64) {
+    fn restored(&mut self, core: usize, next: ExitAction, id: u64) {
         let vm = self.loaded[core].as_ref().unwrap().vm;
         let model = &mut self.models[vm];
         model.now = model.kept[&id].clone();
-        if next == Next::Leave {
+        if next == ExitAction::Leave {
             self.save(core);
         }
     }
@@ -300,7 +306,7 @@ impl<'a> World<'a> {
         let loaded = self.loaded[core].as_mut().unwrap();
         let vm = loaded.vm;
         let shared = self.vms[vm].shared.lock();
-        let there = |id: u64| shared.snapshots.first_id_from(&shared.machine, id) == Ok(id);
+        let there = |id: u64| shared.snapshots.first_id_from(&shared.memory, id) == Ok(id);
         self.models[vm].kept.retain(|id, _| there(*id));
     }
 
@@ -350,15 +356,19 @@ impl<'a> World<'a> {
             Op::Off if is_on && vcpus == 1 => self.switch_off(core),
             Op::CpuOn(other) if is_on && other < vcpus => {
                 // One that is about to go off is not waited for here.
-                if self.vms[vm].vcpus[other].phase() == Phase::Off {
+                if self.vms[vm].vcpus[other].run_state() == RunState::Off {
                     let (next, _) = self.hvc(core, CPU_ON, &[other as u64, ENTRY, 0]);
-                    assert_eq!(next, Next::Resume);
+                    assert_eq!(next, ExitAction::Resume);
                 }
             }
             Op::Checkpoint => {
-                self.stop_others(core);
+                self.quiesce_others(core);
                 let (next, id) = self.hvc(core, CHECKPOINT, &[]);
-                assert_eq!((next, (id as i64) >= 0), (Next::Resume, true), "{id:#x}");
+                assert_eq!(
+                    (next, (id as i64) >= 0),
+                    (ExitAction::Resume, true),
+                    "{id:#x}"
+                );
                 let model = &mut self.models[vm];
                 model.kept.insert(id, model.now.clone());
                 self.forget_the_freed(core);
@@ -366,14 +376,14 @@ impl<'a> World<'a> {
             Op::Restore(choice) => {
                 let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
                 if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {
-                    self.stop_others(core);
+                    self.quiesce_others(core);
                     let (next, _) = self.hvc(core, RESTORE, &[id, 1]);
                     self.restored(core, next, id);
                 }
             }
             Op::Latest => {
                 if let Some((&id, _)) = self.models[vm].kept.last_key_value() {
-                    self.stop_others(core);
+                    self.quiesce_others(core);
                     let (next, _) = self.hvc(core, RESTORE, &[LATEST, 1]);
                     self.restored(core, next, id);
                 }
@@ -381,15 +391,15 @@ impl<'a> World<'a> {
             Op::Delete(choice) => {
                 let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
                 if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {
-                    assert_eq!(self.hvc(core, DELETE, &[id]), (Next::Resume, 0));
+                    assert_eq!(self.hvc(core, DELETE, &[id]), (ExitAction::Resume, 0));
                     self.models[vm].kept.remove(&id);
                 }
             }
             Op::Reset => {
-                self.stop_others(core);
+                self.quiesce_others(core);
                 let (next, _) = self.hvc(core, SYSTEM_RESET, &[]);
                 self.models[vm].now = Contents::default();
-                if next == Next::Leave {
+                if next == ExitAction::Leave {
                     self.save(core);
                 }
             }

@@ -4,26 +4,26 @@ use core::fmt;
 
 use crate::snapshot::{Stats, Which};
 
-/// The VMs, as somebody sees them who looks after them. They are numbered from 0, in the order of the configuration; the
-/// monitor passes no number that [`vms`](Self::vms) does not cover.
+/// What the monitor calls to see and control the VMs. VMs are numbered from 0, in the order of the configuration; the monitor passes no
+/// number that [`vms`](Self::vms) does not cover.
 ///
 /// Each call is one whole step: when it returns, what it says has happened, and what it refused has changed nothing. Calls may
-/// stop a VM's vCPUs for that long. What happens between two calls is anybody's: a snapshot that [`next`](Self::next) named may be
-/// gone when [`info`](Self::info) asks for it.
-pub trait Operator {
+/// stop a VM's vCPUs for that long. Anything may happen between two calls: a snapshot that [`first_snapshot_from`](Self::first_snapshot_from) named may be
+/// gone when [`snapshot_info`](Self::snapshot_info) asks for it.
+pub trait VmControl {
     /// How many VMs there are, 1 to [`VMS_MAX`](crate::limits::VMS_MAX).
     fn vms(&self) -> usize;
 
     /// A VM's name in the configuration. No two are the same.
     fn name(&self, vm: usize) -> &'static str;
 
-    /// How it does.
-    fn status(&mut self, vm: usize) -> Status;
+    /// How a VM does.
+    fn status(&mut self, vm: usize) -> VmStatus;
 
-    /// What vCPU `vcpu` of it does; `vcpu` is below [`Status::vcpus`].
-    fn vcpu(&mut self, vm: usize, vcpu: u32) -> Vcpu;
+    /// What vCPU number `vcpu` of a VM does; `vcpu` is below [`VmStatus::vcpus`].
+    fn vcpu_status(&mut self, vm: usize, vcpu: u32) -> VcpuStatus;
 
-    /// The VM that has the keyboard.
+    /// The number of the VM that has the keyboard.
     fn attached(&self) -> usize;
 
     /// Gives the keyboard to a VM.
@@ -32,16 +32,16 @@ pub trait Operator {
     /// Takes a snapshot of a VM, running or paused, and gives its id.
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal>;
 
-    /// The smallest id that exists and is not below `from`.
-    fn next(&mut self, vm: usize, from: u64) -> Option<u64>;
+    /// The smallest id of a snapshot of the VM that is not below `id`.
+    fn first_snapshot_from(&mut self, vm: usize, id: u64) -> Option<u64>;
 
-    /// What is known of a snapshot; `None` if it is not there.
-    fn info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo>;
+    /// What is known of snapshot `id` of the VM; `None` if there is no such snapshot.
+    fn snapshot_info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo>;
 
-    /// Takes a VM back, and gives the id of the snapshot that it stands on now. A paused VM stays paused, one that is off runs again.
+    /// Takes a VM back to a snapshot, and gives that one's id. A paused VM stays paused; a VM that is off runs again.
     fn restore(&mut self, vm: usize, which: Which) -> Result<u64, Refusal>;
 
-    /// Forgets a snapshot.
+    /// Deletes a snapshot of a VM.
     fn delete(&mut self, vm: usize, id: u64) -> Result<(), Refusal>;
 
     /// Stops all vCPUs of a VM, and its virtual time with them if the VM's time stops.
@@ -53,13 +53,13 @@ pub trait Operator {
     /// Starts a VM from its image, running, paused or off. Its snapshots stay.
     fn reset(&mut self, vm: usize) -> Result<(), Refusal>;
 
-    /// What it amounts to.
+    /// What the VM and its snapshots take.
     fn stats(&mut self, vm: usize) -> VmStats;
 }
 
 /// How a VM does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct VmStatus {
     /// Whether it runs.
     pub state: VmState,
     /// Its vCPUs, 1 to 8.
@@ -73,9 +73,9 @@ pub struct Status {
 /// Whether a VM runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VmState {
-    /// It does, as far as its vCPUs have something to do.
+    /// It runs, as far as its vCPUs have something to do.
     Running,
-    /// It was told to wait.
+    /// The operator paused it.
     Paused,
     /// It switched itself off, or could not start.
     Off,
@@ -83,7 +83,7 @@ pub enum VmState {
 
 /// What a vCPU does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vcpu {
+pub struct VcpuStatus {
     /// Whether it is on.
     pub state: VcpuState,
     /// The board's core that it is pinned to.
@@ -114,7 +114,7 @@ pub struct SnapshotInfo {
     pub is_base: bool,
 }
 
-/// What a VM amounts to.
+/// What a VM and its snapshots take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmStats {
     /// Its snapshots, and the pages for them.

@@ -7,16 +7,16 @@ const WINDOW: u64 = 10;
 
 /// Counts a VM's lines.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub struct LogBudget {
     /// The physical count at which the window began; 0 before the first.
     since: u64,
     lines: u32,
     left_out: u64,
 }
 
-impl Journal {
-    /// Whether a line may be written at the physical count `now`, which grows by `frequency` a second.
-    pub fn admits(&mut self, now: u64, frequency: u64) -> bool {
+impl LogBudget {
+    /// Counts a line at the physical count `now`, which grows by `frequency` a second. Returns whether it may be written.
+    pub fn admit(&mut self, now: u64, frequency: u64) -> bool {
         if self.is_over(now, frequency) {
             self.since = now;
             self.lines = 0;
@@ -51,25 +51,25 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_what_the_window_allows() {
-        let mut journal = Journal::default();
+        let mut log_budget = LogBudget::default();
         let (mut written, mut told) = (0, 0);
         // 3,000 lines a second, for 25 s.
         for n in 0..75_000 {
             let now = 1 + n;
-            told += journal.left_out(now, 3000).unwrap_or(0);
-            written += u64::from(journal.admits(now, 3000));
+            told += log_budget.left_out(now, 3000).unwrap_or(0);
+            written += u64::from(log_budget.admit(now, 3000));
         }
         assert_eq!(written, 300);
         assert_eq!(told, 2 * (30_000 - 100));
-        told += journal.left_out_at_last().unwrap_or(0);
+        told += log_budget.left_out_at_last().unwrap_or(0);
         assert_eq!(written + told, 75_000);
-        assert_eq!(journal.left_out_at_last(), None);
+        assert_eq!(log_budget.left_out_at_last(), None);
     }
 
     #[test]
     fn a_few_lines_are_never_left_out() {
-        let mut journal = Journal::default();
-        assert!((0..1000).all(|n| journal.admits(n * 1000, 5000)));
-        assert_eq!(journal.left_out(u64::MAX, 5000), None);
+        let mut log_budget = LogBudget::default();
+        assert!((0..1000).all(|n| log_budget.admit(n * 1000, 5000)));
+        assert_eq!(log_budget.left_out(u64::MAX, 5000), None);
     }
 }

@@ -1,9 +1,9 @@
-//! What a VM has of the board, as [`vm`](crate::vm) asks for it: its memory, the TLBs, its end of the console.
+//! The board's side of a VM, as [`vm`](crate::vm) asks for it: its memory, the TLBs, its end of the console.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Core, console};
+use super::{BoardCore, console};
 use crate::addr::{Ipa, Pa};
 use crate::arch::isa;
 use crate::arch::memory::ram::Ram;
@@ -12,28 +12,28 @@ use crate::board::gic::Gic;
 use crate::device::Console;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
-use crate::vm::Hardware;
+use crate::vm::VmBackend;
 
-/// A VM's memory and console.
-pub struct VmMemory {
+/// The board's side of a VM: its memory, and its end of the console.
+pub struct BoardBackend {
     /// The VM's number.
     vm: usize,
     ram: Ram,
-    virtual_interface: Pa,
+    gicv_base: Pa,
 }
 
-impl VmMemory {
-    /// The memory of VM number `vm`: ranges of the heap that were taken out of it for good, for this VM alone.
+impl BoardBackend {
+    /// For VM number `vm`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone.
     pub fn new(vm: usize, memory: Vec<Range<Pa>>, gic: &Gic) -> Self {
         Self {
             vm,
             ram: Ram::new(memory),
-            virtual_interface: gic.virtual_interface(),
+            gicv_base: gic.gicv_base(),
         }
     }
 }
 
-impl Maintenance for VmMemory {
+impl Maintenance for BoardBackend {
     #[inline]
     fn stores_complete(&mut self) {
         isa::dsb_ishst();
@@ -69,7 +69,7 @@ impl Maintenance for VmMemory {
     }
 }
 
-impl Console for VmMemory {
+impl Console for BoardBackend {
     fn put(&mut self, byte: u8) {
         console::put(self.vm, byte);
     }
@@ -79,8 +79,8 @@ impl Console for VmMemory {
     }
 }
 
-impl Hardware for VmMemory {
-    type Core = Core;
+impl VmBackend for BoardBackend {
+    type Core = BoardCore;
 
     #[inline]
     fn bookkeeping(&self, at: Pa) -> &Bookkeeping {
@@ -127,7 +127,7 @@ impl Hardware for VmMemory {
         console::log_name(self.vm)
     }
 
-    fn virtual_interface(&self) -> Pa {
-        self.virtual_interface
+    fn gicv_base(&self) -> Pa {
+        self.gicv_base
     }
 }

@@ -1,7 +1,7 @@
-//! A VM's memory, as snapshots see it.
+//! A VM's memory, as snapshots see it, and its lines in the log.
 
-use super::hardware::{Core, Hardware};
-use super::journal::Journal;
+use super::backend::{Core, VmBackend};
+use super::log_budget::LogBudget;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
 use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page};
@@ -13,48 +13,51 @@ use log::Level;
 pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
 
 /// The memory of one VM.
-pub struct GuestMachine<H> {
-    /// What it runs on.
-    pub hardware: H,
-    /// As the CPUs see it.
+pub struct GuestMemory<B> {
+    /// The board's side of it.
+    pub backend: B,
+    /// The RAM as the CPUs see it.
     pub stage2: Stage2,
-    /// How much it has in the log.
-    journal: Journal,
+    /// How many lines it may cause in the log.
+    log_budget: LogBudget,
 }
 
-impl<H: Hardware> GuestMachine<H> {
-    /// `pages` pages of RAM whose frames are counted from `frames` on, all of it absent, and the virtual CPU interface.
-    pub fn new(hardware: H, pages: u32, frames: Pa) -> Self {
+impl<B: VmBackend> GuestMemory<B> {
+    /// `pages` pages of RAM, all of it absent, whose frame 0 is at `frames`, and the virtual CPU interface (GICV).
+    pub fn new(backend: B, pages: u32, frames: Pa) -> Self {
         let mut stage2 = Stage2::new(RAM_BASE, pages, frames);
         stage2.map_device(
             CPU_INTERFACE_BASE,
-            hardware.virtual_interface(),
+            backend.gicv_base(),
             CPU_INTERFACE_SIZE / PAGE_SIZE,
         );
         Self {
-            hardware,
+            backend,
             stage2,
-            journal: Journal::default(),
+            log_budget: LogBudget::default(),
         }
     }
 
-    /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. It
-    /// begins with the VM's name where there are several VMs.
+    /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. The
+    /// line begins with the VM's name if there are several VMs.
     #[cold]
-    pub fn say(&mut self, level: Level, message: fmt::Arguments) {
-        self.say_left_out(false);
-        if self.journal.admits(H::Core::count(), H::Core::frequency()) {
+    pub fn log_line(&mut self, level: Level, message: fmt::Arguments) {
+        self.log_left_out(false);
+        if self
+            .log_budget
+            .admit(B::Core::count(), B::Core::frequency())
+        {
             log::log!(level, "{}{message}", self.prefix());
         }
     }
 
     /// Says how many lines were left out, if it is time to, or now for the `last` time.
-    pub fn say_left_out(&mut self, last: bool) {
+    pub fn log_left_out(&mut self, last: bool) {
         let count = match last {
-            true => self.journal.left_out_at_last(),
+            true => self.log_budget.left_out_at_last(),
             false => self
-                .journal
-                .left_out(H::Core::count(), H::Core::frequency()),
+                .log_budget
+                .left_out(B::Core::count(), B::Core::frequency()),
         };
         if let Some(count) = count {
             log::warn!("{}too many lines: {count} were left out", self.prefix());
@@ -62,7 +65,7 @@ impl<H: Hardware> GuestMachine<H> {
     }
 
     fn prefix(&self) -> Prefix {
-        Prefix(self.hardware.log_name())
+        Prefix(self.backend.log_name())
     }
 }
 
@@ -78,39 +81,39 @@ impl fmt::Display for Prefix {
     }
 }
 
-impl<H: Hardware> Backend for GuestMachine<H> {
+impl<B: VmBackend> Backend for GuestMemory<B> {
     fn log(&mut self, message: fmt::Arguments) {
-        self.say(Level::Info, message);
+        self.log_line(Level::Info, message);
     }
 
     #[inline]
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
-        self.hardware.bookkeeping(self.stage2.pa(frame))
+        self.backend.bookkeeping(self.stage2.pa(frame))
     }
 
     #[inline]
     fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
-        self.hardware.bookkeeping_mut(self.stage2.pa(frame))
+        self.backend.bookkeeping_mut(self.stage2.pa(frame))
     }
 
     #[inline]
     fn word(&self, number: u32) -> u32 {
-        self.hardware.word(self.stage2.word_pa(number))
+        self.backend.word(self.stage2.word_pa(number))
     }
 
     #[inline]
     fn word_mut(&mut self, number: u32) -> &mut u32 {
-        self.hardware.word_mut(self.stage2.word_pa(number))
+        self.backend.word_mut(self.stage2.word_pa(number))
     }
 
     #[inline]
     fn copy_frame(&mut self, from: Frame, to: Frame) {
-        self.hardware
+        self.backend
             .copy_page(self.stage2.pa(from), self.stage2.pa(to));
     }
 
     fn zero_frames(&mut self, first: Frame, pages: u32) {
-        self.hardware
+        self.backend
             .zero(self.stage2.pa(first), u64::from(pages) * PAGE_SIZE);
     }
 
@@ -122,28 +125,28 @@ impl<H: Hardware> Backend for GuestMachine<H> {
     #[inline]
     fn map_page_writable(&mut self, page: Page, frame: Frame) {
         self.stage2
-            .map_page_writable(&mut self.hardware, page, frame);
+            .map_page_writable(&mut self.backend, page, frame);
     }
 
     fn map_block_writable(&mut self, page: Page, first: Frame) {
         self.stage2
-            .map_block_writable(&mut self.hardware, page, first);
+            .map_block_writable(&mut self.backend, page, first);
     }
 
     fn make_page_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.hardware, page);
+        self.stage2.make_writable(&mut self.backend, page);
     }
 
     fn make_block_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.hardware, page);
+        self.stage2.make_writable(&mut self.backend, page);
     }
 
     fn split_live(&mut self, page: Page) {
-        self.stage2.split_live(&mut self.hardware, page);
+        self.stage2.split_live(&mut self.backend, page);
     }
 
     fn flush_local(&mut self, page: Page) {
-        self.stage2.flush_local(&mut self.hardware, page);
+        self.stage2.flush_local(&mut self.backend, page);
     }
 
     #[inline]
@@ -156,11 +159,11 @@ impl<H: Hardware> Backend for GuestMachine<H> {
     }
 
     fn end_protect(&mut self) {
-        self.stage2.end_protect(&mut self.hardware);
+        self.stage2.end_protect(&mut self.backend);
     }
 
     fn begin_remap(&mut self) {
-        self.stage2.begin_remap(&mut self.hardware);
+        self.stage2.begin_remap(&mut self.backend);
     }
 
     #[inline]
@@ -178,6 +181,6 @@ impl<H: Hardware> Backend for GuestMachine<H> {
     }
 
     fn end_remap(&mut self) {
-        self.stage2.end_remap(&mut self.hardware);
+        self.stage2.end_remap(&mut self.backend);
     }
 }

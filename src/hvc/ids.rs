@@ -1,0 +1,61 @@
+//! The function ids of all calls that the VM answers: their one home in the hypervisor.
+//!
+//! The guest crate and its C header have the numbers of their own, as guests do not depend on the hypervisor.
+
+use super::FunctionId;
+
+/// SMCCC_VERSION.
+pub const SMCCC_VERSION: FunctionId = FunctionId(0x8000_0000);
+/// SMCCC_ARCH_FEATURES.
+pub const SMCCC_ARCH_FEATURES: FunctionId = FunctionId(0x8000_0001);
+
+/// PSCI_VERSION.
+pub const PSCI_VERSION: FunctionId = FunctionId(0x8400_0000);
+/// CPU_SUSPEND, 32-bit arguments.
+pub const PSCI_CPU_SUSPEND: FunctionId = FunctionId(0x8400_0001);
+/// CPU_SUSPEND, 64-bit arguments.
+pub const PSCI_CPU_SUSPEND_64: FunctionId = FunctionId(0xc400_0001);
+/// CPU_OFF.
+pub const PSCI_CPU_OFF: FunctionId = FunctionId(0x8400_0002);
+/// CPU_ON, 32-bit arguments.
+pub const PSCI_CPU_ON: FunctionId = FunctionId(0x8400_0003);
+/// CPU_ON, 64-bit arguments.
+pub const PSCI_CPU_ON_64: FunctionId = FunctionId(0xc400_0003);
+/// AFFINITY_INFO, 32-bit arguments.
+pub const PSCI_AFFINITY_INFO: FunctionId = FunctionId(0x8400_0004);
+/// AFFINITY_INFO, 64-bit arguments.
+pub const PSCI_AFFINITY_INFO_64: FunctionId = FunctionId(0xc400_0004);
+/// MIGRATE_INFO_TYPE.
+pub const PSCI_MIGRATE_INFO_TYPE: FunctionId = FunctionId(0x8400_0006);
+/// SYSTEM_OFF.
+pub const PSCI_SYSTEM_OFF: FunctionId = FunctionId(0x8400_0008);
+/// SYSTEM_RESET.
+pub const PSCI_SYSTEM_RESET: FunctionId = FunctionId(0x8400_0009);
+/// PSCI_FEATURES.
+pub const PSCI_FEATURES: FunctionId = FunctionId(0x8400_000a);
+/// SYSTEM_RESET2, 32-bit arguments.
+pub const PSCI_SYSTEM_RESET2: FunctionId = FunctionId(0x8400_0012);
+/// SYSTEM_RESET2, 64-bit arguments.
+pub const PSCI_SYSTEM_RESET2_64: FunctionId = FunctionId(0xc400_0012);
+
+/// CHECKPOINT() -> id, 0; after a restore again: id, the value passed.
+pub const CHECKPOINT: FunctionId = FunctionId(0xc600_0001);
+/// RESTORE(id or -1, value) does not return, or x0 < 0.
+pub const RESTORE: FunctionId = FunctionId(0xc600_0002);
+/// DELETE(id) -> 0 or x0 < 0.
+pub const DELETE: FunctionId = FunctionId(0xc600_0003);
+/// INFO(id) -> 0, parent id or -1, pages that only it holds, virtual counter at its checkpoint; or x0 < 0.
+pub const INFO: FunctionId = FunctionId(0xc600_0004);
+/// NEXT(id) -> the smallest id >= the given one that exists, or x0 < 0.
+pub const NEXT: FunctionId = FunctionId(0xc600_0005);
+/// STATS() -> snapshots, pools, pages in use by snapshots, free pages.
+pub const STATS: FunctionId = FunctionId(0xc600_0006);
+/// GENERATION() -> restores of this VM so far.
+pub const GENERATION: FunctionId = FunctionId(0xc600_0007);
+
+/// The call count of the vendor-specific hypervisor service (DEN0028, "General service queries").
+pub const VENDOR_CALL_COUNT: FunctionId = FunctionId(0x8600_ff00);
+/// The UID of the vendor-specific hypervisor service.
+pub const VENDOR_UID: FunctionId = FunctionId(0x8600_ff01);
+/// The revision of the vendor-specific hypervisor service.
+pub const VENDOR_REVISION: FunctionId = FunctionId(0x8600_ff03);

@@ -1,0 +1,164 @@
+//! The seams between a VM and what it runs on. `metal` implements them for the board, `fake` for the tests of this module.
+//!
+//! [`VmBackend`] is what a VM has once: its memory, the TLBs of all cores, its end of the console. [`Core`] is a physical core, on which one
+//! of the VM's vCPUs is loaded; the registers of that vCPU stay there from trap to trap.
+
+use crate::addr::{Ipa, Pa, Va};
+use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Stage1Register, Trap};
+use crate::device::Console;
+use crate::device::debug::DebugState;
+use crate::device::gic::Gich;
+use crate::snapshot::Bookkeeping;
+use crate::stage2::Maintenance;
+use crate::trap::inject::PstateFeatures;
+use crate::trap::sysreg::SysReg;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The board's side of a VM: its memory, and its end of the console.
+pub trait VmBackend: Maintenance + Console {
+    /// What its vCPUs run on.
+    type Core: Core;
+
+    /// The frame at `at`, of the VM's share, as bookkeeping memory. The guest cannot reach that frame.
+    fn bookkeeping(&self, at: Pa) -> &Bookkeeping;
+    /// The same frame, to change.
+    fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping;
+    /// The word at `at`, of bookkeeping memory or of the words for frames.
+    fn word(&self, at: Pa) -> u32;
+    /// The same word, to change.
+    fn word_mut(&mut self, at: Pa) -> &mut u32;
+    /// Copies a page of guest memory, completely: the guest may be given the copy.
+    fn copy_page(&mut self, from: Pa, to: Pa);
+    /// Fills whole pages of guest memory with zeros, completely.
+    fn zero(&mut self, at: Pa, bytes: u64);
+    /// Makes caches and memory agree on whole pages of guest memory.
+    #[cfg_attr(test, track_caller)]
+    fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
+    /// Writes guest memory: `bytes` do not cross a page.
+    fn write(&mut self, at: Pa, bytes: &[u8]);
+    /// The instruction at `at`, a multiple of 4, in guest memory, as the guest fetches it.
+    fn instruction(&mut self, at: Pa) -> u32;
+    /// The name in front of the VM's lines in the log, if there are several VMs.
+    fn log_name(&self) -> Option<&'static str>;
+    /// The first page of the board's virtual CPU interface (GICV), which is mapped into the guest.
+    fn gicv_base(&self) -> Pa;
+}
+
+/// A vCPU, as the core that it is loaded on must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuIdentity {
+    /// The VM's name.
+    pub name: &'static str,
+    /// The VM's number, from 0.
+    pub vm: usize,
+    /// The vCPU's number in the VM, from 0.
+    pub vcpu: usize,
+    /// The VM's level 1 table.
+    pub root: Pa,
+}
+
+/// An interrupt of the board, acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// There was none any more.
+    None,
+    /// Another core has kicked this one.
+    Kick,
+    /// The loaded vCPU's virtual timer. The interrupt stays active until the guest deactivates it.
+    VirtualTimer,
+    /// This core's alarm. It is off now.
+    Alarm,
+    /// The maintenance interrupt of the virtual CPU interface: its list registers are to be flushed.
+    Maintenance,
+    /// The console has input.
+    Console,
+}
+
+/// A physical core.
+pub trait Core: Gich {
+    /// A vCPU's registers beyond the general ones.
+    type System: FromBytes + IntoBytes + Immutable + KnownLayout;
+    /// A vCPU's registers after a reset.
+    const RESET: Self::System;
+
+    /// The core's number, from 0.
+    fn number(&self) -> usize;
+    /// The physical count: time on the board, the same on all cores.
+    fn count() -> u64;
+    /// How much the physical count grows in a second.
+    fn frequency() -> u64;
+
+    /// Begins to load a vCPU: the core is in that VM's stage 2, and has the vCPU's affinity. Its registers come by
+    /// [`load_system`](Self::load_system).
+    fn load_vcpu(&mut self, vcpu: &VcpuIdentity);
+    /// With no vCPU loaded, makes the VMID of VM number `vm` current, and its stage 2, whose level 1 table is at `root`: TLB maintenance is for
+    /// that VM from here on.
+    fn enter_stage2(&mut self, vm: usize, root: Pa);
+    /// Ends what [`enter_stage2`](Self::enter_stage2) began: nothing of that VM is in the core any more.
+    fn leave_stage2(&mut self);
+    /// Runs the loaded vCPU until it traps.
+    fn run(&mut self, registers: &mut Registers) -> Trap;
+
+    /// Copies the loaded vCPU's registers out of the core.
+    fn save_system(&mut self, to: &mut Self::System);
+    /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
+    fn synchronize_errors(&mut self) -> bool;
+    /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
+    fn put_vcpu(&mut self);
+    /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
+    /// them: after a reset they do.
+    fn load_system(&mut self, from: &Self::System);
+    /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core.
+    fn load_debug(&mut self, from: &DebugState);
+    /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks. Its virtual timer is off until its registers are loaded.
+    fn set_virtual_offset(&mut self, offset: u64);
+    /// When the virtual timer in a saved state fires: its compare value, if it is on.
+    fn virtual_deadline(system: &Self::System) -> Option<u64>;
+
+    /// What taking an exception to EL1 reads, `pc` and `pstate` aside.
+    fn exception_state(&mut self) -> ExceptionState;
+    /// What taking an exception to EL1 writes, `pc` and `pstate` aside.
+    fn set_exception_state(&mut self, state: &ExceptionState);
+    /// What the CPU has that the PSTATE of an exception depends on.
+    fn pstate_features(&mut self) -> PstateFeatures;
+    /// Makes an SError pending for the loaded vCPU.
+    fn pend_serror(&mut self);
+
+    /// Writes one of the registers that say how EL1 sees memory, for the guest.
+    fn write_stage1_register(&mut self, register: Stage1Register, value: u64);
+    /// Has the guest's writes to these registers no longer trap.
+    fn untrap_stage1_registers(&mut self);
+    /// Has the guest's writes to these registers trap. Returns whether they did not before.
+    fn trap_stage1_registers(&mut self) -> bool;
+    /// The loaded vCPU's SCTLR_EL1.
+    fn sctlr(&mut self) -> u64;
+
+    /// Where the guest's stage 1 maps `va` for that access, if it does. PSTATE.PAN is not looked at.
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
+    /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
+    fn stack_pointer(&mut self, el1: bool) -> u64;
+    /// Writes the guest's SP_EL1 or, if not `el1`, SP_EL0.
+    fn set_stack_pointer(&mut self, el1: bool, value: u64);
+    /// Reads the hardware's identification register `reg`.
+    fn id_register(&mut self, reg: SysReg) -> u64;
+
+    /// GICH_VMCR and GICH_APR: the virtual CPU interface without its list registers.
+    fn interface_registers(&mut self) -> [u32; 2];
+    /// Writes GICH_VMCR and GICH_APR.
+    fn set_interface_registers(&mut self, state: [u32; 2]);
+    /// Sets whether the hardware's interrupt of the virtual timer is active, as it is while the guest has it and did not deactivate it.
+    fn set_timer_active(&mut self, active: bool);
+
+    /// Acknowledges an interrupt of the board.
+    fn acknowledge(&mut self) -> Interrupt;
+    /// Makes core number `core` take [`Interrupt::Kick`]. It sees then what this core wrote before.
+    fn kick(&mut self, core: usize);
+    /// Sets the core's alarm to the physical count `at`, if that is earlier than what it is set to.
+    fn alarm_by(&mut self, at: u64);
+    /// Sleeps until there is an interrupt to [`acknowledge`](Self::acknowledge).
+    fn idle(&mut self);
+    /// Sets whether several vCPUs are pinned to the core. If so, a vCPU that waits for an event (WFE) traps.
+    fn set_multiplexed(&mut self, multiplexed: bool);
+    /// Whether several vCPUs are pinned to the core.
+    fn is_multiplexed(&self) -> bool;
+}

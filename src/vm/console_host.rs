@@ -1,0 +1,22 @@
+//! The console as the scheduler needs it.
+
+use super::VmBackend;
+use crate::console::Input;
+use crate::monitor::VmControl;
+
+/// The console at which the operator sits, and the power switch. Only core 0 calls it, but for
+/// [`power_off`](Self::power_off).
+pub trait ConsoleHost<B: VmBackend> {
+    /// Takes what came in at the console, and says who has to look.
+    fn input(&self) -> Input;
+    /// The physical count at which [`input`](Self::input) is to be called if no interrupt has come by then.
+    fn input_due(&self) -> u64;
+    /// Carries out the commands that the operator entered. Returns the VM that has characters to read after that, if one has.
+    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize>;
+    /// The number of the VM that has the keyboard.
+    fn attached(&self) -> usize;
+    /// Gives the keyboard to VM number `vm`.
+    fn attach(&self, vm: usize);
+    /// Ends the run, as all VMs are off.
+    fn power_off(&self) -> !;
+}

@@ -1,0 +1,155 @@
+//! What the VM does for an exit of a vCPU: the one match over all that a guest can make happen, and what its handlers work on.
+
+use super::backend::Interrupt;
+use super::quiesce::Initiator;
+use super::reviews::Reviews;
+use super::slot::VcpuSlot;
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, System, Vm, VmBackend, VmShared};
+use crate::arch::sync::Ordering;
+use crate::arch::vcpu::{ExceptionState, Trap};
+use crate::trap::aarch32::condition_holds;
+use crate::trap::access::step_over;
+use crate::trap::inject::GuestException;
+use crate::trap::{Esr, Exit, Wfx};
+
+/// What the core does after an exit of the vCPU that it has loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitAction {
+    /// Runs the vCPU again.
+    Resume,
+    /// Runs it again, and looks after each trap for what changes without one.
+    Review,
+    /// Runs another vCPU, if one is runnable.
+    Yield,
+    /// Lets the vCPU wait for an interrupt.
+    Wait,
+    /// Puts the vCPU: it is off, or the gate is closed.
+    Leave,
+    /// Does what an interrupt of the board asks for that is not only this vCPU's business.
+    Interrupt(Interrupt),
+}
+
+impl ExitAction {
+    /// The vCPU goes on, with a look after each trap if `reviews` says so.
+    #[inline]
+    pub fn resume(reviews: &Reviews) -> Self {
+        match reviews.is_some() {
+            true => Self::Review,
+            false => Self::Resume,
+        }
+    }
+}
+
+/// What a handler of an exit works on: the vCPU, loaded on its core, and the locked shared part of its VM.
+pub(super) struct ExitContext<'a, B: VmBackend> {
+    pub vm: &'a Vm<B>,
+    pub shared: &'a mut VmShared<B>,
+    pub core: &'a mut B::Core,
+    pub vcpu: &'a mut Vcpu<System<B>>,
+    /// The vCPU's number.
+    pub index: usize,
+}
+
+impl<'a, B: VmBackend> ExitContext<'a, B> {
+    /// What it takes to do something that the whole VM must stop for.
+    pub fn initiator(&mut self) -> (&Vm<B>, &mut VmShared<B>, Initiator<'_, B>) {
+        let initiator = Initiator {
+            core: self.core,
+            vcpu: Some((self.index, self.vcpu)),
+        };
+        (self.vm, self.shared, initiator)
+    }
+
+    /// The vCPU's place in its VM.
+    #[inline]
+    pub fn slot(&self) -> &'a VcpuSlot<System<B>> {
+        &self.vm.vcpus[self.index]
+    }
+
+    /// Handles a synchronous exception: everything that a guest can make happen at EL2 by what it executes.
+    #[inline]
+    pub fn handle(&mut self, trap: Trap) -> ExitAction {
+        let esr = Esr(trap.esr);
+        match Exit::decode(esr, trap.far, trap.hpfar) {
+            Exit::Hvc { imm } => return self.hypercall(imm),
+            Exit::MemoryFault(fault) => return self.memory_fault(&fault, esr),
+            Exit::Smc { imm } => {
+                self.step_over(esr);
+                return self.smc(imm);
+            }
+            Exit::Wfx(wait) => {
+                // In A32 and T32 it may be one of those that are not executed.
+                let waits = wait == Wfx::Wfi && condition_holds(esr, self.vcpu.registers.pstate);
+                self.step_over(esr);
+                return if waits {
+                    self.wait()
+                } else {
+                    ExitAction::Yield
+                };
+            }
+            Exit::SysReg(access) => self.system_register(access, esr),
+            Exit::IllegalState => self.inject(GuestException::IllegalState),
+            Exit::Unsupported { .. } => self.inject(GuestException::Undefined),
+            Exit::SError { .. } => self.core.pend_serror(),
+        }
+        ExitAction::Resume
+    }
+
+    /// Moves the pc behind the instruction that trapped.
+    pub fn step_over(&mut self, esr: Esr) {
+        let registers = &mut self.vcpu.registers;
+        step_over(
+            &mut registers.pc,
+            &mut registers.pstate,
+            esr.instruction_length(),
+        );
+    }
+
+    /// Has the vCPU take an exception to its EL1.
+    pub fn inject(&mut self, exception: GuestException) {
+        let registers = &mut self.vcpu.registers;
+        let before = ExceptionState {
+            pc: registers.pc,
+            pstate: registers.pstate,
+            ..self.core.exception_state()
+        };
+        let after = before.take(exception, self.core.pstate_features());
+        [registers.pc, registers.pstate] = [after.pc, after.pstate];
+        self.core.set_exception_state(&after);
+    }
+
+    /// The vCPU goes on.
+    #[inline]
+    pub fn resume(&self) -> ExitAction {
+        ExitAction::resume(&self.vcpu.reviews)
+    }
+
+    /// What the vCPU does after a restore or a reset, which it asked for and which may have overwritten it.
+    pub fn resume_restored(&mut self) -> ExitAction {
+        let run_state = self.slot().run_state();
+        // The alarm was set for the emulated timer as it was before, and the UART may have room again.
+        let polls_uart = self.shared.devices.are_interrupted_by_input();
+        if run_state != RunState::Off && (polls_uart || self.vcpu.timer.deadline().is_some()) {
+            // Or: the console may have set it meanwhile.
+            self.vm.input.fetch_or(polls_uart, Ordering::Relaxed);
+            self.process_requests();
+        }
+        match self.slot().run_state() {
+            RunState::Off => ExitAction::Leave,
+            RunState::Waiting => self.resume_wait(),
+            RunState::Ready if self.vm.gate.is_closed() => ExitAction::Leave,
+            RunState::Ready => self.resume(),
+        }
+    }
+
+    /// The restored vCPU waits, if nothing is pending for it.
+    #[cold]
+    fn resume_wait(&mut self) -> ExitAction {
+        self.end_wait();
+        match self.slot().is_waiting() {
+            true => ExitAction::Wait,
+            false => self.resume(),
+        }
+    }
+}

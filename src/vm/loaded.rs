@@ -1,0 +1,250 @@
+//! A vCPU on a core: loaded, run from trap to trap, and put.
+
+use super::clock::NEVER;
+use super::exit::{ExitAction, ExitContext};
+use super::saved_lrs::SavedLrs;
+use super::slot::VcpuSlot;
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, System, VcpuIdentity, Vm, VmBackend, VmShared};
+use crate::arch::MutexGuard;
+use crate::arch::vcpu::{Trap, TrapKind};
+use crate::device::debug::DebugState;
+use crate::device::gic::CpuInterface;
+use crate::trap::Esr;
+use crate::trap::access::step_back;
+
+/// A vCPU that is loaded on a core. It holds the vCPU's lock.
+pub struct LoadedVcpu<'a, B: VmBackend> {
+    /// Its VM.
+    pub vm: &'a Vm<B>,
+    /// Its number.
+    pub(super) index: usize,
+    pub(super) vcpu: MutexGuard<'a, Vcpu<System<B>>>,
+}
+
+/// Loads a vCPU's registers, but for the general ones and the list registers, into the core that is to run it.
+///
+/// - `offset`: how far the guest's counter is behind the physical count. It comes first: the core compares a timer that is loaded before with
+///   the count of another time.
+/// - `interface`: GICH_VMCR and GICH_APR.
+/// - `timer_active`: whether the hardware's interrupt of the virtual timer is active, as the guest has it and did not deactivate it yet.
+#[inline]
+pub(super) fn load_registers<C: Core>(
+    core: &mut C,
+    offset: u64,
+    system: &C::System,
+    debug: &DebugState,
+    interface: [u32; 2],
+    timer_active: bool,
+) {
+    core.set_virtual_offset(offset);
+    core.load_system(system);
+    core.load_debug(debug);
+    core.set_interface_registers(interface);
+    core.set_timer_active(timer_active);
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// Loads a vCPU on the core that it is pinned to, if it may run.
+    pub fn load<'a>(&'a self, core: &mut B::Core, index: usize) -> Option<LoadedVcpu<'a, B>> {
+        let slot = &self.vcpus[index];
+        let mut vcpu = slot.try_lock()?;
+        if self.gate.is_closed() || slot.run_state() == RunState::Off {
+            return None;
+        }
+        let mut shared = self.lock_shared()?;
+        core.load_vcpu(&VcpuIdentity {
+            name: self.plan.name,
+            vm: self.number,
+            vcpu: index,
+            root: shared.memory.stage2.root(),
+        });
+        let requested = shared.gic.sync(index, &mut vcpu.lrs);
+        load_registers(
+            core,
+            self.offset(),
+            &vcpu.system,
+            &vcpu.debug,
+            vcpu.interface,
+            shared.gic.vtimer_is_active(index),
+        );
+        self.kick_vcpus(core, requested);
+        slot.take_request();
+        let mut loaded = LoadedVcpu {
+            vm: self,
+            index,
+            vcpu,
+        };
+        loaded.context(&mut shared, core).process_requests();
+        Some(loaded)
+    }
+
+    /// The physical count at which a timer of a vCPU that is in memory fires, or [`NEVER`].
+    pub(super) fn timer_deadline(&self, vcpu: &Vcpu<System<B>>) -> u64 {
+        let offset = self.offset();
+        let timers = [
+            B::Core::virtual_deadline(&vcpu.system),
+            vcpu.timer.deadline(),
+        ];
+        // A deadline at the end of the count's range is none.
+        let physical = |at: u64| at.saturating_add(offset);
+        timers
+            .into_iter()
+            .flatten()
+            .map(physical)
+            .min()
+            .unwrap_or(NEVER)
+    }
+
+    /// A vCPU that is loaded already, but that nobody holds.
+    #[cfg(test)]
+    pub(super) fn loaded(&self, index: usize) -> LoadedVcpu<'_, B> {
+        LoadedVcpu {
+            vm: self,
+            index,
+            vcpu: self.vcpus[index].lock(),
+        }
+    }
+}
+
+impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
+    /// What a handler works on, with the VM's shared part locked.
+    pub(super) fn context<'b>(
+        &'b mut self,
+        shared: &'b mut VmShared<B>,
+        core: &'b mut B::Core,
+    ) -> ExitContext<'b, B> {
+        ExitContext {
+            vm: self.vm,
+            shared,
+            core,
+            vcpu: &mut self.vcpu,
+            index: self.index,
+        }
+    }
+
+    /// The vCPU's place in its VM.
+    #[inline]
+    pub(super) fn slot(&self) -> &'a VcpuSlot<System<B>> {
+        &self.vm.vcpus[self.index]
+    }
+
+    /// Runs the vCPU until it cannot go on by itself.
+    // A function of its own: with the scheduler's registers in use too, each trap would go through the stack.
+    #[inline(never)]
+    pub fn run(&mut self, core: &mut B::Core) -> ExitAction {
+        if self.slot().is_waiting() {
+            match self.wake(core) {
+                ExitAction::Resume => {}
+                other => return other,
+            }
+        }
+        let mut reviewed = self.vcpu.reviews.is_some();
+        if reviewed {
+            match self.review(core) {
+                ExitAction::Resume => reviewed = false,
+                ExitAction::Review => {}
+                other => return other,
+            }
+        }
+        let mut exits = 0;
+        loop {
+            exits += 1;
+            match self.step(core) {
+                ExitAction::Resume if !reviewed => {}
+                action => match self.after_step(core, action, reviewed) {
+                    ExitAction::Resume => reviewed = false,
+                    ExitAction::Review => reviewed = true,
+                    other => {
+                        self.slot().add_exits(exits);
+                        return other;
+                    }
+                },
+            }
+        }
+    }
+
+    /// What comes after an exit whose handler said `action`. If the vCPU is `reviewed`, looks for what changes without a trap.
+    #[inline(never)]
+    fn after_step(&mut self, core: &mut B::Core, action: ExitAction, reviewed: bool) -> ExitAction {
+        match action {
+            ExitAction::Resume | ExitAction::Review if reviewed => self.review(core),
+            action => action,
+        }
+    }
+
+    /// Runs the vCPU until its next trap, and handles that.
+    #[inline]
+    pub(super) fn step(&mut self, core: &mut B::Core) -> ExitAction {
+        let trap = core.run(&mut self.vcpu.registers);
+        self.handle(core, trap)
+    }
+
+    #[inline]
+    fn handle(&mut self, core: &mut B::Core, trap: Trap) -> ExitAction {
+        match trap.kind {
+            TrapKind::Sync => {
+                let Some(mut shared) = self.vm.lock_shared() else {
+                    return self.retry_later(Esr(trap.esr));
+                };
+                self.context(&mut shared, core).handle(trap)
+            }
+            TrapKind::Irq | TrapKind::Fiq => self.interrupt(core),
+            TrapKind::SError => {
+                core.pend_serror();
+                ExitAction::Resume
+            }
+        }
+    }
+
+    /// Drops a trap, as the VM is being stopped: its instruction runs again when the VM goes on. Only an HVC's return address is behind its
+    /// instruction, so that the pc steps back.
+    #[cold]
+    fn retry_later(&mut self, esr: Esr) -> ExitAction {
+        if esr.class() == Esr::EC_HVC64 {
+            let registers = &mut self.vcpu.registers;
+            step_back(&mut registers.pc, &mut registers.pstate);
+        }
+        ExitAction::Leave
+    }
+
+    /// Takes the vCPU out of the core, into memory.
+    pub fn put(mut self, core: &mut B::Core) {
+        self.give_back_interrupts(core);
+        let slot = self.slot();
+        let vcpu = &mut *self.vcpu;
+        // The vCPU's own SError, before another vCPU is loaded, which would take it.
+        if core.synchronize_errors() {
+            core.pend_serror();
+            slot.end_wait();
+        }
+        core.save_system(&mut vcpu.system);
+        vcpu.interface = core.interface_registers();
+        vcpu.lrs = SavedLrs::take(core);
+        core.put_vcpu();
+        slot.set_deadline(self.vm.timer_deadline(vcpu));
+        // What came while it waited, if the core was taken from it before it saw that.
+        let interface = CpuInterface::from(vcpu.interface);
+        if slot.is_waiting() && vcpu.lrs.any_signalled(interface) {
+            slot.request();
+        }
+    }
+
+    /// Syncs the list registers of a vCPU that is about to be put, so that another vCPU can take what it could take in this one's place.
+    ///
+    /// A vCPU that is off has nothing there: all that turns a vCPU off has synced it, or the VM is off. And CPU_ON waits with the shared part
+    /// for this vCPU to be unlocked, so that this must not wait for the shared part.
+    fn give_back_interrupts(&mut self, core: &mut B::Core) {
+        let slot = self.slot();
+        if self.vcpu.reviews.is_some()
+            && slot.run_state() != RunState::Off
+            && let Some(mut shared) = self.vm.lock_shared()
+        {
+            self.context(&mut shared, core).sync_lrs();
+            // What was in its list registers is in the model now, where `put` does not see it: it looks when it is loaded again.
+            if slot.is_waiting() && shared.gic.has_waiting(self.index) {
+                slot.request();
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Quiescing a VM: one point in time at which none of its vCPUs runs.
+//!
+//! The core that stops a VM holds the lock of the VM's shared part. It closes the gate, and kicks the cores that have vCPUs loaded. These
+//! see the closed gate when they take the kick, or while they wait for the shared part; they put their vCPU and unlock it. So to stop a VM is
+//! to lock all of its vCPUs. A trap whose core has not got the shared part by then is dropped: its instruction runs again.
+
+use super::slot::VcpuSlot;
+use super::vcpu::Vcpu;
+use super::{Core, System, Vm, VmBackend, VmShared};
+use crate::arch::MutexGuard;
+use crate::arch::sync::{AtomicU8, Ordering};
+use crate::device::gic::{Gic, VCPUS_MAX};
+
+/// Why a VM's vCPUs may not run: one bit for each reason. All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
+/// again when it is kicked; what the gate guards is behind the vCPUs' locks.
+#[derive(Default)]
+pub struct Gate(AtomicU8);
+
+/// A core has stopped the VM for a moment.
+pub const QUIESCED: u8 = 1;
+/// The operator paused the VM.
+pub const PAUSED: u8 = 2;
+/// The VM is off.
+pub const OFF: u8 = 4;
+
+impl Gate {
+    /// Whether there is any reason.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether any of `reasons` is there.
+    pub fn is_closed_for(&self, reasons: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & reasons != 0
+    }
+
+    /// Adds a reason. Each vCPU's lock makes this seen. A core locks its vCPU, then looks here; the core that closes the gate locks the vCPUs
+    /// afterwards. All that changes a lock is in one order:
+    /// - the stopper had the lock before the core: the core's locking acquires what the stopper's unlocking released, and that is behind this
+    ///   store, so the core sees the gate as it was left;
+    /// - the core has the lock: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by the core that
+    ///   takes the kick ([`Core::kick`]), and that core looks here again then.
+    pub fn close(&self, reason: u8) {
+        self.0.fetch_or(reason, Ordering::Relaxed);
+    }
+
+    /// Removes a reason. The caller kicks the cores afterwards: one that saw the gate closed may sleep.
+    pub fn open(&self, reason: u8) {
+        self.0.fetch_and(!reason, Ordering::Relaxed);
+    }
+}
+
+/// The core that has a VM stopped, and the vCPU that is loaded there and asked for it. `vcpu` is `None` when the operator asks.
+pub struct Initiator<'a, B: VmBackend> {
+    /// The core on which this runs.
+    pub core: &'a mut B::Core,
+    /// The number and the state of the vCPU that asks.
+    pub vcpu: Option<(usize, &'a mut Vcpu<System<B>>)>,
+}
+
+impl<B: VmBackend> Initiator<'_, B> {
+    /// The same, for a shorter time.
+    pub fn reborrow(&mut self) -> Initiator<'_, B> {
+        Initiator {
+            core: self.core,
+            vcpu: self
+                .vcpu
+                .as_mut()
+                .map(|(index, vcpu)| (*index, &mut **vcpu)),
+        }
+    }
+
+    /// The number of the vCPU that asks.
+    pub fn index(&self) -> Option<usize> {
+        self.vcpu.as_ref().map(|(index, _)| *index)
+    }
+
+    /// Removes the state of the vCPU that asks from its core, as the vCPU does not go on with it: no walk through its tables of stage 1
+    /// starts by speculation. To be called before stage 2 is flushed, or while its path is broken: nothing comes into the TLBs behind the
+    /// flush then.
+    pub fn clear_core(&mut self) {
+        if self.vcpu.is_some() {
+            self.core.synchronize_errors();
+            self.core.load_system(&B::Core::RESET);
+        }
+    }
+}
+
+/// The vCPUs of a stopped VM, all but the initiator's own; nothing if there are no others.
+pub struct StoppedVcpus<'a, S>(Option<[Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]>);
+
+impl<S> StoppedVcpus<'_, S> {
+    /// vCPU number `index`, if it is not the initiator's own.
+    pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
+        self.0.as_mut()?.get_mut(index)?.as_deref_mut()
+    }
+
+    /// All of them, each with its number.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Vcpu<S>)> {
+        let vcpus = self.0.iter_mut().flatten().enumerate();
+        vcpus.filter_map(|(index, vcpu)| Some((index, vcpu.as_deref_mut()?)))
+    }
+
+    /// Syncs their list registers into the GIC model. Returns the vCPUs that must look around, a bit for each.
+    pub fn sync_lrs(&mut self, gic: &mut Gic) -> u8 {
+        let sync = |(index, vcpu): (usize, &mut Vcpu<S>)| gic.sync(index, &mut vcpu.lrs);
+        self.iter_mut().map(sync).fold(0, |all, mask| all | mask)
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// Stops the VM. The caller holds the shared part and, if its core has a vCPU of this VM loaded, that one, number `own`.
+    #[inline]
+    pub(super) fn quiesce(
+        &self,
+        core: &mut B::Core,
+        own: Option<usize>,
+    ) -> StoppedVcpus<'_, System<B>> {
+        match own.is_some() && self.vcpus.len() == 1 {
+            true => StoppedVcpus(None),
+            false => self.quiesce_others(core, own),
+        }
+    }
+
+    fn quiesce_others(
+        &self,
+        core: &mut B::Core,
+        own: Option<usize>,
+    ) -> StoppedVcpus<'_, System<B>> {
+        self.gate.close(QUIESCED);
+        let mut others = [const { None }; VCPUS_MAX];
+        for (i, slot) in self.vcpus.iter().enumerate() {
+            if Some(i) != own {
+                others[i] = Some(self.lock_or_kick(core, slot));
+            }
+        }
+        StoppedVcpus(Some(others))
+    }
+
+    /// Locks a vCPU. If another core has it loaded, kicks that one and waits.
+    fn lock_or_kick<'a>(
+        &self,
+        core: &mut B::Core,
+        slot: &'a VcpuSlot<System<B>>,
+    ) -> MutexGuard<'a, Vcpu<System<B>>> {
+        slot.try_lock().unwrap_or_else(|| {
+            if slot.core() != core.number() {
+                core.kick(slot.core());
+            }
+            slot.lock()
+        })
+    }
+
+    /// Lets a stopped VM go on.
+    #[inline]
+    pub(super) fn release(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
+        // The gate is still open if the VM's only vCPU asked: there was none to stop.
+        if stopped.0.is_some() {
+            self.release_others(core, stopped);
+        }
+    }
+
+    fn release_others(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
+        drop(stopped);
+        self.gate.open(QUIESCED);
+        self.wake_cores(core);
+    }
+
+    /// Does something with the VM's shared part, from a core that has no vCPU loaded. So no core waits for that core while it waits for the
+    /// lock.
+    pub(super) fn with_locked<R>(
+        &self,
+        core: &mut B::Core,
+        action: impl FnOnce(&mut VmShared<B>, Initiator<'_, B>) -> R,
+    ) -> R {
+        let mut shared = self.shared.lock();
+        core.enter_stage2(self.number, shared.memory.stage2.root());
+        let initiator = Initiator {
+            core: &mut *core,
+            vcpu: None,
+        };
+        let result = action(&mut shared, initiator);
+        core.leave_stage2();
+        result
+    }
+}

@@ -1,0 +1,110 @@
+//! A VM that ends, or starts again from its image.
+
+use super::image::Entry;
+use super::loaded::load_registers;
+use super::quiesce::{Initiator, OFF};
+use super::saved_lrs::SavedLrs;
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, System, Vm, VmBackend, VmShared};
+use crate::config::OnReset;
+use crate::device::Devices;
+use crate::device::gic::Gic;
+use crate::snapshot::Which;
+use log::Level;
+
+impl<B: VmBackend> Vm<B> {
+    /// Whether the VM is off.
+    pub(super) fn is_off(&self) -> bool {
+        self.gate.is_closed_for(OFF)
+    }
+
+    /// Turns the VM off. The caller holds the shared part and, if its core has a vCPU of this VM loaded, that one, number `own`.
+    pub(super) fn turn_off(&self, core: &mut B::Core, own: Option<usize>) {
+        let stopped = self.quiesce(core, own);
+        self.set_off();
+        log::info!("{}: off", self.plan.name);
+        self.release(core, stopped);
+    }
+
+    /// The VM is off, and so is each of its vCPUs. They are stopped.
+    fn set_off(&self) {
+        self.gate.close(OFF);
+        self.set_vcpus_off();
+    }
+
+    fn set_vcpus_off(&self) {
+        for slot in &self.vcpus {
+            slot.set_run_state(RunState::Off);
+        }
+    }
+
+    /// The VM's time begins, with vCPU 0, which is `vcpu`, about to run its image; the others are off. They are stopped.
+    pub(super) fn boot(&self, entry: &Entry, vcpu: &mut Vcpu<System<B>>) {
+        self.set_time(None);
+        self.set_vcpus_off();
+        *vcpu = Vcpu::reset(B::Core::RESET, entry.pc.0, entry.tree.0);
+        self.vcpus[0].set_run_state(RunState::Ready);
+        self.gate.open(OFF);
+    }
+
+    /// The guest resets itself: it goes back to its newest snapshot, if its configuration says so, or starts from its image.
+    pub(super) fn reset_by_guest(&self, shared: &mut VmShared<B>, mut initiator: Initiator<'_, B>) {
+        if let OnReset::Restore { tries } = self.plan.on_reset
+            && shared.restores_since_snapshot < tries
+        {
+            shared.restores_since_snapshot += 1;
+            let number = shared.restores_since_snapshot;
+            if let Ok(id) = self.restore(shared, initiator.reborrow(), Which::Latest, 1) {
+                let what = format_args!("reset; back to snapshot {id}, try {number} of {tries}");
+                shared.log_named(self.plan.name, Level::Warn, what);
+                return;
+            }
+        }
+        self.reset(shared, initiator);
+    }
+
+    /// The VM starts again from its image. Its snapshots stay. The caller holds the shared part.
+    pub(super) fn reset(&self, shared: &mut VmShared<B>, mut initiator: Initiator<'_, B>) {
+        shared.log_named(self.plan.name, Level::Info, format_args!("reset"));
+        initiator.clear_core();
+        let own = initiator.index();
+        let Initiator { core, vcpu } = initiator;
+        let mut stopped = self.quiesce(core, own);
+        // Interrupts in list registers go: those of stopped vCPUs with them, those in the core by way of the model, which is made anew.
+        for (_, vcpu) in stopped.iter_mut() {
+            vcpu.lrs = SavedLrs::default();
+        }
+        if let Some(own) = own {
+            let _ = shared.gic.sync(own, core);
+        }
+        shared.snapshots.reset(&mut shared.memory);
+        shared.devices = Devices::default();
+        shared.caches_agree = false;
+        shared.gic = Gic::new(self.vcpus.len());
+        match shared.load_image(self.plan) {
+            Ok(entry) => {
+                // vCPU 0 is the one that asks, on its core, or one of the stopped ones.
+                if let Some((0, vcpu)) = vcpu {
+                    self.boot(&entry, vcpu);
+                    core.synchronize_errors();
+                    let (system, interface) = (&vcpu.system, vcpu.interface);
+                    load_registers(core, self.offset(), system, &vcpu.debug, interface, false);
+                } else if let Some(vcpu) = stopped.get(0) {
+                    self.boot(&entry, vcpu);
+                }
+            }
+            // Its device tree is made on the heap, which may have less room than when the VM was started.
+            Err(error) => {
+                // What the operator asked for is answered however much the guest had to say.
+                match own {
+                    Some(_) => {
+                        shared.log_named(self.plan.name, Level::Error, format_args!("{error}"));
+                    }
+                    None => log::error!("{}: {error}", self.plan.name),
+                }
+                self.set_off();
+            }
+        }
+        self.release(core, stopped);
+    }
+}

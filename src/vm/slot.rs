@@ -1,0 +1,140 @@
+//! A vCPU's place in its VM: its lock, and what cores may know of the vCPU without holding that.
+
+use super::clock::NEVER;
+use super::vcpu::{RunState, Vcpu};
+use crate::arch::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::arch::{Mutex, MutexGuard};
+use crate::hvc::psci::PowerState;
+
+/// A vCPU's place in its VM.
+pub struct VcpuSlot<S> {
+    vcpu: Mutex<Vcpu<S>>,
+    /// The number of the core that the vCPU is pinned to.
+    core: usize,
+    /// [`RunState`].
+    run_state: AtomicU8,
+    /// The vCPU must look around: something became pending for it, or its VM has input.
+    requested: AtomicBool,
+    /// The physical count at which one of the vCPU's timers fires, while it is not loaded.
+    deadline: AtomicU64,
+    /// How often the vCPU came to EL2, as far as its core has noted it.
+    exits: AtomicU64,
+}
+
+impl<S> VcpuSlot<S> {
+    /// A vCPU that is off, pinned to core number `core`.
+    pub fn new(vcpu: Vcpu<S>, core: usize) -> Self {
+        Self {
+            vcpu: Mutex::new(vcpu),
+            core,
+            run_state: AtomicU8::new(RunState::Off as u8),
+            requested: AtomicBool::new(false),
+            deadline: AtomicU64::new(NEVER),
+            exits: AtomicU64::new(0),
+        }
+    }
+
+    /// Locks the vCPU, once no other core holds it.
+    pub fn lock(&self) -> MutexGuard<'_, Vcpu<S>> {
+        self.vcpu.lock()
+    }
+
+    /// Locks the vCPU, if no other core holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Vcpu<S>>> {
+        self.vcpu.try_lock()
+    }
+
+    /// The vCPU, for a test that has the VM to itself.
+    #[cfg(test)]
+    pub fn get_mut(&mut self) -> &mut Vcpu<S> {
+        self.vcpu.get_mut()
+    }
+
+    /// The number of the core that the vCPU is pinned to.
+    pub fn core(&self) -> usize {
+        self.core
+    }
+
+    /// What the vCPU does if it has a core. It goes on or off only while the VM's shared part is locked, so a core that holds that lock
+    /// knows which. A core that holds the vCPU's own lock knows too, as CPU_ON takes that before it says `Ready`. A core that holds neither,
+    /// as the scheduler, is kicked after a change that it must see.
+    pub fn run_state(&self) -> RunState {
+        RunState::from_number(self.run_state.load(Ordering::Relaxed).into())
+    }
+
+    /// Sets what the vCPU does if it has a core.
+    pub fn set_run_state(&self, run_state: RunState) {
+        self.run_state.store(run_state as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the vCPU waits for an interrupt.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.run_state() == RunState::Waiting
+    }
+
+    /// Ends the vCPU's wait, if it waits.
+    pub fn end_wait(&self) {
+        if self.is_waiting() {
+            self.set_run_state(RunState::Ready);
+        }
+    }
+
+    /// AFFINITY_INFO's answer.
+    pub fn power(&self) -> PowerState {
+        match self.run_state() {
+            RunState::Off => PowerState::Off,
+            RunState::Ready | RunState::Waiting => PowerState::On,
+        }
+    }
+
+    /// Requests that the vCPU look around. Returns whether the request is new, so that its core must be notified. A release: the look that
+    /// this is for sees what the caller did before, though the caller may hold no lock, as
+    /// [`Vm::give_input`](super::Vm::give_input) does.
+    pub fn request(&self) -> bool {
+        !self.requested.swap(true, Ordering::Release)
+    }
+
+    /// Clears the request, and returns whether there was one.
+    #[inline]
+    pub fn take_request(&self) -> bool {
+        // The plain load first: it is nearly always false.
+        self.requested.load(Ordering::Relaxed) && self.requested.swap(false, Ordering::Acquire)
+    }
+
+    /// Whether a request waits for the vCPU.
+    pub fn has_request(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+
+    /// Sets the physical count at which one of the vCPU's timers fires. The vCPU's core does, or the core that stopped the VM and kicks
+    /// that core afterwards.
+    pub fn set_deadline(&self, at: u64) {
+        self.deadline.store(at, Ordering::Relaxed);
+    }
+
+    /// The physical count at which one of the vCPU's timers fires, while it is not loaded.
+    pub fn deadline(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// How often the vCPU came to EL2, without the exits since its core was last interrupted.
+    pub fn exits(&self) -> u64 {
+        self.exits.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the count of exits. Only the core that loaded the vCPU does.
+    pub fn add_exits(&self, more: u64) {
+        let exits = self.exits() + more;
+        self.exits.store(exits, Ordering::Relaxed);
+    }
+
+    /// Whether a core that has nothing else to do should load the vCPU at the physical count `now`.
+    pub fn is_runnable(&self, now: u64) -> bool {
+        match self.run_state() {
+            RunState::Off => false,
+            RunState::Ready => true,
+            RunState::Waiting => self.has_request() || self.deadline() <= now,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The two verbs: checkpoint and restore of a whole VM.
+//!
+//! Both stop the VM, sync its list registers into the GIC model, have [`Snapshots`] save or overwrite the [`QuiescedVm`], and let the VM go
+//! on. The VM's own snapshots do all that is about RAM; [`State`](crate::snapshot::State) of `saved.rs` does the rest.
+
+use super::memory::GuestMemory;
+use super::quiesce::{Initiator, OFF};
+use super::saved::QuiescedVm;
+use super::vcpu::RunState;
+use super::{Core, Vm, VmBackend, VmShared};
+use crate::snapshot::{Moment, NotFound, Snapshots, Which};
+use core::sync::atomic::{AtomicU64, Ordering};
+use log::Level;
+
+/// The next snapshot's id: counted for all VMs together, so that no id ever names two snapshots.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl<B: VmBackend> Vm<B> {
+    /// Takes a snapshot of the whole VM, and returns its id; `None` if memory does not suffice. With `returns_id`, the initiator's vCPU has the
+    /// id in x0 and 0 in x1. The caller holds the shared part.
+    pub(super) fn checkpoint(
+        &self,
+        shared: &mut VmShared<B>,
+        initiator: Initiator<'_, B>,
+        returns_id: bool,
+    ) -> Option<u64> {
+        let taken = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
+            state.returns_id = returns_id;
+            let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
+            snapshots.checkpoint(memory, state, next_id).ok()
+        });
+        match taken {
+            Some(_) => shared.restores_since_snapshot = 0,
+            None => {
+                let what = format_args!("no memory for a snapshot");
+                shared.log_named(self.plan.name, Level::Error, what);
+            }
+        }
+        taken
+    }
+
+    /// Takes the whole VM back to a snapshot, and returns that one's id. A vCPU that took it by SMCCC has `value` in x1 then. The caller holds
+    /// the shared part.
+    pub(super) fn restore(
+        &self,
+        shared: &mut VmShared<B>,
+        initiator: Initiator<'_, B>,
+        which: Which,
+        value: u64,
+    ) -> Result<u64, NotFound> {
+        let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
+            state.value = value;
+            let restored = snapshots.restore(memory, state, which)?;
+            // Before the cores are told to look: they sleep again while the VM is off.
+            self.gate.open(OFF);
+            Ok(restored)
+        })?;
+        shared.caches_agree = false;
+        Ok(restored)
+    }
+
+    /// Does something with the VM while it is stopped and none of its interrupts are in list registers.
+    fn with_quiesced<R>(
+        &self,
+        shared: &mut VmShared<B>,
+        mut initiator: Initiator<'_, B>,
+        action: impl FnOnce((&mut Snapshots, &mut GuestMemory<B>), &mut QuiescedVm<'_, '_, B>) -> R,
+    ) -> R {
+        let own = initiator.index();
+        let mut stopped = self.quiesce(initiator.core, own);
+        let VmShared {
+            memory,
+            snapshots,
+            devices,
+            gic,
+            ..
+        } = shared;
+        let mut requested = stopped.sync_lrs(gic);
+        let mut synced = false;
+        if let Some(own) = own {
+            synced = !gic.is_idle(own);
+            if synced {
+                requested |= gic.sync(own, initiator.core);
+            }
+        }
+        let physical = B::Core::count();
+        let at = Moment {
+            physical,
+            counter: self.virtual_count_at(physical),
+        };
+        let mut state = QuiescedVm {
+            vm: self,
+            initiator: initiator.reborrow(),
+            stopped: &mut stopped,
+            devices,
+            gic,
+            at,
+            returns_id: false,
+            value: 1,
+            requester: 0,
+            restored: false,
+        };
+        let done = action((snapshots, memory), &mut state);
+        let lrs_changed = synced || state.restored;
+        // A vCPU that is off begins without list registers.
+        if let Some((own, vcpu)) = initiator.vcpu
+            && lrs_changed
+            && self.vcpus[own].run_state() != RunState::Off
+        {
+            requested |= gic.flush(own, initiator.core);
+            self.note_review(own, vcpu, gic.review_needed(own), initiator.core);
+        }
+        self.release(initiator.core, stopped);
+        self.kick_vcpus(initiator.core, requested);
+        done
+    }
+}
