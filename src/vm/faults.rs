@@ -91,9 +91,9 @@ impl<H: Hardware> Turn<'_, H> {
             return self.load_store(fault);
         };
         match region {
-            Region::Device(device) => self.access_device(device, offset, access, fault.write),
             Region::Distributor => self.distributor(offset, access, fault.write),
             Region::Deactivation => self.deactivation(offset, access, fault.write),
+            Region::Device(device) => self.access_device(device, offset, access, fault.write),
             Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
         }
         self.step_over(esr);
@@ -121,7 +121,7 @@ impl<H: Hardware> Turn<'_, H> {
     }
 
     /// A load, or with `write` a store, of what the machine does not have.
-    #[cold]
+    #[inline(always)]
     pub(super) fn access_absent(
         &mut self,
         absent: Absent,
