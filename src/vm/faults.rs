@@ -94,9 +94,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
             return self.load_store(fault);
         };
         match region {
-            Region::Device(device) => self.access_device(device, offset, access, fault.write),
             Region::Distributor => self.distributor(offset, access, fault.write),
             Region::Deactivation => self.deactivation(offset, access, fault.write),
+            Region::Device(device) => self.access_device(device, offset, access, fault.write),
             Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
         }
         self.step_over(esr);
@@ -124,7 +124,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// A load, or with `write` a store, of what the machine does not have.
-    #[cold]
+    #[inline(always)]
     pub(super) fn access_absent(
         &mut self,
         absent: Absent,
