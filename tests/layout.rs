@@ -267,7 +267,7 @@ fn uses_are_found() {
     let find = |name: &str| modules.find(&path("vm::faults"), name, 0);
     assert_eq!(
         find("super::Core"),
-        Some(path("vm::hardware")),
+        Some(path("vm::backend")),
         "through `pub use`"
     );
     assert_eq!(find("crate::addr::Pa"), Some(path("addr")));
