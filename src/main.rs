@@ -89,7 +89,7 @@ mod image {
     struct BoardConsole;
 
     impl ConsoleHost<BoardBackend> for BoardConsole {
-        fn input(&self) -> Input {
+        fn take_input(&self) -> Input {
             console::take_input()
         }
 

@@ -86,7 +86,7 @@ impl<B: VmBackend> Vm<B> {
                 // vCPU 0 is the one that asks, on its core, or one of the stopped ones.
                 if let Some((0, vcpu)) = vcpu {
                     self.boot(&entry, vcpu);
-                    core.synchronize_errors();
+                    core.take_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
                     load_registers(core, self.offset(), system, &vcpu.debug, interface, false);
                 } else if let Some(vcpu) = stopped.get(0) {

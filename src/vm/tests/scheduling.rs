@@ -29,7 +29,7 @@ pub struct Quiet {
 }
 
 impl<B: VmBackend> ConsoleHost<B> for Quiet {
-    fn input(&self) -> Input {
+    fn take_input(&self) -> Input {
         self.input_due.set(None);
         self.input.take()
     }

@@ -312,7 +312,7 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
             let mut next = running.run(core);
             if next == ExitAction::Wait {
                 core.idle();
-                next = running.interrupt(core);
+                next = running.handle_interrupt(core);
             }
             if next == ExitAction::Leave {
                 break;
