@@ -9,7 +9,7 @@ use spin::{Mutex, Once};
 use crate::arch::timer;
 use crate::board::gic;
 use crate::board::uart::Uart;
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::console::{Input, Notice, Screen, Terminal, write_lines};
 use crate::monitor::{self, VmControl};
 
@@ -42,7 +42,7 @@ pub(super) fn open(uart: Uart) {
 }
 
 /// Gives the terminal the names of the VMs. The first has the keyboard.
-pub fn start(vms: &'static [VmPlan]) {
+pub fn start(vms: &'static [VmConfig]) {
     CONSOLE.lock().set_names(vms.iter().map(|vm| vm.name));
 }
 

@@ -54,7 +54,7 @@ impl<B: VmBackend> Vm<B> {
         }
         let mut shared = self.lock_shared()?;
         core.load_vcpu(&VcpuIdentity {
-            name: self.plan.name,
+            name: self.config.name,
             vm: self.number,
             vcpu: index,
             root: shared.memory.stage2.root(),
