@@ -18,12 +18,12 @@ pub use control::{
 use crate::limits::VMS_MAX;
 use core::fmt::{self, Write};
 
-/// What comes after a line.
+/// What the terminal does after a line of the monitor is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterLine {
-    /// The next line.
+    /// Shows the prompt again.
     Stay,
-    /// The keyboard goes back to the VM.
+    /// Gives the keyboard back to the VM.
     Leave,
 }
 

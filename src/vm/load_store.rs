@@ -32,7 +32,7 @@ const UNTAGGED: u64 = (1 << 56) - 1;
 /// Why an instruction is not carried out.
 #[derive(Debug)]
 enum Refusal {
-    /// The guest tries again.
+    /// The instruction does not agree with the syndrome: the guest runs it again.
     Retry,
     /// The guest gets an external abort.
     Abort,

@@ -65,7 +65,7 @@ impl From<device_tree::Error> for StartError {
 }
 
 impl<B: VmBackend> Vm<B> {
-    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that nobody else uses, and loads its image. Its vCPUs are pinned to the cores
+    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that are this VM's alone, and loads its image. Its vCPUs are pinned to the cores
     /// that `core_of` names.
     pub fn new(
         config: &'static VmConfig,
