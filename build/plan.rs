@@ -1,4 +1,4 @@
-//! Writes the configuration as Rust: the `PLAN` that `main.rs` includes.
+//! Writes the configuration as Rust: the `CONFIG` that `main.rs` includes.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub fn source(config: &Config, files: &[Files]) -> String {
          #[repr(C, align(4096))]\n\
          struct File<T: ?Sized>(T);\n\n\
          /// What the configuration says.\n\
-         pub static PLAN: avisor::config::Plan = avisor::config::Plan {{\n    \
+         pub static CONFIG: avisor::config::Config = avisor::config::Config {{\n    \
              log: log::LevelFilter::{},\n    vms: &[\n",
         config.log
     );
@@ -49,7 +49,7 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
         OnReset::Restore { tries } => format!("Restore {{ tries: {tries} }}"),
     };
     format!(
-        "        avisor::config::VmPlan {{
+        "        avisor::config::VmConfig {{
             name: {name:?},
             image: {image},
             initrd: {initrd},

@@ -4,16 +4,16 @@ use crate::guest_image::Image;
 
 /// Everything that was decided when the image was built.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Config {
     /// The most verbose level that reaches the console.
     pub log: log::LevelFilter,
     /// The VMs, in the order of the file.
-    pub vms: &'static [VmPlan],
+    pub vms: &'static [VmConfig],
 }
 
 /// One VM.
 #[derive(Debug)]
-pub struct VmPlan {
+pub struct VmConfig {
     /// Its name, as the console shows it.
     pub name: &'static str,
     /// The guest.

@@ -14,8 +14,8 @@
 //! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
 //!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
 //! - **Narrow seams.** [`snapshot::Backend`] (pages and mappings) and [`snapshot::VmState`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
-//!   and barriers), [`vm::Hardware`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
-//!   [`device::Console`] (characters), [`monitor::Operator`] (the VMs, seen from outside). Tests stand on the other side of each.
+//!   and barriers), [`vm::VmBackend`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
+//!   [`device::Console`] (characters), [`monitor::VmControl`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.
 //! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`], in the one line of `board/ram.rs` that hands the board's RAM to the heap,
@@ -50,15 +50,27 @@
 //! ```text
 //! guest        hvc, a store to a clean page, a device, ...
 //!   vectors    arch/entry/switch.S: general registers into memory, and `run` returns
-//!   lock       vm/running.rs: what the vCPUs share, or the trap has not happened, as the VM is being stopped
+//!   lock       vm/loaded.rs: what the vCPUs share; or the trap is dropped, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
-//!   match      vm/running.rs, `handle`: everything that a guest can make happen, on one screen
-//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> Next { Resume, Yield, Wait, Leave }
+//!   match      vm/exit.rs, `handle`: everything that a guest can make happen, on one screen
+//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction { Resume, Yield, Wait, Leave }
 //! guest        `run` again; or, in vm/schedule.rs, another vCPU's turn
 //! ```
 //!
 //! An interrupt takes the same way as far as `run`, then that of vm/interrupts.rs. All that a vCPU has besides its general registers
-//! stays in the core from trap to trap; only a checkpoint, a restore and another vCPU's turn move it.
+//! stays in the core from trap to trap; only a checkpoint, a restore and another vCPU's slice move it.
+//!
+//! # Words that are ours
+//!
+//! Those that a user may meet are in `docs/glossary.md`: gate, base, fold, dirty list, pool. Besides, in the code:
+//!
+//! | word | what it means |
+//! | --- | --- |
+//! | initiator | the core that has a VM stopped, with the vCPU that asked for it, if one did |
+//! | request | a bit of a vCPU's slot: its core must look at what other cores have written for that vCPU |
+//! | review | a look for what changes without a trap: a timer's line, a CPU interface |
+//! | share | the part of the board's memory that one VM has |
+//! | slot | a vCPU's place in its VM: its lock, and the atomics that cores may use without it |
 #![no_std]
 
 // With a name, `cargo test` wants all tests for the board, whatever Cargo.toml says. One line instead of hundreds: so there is no module

@@ -35,13 +35,13 @@ mod image {
 
     /// Runs on the boot core, MMU and caches on; what ran before is in `arch/boot/boot.S`.
     fn main(tree: u64) -> ! {
-        let board = Board::open(tree, PLAN.log);
+        let board = Board::open(tree, CONFIG.log);
         log::info!(
             "Avisor {} on {}; Ctrl-] opens the monitor",
             env!("CARGO_PKG_VERSION"),
             board.tree.model()
         );
-        console::start(PLAN.vms);
+        console::start(CONFIG.vms);
         board.claim_memory();
         let gic = gic::open(&board.tree, board.console_interrupt)
             .unwrap_or_else(|missing| failure::fail(format_args!("{missing}: no interrupts")));
@@ -72,15 +72,21 @@ mod image {
     /// All VMs of the configuration. Their vCPUs are pinned to the cores in turn.
     fn make_vms(gic: &gic::Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
         let free = heap::free_bytes();
-        let keep = PLAN.vms.iter().map(|plan| vm::heap_bytes(plan, free)).sum();
-        let shares = vm::carve_memory::<BoardCore>(PLAN.vms, &heap::take_blocks(keep));
+        let keep = CONFIG
+            .vms
+            .iter()
+            .map(|config| vm::heap_bytes(config, free))
+            .sum();
+        let shares = vm::carve_memory::<BoardCore>(CONFIG.vms, &heap::take_blocks(keep));
         let mut first = 0;
-        let vms = PLAN.vms.iter().zip(shares).enumerate();
-        let vms = vms.map(|(number, (plan, share))| {
+        let vms = CONFIG.vms.iter().zip(shares).enumerate();
+        let vms = vms.map(|(number, (config, share))| {
             let backend = BoardBackend::new(number, share.clone(), gic);
-            let vm = Vm::new(plan, number, backend, &share, |vcpu| (first + vcpu) % cores);
-            first += plan.vcpus as usize;
-            vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", plan.name)))
+            let vm = Vm::new(config, number, backend, &share, |vcpu| {
+                (first + vcpu) % cores
+            });
+            first += config.vcpus as usize;
+            vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
         });
         vms.collect()
     }
@@ -89,7 +95,7 @@ mod image {
     struct BoardConsole;
 
     impl ConsoleHost<BoardBackend> for BoardConsole {
-        fn input(&self) -> Input {
+        fn take_input(&self) -> Input {
             console::take_input()
         }
 

@@ -1,4 +1,4 @@
-//! A line that is typed, and those typed before.
+//! The line that is typed at the prompt, and the lines typed before.
 
 use super::keys::{Key, Keys};
 
@@ -26,7 +26,7 @@ impl Line {
         str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
     }
 
-    /// Whether there is none.
+    /// Whether it has no text.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -61,7 +61,7 @@ pub enum Outcome {
     Done,
     /// The line was forgotten.
     Cancelled,
-    /// The end of all lines.
+    /// The operator typed the end of input (Ctrl-D).
     End,
     /// The word before the cursor should be completed.
     Complete,
@@ -75,7 +75,7 @@ pub struct Editor {
     history: [Line; HISTORY_MAX],
     /// Lines in it, the newest first.
     remembered: usize,
-    /// Where the operator looks: 0 is the line that is being typed, 1 the newest of the history.
+    /// The line that is shown: 0 is the one that is being typed, 1 the newest of the history.
     looks_at: usize,
     /// The line that is being typed, while another one is looked at.
     draft: Line,

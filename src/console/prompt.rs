@@ -12,19 +12,19 @@ const _: () = assert!(LINE_MAX == 70);
 /// To the start of the line, and erase it (ECMA-48, EL).
 pub const ERASE: &str = "\r\x1b[K";
 
-/// What comes after a byte.
+/// What the terminal does after a byte that was typed at the prompt.
 pub enum Step {
-    /// The next byte.
+    /// Takes the next byte.
     Stay,
-    /// This line is to be carried out. The cursor stands on the next one.
+    /// Has this line carried out. The cursor stands on the next line.
     Command(Line),
-    /// The line was not typed whole: it is not carried out. What to say, on the next line.
+    /// Says this on the next line: the line is not carried out, as some of what was typed is missing.
     Torn(&'static str),
-    /// The operator wants to leave.
+    /// Closes the monitor.
     Leave,
-    /// The operator wants to leave, and the VM to get the byte that opens the monitor.
+    /// Closes the monitor, and gives the VM the byte that opens it.
     Literal,
-    /// The words that the last one may become should be shown.
+    /// Shows the words that the last word may become.
     Choices,
 }
 
@@ -48,12 +48,12 @@ impl Prompt {
         self.untouched = true;
     }
 
-    /// Some of what was typed here is lost.
+    /// Notes that some of what was typed here is lost.
     pub fn tear(&mut self) {
         self.editor.tear();
     }
 
-    /// Shows it, at the start of a line.
+    /// Shows the prompt and its line, at the start of a line of the terminal.
     pub fn show(&self, screen: &mut impl Screen) {
         print(screen, PROMPT);
         print(screen, self.editor.line().text());

@@ -1,6 +1,6 @@
-//! The line of a terminal that a VM writes on, remembered.
+//! The line that a VM writes on, as a terminal would show it.
 
-/// Bytes of it.
+/// Bytes of a line.
 pub const ROW_MAX: usize = 240;
 
 /// A character that begins within them may end behind them.
@@ -8,7 +8,7 @@ const TEXT_MAX: usize = ROW_MAX + 3;
 
 /// What a terminal's line would show: printable characters as they were left by backspaces, carriage returns and the sequences that
 /// shells edit their lines with. Colours and everything else is left out, so that it can be shown at any time without side effects: a
-/// query in it would be answered into somebody's keyboard.
+/// query in it would be answered as if the operator had typed the answer.
 ///
 /// Control functions are known in all forms (ECMA-48, 5.3; ECMA-35): ESC and a letter, the bytes 0x80 to 0x9f, and these as characters of
 /// UTF-8, 0xc2 0x80 to 0xc2 0x9f. In the middle of a character of UTF-8 such bytes are text.

@@ -1,7 +1,7 @@
 //! What is typed, on its way from the UART to who gets it.
 //!
-//! Characters come into a queue, and leave it for the attached VM, the line at the prompt or nobody, while a line of the monitor is
-//! carried out. A VM has [`TYPED_MAX`] characters of its own that it has not read yet. Where there is no room, nothing more is taken: the
+//! Characters come into a queue, and leave it for the attached VM or for the line at the prompt. While a line of the monitor is
+//! carried out, they stay. A VM has [`TYPED_MAX`] characters of its own that it has not read yet. Where there is no room, nothing more is taken: the
 //! driver leaves characters in the UART, and the sender waits.
 //!
 //! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Terminal::discard_excess) after a

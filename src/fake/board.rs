@@ -227,7 +227,7 @@ impl VmBackend for FakeBoard {
         }
     }
 
-    fn instruction(&mut self, at: Pa) -> u32 {
+    fn read_instruction(&mut self, at: Pa) -> u32 {
         assert!(at.0.is_multiple_of(4));
         if self.cached {
             // SAFETY: the board's memory.

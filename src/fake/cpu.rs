@@ -306,7 +306,7 @@ impl Core for FakeCore {
         *to = self.system;
     }
 
-    fn synchronize_errors(&mut self) -> bool {
+    fn take_serror(&mut self) -> bool {
         fixup::synchronize_errors();
         std::mem::take(&mut self.error)
     }
@@ -395,7 +395,7 @@ impl Core for FakeCore {
         self.system.sctlr
     }
 
-    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+    fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
         match self.system.has_table() {
             true => fixup::translate(va, access),
             false => (self.stage1)(va, access),
@@ -455,7 +455,7 @@ impl Core for FakeCore {
         self.kicks[core].swap(true, Ordering::Release);
     }
 
-    fn alarm_by(&mut self, at: u64) {
+    fn set_alarm_by(&mut self, at: u64) {
         self.alarm = self.alarm.min(at);
     }
 

@@ -90,6 +90,7 @@ impl Results {
     }
 
     /// The results, x0 first.
+    #[cfg(test)]
     pub fn as_slice(&self) -> &[u64] {
         &self.values[..usize::from(self.count).min(self.values.len())]
     }

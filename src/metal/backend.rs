@@ -119,7 +119,7 @@ impl VmBackend for BoardBackend {
         self.ram.write(at, bytes);
     }
 
-    fn instruction(&mut self, at: Pa) -> u32 {
+    fn read_instruction(&mut self, at: Pa) -> u32 {
         self.ram.instruction(at)
     }
 

@@ -9,7 +9,7 @@ use spin::{Mutex, Once};
 use crate::arch::timer;
 use crate::board::gic;
 use crate::board::uart::Uart;
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::console::{Input, Notice, Screen, Terminal, write_lines};
 use crate::monitor::{self, VmControl};
 
@@ -42,7 +42,7 @@ pub(super) fn open(uart: Uart) {
 }
 
 /// Gives the terminal the names of the VMs. The first has the keyboard.
-pub fn start(vms: &'static [VmPlan]) {
+pub fn start(vms: &'static [VmConfig]) {
     CONSOLE.lock().set_names(vms.iter().map(|vm| vm.name));
 }
 
@@ -110,7 +110,7 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         _ if room && !console.is_held_up() => NEVER,
         // The VM has not read since: another key does not put it off.
         old if old != NEVER && old > timer::count() => old,
-        _ => deadline(),
+        _ => patience_deadline(),
     };
     POLL_AT.store(at, Ordering::Relaxed);
     input
@@ -136,7 +136,7 @@ pub fn get(vm: usize) -> Option<u8> {
     let byte = console.get(vm);
     if byte.is_some() {
         if vm == console.attached() && POLL_AT.load(Ordering::Relaxed).wrapping_sub(1) < NEVER - 1 {
-            reads_again(&console);
+            resume_delivery(&console);
         }
         let notice = console.take_notice();
         drop(console);
@@ -155,16 +155,19 @@ pub fn get(vm: usize) -> Option<u8> {
 
 /// The attached VM has read while characters wait for it. Once it has room enough for those, kicks the boot core, which takes them.
 #[cold]
-fn reads_again(console: &Terminal) {
+fn resume_delivery(console: &Terminal) {
     let room = console.is_worth_delivering();
-    POLL_AT.store(if room { 0 } else { deadline() }, Ordering::Relaxed);
+    POLL_AT.store(
+        if room { 0 } else { patience_deadline() },
+        Ordering::Relaxed,
+    );
     if room {
         gic::kick(0);
     }
 }
 
 /// When a VM that reads nothing from now on is taken not to read at all.
-fn deadline() -> u64 {
+fn patience_deadline() -> u64 {
     timer::count().saturating_add(PATIENCE * timer::frequency())
 }
 
@@ -216,7 +219,7 @@ impl Write for Reply {
 }
 
 /// Prints one line, `AVISOR <level>: <message>`, at the start of a line.
-pub(super) fn line(level: Level, message: fmt::Arguments) {
+pub(super) fn log_line(level: Level, message: fmt::Arguments) {
     if let Some(mut uart) = UART.get().copied() {
         let message = format_args!("AVISOR {level}: {message}\n");
         CONSOLE.lock().lines(message, &mut uart);

@@ -63,7 +63,7 @@ impl BoardCore {
     /// Sets an alarm that makes the interrupt controller look at the virtual timer's line again. The timer's interrupt is active, and may be
     /// due again when the guest deactivates it, as kernels that are late set their timer to a time in the past. QEMU's GIC does not notice.
     fn arm_resample(&mut self) {
-        vm::Core::alarm_by(self, timer::count() + RESAMPLE_DELAY);
+        vm::Core::set_alarm_by(self, timer::count() + RESAMPLE_DELAY);
     }
 }
 
@@ -152,7 +152,7 @@ impl vm::Core for BoardCore {
         to.save();
     }
 
-    fn synchronize_errors(&mut self) -> bool {
+    fn take_serror(&mut self) -> bool {
         fixup::synchronize_errors().is_some()
     }
 
@@ -222,7 +222,7 @@ impl vm::Core for BoardCore {
         el1::sctlr()
     }
 
-    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+    fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
         fixup::translate(va, access)
     }
 
@@ -291,7 +291,7 @@ impl vm::Core for BoardCore {
         self.gic.kick(core);
     }
 
-    fn alarm_by(&mut self, at: u64) {
+    fn set_alarm_by(&mut self, at: u64) {
         if at < self.alarm {
             self.alarm = at;
             timer::set_alarm(Some(at));

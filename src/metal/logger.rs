@@ -13,7 +13,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            console::line(record.level(), *record.args());
+            console::log_line(record.level(), *record.args());
         }
     }
 

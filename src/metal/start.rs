@@ -29,7 +29,7 @@ impl Board {
             console::open(uart);
             logger::init(level);
         }
-        let tree = found.unwrap_or_else(|why| refuse(why, tree));
+        let tree = found.unwrap_or_else(|why| fail_without_tree(why, tree));
         Power::find(&tree, 2, Registers::map).install();
         let Some((_, console_interrupt)) = uart else {
             failure::exit_failure()
@@ -57,7 +57,7 @@ fn read(tree: u64) -> Result<Tree<'static>, BadTree> {
 }
 
 /// Ends the run for want of a tree.
-fn refuse(why: BadTree, tree: u64) -> ! {
+fn fail_without_tree(why: BadTree, tree: u64) -> ! {
     failure::fail(format_args!(
         "{why} (x0 was {tree:#x}): give the board's own, under QEMU with -dtb, on a board as its firmware's"
     ))

@@ -18,12 +18,12 @@ pub use control::{
 use crate::limits::VMS_MAX;
 use core::fmt::{self, Write};
 
-/// What comes after a line.
+/// What the terminal does after a line of the monitor is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterLine {
-    /// The next line.
+    /// Shows the prompt again.
     Stay,
-    /// The keyboard goes back to the VM.
+    /// Gives the keyboard back to the VM.
     Leave,
 }
 
@@ -42,7 +42,7 @@ pub fn execute(line: &str, control: &mut impl VmControl, out: &mut impl Write) -
     // If printing fails, there is no place left to say so.
     match Command::parse(line, vms) {
         Ok(command) => {
-            let _ = obey(command, control, out);
+            let _ = carry_out(command, control, out);
             match command {
                 Command::Quit | Command::Attach(_) => AfterLine::Leave,
                 _ => AfterLine::Stay,
@@ -55,7 +55,7 @@ pub fn execute(line: &str, control: &mut impl VmControl, out: &mut impl Write) -
     }
 }
 
-fn obey(command: Command, control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
+fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
     match command {
         Command::Help => command::help(out),
         Command::Vms => report::vms(control, out),
@@ -68,29 +68,29 @@ fn obey(command: Command, control: &mut impl VmControl, out: &mut impl Write) ->
         }
         Command::Checkpoint(vm) => {
             let done = control.checkpoint(vm);
-            outcome(vm, done, control, out, |out, id| {
+            print_outcome(vm, done, control, out, |out, id| {
                 write!(out, "is saved as snapshot #{id}")
             })
         }
         Command::Restore(vm, which) => {
             let done = control.restore(vm, which);
-            outcome(vm, done, control, out, |out, id| {
+            print_outcome(vm, done, control, out, |out, id| {
                 write!(out, "is back at snapshot #{id}")
             })
         }
         Command::Delete(vm, id) => {
             let done = control.delete(vm, id);
-            outcome(vm, done, control, out, |out, ()| {
+            print_outcome(vm, done, control, out, |out, ()| {
                 write!(out, "has no snapshot #{id} any more")
             })
         }
         Command::Pause(vm) => {
             let done = control.pause(vm);
-            outcome(vm, done, control, out, |out, ()| out.write_str("is paused"))
+            print_outcome(vm, done, control, out, |out, ()| out.write_str("is paused"))
         }
         Command::Resume(vm) => {
             let done = control.resume(vm);
-            outcome(vm, done, control, out, |out, ()| out.write_str("goes on"))
+            print_outcome(vm, done, control, out, |out, ()| out.write_str("goes on"))
         }
         Command::Reset(vm) => {
             let done = control.reset(vm);
@@ -99,13 +99,13 @@ fn obey(command: Command, control: &mut impl VmControl, out: &mut impl Write) ->
                 VmState::Paused => "starts from its image when it is resumed: it is paused",
                 VmState::Off => "does not start again: it is off",
             };
-            outcome(vm, done, control, out, |out, ()| out.write_str(says))
+            print_outcome(vm, done, control, out, |out, ()| out.write_str(says))
         }
     }
 }
 
 /// One line that begins with the VM's name: what was done, or why it was not.
-fn outcome<T, W: Write>(
+fn print_outcome<T, W: Write>(
     vm: usize,
     done: Result<T, Refusal>,
     control: &impl VmControl,

@@ -1,7 +1,7 @@
 //! The identification registers as a VM sees them.
 //!
 //! They tell what the hardware has, less what the VM does not offer. The rule is "what is not listed is not there": a
-//! feature that a later CPU brings may have state that a snapshot would not bring back, or need a trap that nobody set.
+//! feature that a later CPU brings may have state that a snapshot would not bring back, or need a trap that is not set.
 //! A field is listed once that is known not to be so.
 
 use super::sysreg::SysReg;

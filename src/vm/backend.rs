@@ -37,7 +37,7 @@ pub trait VmBackend: Maintenance + Console {
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
     /// The instruction at `at`, a multiple of 4, in guest memory, as the guest fetches it.
-    fn instruction(&mut self, at: Pa) -> u32;
+    fn read_instruction(&mut self, at: Pa) -> u32;
     /// The name in front of the VM's lines in the log, if there are several VMs.
     fn log_name(&self) -> Option<&'static str>;
     /// The first page of the board's virtual CPU interface (GICV), which is mapped into the guest.
@@ -102,7 +102,7 @@ pub trait Core: Gich {
     /// Copies the loaded vCPU's registers out of the core.
     fn save_system(&mut self, to: &mut Self::System);
     /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
-    fn synchronize_errors(&mut self) -> bool;
+    fn take_serror(&mut self) -> bool;
     /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
     fn put_vcpu(&mut self);
     /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
@@ -134,7 +134,7 @@ pub trait Core: Gich {
     fn sctlr(&mut self) -> u64;
 
     /// Where the guest's stage 1 maps `va` for that access, if it does. PSTATE.PAN is not looked at.
-    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
+    fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
     /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
     fn stack_pointer(&mut self, el1: bool) -> u64;
     /// Writes the guest's SP_EL1 or, if not `el1`, SP_EL0.
@@ -154,7 +154,7 @@ pub trait Core: Gich {
     /// Makes core number `core` take [`Interrupt::Kick`]. It sees then what this core wrote before.
     fn kick(&mut self, core: usize);
     /// Sets the core's alarm to the physical count `at`, if that is earlier than what it is set to.
-    fn alarm_by(&mut self, at: u64);
+    fn set_alarm_by(&mut self, at: u64);
     /// Sleeps until there is an interrupt to [`acknowledge`](Self::acknowledge).
     fn idle(&mut self);
     /// Sets whether several vCPUs are pinned to the core. If so, a vCPU that waits for an event (WFE) traps.

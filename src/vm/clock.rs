@@ -46,7 +46,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn virtual_count_at(&self, now: u64) -> u64 {
         match self.paused_at.load(Ordering::Relaxed) {
             NEVER => now.wrapping_sub(self.offset()),
-            at => counter_on_entry(Some(self.moment(at)), self.plan.time, now),
+            at => counter_on_entry(Some(self.moment(at)), self.config.time, now),
         }
     }
 
@@ -65,7 +65,7 @@ impl<B: VmBackend> Vm<B> {
         if self.paused_at.load(Ordering::Relaxed) != NEVER {
             self.paused_at.store(now, Ordering::Relaxed);
         }
-        let counter = counter_on_entry(from, self.plan.time, now);
+        let counter = counter_on_entry(from, self.config.time, now);
         let offset = now.wrapping_sub(counter);
         self.offset.store(offset, Ordering::Relaxed);
     }

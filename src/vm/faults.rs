@@ -35,7 +35,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// The page that the access goes to, by the guest's own tables: for a permission fault the syndrome does not say it.
     fn page_by_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self.core.translate(fault.far?, Stage1Access::El1Read)?;
+        let ipa = self
+            .core
+            .translate_stage1(fault.far?, Stage1Access::El1Read)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
@@ -94,8 +96,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
             return self.load_store(fault);
         };
         match region {
-            Region::Distributor => self.distributor(offset, access, fault.write),
-            Region::Deactivation => self.deactivation(offset, access, fault.write),
+            Region::Distributor => self.distributor_fault(offset, access, fault.write),
+            Region::Deactivation => self.deactivation_fault(offset, access, fault.write),
             Region::Device(device) => self.access_device(device, offset, access, fault.write),
             Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
         }
@@ -140,7 +142,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.
     #[inline]
-    fn distributor(&mut self, offset: u64, access: Access, write: bool) {
+    fn distributor_fault(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
         match gic.prepare_access(self.index, offset, access.size, write, self.core) {
             LrScope::None => self.access_distributor(offset, access, write),
@@ -158,7 +160,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// An access to the page of GICC_DIR, whose register is for writes of 32 bits only. With EOImode 0 they are UNPREDICTABLE (IHI 0048B,
     /// 4.4.15) and ignored, as by QEMU.
     #[cold]
-    pub(super) fn deactivation(&mut self, offset: u64, access: Access, write: bool) {
+    pub(super) fn deactivation_fault(&mut self, offset: u64, access: Access, write: bool) {
         if !write {
             return access.load(&mut self.vcpu.registers.x, 0);
         }

@@ -3,7 +3,7 @@
 use super::memory::RAM_BASE;
 use super::{StartError, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::guest_image::Image;
 use crate::guest_image::device_tree::{self, TreeParams};
 use crate::snapshot::{Backend, Mapping};
@@ -19,17 +19,17 @@ pub(super) struct Entry {
 
 impl<B: VmBackend> VmShared<B> {
     /// Loads image, initial RAM disk and device tree into RAM, which is all absent.
-    pub(super) fn load_image(&mut self, plan: &VmPlan) -> Result<Entry, StartError> {
+    pub(super) fn load_image(&mut self, config: &VmConfig) -> Result<Entry, StartError> {
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
-        let image = &plan.image;
-        let initrd = plan
+        let image = &config.image;
+        let initrd = config
             .initrd
             .map(|disk| image.initrd(&ram, disk.len() as u64));
         let initrd = initrd.transpose()?;
         let tree = device_tree::generate(&TreeParams {
             ram: ram.clone(),
-            vcpus: plan.vcpus,
-            cmdline: plan.cmdline,
+            vcpus: config.vcpus,
+            cmdline: config.cmdline,
             initrd: initrd.clone(),
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
@@ -37,23 +37,23 @@ impl<B: VmBackend> VmShared<B> {
         for segment in image.segments {
             self.write_ram(segment.ipa, segment.bytes);
         }
-        if let (Some(disk), Some(at)) = (plan.initrd, initrd) {
+        if let (Some(disk), Some(at)) = (config.initrd, initrd) {
             self.write_ram(at.start, disk);
         }
         for at in places.at_start.into_iter().chain([places.passed]) {
             self.write_ram(at, &tree);
         }
-        self.announce(plan, image);
+        self.announce(config, image);
         Ok(Entry {
             pc: image.entry,
             tree: places.passed,
         })
     }
 
-    fn announce(&mut self, plan: &VmPlan, image: &Image<'_>) {
+    fn announce(&mut self, config: &VmConfig, image: &Image<'_>) {
         let (mib, Image { format, entry, .. }) = (self.memory_bytes() >> 20, image);
         let what = format_args!("{mib} MiB of RAM, {format:?} image, entered at {entry:#x}");
-        self.log_named(plan.name, Level::Info, what);
+        self.log_named(config.name, Level::Info, what);
     }
 
     /// Writes into the guest's RAM, as the guest would: the contents that snapshots hold stay as they are.

@@ -11,7 +11,7 @@ use crate::device::gic::{PTIMER_PPI, Review};
 impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// Handles an interrupt of the board that came while this vCPU was on the core, or waited there.
     #[inline]
-    pub(super) fn interrupt(&mut self, core: &mut B::Core) -> ExitAction {
+    pub(super) fn handle_interrupt(&mut self, core: &mut B::Core) -> ExitAction {
         match core.acknowledge() {
             Interrupt::VirtualTimer => self.timer_fired(core),
             Interrupt::Kick => self.kicked(core),
@@ -103,7 +103,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// Ends the wait of this vCPU if it has a reason to end.
     pub(super) fn wake(&mut self, core: &mut B::Core) -> ExitAction {
         // An SError that came after the look in `ExitContext::wait` ends the wait too: the core cannot sleep until it is consumed.
-        if core.synchronize_errors() {
+        if core.take_serror() {
             core.pend_serror();
             self.slot().end_wait();
             return ExitAction::Resume;
@@ -123,7 +123,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// WFI: the vCPU waits, unless something is pending already.
     pub(super) fn wait(&mut self) -> ExitAction {
         // An SError ends a WFI (D1.7.2, "Wait for Interrupt"); and one that only EL2 knows of would not let the core sleep.
-        if self.core.synchronize_errors() {
+        if self.core.take_serror() {
             self.core.pend_serror();
             return ExitAction::Resume;
         }
@@ -220,7 +220,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let up = timer.line(now);
         if let (false, Some(at)) = (up, timer.deadline()) {
             let offset = self.vm.offset();
-            self.core.alarm_by(at.saturating_add(offset));
+            self.core.set_alarm_by(at.saturating_add(offset));
         }
         let mask = self.shared.gic.set_line(PTIMER_PPI, self.index, up);
         self.deliver(mask);
@@ -272,7 +272,7 @@ impl<B: VmBackend> Vm<B> {
         vcpu.reviews.set(what, B::Core::count);
         // While it waits, nothing changes without a trap.
         if !self.vcpus[index].is_waiting() {
-            core.alarm_by(vcpu.reviews.due());
+            core.set_alarm_by(vcpu.reviews.due());
         }
     }
 }

@@ -32,7 +32,7 @@ const UNTAGGED: u64 = (1 << 56) - 1;
 /// Why an instruction is not carried out.
 #[derive(Debug)]
 enum Refusal {
-    /// The guest tries again.
+    /// The instruction does not agree with the syndrome: the guest runs it again.
     Retry,
     /// The guest gets an external abort.
     Abort,
@@ -69,7 +69,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let far = fault.far.ok_or(Refusal::Abort)?;
         let page_ipa = fault
             .page_ipa
-            .or_else(|| self.stage1(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
+            .or_else(|| self.translate(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
             .ok_or(Refusal::Retry)?;
         Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
         let word = self.fetch_instruction().ok_or(Refusal::Retry)?;
@@ -97,12 +97,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn fetch_instruction(&mut self) -> Option<u32> {
         // EL1 may read what EL0 may execute. That it may be executed, the guest's fetch has shown.
         let pc = Va(self.vcpu.registers.pc);
-        let ipa = self.stage1(pc, Stage1Access::El1Read)?;
+        let ipa = self.translate(pc, Stage1Access::El1Read)?;
         let memory = &mut self.shared.memory;
         let at = memory.stage2.translate(ipa)?;
         // No pc is misaligned here: that is an exception to EL1 before its instruction is executed.
         at.0.is_multiple_of(4)
-            .then(|| memory.backend.instruction(at))
+            .then(|| memory.backend.read_instruction(at))
     }
 
     fn is_on_sp_el1(&self) -> bool {
@@ -146,17 +146,17 @@ impl<B: VmBackend> ExitContext<'_, B> {
         // With PAN, EL1 must not reach what EL0 can.
         let is_kept_out = pstate & MODE != EL0
             && pstate & PAN != 0
-            && self.stage1(va, Stage1Access::El0Read).is_some();
+            && self.translate(va, Stage1Access::El0Read).is_some();
         match is_kept_out {
             true => None,
-            false => self.stage1(va, access),
+            false => self.translate(va, access),
         }
     }
 
-    /// See [`Core::translate`].
+    /// See [`Core::translate_stage1`].
     #[inline(never)]
-    fn stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
-        self.core.translate(va, access)
+    fn translate(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        self.core.translate_stage1(va, access)
     }
 
     /// A load, or with `write` a store, of a register.
@@ -170,7 +170,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
                     .note_vtimer_line(context.index, context.core);
                 context.access_distributor(offset, access, write);
             }),
-            Region::Deactivation => self.deactivation(offset, access, write),
+            Region::Deactivation => self.deactivation_fault(offset, access, write),
             Region::Absent(absent) => self.access_absent(absent, offset, access, write),
         }
     }

@@ -54,7 +54,7 @@ impl<B: VmBackend> Vm<B> {
         }
         let mut shared = self.lock_shared()?;
         core.load_vcpu(&VcpuIdentity {
-            name: self.plan.name,
+            name: self.config.name,
             vm: self.number,
             vcpu: index,
             root: shared.memory.stage2.root(),
@@ -189,7 +189,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 };
                 self.context(&mut shared, core).handle(trap)
             }
-            TrapKind::Irq | TrapKind::Fiq => self.interrupt(core),
+            TrapKind::Irq | TrapKind::Fiq => self.handle_interrupt(core),
             TrapKind::SError => {
                 core.pend_serror();
                 ExitAction::Resume
@@ -214,7 +214,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         let slot = self.slot();
         let vcpu = &mut *self.vcpu;
         // The vCPU's own SError, before another vCPU is loaded, which would take it.
-        if core.synchronize_errors() {
+        if core.take_serror() {
             core.pend_serror();
             slot.end_wait();
         }

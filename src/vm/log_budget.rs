@@ -28,7 +28,7 @@ impl LogBudget {
     }
 
     /// How many lines were left out, once it is time to say so.
-    pub fn left_out(&mut self, now: u64, frequency: u64) -> Option<u64> {
+    pub fn take_left_out(&mut self, now: u64, frequency: u64) -> Option<u64> {
         if self.left_out == 0 || !self.is_over(now, frequency) {
             return None;
         }
@@ -36,7 +36,7 @@ impl LogBudget {
     }
 
     /// The same at the VM's end.
-    pub fn left_out_at_last(&mut self) -> Option<u64> {
+    pub fn take_left_out_at_last(&mut self) -> Option<u64> {
         Some(core::mem::take(&mut self.left_out)).filter(|count| *count > 0)
     }
 
@@ -56,20 +56,20 @@ mod tests {
         // 3,000 lines a second, for 25 s.
         for n in 0..75_000 {
             let now = 1 + n;
-            told += log_budget.left_out(now, 3000).unwrap_or(0);
+            told += log_budget.take_left_out(now, 3000).unwrap_or(0);
             written += u64::from(log_budget.admit(now, 3000));
         }
         assert_eq!(written, 300);
         assert_eq!(told, 2 * (30_000 - 100));
-        told += log_budget.left_out_at_last().unwrap_or(0);
+        told += log_budget.take_left_out_at_last().unwrap_or(0);
         assert_eq!(written + told, 75_000);
-        assert_eq!(log_budget.left_out_at_last(), None);
+        assert_eq!(log_budget.take_left_out_at_last(), None);
     }
 
     #[test]
     fn a_few_lines_are_never_left_out() {
         let mut log_budget = LogBudget::default();
         assert!((0..1000).all(|n| log_budget.admit(n * 1000, 5000)));
-        assert_eq!(log_budget.left_out(u64::MAX, 5000), None);
+        assert_eq!(log_budget.take_left_out(u64::MAX, 5000), None);
     }
 }

@@ -54,10 +54,10 @@ impl<B: VmBackend> GuestMemory<B> {
     /// Says how many lines were left out, if it is time to, or now for the `last` time.
     pub fn log_left_out(&mut self, last: bool) {
         let count = match last {
-            true => self.log_budget.left_out_at_last(),
+            true => self.log_budget.take_left_out_at_last(),
             false => self
                 .log_budget
-                .left_out(B::Core::count(), B::Core::frequency()),
+                .take_left_out(B::Core::count(), B::Core::frequency()),
         };
         if let Some(count) = count {
             log::warn!("{}too many lines: {count} were left out", self.prefix());

@@ -3,15 +3,15 @@
 use super::Core;
 use super::saved::state_size;
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE, Pa};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::snapshot::{Frames, MAX_FRAMES, Snapshots, min_frames};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Bytes of the heap that a VM takes besides its share of memory, if the board has `memory` bytes: a word for each frame, stage 2 and the
 /// dirty list, each rounded up to a power of two, as the heap does; and some for what is made while the VM starts.
-pub fn heap_bytes(plan: &VmPlan, memory: u64) -> u64 {
-    let pages = plan.memory / PAGE_SIZE;
+pub fn heap_bytes(config: &VmConfig, memory: u64) -> u64 {
+    let pages = config.memory / PAGE_SIZE;
     let parts = [
         4 * memory / PAGE_SIZE + BLOCK_SIZE,
         8 * pages,
@@ -23,22 +23,22 @@ pub fn heap_bytes(plan: &VmPlan, memory: u64) -> u64 {
 
 /// Divides memory among VMs: each gets what it needs, and of the rest as much as its RAM is of all RAM. `memory` are ranges of whole
 /// 2 MiB blocks. If there is not enough, each VM gets less than it needs, and [`Vm::new`](super::Vm::new) says so.
-pub fn carve_memory<C: Core>(plans: &[VmPlan], memory: &[Range<Pa>]) -> Vec<Vec<Range<Pa>>> {
+pub fn carve_memory<C: Core>(configs: &[VmConfig], memory: &[Range<Pa>]) -> Vec<Vec<Range<Pa>>> {
     let blocks = |range: &Range<Pa>| (range.end.0 - range.start.0) / BLOCK_SIZE;
     let total: u64 = memory.iter().map(blocks).sum();
-    let least = |plan: &VmPlan| (needed_bytes::<C>(plan)).div_ceil(BLOCK_SIZE);
-    let all_needed: u64 = plans.iter().map(least).sum();
-    let all_ram: u64 = plans.iter().map(|plan| plan.memory).sum();
+    let least = |config: &VmConfig| (needed_bytes::<C>(config)).div_ceil(BLOCK_SIZE);
+    let all_needed: u64 = configs.iter().map(least).sum();
+    let all_ram: u64 = configs.iter().map(|config| config.memory).sum();
     let spare = total.saturating_sub(all_needed);
     let mut rest = memory.to_vec();
     let mut left = total;
     let mut shares = Vec::new();
-    for (i, plan) in plans.iter().enumerate() {
-        let part = (u128::from(spare) * u128::from(plan.memory) / u128::from(all_ram)) as u64;
+    for (i, config) in configs.iter().enumerate() {
+        let part = (u128::from(spare) * u128::from(config.memory) / u128::from(all_ram)) as u64;
         // What rounding left is the last one's.
-        let take = match i + 1 == plans.len() {
+        let take = match i + 1 == configs.len() {
             true => left,
-            false => (least(plan) + part).min(left),
+            false => (least(config) + part).min(left),
         };
         left -= take;
         shares.push(split_off(&mut rest, take));
@@ -64,9 +64,9 @@ fn split_off(ranges: &mut Vec<Range<Pa>>, mut blocks: u64) -> Vec<Range<Pa>> {
 }
 
 /// Bytes of its share that a VM needs to run, with one pool of snapshots as its configuration promises it.
-pub(super) fn needed_bytes<C: Core>(plan: &VmPlan) -> u64 {
-    let pages = (plan.memory / PAGE_SIZE) as u32;
-    min_frames(pages, plan.pools, state_size::<C::System>(plan.vcpus)) * PAGE_SIZE
+pub(super) fn needed_bytes<C: Core>(config: &VmConfig) -> u64 {
+    let pages = (config.memory / PAGE_SIZE) as u32;
+    min_frames(pages, config.pools, state_size::<C::System>(config.vcpus)) * PAGE_SIZE
 }
 
 /// The frames of a share of memory, and the address at which frame 0 would be: one block in front of the share, so that 0 can say "none".

@@ -90,7 +90,7 @@ use spin::RelaxStrategy;
 use crate::addr::PAGE_SIZE;
 use crate::arch::sync::{AtomicBool, AtomicU64};
 use crate::arch::{Mutex, MutexGuard, Relax};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::snapshot::Snapshots;
@@ -107,7 +107,7 @@ type System<B> = <<B as VmBackend>::Core as Core>::System;
 
 /// A VM.
 pub struct Vm<B: VmBackend> {
-    plan: &'static VmPlan,
+    config: &'static VmConfig,
     /// The VM's number, from 0, in the order of the configuration.
     number: usize,
     vcpus: Box<[VcpuSlot<System<B>>]>,
@@ -138,7 +138,7 @@ struct VmShared<B: VmBackend> {
 impl<B: VmBackend> Vm<B> {
     /// The VM's name in the configuration.
     fn name(&self) -> &'static str {
-        self.plan.name
+        self.config.name
     }
 
     /// Locks the shared part, for a core that has a vCPU of this VM loaded. `None` if the gate is closed: the core must put the vCPU first.

@@ -28,7 +28,7 @@ impl<B: VmBackend> Vm<B> {
     /// Sets the next periodic checkpoint to a period after the physical count `now`, if the configuration has a period.
     pub(super) fn schedule_checkpoint(&self, now: u64) {
         let counts = |ms: u64| (u128::from(ms) * u128::from(B::Core::frequency()) / 1000) as u64;
-        let period = self.plan.checkpoint_every.map(counts);
+        let period = self.config.checkpoint_every.map(counts);
         let at = period.map_or(NEVER, |period| now.saturating_add(period));
         self.next_checkpoint.store(at, Ordering::Relaxed);
     }

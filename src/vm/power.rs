@@ -58,7 +58,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let slots = &self.vm.vcpus;
         if slots.iter().all(|slot| slot.run_state() == RunState::Off) {
             let what = format_args!("its last vCPU is off");
-            self.shared.log_named(self.vm.plan.name, Level::Info, what);
+            self.shared
+                .log_named(self.vm.config.name, Level::Info, what);
             self.shared.memory.log_left_out(true);
             self.vm.turn_off(self.core, Some(self.index));
         }

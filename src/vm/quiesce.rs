@@ -81,7 +81,7 @@ impl<B: VmBackend> Initiator<'_, B> {
     /// flush then.
     pub fn clear_core(&mut self) {
         if self.vcpu.is_some() {
-            self.core.synchronize_errors();
+            self.core.take_serror();
             self.core.load_system(&B::Core::RESET);
         }
     }

@@ -22,7 +22,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn turn_off(&self, core: &mut B::Core, own: Option<usize>) {
         let stopped = self.quiesce(core, own);
         self.set_off();
-        log::info!("{}: off", self.plan.name);
+        log::info!("{}: off", self.config.name);
         self.release(core, stopped);
     }
 
@@ -49,14 +49,14 @@ impl<B: VmBackend> Vm<B> {
 
     /// The guest resets itself: it goes back to its newest snapshot, if its configuration says so, or starts from its image.
     pub(super) fn reset_by_guest(&self, shared: &mut VmShared<B>, mut initiator: Initiator<'_, B>) {
-        if let OnReset::Restore { tries } = self.plan.on_reset
+        if let OnReset::Restore { tries } = self.config.on_reset
             && shared.restores_since_snapshot < tries
         {
             shared.restores_since_snapshot += 1;
             let number = shared.restores_since_snapshot;
             if let Ok(id) = self.restore(shared, initiator.reborrow(), Which::Latest, 1) {
                 let what = format_args!("reset; back to snapshot {id}, try {number} of {tries}");
-                shared.log_named(self.plan.name, Level::Warn, what);
+                shared.log_named(self.config.name, Level::Warn, what);
                 return;
             }
         }
@@ -65,7 +65,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// The VM starts again from its image. Its snapshots stay. The caller holds the shared part.
     pub(super) fn reset(&self, shared: &mut VmShared<B>, mut initiator: Initiator<'_, B>) {
-        shared.log_named(self.plan.name, Level::Info, format_args!("reset"));
+        shared.log_named(self.config.name, Level::Info, format_args!("reset"));
         initiator.clear_core();
         let own = initiator.index();
         let Initiator { core, vcpu } = initiator;
@@ -81,12 +81,12 @@ impl<B: VmBackend> Vm<B> {
         shared.devices = Devices::default();
         shared.caches_agree = false;
         shared.gic = Gic::new(self.vcpus.len());
-        match shared.load_image(self.plan) {
+        match shared.load_image(self.config) {
             Ok(entry) => {
                 // vCPU 0 is the one that asks, on its core, or one of the stopped ones.
                 if let Some((0, vcpu)) = vcpu {
                     self.boot(&entry, vcpu);
-                    core.synchronize_errors();
+                    core.take_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
                     load_registers(core, self.offset(), system, &vcpu.debug, interface, false);
                 } else if let Some(vcpu) = stopped.get(0) {
@@ -98,9 +98,9 @@ impl<B: VmBackend> Vm<B> {
                 // What the operator asked for is answered however much the guest had to say.
                 match own {
                     Some(_) => {
-                        shared.log_named(self.plan.name, Level::Error, format_args!("{error}"));
+                        shared.log_named(self.config.name, Level::Error, format_args!("{error}"));
                     }
-                    None => log::error!("{}: {error}", self.plan.name),
+                    None => log::error!("{}: {error}", self.config.name),
                 }
                 self.set_off();
             }

@@ -153,7 +153,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             at = at.min(next.unwrap_or(NEVER)).min(self.console.input_due());
         }
         if at != NEVER {
-            self.core.alarm_by(at);
+            self.core.set_alarm_by(at);
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     }
 
     fn console_input(&mut self) {
-        let input = self.console.input();
+        let input = self.console.take_input();
         self.command |= input.command;
         self.give_input(input.guest);
     }
@@ -204,7 +204,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     fn sleep_loaded(&mut self, loaded: &mut LoadedVcpu<'_, B>, slice: Slice) -> ExitAction {
         self.set_alarm(Some(slice));
         self.core.idle();
-        loaded.interrupt(self.core)
+        loaded.handle_interrupt(self.core)
     }
 
     /// Does what `action` asks of the scheduler, and says whether the vCPU keeps the core.

@@ -33,7 +33,7 @@ impl<B: VmBackend> Vm<B> {
             Some(_) => shared.restores_since_snapshot = 0,
             None => {
                 let what = format_args!("no memory for a snapshot");
-                shared.log_named(self.plan.name, Level::Error, what);
+                shared.log_named(self.config.name, Level::Error, what);
             }
         }
         taken

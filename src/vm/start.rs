@@ -11,7 +11,7 @@ use super::{Core, RAM_PAGES_MAX, System, Vm, VmBackend, VmShared};
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::Mutex;
 use crate::arch::sync::{AtomicBool, AtomicU64};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::guest_image::NoRoom;
@@ -65,28 +65,28 @@ impl From<device_tree::Error> for StartError {
 }
 
 impl<B: VmBackend> Vm<B> {
-    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that nobody else uses, and loads its image. Its vCPUs are pinned to the cores
+    /// Makes a VM in `share`, ranges of whole 2 MiB blocks that are this VM's alone, and loads its image. Its vCPUs are pinned to the cores
     /// that `core_of` names.
     pub fn new(
-        plan: &'static VmPlan,
+        config: &'static VmConfig,
         number: usize,
         backend: B,
         share: &[Range<Pa>],
         core_of: impl Fn(usize) -> usize,
     ) -> Result<Self, StartError> {
-        let pages = (plan.memory / PAGE_SIZE) as u32;
+        let pages = (config.memory / PAGE_SIZE) as u32;
         assert!(pages <= RAM_PAGES_MAX, "build.rs bounds `memory`");
         let (base, frames) = frames_of(share);
         let too_little = StartError::Memory {
-            needed: needed_bytes::<B::Core>(plan),
+            needed: needed_bytes::<B::Core>(config),
             available: u64::from(frames.total()) * PAGE_SIZE,
         };
-        let state = state_size::<System<B>>(plan.vcpus);
-        let snapshots = Snapshots::new(pages, plan.pools, state, frames).ok_or(too_little)?;
-        let vcpus = plan.vcpus as usize;
+        let state = state_size::<System<B>>(config.vcpus);
+        let snapshots = Snapshots::new(pages, config.pools, state, frames).ok_or(too_little)?;
+        let vcpus = config.vcpus as usize;
         let slot = |i| VcpuSlot::new(Vcpu::reset(B::Core::RESET, 0, 0), core_of(i));
         let vm = Self {
-            plan,
+            config,
             number,
             vcpus: (0..vcpus).map(slot).collect(),
             gate: Gate::default(),
@@ -104,7 +104,7 @@ impl<B: VmBackend> Vm<B> {
             }),
         };
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.
-        let entry = vm.shared.lock().load_image(plan)?;
+        let entry = vm.shared.lock().load_image(config)?;
         vm.boot(&entry, &mut vm.vcpus[0].lock());
         vm.schedule_checkpoint(B::Core::count());
         Ok(vm)

@@ -65,7 +65,7 @@ const MPAM2_TRAP: u64 = 3 << 48;
 
 fn hcr() -> u64 {
     let mut hcr = HCR_EL2::VM::SET
-        // Cache maintenance by set and way traps: see `Turn::maintain_by_set_way`.
+        // Cache maintenance by set and way traps: see `maintain_by_set_way` in `vm`.
         + HCR_EL2::TSW::SET
         // A stage 1 walk through memory that stage 2 calls Device faults instead of reading a device.
         + HCR_EL2::PTW::SET

@@ -4,7 +4,7 @@ use super::guest::*;
 use super::history::Random;
 use super::scheduling::{Quiet, vms};
 use super::smp::*;
-use crate::config::{OnReset, Time, VmPlan};
+use crate::config::{OnReset, Time, VmConfig};
 use crate::fake::{FakeBoard, FakeCore, set_count};
 use crate::monitor::VmControl;
 use crate::snapshot::Which;
@@ -42,7 +42,7 @@ impl Life {
     fn new(time: Time, on_reset: OnReset, seed: u64) -> Self {
         let mut random = Random(seed);
         set_count(random.below(1 << 40));
-        let plan = VmPlan {
+        let plan = VmConfig {
             time,
             on_reset,
             vcpus: VCPUS as u32,
@@ -240,7 +240,7 @@ fn whatever_happens_the_counter_is_one_that_the_vm_can_have() {
 #[test]
 fn a_restore_across_a_reset_leaves_no_counter_behind() {
     for time in [Time::Stops, Time::Passes] {
-        let mut smp = Smp::with(VmPlan { time, ..PLAN });
+        let mut smp = Smp::with(VmConfig { time, ..PLAN });
         set_count(FakeCore::count() + 5000);
         let id = smp.ask(0, CHECKPOINT, &[]);
         assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);

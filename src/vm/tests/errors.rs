@@ -1,7 +1,7 @@
 //! SErrors, which come late: a vCPU that was loaded after the one that caused it must not get it.
 
 use super::guest::*;
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::fake::{FakeBoard, FakeCore};
 use crate::vm::vcpu::RunState;
 use crate::vm::{ExitAction, Vm};
@@ -10,7 +10,7 @@ use std::boxed::Box;
 #[test]
 fn an_serror_is_that_of_the_vcpu_that_stored_whoever_comes_next() {
     let share = [share(0, 32)];
-    let plan: &'static VmPlan = Box::leak(Box::new(VmPlan { vcpus: 2, ..PLAN }));
+    let plan: &'static VmConfig = Box::leak(Box::new(VmConfig { vcpus: 2, ..PLAN }));
     let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, |_| 0).unwrap();
     vm.vcpus[1].set_run_state(RunState::Ready);
     let mut core = FakeCore::new(0);

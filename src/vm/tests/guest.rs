@@ -2,7 +2,7 @@
 
 use crate::addr::{BLOCK_SIZE, Ipa, Pa};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::config::{Accounting, OnReset, PoolPlan, Time, VmPlan};
+use crate::config::{Accounting, OnReset, PoolPlan, Time, VmConfig};
 use crate::device::{Devices, UART_BASE};
 use crate::fake::abort::Abort;
 use crate::fake::worst::Access;
@@ -32,7 +32,7 @@ pub const IMAGE: &[u8] = b"\x14\0\0\x14guest";
 /// Memory of the board.
 const BOARD: Pa = Pa(0x1_0000_0000);
 
-pub const PLAN: VmPlan = VmPlan {
+pub const PLAN: VmConfig = VmConfig {
     name: "test",
     image: Image {
         format: Format::Raw,
@@ -84,17 +84,17 @@ impl Guest {
     }
 
     /// A guest with another plan.
-    pub fn with(plan: VmPlan) -> Self {
+    pub fn with(plan: VmConfig) -> Self {
         Self::start(plan, share(0, 32)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A guest with a share of memory, if it can be started.
-    pub fn start(plan: VmPlan, share: Range<Pa>) -> Result<Self, StartError> {
+    pub fn start(plan: VmConfig, share: Range<Pa>) -> Result<Self, StartError> {
         Self::start_in(plan, &[share])
     }
 
     /// The same, with memory in pieces.
-    pub fn start_in(plan: VmPlan, share: &[Range<Pa>]) -> Result<Self, StartError> {
+    pub fn start_in(plan: VmConfig, share: &[Range<Pa>]) -> Result<Self, StartError> {
         let plan = Box::leak(Box::new(plan));
         let mut vm = Vm::new(plan, 0, FakeBoard::new(share), share, |vcpu| vcpu)?;
         let mut core = FakeCore::new(0);

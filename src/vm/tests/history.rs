@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use crate::addr::BLOCK_SIZE;
-use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::config::{Accounting, PoolPlan, VmConfig};
 use crate::fake::{performed, seeds};
 use crate::vm::ExitAction;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ struct History {
 }
 
 impl History {
-    fn new(plan: VmPlan, blocks: u64, seed: u64) -> Self {
+    fn new(plan: VmConfig, blocks: u64, seed: u64) -> Self {
         Self {
             guest: Guest::start(plan, share(0, blocks)).unwrap(),
             random: Random(seed),
@@ -240,7 +240,7 @@ fn play(capacity: u32, accounting: Accounting, blocks: u64) {
             capacity,
             accounting,
         };
-        History::new(VmPlan { pools, ..PLAN }, blocks, seed).play(1500);
+        History::new(VmConfig { pools, ..PLAN }, blocks, seed).play(1500);
     }
 }
 

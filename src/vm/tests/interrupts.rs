@@ -159,7 +159,7 @@ fn wfi_waits_unless_something_is_pending() {
 }
 
 #[test]
-fn a_vcpu_that_waits_and_is_not_loaded_is_called() {
+fn a_vcpu_that_waits_and_is_not_loaded_is_kicked() {
     let mut smp = enabled(2);
     assert_eq!(smp.wfi(1), ExitAction::Wait);
     smp.save(1);

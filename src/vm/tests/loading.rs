@@ -4,7 +4,7 @@ use super::guest::*;
 use super::logged::logged;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::vcpu::Registers;
-use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::config::{Accounting, PoolPlan, VmConfig};
 use crate::device::Devices;
 use crate::fake::System;
 use crate::guest_image::{Format, Image, Segment};
@@ -18,12 +18,12 @@ use std::vec::Vec;
 const TREE: u64 = RAM + RAM_SIZE / 2;
 
 /// A raw binary at `at`.
-fn raw_at(at: u64, bytes: Vec<u8>) -> VmPlan {
+fn raw_at(at: u64, bytes: Vec<u8>) -> VmConfig {
     image(Format::Raw, at, vec![(at, bytes, 0)])
 }
 
 /// An image of segments: address, bytes, zeroes behind them.
-fn image(format: Format, entry: u64, segments: Vec<(u64, Vec<u8>, u64)>) -> VmPlan {
+fn image(format: Format, entry: u64, segments: Vec<(u64, Vec<u8>, u64)>) -> VmConfig {
     let segments = segments.into_iter().map(|(at, bytes, zeroes)| Segment {
         ipa: Ipa(at),
         bytes: bytes.leak(),
@@ -34,7 +34,7 @@ fn image(format: Format, entry: u64, segments: Vec<(u64, Vec<u8>, u64)>) -> VmPl
         entry: Ipa(entry),
         segments: segments.collect::<Vec<_>>().leak(),
     };
-    VmPlan { image, ..PLAN }
+    VmConfig { image, ..PLAN }
 }
 
 /// Bytes that show where they came from.
@@ -143,7 +143,7 @@ fn a_start_is_announced() {
     assert_eq!(lines, [line]);
 }
 
-fn refused(plan: VmPlan, blocks: u64) -> StartError {
+fn refused(plan: VmConfig, blocks: u64) -> StartError {
     match Guest::start(plan, share(0, blocks)) {
         Ok(_) => panic!("it starts in {blocks} blocks"),
         Err(error) => error,
@@ -172,7 +172,7 @@ fn too_little_memory_is_an_error_that_says_how_much() {
             capacity,
             accounting,
         };
-        let plan = || VmPlan { pools, ..PLAN };
+        let plan = || VmConfig { pools, ..PLAN };
         assert!(Guest::start(plan(), share(0, enough)).is_ok());
         for blocks in [0, 1, enough - 1] {
             let error = refused(plan(), blocks);
@@ -234,7 +234,7 @@ fn memory_from_address_0_on_is_as_good_as_any() {
 #[test]
 fn the_heap_that_is_kept_for_a_vm_suffices_for_what_grows_with_it() {
     for memory in [1u64 << 30, 3 << 30, 16 << 30] {
-        let plan = VmPlan {
+        let plan = VmConfig {
             memory: memory / 8,
             ..PLAN
         };

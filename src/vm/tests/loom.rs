@@ -10,7 +10,7 @@ use super::interrupts::{GICD, ITARGETSR, UART_BIT};
 use super::scheduling::{Quiet, turn_on};
 use super::smp::{AFFINITY_INFO, CPU_OFF, CPU_ON, ENTRY, OPEN, WORD, sync};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::device::UART_BASE;
 use crate::fake::abort::Abort;
 use crate::fake::sync::{Word, yield_now};
@@ -74,7 +74,7 @@ impl Scene {
 
     fn set(vcpus: u32, core_of: fn(usize) -> usize, guest: Arc<impl Guest>) -> Self {
         set_count(1 << 40);
-        let plan = Box::leak(Box::new(VmPlan { vcpus, ..PLAN }));
+        let plan = Box::leak(Box::new(VmConfig { vcpus, ..PLAN }));
         let share = [share(0, 32)];
         let vm = Vm::new(plan, 0, FakeBoard::new(&share), &share, core_of).unwrap();
         turn_on(&vm);

@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::scheduling::{Quiet, turn_on, vms};
-use crate::config::{Time, VmPlan};
+use crate::config::{Time, VmConfig};
 use crate::fake::{FakeBoard, FakeCore, set_count};
 use crate::monitor::{Refusal, SnapshotInfo, VcpuState, VmControl, VmState};
 use crate::snapshot::Which;
@@ -22,12 +22,12 @@ struct Desk {
 
 impl Desk {
     fn with(time: Time) -> Self {
-        let first = VmPlan {
+        let first = VmConfig {
             vcpus: 2,
             time,
             ..PLAN
         };
-        let second = VmPlan {
+        let second = VmConfig {
             name: "other",
             ..PLAN
         };

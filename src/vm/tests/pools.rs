@@ -3,12 +3,12 @@
 use super::guest::*;
 use super::logged::logged;
 use crate::addr::PAGE_SIZE;
-use crate::config::{Accounting, PoolPlan, VmPlan};
+use crate::config::{Accounting, PoolPlan, VmConfig};
 use std::collections::BTreeMap;
 use std::format;
 use std::vec::Vec;
 
-const RESERVED: VmPlan = VmPlan {
+const RESERVED: VmConfig = VmConfig {
     pools: PoolPlan {
         capacity: 3,
         accounting: Accounting::Reserved,

@@ -5,7 +5,7 @@ use super::logged::logged;
 use super::smp::*;
 use crate::addr::{BLOCK_SIZE, Pa};
 use crate::arch::vcpu::Stage1Register;
-use crate::config::{OnReset, VmPlan};
+use crate::config::{OnReset, VmConfig};
 use crate::fake::{Asked, FakeBoard, FakeCore, System, written_sctlr};
 use crate::vm::vcpu::RunState::{Off, Ready};
 use crate::vm::{Core, ExitAction, StartError, carve_memory};
@@ -15,7 +15,7 @@ use std::vec::Vec;
 
 fn with_tries(vcpus: u32, tries: u32) -> Smp {
     let on_reset = OnReset::Restore { tries };
-    Smp::with(VmPlan {
+    Smp::with(VmConfig {
         vcpus,
         on_reset,
         ..PLAN
@@ -150,13 +150,13 @@ fn disjoint(shares: &[Vec<Range<Pa>>], memory: &[Range<Pa>]) {
 }
 
 /// The least that a VM with this plan can be started in: blocks.
-fn least(plan: VmPlan) -> u64 {
-    let enough = |&blocks: &u64| Guest::start(VmPlan { ..plan }, share(0, blocks)).is_ok();
+fn least(plan: VmConfig) -> u64 {
+    let enough = |&blocks: &u64| Guest::start(VmConfig { ..plan }, share(0, blocks)).is_ok();
     (1..64).find(enough).unwrap()
 }
 
-fn with_ram(blocks: u64) -> VmPlan {
-    VmPlan {
+fn with_ram(blocks: u64) -> VmConfig {
+    VmConfig {
         memory: blocks * BLOCK_SIZE,
         ..PLAN
     }

@@ -4,7 +4,7 @@ use super::guest::*;
 use super::interrupts::GICD;
 use super::smp::{CPU_OFF, ENTRY, OPEN, sync};
 use crate::arch::vcpu::Registers;
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::console::Input;
 use crate::fake::abort::Abort;
 use crate::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
@@ -29,7 +29,7 @@ pub struct Quiet {
 }
 
 impl<B: VmBackend> ConsoleHost<B> for Quiet {
-    fn input(&self) -> Input {
+    fn take_input(&self) -> Input {
         self.input_due.set(None);
         self.input.take()
     }
@@ -57,7 +57,7 @@ impl<B: VmBackend> ConsoleHost<B> for Quiet {
 }
 
 /// VMs with these plans. vCPUs are pinned to the cores that `core_of` says.
-pub fn vms(plans: Vec<VmPlan>, core_of: fn(usize, usize) -> usize) -> &'static [Vm<FakeBoard>] {
+pub fn vms(plans: Vec<VmConfig>, core_of: fn(usize, usize) -> usize) -> &'static [Vm<FakeBoard>] {
     let vm = |(number, plan)| {
         let share = [share(number as u64, 32)];
         let plan = Box::leak(Box::new(plan));
@@ -86,7 +86,7 @@ fn core(number: usize) -> FakeCore {
 
 /// One VM with so many vCPUs, all on and all on core 0.
 fn one(vcpus: u32) -> &'static [Vm<FakeBoard>] {
-    let vms = vms([VmPlan { vcpus, ..PLAN }].into(), |_, _| 0);
+    let vms = vms([VmConfig { vcpus, ..PLAN }].into(), |_, _| 0);
     turn_on(&vms[0]);
     vms
 }
@@ -121,8 +121,8 @@ fn trap(class: u64, iss: u64) -> Step {
 fn those_that_compute_have_the_core_in_turn_for_a_slice_each() {
     let vms = vms(
         [
-            VmPlan { vcpus: 2, ..PLAN },
-            VmPlan {
+            VmConfig { vcpus: 2, ..PLAN },
+            VmConfig {
                 name: "other",
                 ..PLAN
             },
@@ -144,7 +144,7 @@ fn those_that_compute_have_the_core_in_turn_for_a_slice_each() {
 #[test]
 fn a_core_runs_those_that_are_pinned_to_it() {
     let vms = vms(
-        [VmPlan { vcpus: 4, ..PLAN }, VmPlan { vcpus: 2, ..PLAN }].into(),
+        [VmConfig { vcpus: 4, ..PLAN }, VmConfig { vcpus: 2, ..PLAN }].into(),
         |vm, vcpu| (vm + vcpu) % 2,
     );
     for vm in vms {
@@ -316,8 +316,8 @@ fn others_that_a_restore_brings_back_have_the_core_in_turn() {
     assert_eq!(ran, [(0, 1), (0, 0)], "it does not compute for ever");
 }
 
-fn every(ms: u64) -> VmPlan {
-    VmPlan {
+fn every(ms: u64) -> VmConfig {
+    VmConfig {
         checkpoint_every: Some(ms),
         ..PLAN
     }
@@ -325,7 +325,7 @@ fn every(ms: u64) -> VmPlan {
 
 #[test]
 fn core_0_takes_the_snapshots_that_nobody_asks_for() {
-    let vms = vms([every(20), VmPlan { ..PLAN }].into(), |_, _| 1);
+    let vms = vms([every(20), VmConfig { ..PLAN }].into(), |_, _| 1);
     let snapshots = |vm: usize| vms[vm].shared.lock().snapshots.stats().snapshots;
     let (start, period) = (FakeCore::count(), 20 * FakeCore::frequency() / 1000);
     let mut other = core(1);

@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::device::gic::ListRegister;
 use crate::device::timer::PhysicalTimer;
 use crate::fake::abort::Abort;
@@ -50,13 +50,13 @@ pub struct Smp {
 impl Smp {
     /// A VM of which vCPU 0 is on, and loaded.
     pub fn new(vcpus: u32) -> Self {
-        Self::with(VmPlan { vcpus, ..PLAN })
+        Self::with(VmConfig { vcpus, ..PLAN })
     }
 
     /// The same, with another plan.
-    pub fn with(plan: VmPlan) -> Self {
+    pub fn with(plan: VmConfig) -> Self {
         let share = [share(0, 32)];
-        let plan: &'static VmPlan = Box::leak(Box::new(plan));
+        let plan: &'static VmConfig = Box::leak(Box::new(plan));
         let board = FakeBoard::with_luck(&share, Luck::bad(plan.vcpus.into()));
         let vm = Vm::new(plan, 0, board, &share, |vcpu| vcpu).unwrap();
         Self::of(Box::leak(Box::new(vm)))
@@ -312,7 +312,7 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
             let mut next = running.run(core);
             if next == ExitAction::Wait {
                 core.idle();
-                next = running.interrupt(core);
+                next = running.handle_interrupt(core);
             }
             if next == ExitAction::Leave {
                 break;

@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::smp::*;
-use crate::config::{Time, VmPlan};
+use crate::config::{Time, VmConfig};
 use crate::fake::{FakeCore, set_count};
 use crate::trap::sysreg::TimerRegister::{Compare, Control, Count};
 use crate::vm::clock::NEVER;
@@ -16,7 +16,7 @@ fn later(counts: u64) {
 #[test]
 fn time_stops_or_passes_over_a_restore() {
     for (time, expected) in [(Time::Stops, 1000), (Time::Passes, 6000)] {
-        let plan = VmPlan {
+        let plan = VmConfig {
             time,
             vcpus: 2,
             ..PLAN

@@ -5,7 +5,7 @@ use super::guest::*;
 use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
 use crate::arch::vcpu::Trap;
-use crate::config::VmPlan;
+use crate::config::VmConfig;
 use crate::fake::worst::{Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck};
 use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
@@ -19,10 +19,10 @@ use std::vec::Vec;
 const CORES: usize = 2;
 
 /// Each of two VMs may have up to three vCPUs.
-static PLANS: [VmPlan; 3] = [
-    VmPlan { vcpus: 1, ..PLAN },
-    VmPlan { vcpus: 2, ..PLAN },
-    VmPlan { vcpus: 3, ..PLAN },
+static PLANS: [VmConfig; 3] = [
+    VmConfig { vcpus: 1, ..PLAN },
+    VmConfig { vcpus: 2, ..PLAN },
+    VmConfig { vcpus: 3, ..PLAN },
 ];
 
 /// The pages that the guests use: neighbours, both ends of a block, and one beside the image.
