@@ -239,3 +239,13 @@ fn a_block_is_given_as_a_whole_while_there_is_one() {
     vm.give_back();
     vm.audit();
 }
+
+#[test]
+fn the_dirty_list_takes_the_heap_that_is_kept_for_it() {
+    for pages in [BLOCK_PAGES, PAGES, 64 * BLOCK_PAGES] {
+        let pair = Pair::with_ram(pages, plan(Accounting::OnDemand, 3), 100);
+        let taken = pair.s.dirty.capacity() * size_of::<DirtyEntry>();
+        assert_eq!(Snapshots::dirty_list_bytes(pages.into()), taken as u64);
+        assert_eq!(pair.s.pages(), pages);
+    }
+}

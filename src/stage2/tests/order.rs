@@ -299,3 +299,27 @@ fn device_pages_stay_while_ram_is_remapped() {
 fn device_pages_lie_in_one_block() {
     stage2().map_device(Ipa(0x081f_f000), Pa(0xff84_6000), 2);
 }
+
+#[test]
+fn all_that_is_mapped_is_gone_through() {
+    let mut s = stage2();
+    let mut m = Recorder {
+        asked: Vec::new(),
+        watch: None::<fn() -> u64>,
+    };
+    // A block, pages of a second one, and nothing of a third.
+    s.begin_remap(&mut m);
+    s.set_block(0, Some(Frame(512)));
+    s.end_remap(&mut m);
+    for (page, frame) in [(BLOCK_PAGES, 3), (BLOCK_PAGES + 5, 1)] {
+        s.map_page_writable(&mut m, page, Frame(frame));
+    }
+    let mut present = Vec::new();
+    s.each_present(|at, bytes| present.push((at.0 - FRAMES.0, bytes)));
+    let expected = [
+        (512 * PAGE_SIZE, BLOCK_SIZE),
+        (3 * PAGE_SIZE, PAGE_SIZE),
+        (PAGE_SIZE, PAGE_SIZE),
+    ];
+    assert_eq!(present, expected);
+}
