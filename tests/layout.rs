@@ -6,7 +6,13 @@ use std::fs;
 use std::path::Path;
 
 /// The crates whose files are looked at, by their root.
-const CRATES: [&str; 2] = ["src/lib.rs", "bench/src/main.rs"];
+const CRATES: [&str; 5] = [
+    "src/lib.rs",
+    "guest/src/lib.rs",
+    "bench/src/main.rs",
+    "bench/guest/src/bin/bench/main.rs",
+    "tests/qemu/main.rs",
+];
 
 #[test]
 fn rooms_use_what_is_below_them() {

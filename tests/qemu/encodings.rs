@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::board::{Board, plain_qemu};
+use crate::board::Board;
 use crate::image;
+use crate::run::plain_qemu;
 use crate::transcript::Transcript;
 
 /// What the program says of an encoding: `+` answered, `-` undefined, `t` an exception of another class; or the register's value.

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 
 use crate::board::Board;
-use crate::debugger::Debugger;
+use crate::gdb_client::Debugger;
 use crate::image::{self, folder};
 
 const GUEST: u64 = 0x4008_0000;

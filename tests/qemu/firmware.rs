@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::board::plain_qemu;
 use crate::image::{self, ROOT, TRIPLE, folder};
 use crate::machines::check_groups;
+use crate::run::plain_qemu;
 
 /// Where the image is put: QEMU has the device tree below.
 const IMAGE: u64 = 0x4020_0000;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::board::{Board, plain_qemu};
+use crate::board::Board;
 use crate::on_both_boards;
+use crate::run::plain_qemu;
 use crate::{files, image};
 
 on_both_boards!(

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::times;
+
 #[allow(dead_code)]
 #[path = "../../build/programs.rs"]
 mod programs;
@@ -94,7 +96,7 @@ fn built(config: &str, guest: &Path) -> PathBuf {
         guest: guest.to_owned(),
     };
     // One build at a time: whoever needs the same image waits for it. A test that failed meanwhile left it intact.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut built = times::waits(|| BUILT.lock()).unwrap_or_else(PoisonError::into_inner);
     // The number makes the name unique, the rest is for people.
     let number = OsString::from(built.len().to_string());
     let names = [Path::new(config), guest]

@@ -1,8 +1,9 @@
 //! Guests with interrupts and several CPUs: what one CPU sees of them, a storm of all that is restored in the midst, and harm.
 
-use crate::board::{Board, Run};
+use crate::board::Board;
 use crate::image;
 use crate::on_both_boards;
+use crate::run::Run;
 
 on_both_boards!(one_cpu, smp, hostile);
 

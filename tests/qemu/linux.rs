@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::board::{Board, plain_qemu};
+use crate::board::Board;
 use crate::fetched;
 use crate::image::{self, ROOT};
 use crate::on_both_boards;
 use crate::random::Random;
+use crate::run::plain_qemu;
 use crate::session::Session;
 use crate::transcript::Transcript;
 

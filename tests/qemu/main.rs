@@ -16,29 +16,32 @@
 //! | [`trees`] | device trees that are missing, broken or wrong |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
-//! and, underneath, what they stand on: [`image`] builds, [`board`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
-//! guest images, [`fetched`] has those of others, [`debugger`] changes a machine that runs. A test that fails prints everything that was on the console. Several images of one run are built one after
-//! the other, in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once
-//! where several CPUs are busy.
+//! and, underneath, what they stand on: [`image`] builds, [`run`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
+//! guest images, [`fetched`] has those of others, [`gdb_client`] changes a machine that runs, [`process`] has places on this machine, [`times`] says
+//! how long each test takes. A test that fails prints everything that was on the console. Several images of one run are built one after the other,
+//! in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once where several CPUs are busy.
 
 mod board;
 mod console;
-mod debugger;
 mod encodings;
 mod faults;
 mod fetched;
 mod files;
 mod firmware;
 mod formats;
+mod gdb_client;
 mod guests;
 mod image;
 mod interrupts;
 mod linux;
 mod machines;
 mod own;
+mod process;
 mod random;
 mod refusals;
+mod run;
 mod session;
+mod times;
 mod transcript;
 mod trees;
 mod u_boot;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::board::{Board, plain_qemu};
+use crate::board::Board;
 use crate::image::{self, folder};
 use crate::on_both_boards;
+use crate::run::plain_qemu;
 
 on_both_boards!(guest_too_large);
 

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::board::{Board, Place, read_all};
+use crate::board::Board;
+use crate::process::{Place, read_all};
 use crate::transcript::{End, Transcript};
 
 /// Ctrl-], which opens the monitor and leaves it.

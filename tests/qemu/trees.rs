@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::board::{Board, Run, plain_qemu};
+use crate::board::Board;
 use crate::image::{self, folder};
 use crate::on_both_boards;
+use crate::run::{Run, plain_qemu};
 
 on_both_boards!(broken_trees);
 

@@ -1,9 +1,10 @@
 //! Debian's U-Boot for QEMU's `virt`, as it is.
 
-use crate::board::{Board, plain_qemu};
+use crate::board::Board;
 use crate::fetched;
 use crate::image;
 use crate::on_both_boards;
+use crate::run::plain_qemu;
 use crate::session::Session;
 
 on_both_boards!(answers);

@@ -302,7 +302,7 @@ fn device_pages_lie_in_one_block() {
 
 #[test]
 fn all_that_is_mapped_is_gone_through() {
-    let mut s = stage2();
+    let s = stage2();
     let mut m = Recorder {
         asked: Vec::new(),
         watch: None::<fn() -> u64>,
