@@ -14,8 +14,8 @@
 //! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
 //!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
 //! - **Narrow seams.** [`snapshot::Backend`] (pages and mappings) and [`snapshot::VmState`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
-//!   and barriers), [`vm::Hardware`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
-//!   [`device::Console`] (characters), [`monitor::Operator`] (the VMs, seen from outside). Tests stand on the other side of each.
+//!   and barriers), [`vm::VmBackend`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
+//!   [`device::Console`] (characters), [`monitor::VmControl`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.
 //! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`], in the one line of `board/ram.rs` that hands the board's RAM to the heap,
