@@ -14,6 +14,7 @@
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`firmware`] | a start from EL3, with garbage in all that the boot protocol does not promise |
 //! | [`trees`] | device trees that are missing, broken or wrong |
+//! | [`book`] | the transcripts of the README and the book, played line by line |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`run`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
@@ -22,6 +23,7 @@
 //! in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once where several CPUs are busy.
 
 mod board;
+mod book;
 mod console;
 mod encodings;
 mod faults;

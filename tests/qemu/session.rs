@@ -95,6 +95,12 @@ impl Session {
         }
     }
 
+    /// The next line, behind all that was waited for before, without its end.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        self.expect("\n")
+    }
+
     /// Lets the machine run for a while.
     pub fn pause(&mut self, time: Duration) {
         let until = Instant::now() + time;

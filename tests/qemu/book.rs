@@ -1,0 +1,161 @@
+//! The transcripts of the README and the book are played: what they type is typed, and what they show must be shown.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::board::{Board, Run};
+use crate::fetched;
+use crate::image::{self, ROOT};
+use crate::session::Session;
+
+#[path = "../book/markdown.rs"]
+#[allow(dead_code)]
+mod markdown;
+#[path = "../book/transcript.rs"]
+#[allow(dead_code)]
+mod transcript;
+
+use markdown::Page;
+use transcript::{Step, Transcript, alike};
+
+/// Ctrl-], as transcripts show it.
+const ESCAPE: &str = "^]";
+
+/// Each page with transcripts, as a test of its own.
+macro_rules! pages {
+    ($($name:ident: $page:literal),+ $(,)?) => {
+        $(#[test]
+        fn $name() {
+            play_page($page);
+        })+
+
+        /// A page whose transcripts nobody plays would go stale.
+        #[test]
+        fn all_pages_are_played() {
+            let played = [$($page),+];
+            for page in markdown::pages() {
+                let has = !transcript::of(&page).is_empty();
+                assert_eq!(has, played.contains(&page.name.as_str()), "{}", page.name);
+            }
+        }
+    };
+}
+
+pages! {
+    readme: "README.md",
+    first_snapshot: "docs/first-snapshot.md",
+    guests: "docs/guests.md",
+    linux: "docs/linux.md",
+    configuration: "docs/configuration.md",
+}
+
+fn play_page(name: &str) {
+    let page = markdown::named(name);
+    compile(&page);
+    for transcript in transcript::of(&page) {
+        if transcript.command.contains("linux") && !fetched::are_there() {
+            continue;
+        }
+        play(&transcript);
+    }
+}
+
+/// Runs the page's commands that compile guests.
+fn compile(page: &Page) {
+    let commands = page.blocks().iter().flat_map(transcript::commands).collect::<Vec<_>>();
+    let compiles = |command: &&String| command.starts_with("aarch64-linux-gnu-gcc ");
+    for command in commands.iter().filter(compiles) {
+        fs::create_dir_all(Path::new(ROOT).join("target")).expect("the folder can be made");
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", command]).current_dir(ROOT).output();
+        let output = output.expect("there is a shell");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && errors.is_empty(), "{command}\n{errors}");
+    }
+}
+
+/// Starts the machine of a transcript.
+fn machine(transcript: &Transcript) -> Run {
+    let words = transcript.command.strip_prefix("make run");
+    let words = words.unwrap_or_else(|| panic!("{}: it begins with make run", transcript.place));
+    let (mut config, mut guest, mut memory) = ("configs/default.toml", None, None);
+    for word in words.split_whitespace() {
+        match word.split_once('=') {
+            Some(("CONFIG", file)) => config = file,
+            Some(("GUEST", file)) => guest = Some(file),
+            Some(("MEM", size)) => memory = Some(size),
+            _ => panic!("{}: {word} is not played", transcript.place),
+        }
+    }
+    let guest = guest.unwrap_or_default();
+    let run = Board::Virt.boots(image::with_config_and_guest(config, Path::new(guest)));
+    let run = run.limit(300);
+    match memory {
+        Some(size) => run.set("MEM", size),
+        None => run,
+    }
+}
+
+/// Plays a transcript, and keeps what the console really showed where `make pictures` asks for it.
+fn play(transcript: &Transcript) {
+    let mut session = machine(transcript).session();
+    let mut recording = format!("$ {}\n", transcript.command);
+    let mut gap = false;
+    for step in &transcript.steps {
+        match step {
+            Step::Gap => {
+                gap = true;
+                recording += "...\n";
+            }
+            Step::Typed { prompt, text } => {
+                types(&mut session, prompt, text);
+                recording += format!("{prompt} {text}").trim_end();
+                recording.push('\n');
+                gap = false;
+            }
+            Step::Enter => {
+                session.send("\r");
+                recording += "[Enter]\n";
+            }
+            Step::Shown(line) => {
+                recording += &shows(&mut session, line, gap);
+                recording.push('\n');
+                gap = false;
+            }
+        }
+    }
+    session.stop();
+    if let Some(folder) = env::var_os("AVISOR_RECORDINGS") {
+        let name = transcript.place.replace(['/', ':'], "-");
+        fs::create_dir_all(Path::new(ROOT).join(&folder)).expect("the folder can be made");
+        let file = Path::new(ROOT).join(folder).join(name);
+        fs::write(&file, recording).expect("the folder can be written to");
+    }
+}
+
+/// Waits for the prompt, and types. What is typed is echoed.
+fn types(session: &mut Session, prompt: &str, text: &str) {
+    session.expect(&format!("{prompt} "));
+    if text == ESCAPE {
+        session.send("\x1d");
+    } else {
+        session.send(&format!("{text}\r"));
+        session.expect(&format!("{text}\n"));
+    }
+}
+
+/// Waits for the line: the next one, or behind a gap any; as the console shows it.
+fn shows(session: &mut Session, line: &str, gap: bool) -> String {
+    loop {
+        let shown = session.line();
+        if alike(line, &shown) {
+            return shown.trim_end().to_owned();
+        }
+        // A prompt that was taken back for a line of the log is no line itself.
+        let nothing = shown.trim().is_empty() || shown.trim() == "avisor>";
+        let good = gap || nothing;
+        session.require(good, &format!("{line:?} should come, and not {shown:?}"));
+    }
+}
