@@ -30,7 +30,12 @@ pub fn pages() -> Vec<Page> {
     let mut names: Vec<PathBuf> = docs.map(|file| file.expect("readable").path()).collect();
     names.retain(|path| path.extension().is_some_and(|end| end == "md"));
     names.sort();
-    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
+    let beside = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ];
     let beside = beside.map(|name| Path::new(ROOT).join(name));
     beside.iter().chain(&names).map(|path| page(path)).collect()
 }
@@ -44,7 +49,8 @@ fn page(path: &Path) -> Page {
     let name = path.strip_prefix(ROOT).expect("it is in the repository");
     Page {
         name: name.display().to_string(),
-        text: fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        text: fs::read_to_string(path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
     }
 }
 
@@ -108,7 +114,9 @@ impl Page {
         let headings = self.prose().filter(|(_, line)| line.starts_with('#'));
         let anchor = |line: &str| -> String {
             let kept = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = kept
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         };
         headings.map(|(_, line)| anchor(line)).collect()
@@ -117,7 +125,10 @@ impl Page {
 
 /// The cells of a table's line; none where a line is none of a table.
 fn cells(line: &str) -> Vec<String> {
-    let Some(inner) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) else {
+    let Some(inner) = line
+        .strip_prefix("| ")
+        .and_then(|line| line.strip_suffix(" |"))
+    else {
         return Vec::new();
     };
     let cells = inner.split(" | ");

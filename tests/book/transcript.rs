@@ -44,7 +44,10 @@ pub enum Step {
 /// The transcripts of a page.
 pub fn of(page: &Page) -> Vec<Transcript> {
     let mut transcripts: Vec<Transcript> = Vec::new();
-    let consoles = page.blocks().into_iter().filter(|block| block.language == "console");
+    let consoles = page
+        .blocks()
+        .into_iter()
+        .filter(|block| block.language == "console");
     for block in consoles.filter(|block| !has_only_commands(block)) {
         let place = format!("{}:{}", page.name, block.line);
         let mut lines = block.lines.iter();
@@ -102,7 +105,9 @@ fn step(line: &str) -> Step {
     // A VM's name stands in front where there are several.
     let from = line.find("| ").map_or(0, |bar| bar + 2);
     for prompt in ["/ #", "avisor>"] {
-        let Some(text) = line[from..].strip_prefix(prompt) else { continue };
+        let Some(text) = line[from..].strip_prefix(prompt) else {
+            continue;
+        };
         if text.is_empty() || text.starts_with(' ') {
             return Step::Typed {
                 prompt: line[..from + prompt.len()].to_owned(),
@@ -136,6 +141,8 @@ pub fn alike(transcript: &str, console: &str) -> bool {
                 }
                 // `back to snapshot 2, try 1 of 3`: which one is newest by then.
                 "try" => *kept.last_mut().unwrap_or(&mut "") = "n, try",
+                // Whether a vCPU waits at that moment.
+                "waiting" => {}
                 _ => kept.push(without_version(word)),
             }
         }
@@ -145,7 +152,9 @@ pub fn alike(transcript: &str, console: &str) -> bool {
 }
 
 fn is_time(word: &str) -> bool {
-    let number = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number = word
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     number || ["ms", "s", "min", "h"].contains(&word)
 }
 
@@ -165,8 +174,14 @@ mod tests {
             ("ckpt #0, i=10", "ckpt #0, i=10"),
             ("ckpt #2, i=30      <- back at #1", "ckpt #2, i=30"),
             ("snapshots #0 to #2, 8 pages", "snapshots #0 to #2, 9 pages"),
-            ("o #0  3 min 2 s ago  12 pages", "o #0   40.1 s ago   1 page"),
-            ("Linux 6.1.0-50-cloud-arm64, 2 CPUs", "Linux 6.12.3-1-cloud-arm64, 2 CPUs"),
+            (
+                "o #0  3 min 2 s ago  12 pages",
+                "o #0   40.1 s ago   1 page",
+            ),
+            (
+                "Linux 6.1.0-50-cloud-arm64, 2 CPUs",
+                "Linux 6.12.3-1-cloud-arm64, 2 CPUs",
+            ),
         ] {
             assert!(alike(transcript, console), "{transcript:?} {console:?}");
         }
@@ -174,7 +189,10 @@ mod tests {
             ("ckpt #0, i=10", "ckpt #1, i=10"),
             ("ckpt #0, i=10", "ckpt #0"),
             ("snapshots #0 to #2, 8 pages", "snapshots #0 to #3, 8 pages"),
-            ("Linux 6.1.0-50-cloud-arm64, 2 CPUs", "Linux 6.1.0-50-cloud-arm64, 1 CPUs"),
+            (
+                "Linux 6.1.0-50-cloud-arm64, 2 CPUs",
+                "Linux 6.1.0-50-cloud-arm64, 1 CPUs",
+            ),
         ] {
             assert!(!alike(transcript, console), "{transcript:?} {console:?}");
         }

@@ -1,6 +1,5 @@
 //! The transcripts of the README and the book are played: what they type is typed, and what they show must be shown.
 
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -64,7 +63,11 @@ fn play_page(name: &str) {
 
 /// Runs the page's commands that compile guests.
 fn compile(page: &Page) {
-    let commands = page.blocks().iter().flat_map(transcript::commands).collect::<Vec<_>>();
+    let commands = page
+        .blocks()
+        .iter()
+        .flat_map(transcript::commands)
+        .collect::<Vec<_>>();
     let compiles = |command: &&String| command.starts_with("aarch64-linux-gnu-gcc ");
     for command in commands.iter().filter(compiles) {
         fs::create_dir_all(Path::new(ROOT).join("target")).expect("the folder can be made");
@@ -72,7 +75,10 @@ fn compile(page: &Page) {
         let output = shell.args(["-c", command]).current_dir(ROOT).output();
         let output = output.expect("there is a shell");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && errors.is_empty(), "{command}\n{errors}");
+        assert!(
+            output.status.success() && errors.is_empty(),
+            "{command}\n{errors}"
+        );
     }
 }
 
@@ -98,41 +104,20 @@ fn machine(transcript: &Transcript) -> Run {
     }
 }
 
-/// Plays a transcript, and keeps what the console really showed where `make pictures` asks for it.
+/// Plays a transcript.
 fn play(transcript: &Transcript) {
     let mut session = machine(transcript).session();
-    let mut recording = format!("$ {}\n", transcript.command);
     let mut gap = false;
     for step in &transcript.steps {
         match step {
-            Step::Gap => {
-                gap = true;
-                recording += "...\n";
-            }
-            Step::Typed { prompt, text } => {
-                types(&mut session, prompt, text);
-                recording += format!("{prompt} {text}").trim_end();
-                recording.push('\n');
-                gap = false;
-            }
-            Step::Enter => {
-                session.send("\r");
-                recording += "[Enter]\n";
-            }
-            Step::Shown(line) => {
-                recording += &shows(&mut session, line, gap);
-                recording.push('\n');
-                gap = false;
-            }
+            Step::Gap => {}
+            Step::Enter => session.send("\r"),
+            Step::Typed { prompt, text } => types(&mut session, prompt, text),
+            Step::Shown(line) => shows(&mut session, line, gap),
         }
+        gap = *step == Step::Gap;
     }
     session.stop();
-    if let Some(folder) = env::var_os("AVISOR_RECORDINGS") {
-        let name = transcript.place.replace(['/', ':'], "-");
-        fs::create_dir_all(Path::new(ROOT).join(&folder)).expect("the folder can be made");
-        let file = Path::new(ROOT).join(folder).join(name);
-        fs::write(&file, recording).expect("the folder can be written to");
-    }
 }
 
 /// Waits for the prompt, and types. What is typed is echoed.
@@ -146,12 +131,12 @@ fn types(session: &mut Session, prompt: &str, text: &str) {
     }
 }
 
-/// Waits for the line: the next one, or behind a gap any; as the console shows it.
-fn shows(session: &mut Session, line: &str, gap: bool) -> String {
+/// Waits for the line: the next one, or behind a gap any.
+fn shows(session: &mut Session, line: &str, gap: bool) {
     loop {
         let shown = session.line();
         if alike(line, &shown) {
-            return shown.trim_end().to_owned();
+            return;
         }
         // A prompt that was taken back for a line of the log is no line itself.
         let nothing = shown.trim().is_empty() || shown.trim() == "avisor>";

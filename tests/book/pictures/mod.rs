@@ -1,0 +1,49 @@
+//! The pictures of the README and the book that are no measurements: drawn here, and kept in `docs/`.
+//!
+//! `make pictures` draws them anew; otherwise these tests only see whether the files are what would be drawn. The session is the first
+//! transcript of the chapter on Linux, which the tests in QEMU play. The steps of a snapshot come out of a small model.
+
+mod steps;
+mod terminal;
+mod tree;
+
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use super::markdown::{self, ROOT};
+use super::transcript;
+
+/// The file is as it is drawn; where `make pictures` asks for it, it is drawn.
+fn keep(name: &str, picture: &str) {
+    let file = Path::new(ROOT).join("docs").join(name);
+    if env::var_os("AVISOR_DRAW").is_some() {
+        fs::write(&file, picture).unwrap_or_else(|error| panic!("docs/{name}: {error}"));
+    }
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        kept == picture,
+        "docs/{name} is another picture: make pictures"
+    );
+}
+
+#[test]
+fn the_session_is_drawn() {
+    let page = markdown::named("docs/linux.md");
+    let first = transcript::of(&page).swap_remove(0);
+    keep("session.svg", &terminal::draw(&first));
+}
+
+#[test]
+fn each_step_of_a_snapshot_is_drawn() {
+    for (name, picture) in steps::all() {
+        keep(&format!("step-{name}.svg"), &picture);
+    }
+}
+
+/// What may stand for itself in XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
