@@ -61,7 +61,7 @@ pub struct Cpu {
     pub(super) failing: bool,
     /// What the core is called by everybody here: 0 is the boot core.
     number: usize,
-    /// For its start: which core this is for ([`affinity`]),
+    /// For its start: which core this is for ([`cpu::affinity`](super::cpu::affinity)),
     pub(super) affinity: u64,
     /// the top of its stack,
     pub(super) stack: u64,

@@ -1,5 +1,5 @@
 //! What cores share: atomics and the lock. In the image they are core's and spin's; tests leave out an ordering, or have all that cores may see
-//! explored, with those of [`fake::sync`](crate::fake::sync).
+//! explored, with those of `fake::sync`.
 
 pub use core::sync::atomic::Ordering;
 

@@ -16,7 +16,7 @@ impl Attributes {
     const ACCESS: u64 = 1 << 10;
     const INNER_SHAREABLE: u64 = 0b11 << 8;
     const READ_ONLY: u64 = 1 << 7;
-    /// AP[1], RES1 in a regime with one privilege level.
+    /// AP\[1\], RES1 in a regime with one privilege level.
     const AP1: u64 = 1 << 6;
     const DEVICE_INDEX: u64 = 1 << 2;
     const EXECUTE_NEVER: u64 = 1 << 54;
