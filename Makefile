@@ -27,10 +27,14 @@ run: export MEM := $(MEM)
 run: export AVISOR_MEM = $(MEM)
 
 help: ## This text
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@awk -F ': .*## |: ## |^## ' ' \
+	    /^## / { print "\n" $$2 } \
+	    /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
 	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  (configs/default.toml explains the last two)"
 	@echo "A few tests: cargo ht NAME"
 
+## Run
 run: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu)
 run: CHECK := tools/qemu --check
 run: build ## Boot the hypervisor in QEMU, with the guest of CONFIG, or GUEST
@@ -47,6 +51,31 @@ linux: ## Debian's Linux as a guest, target/linux: for CONFIG=configs/linux.toml
 	@tools/setup linux
 	@tools/linux
 
+## Look
+book: ## The book as web pages: target/book/index.html
+	@tools/setup cc mdbook
+	@"$(TARGET_DIR)/tools/bin/mdbook" build docs --dest-dir "$(abspath $(TARGET_DIR))/book"
+
+doc: ## The source's pages, of the hypervisor and of the guests' crate, for which a warning is an error
+	@tools/setup $(NEEDS)
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" tools/cargo doc --release --no-deps --lib -p avisor --document-private-items
+	@RUSTDOCFLAGS="-D warnings" tools/cargo doc --release --no-deps --lib -p avisor-guest
+	@echo "$(TARGET_DIR)/aarch64-unknown-none-softfloat/doc/avisor/index.html, and avisor_guest beside it"
+
+pictures: NEEDS += qemu linux
+pictures: ## The book's pictures anew: a session that QEMU plays first, and the steps of a snapshot
+	@tools/setup $(NEEDS)
+	@tools/linux
+	@tools/cargo host-test --test qemu -- book::linux
+	@AVISOR_DRAW=1 tools/cargo host-test --test book -- pictures
+
+elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
+	@tools/setup $(NEEDS) $(if $(LINUX),linux)
+	@$(if $(LINUX),tools/linux)
+	@AVISOR_ELF=1 tools/cargo build --release --target-dir "$(TARGET_DIR)/elf"
+	@echo "$(TARGET_DIR)/elf/$(BUILT)"
+
+## Test
 test: NEEDS += qemu-rpi4 dtb arm64-cc
 test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
@@ -71,27 +100,23 @@ soak: ## Random histories with fresh seeds, on hardware at its worst too, for SE
 	@tools/setup $(NEEDS)
 	@tools/soak
 
+## Measure
 bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
 	@tools/linux
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
+## Ship
+ci: ## What a change must pass: the tests, the formatting, the lints, the pages
+	@.ci/run
+
 rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 	@mkdir -p "$(SD_CARD)"
 	@cp "$(IMAGE)" tools/rpi4/config.txt tools/rpi4/README.txt "$(SD_CARD)"
 	@echo "$(SD_CARD) has all but the firmware: its README.txt says what to add, and how to connect the serial port"
 
-elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
-	@tools/setup $(NEEDS) $(if $(LINUX),linux)
-	@$(if $(LINUX),tools/linux)
-	@AVISOR_ELF=1 tools/cargo build --release --target-dir "$(TARGET_DIR)/elf"
-	@echo "$(TARGET_DIR)/elf/$(BUILT)"
-
-ci: ## What a change must pass: the tests, the formatting, the lints
-	@.ci/run
-
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux test loom miri mutants soak bench rpi4 elf ci clean
+.PHONY: help run build linux book doc pictures elf test loom miri mutants soak bench ci rpi4 clean
