@@ -8,6 +8,7 @@
 //! | [`counted`] | the first table, in instructions: the same on every machine |
 //! | [`linux`] | and one row of it: Debian's Linux to its shell |
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
+//! | [`published`] | whether the figures of the README and the book are still those |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
@@ -17,6 +18,7 @@ mod linux;
 mod machine;
 mod monitor;
 mod plot;
+mod published;
 mod savevm;
 mod svg;
 mod wall;
@@ -48,7 +50,17 @@ fn main() -> ExitCode {
 /// All bounds that a guest of 128 MiB can tell of.
 pub fn short(target: &Path) -> Result<(), String> {
     let figures = counted::short(&Builder::new(target))?;
-    counted::print_and_judge(&figures, true)
+    counted::print_and_judge(&figures, true)?;
+    judge_published(&figures)
+}
+
+/// The README and the book say what was measured.
+fn judge_published(figures: &figures::Figures) -> Result<(), String> {
+    let wrong = published::judge(figures)?;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(wrong.join("\n"))
 }
 
 /// Everything. What is above its bound is told at the end.
@@ -62,5 +74,5 @@ fn full(target: &Path) -> Result<(), String> {
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
     plot::all(&images, &sizes)?;
-    judged
+    judged.and(judge_published(&figures))
 }

@@ -1,0 +1,112 @@
+//! Commands and paths that the pages name exist.
+
+use std::fs;
+use std::path::Path;
+
+use crate::config;
+use crate::markdown::{Page, ROOT, pages};
+use crate::transcript;
+
+/// What is typed at the host, in blocks and in the text.
+#[test]
+fn commands_exist() {
+    let mut count = 0;
+    for page in pages() {
+        for command in commands(&page) {
+            if let Err(why) = check(&command) {
+                panic!("{}: {command}: {why}", page.name);
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
+/// Files and folders that are named as code.
+#[test]
+fn paths_exist() {
+    let folders = ["src/", "build/", "configs/", "docs/", "guest/", "bench/", "tests/", "tools/", ".github/", ".devcontainer/"];
+    for page in pages() {
+        for code in code(&page) {
+            let begins = folders.iter().any(|folder| code.starts_with(folder));
+            let any = code.contains(['*', ' ']) || code.contains("NAME");
+            if begins && !any {
+                let there = Path::new(ROOT).join(&code).exists();
+                assert!(there, "{}: `{code}` is not there", page.name);
+            }
+        }
+    }
+}
+
+fn commands(page: &Page) -> Vec<String> {
+    let blocks = page.blocks();
+    let consoles = blocks.iter().filter(|block| block.language == "console");
+    let typed = consoles.flat_map(transcript::commands);
+    let named = code(page).into_iter().filter(|code| {
+        let known = ["make ", "cargo ", "tools/setup "];
+        known.iter().any(|begin| code.starts_with(begin))
+    });
+    typed.chain(named).collect()
+}
+
+/// What stands between backticks.
+fn code(page: &Page) -> Vec<String> {
+    let lines = page.prose();
+    lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+fn check(command: &str) -> Result<(), String> {
+    let command = command.split(" #").next().unwrap_or(command);
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words[..] {
+        ["make", word, ref rest @ ..] => {
+            is_target(word)?;
+            rest.iter().try_for_each(|word| is_setting(word))
+        }
+        ["make"] => Ok(()),
+        ["tools/setup", ref words @ ..] => words.iter().try_for_each(|word| is_need(word)),
+        ["cargo", alias @ ("ht" | "host-test"), ..] => {
+            is_in(".cargo/config.toml", &format!("\n{alias} = "))
+        }
+        ["cargo", "fmt" | "clippy" | "check" | "install" | "doc", ..] => Ok(()),
+        // The tests in QEMU run these.
+        ["qemu-system-aarch64" | "aarch64-linux-gnu-gcc", ..] => Ok(()),
+        ["git", "clone" | "switch" | "commit", ..] => Ok(()),
+        _ => Err("nothing checks it".into()),
+    }
+}
+
+fn is_target(word: &str) -> Result<(), String> {
+    is_in("Makefile", &format!("\n{word}: "))
+}
+
+fn is_need(word: &str) -> Result<(), String> {
+    if word == "WORD..." {
+        return Ok(());
+    }
+    is_in("tools/setup", &format!("\n    {word}) "))
+}
+
+/// A variable of the Makefile, with a value that it may have.
+fn is_setting(setting: &str) -> Result<(), String> {
+    let (name, value) = setting.split_once('=').ok_or("this is no variable")?;
+    match (name, value) {
+        ("CONFIG", "configs/NAME.toml") => Ok(()),
+        ("CONFIG", file) => {
+            let text = fs::read_to_string(Path::new(ROOT).join(file));
+            let text = text.map_err(|error| format!("{file}: {error}"))?;
+            config::parse(&text).map(drop)
+        }
+        ("BOARD", "virt" | "rpi4") => Ok(()),
+        ("MEM", size) => config::size(size).map(drop).ok_or("this is no size".into()),
+        ("GUEST", "path" | "path/to/kernel" | "target/hello.elf" | "...") => Ok(()),
+        ("PART" | "SEED" | "SECONDS", _) => is_in("Makefile", &format!("$({name})")).or_else(|_| is_in("Makefile", &format!("$({name}),"))),
+        _ => Err(format!("{name} is no variable")),
+    }
+}
+
+fn is_in(file: &str, text: &str) -> Result<(), String> {
+    let contents = fs::read_to_string(Path::new(ROOT).join(file)).map_err(|error| error.to_string())?;
+    let there = contents.contains(text);
+    there.then_some(()).ok_or(format!("{:?} is not in {file}", text.trim()))
+}
