@@ -32,7 +32,9 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
             };
             if (row.value - measured).abs() > TOLERANCE * measured {
                 let Row { figure, value, .. } = row;
-                wrong.push(format!("{page}: {figure}: {value} is published, {measured} was measured"));
+                wrong.push(format!(
+                    "{page}: {figure}: {value} is published, {measured} was measured"
+                ));
             }
         }
     }
@@ -43,7 +45,12 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
 fn rows(text: &str) -> Vec<Row> {
     let cells = |line: &str| -> Option<Vec<String>> {
         let inner = line.strip_prefix('|')?.strip_suffix('|')?;
-        Some(inner.split('|').map(|cell| cell.trim().to_owned()).collect())
+        Some(
+            inner
+                .split('|')
+                .map(|cell| cell.trim().to_owned())
+                .collect(),
+        )
     };
     let mut rows = Vec::new();
     let mut inside = false;
@@ -93,6 +100,9 @@ mod tests {
         let mut figures = Figures::default();
         figures.push("SMCCC call", None, 160.0);
         let wrong = judge(&figures).expect("the pages are there");
-        assert!(wrong.iter().any(|line| line.contains("SMCCC call")), "{wrong:?}");
+        assert!(
+            wrong.iter().any(|line| line.contains("SMCCC call")),
+            "{wrong:?}"
+        );
     }
 }

@@ -25,7 +25,18 @@ fn commands_exist() {
 /// Files and folders that are named as code.
 #[test]
 fn paths_exist() {
-    let folders = ["src/", "build/", "configs/", "docs/", "guest/", "bench/", "tests/", "tools/", ".github/", ".devcontainer/"];
+    let folders = [
+        "src/",
+        "build/",
+        "configs/",
+        "docs/",
+        "guest/",
+        "bench/",
+        "tests/",
+        "tools/",
+        ".github/",
+        ".devcontainer/",
+    ];
     for page in pages() {
         for code in code(&page) {
             let begins = folders.iter().any(|folder| code.starts_with(folder));
@@ -36,6 +47,34 @@ fn paths_exist() {
             }
         }
     }
+}
+
+/// The container for development calls tools/setup with words that it knows, and has the Rust that is named elsewhere.
+#[test]
+fn the_development_container_is_up_to_date() {
+    let file = |name: &str| fs::read_to_string(Path::new(ROOT).join(name)).expect("it is there");
+    let container = file(".devcontainer/devcontainer.json");
+    let setup = container
+        .split("tools/setup ")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let words = setup.expect("it calls tools/setup").split_whitespace();
+    assert_eq!(
+        words.map(is_need).collect::<Result<Vec<()>, _>>().err(),
+        None
+    );
+    let toolchain = file("rust-toolchain.toml");
+    let channel = toolchain
+        .split("channel = \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let channel = channel.expect("it names a channel");
+    assert!(
+        container.contains(&format!("install {channel} ")),
+        "{channel}"
+    );
+    is_target("ci").expect("the workflow calls it");
+    assert!(file(".github/workflows/ci.yml").contains("make ci\n"));
 }
 
 fn commands(page: &Page) -> Vec<String> {
@@ -52,7 +91,10 @@ fn commands(page: &Page) -> Vec<String> {
 /// What stands between backticks.
 fn code(page: &Page) -> Vec<String> {
     let lines = page.prose();
-    lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    lines
+        .flat_map(|(_, line)| line.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn check(command: &str) -> Result<(), String> {
@@ -100,13 +142,17 @@ fn is_setting(setting: &str) -> Result<(), String> {
         ("BOARD", "virt" | "rpi4") => Ok(()),
         ("MEM", size) => config::size(size).map(drop).ok_or("this is no size".into()),
         ("GUEST", "path" | "path/to/kernel" | "target/hello.elf" | "...") => Ok(()),
-        ("PART" | "SEED" | "SECONDS", _) => is_in("Makefile", &format!("$({name})")).or_else(|_| is_in("Makefile", &format!("$({name}),"))),
+        ("PART" | "SEED" | "SECONDS", _) => is_in("Makefile", &format!("$({name})"))
+            .or_else(|_| is_in("Makefile", &format!("$({name}),"))),
         _ => Err(format!("{name} is no variable")),
     }
 }
 
 fn is_in(file: &str, text: &str) -> Result<(), String> {
-    let contents = fs::read_to_string(Path::new(ROOT).join(file)).map_err(|error| error.to_string())?;
+    let contents =
+        fs::read_to_string(Path::new(ROOT).join(file)).map_err(|error| error.to_string())?;
     let there = contents.contains(text);
-    there.then_some(()).ok_or(format!("{:?} is not in {file}", text.trim()))
+    there
+        .then_some(())
+        .ok_or(format!("{:?} is not in {file}", text.trim()))
 }

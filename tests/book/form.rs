@@ -14,18 +14,28 @@ fn links_lead_somewhere() {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let folder = Path::new(&page.name).parent().expect("a file is in a folder");
+            let folder = Path::new(&page.name)
+                .parent()
+                .expect("a file is in a folder");
             let path = match file {
                 "" => Path::new(&page.name).to_owned(),
                 file => folder.join(file),
             };
-            assert!(Path::new(ROOT).join(&path).exists(), "{}: {link}", page.name);
+            assert!(
+                Path::new(ROOT).join(&path).exists(),
+                "{}: {link}",
+                page.name
+            );
             // As web pages, the book has nothing around it.
             let leaves = page.name.starts_with("docs/") && file.contains('/');
             assert!(!leaves, "{}: {link} leads out of the book", page.name);
             if !anchor.is_empty() {
                 let anchors = named(&path.display().to_string()).anchors();
-                assert!(anchors.contains(&anchor.to_owned()), "{}: {link}", page.name);
+                assert!(
+                    anchors.contains(&anchor.to_owned()),
+                    "{}: {link}",
+                    page.name
+                );
             }
         }
     }
@@ -34,7 +44,9 @@ fn links_lead_somewhere() {
 #[test]
 fn the_summary_has_all_chapters() {
     let listed: BTreeSet<String> = named("docs/SUMMARY.md").links().into_iter().collect();
-    let files = pages().into_iter().filter_map(|page| page.name.strip_prefix("docs/").map(str::to_owned));
+    let files = pages()
+        .into_iter()
+        .filter_map(|page| page.name.strip_prefix("docs/").map(str::to_owned));
     let files: BTreeSet<String> = files.filter(|name| name != "SUMMARY.md").collect();
     assert_eq!(listed, files);
 }
@@ -47,19 +59,32 @@ fn excerpts_are_of_their_files() {
         let lines: Vec<&str> = page.text.lines().collect();
         for block in page.blocks() {
             let before = block.line.checked_sub(3).map(|above| lines[above]);
-            let file = before.and_then(|line| line.strip_prefix("<!-- from ")?.strip_suffix(" -->"));
+            let file =
+                before.and_then(|line| line.strip_prefix("<!-- from ")?.strip_suffix(" -->"));
             if let Some(file) = file {
                 let text = fs::read_to_string(Path::new(ROOT).join(file));
                 let text = text.unwrap_or_else(|error| panic!("{}: {file}: {error}", page.name));
                 let mut rest = text.lines();
                 for line in &block.lines {
                     let there = rest.any(|other| other.trim() == line.trim());
-                    assert!(there, "{}: {line:?} is not in {file}, or not there", page.name);
+                    assert!(
+                        there,
+                        "{}: {line:?} is not in {file}, or not there",
+                        page.name
+                    );
                 }
                 count += 1;
             }
-            let source = ["rust", "c"].iter().any(|language| block.language.split(',').next() == Some(*language));
-            assert_eq!(source, file.is_some(), "{}:{}: source is of a file", page.name, block.line);
+            let source = ["rust", "c"]
+                .iter()
+                .any(|language| block.language.split(',').next() == Some(*language));
+            assert_eq!(
+                source,
+                file.is_some(),
+                "{}:{}: source is of a file",
+                page.name,
+                block.line
+            );
         }
     }
     assert!(count > 0);
@@ -74,11 +99,14 @@ fn a_line_has_one_sentence() {
                 continue;
             }
             let ends = [". ", "? ", "! ", ".) "];
-            let two = ends.iter().flat_map(|end| line.match_indices(end)).any(|(at, end)| {
-                let next = line[at + end.len()..].trim_start_matches(['`', '*', '[', '(']);
-                let numbered = line[..at].bytes().all(|byte| byte.is_ascii_digit());
-                next.starts_with(char::is_uppercase) && !numbered
-            });
+            let two = ends
+                .iter()
+                .flat_map(|end| line.match_indices(end))
+                .any(|(at, end)| {
+                    let next = line[at + end.len()..].trim_start_matches(['`', '*', '[', '(']);
+                    let numbered = line[..at].bytes().all(|byte| byte.is_ascii_digit());
+                    next.starts_with(char::is_uppercase) && !numbered
+                });
             assert!(!two, "{}:{number}: two sentences: {line}", page.name);
         }
     }
@@ -86,7 +114,10 @@ fn a_line_has_one_sentence() {
 
 /// An item of a list that ends in a sentence of its own.
 fn is_listed_change(page: &Page, line: &str) -> bool {
-    let item = line.trim_start().split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let item = line
+        .trim_start()
+        .split_once(". ")
+        .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
     page.name.starts_with("docs/") && item
 }
 
@@ -96,7 +127,14 @@ fn the_readme_says_what_matters_first() {
     let lines: Vec<&str> = readme.text.lines().collect();
     assert!(lines.len() <= 150, "{} lines", lines.len());
     let first = lines[..24].join("\n");
-    for words in ["$ make run ", "$ make test ", "**For whom:**", "**Status:**", "**What it is not:**", "session.svg"] {
+    for words in [
+        "$ make run ",
+        "$ make test ",
+        "**For whom:**",
+        "**Status:**",
+        "**What it is not:**",
+        "session.svg",
+    ] {
         assert!(first.contains(words), "{words}");
     }
 }
@@ -112,9 +150,18 @@ fn the_glossary_is_sorted() {
 #[test]
 fn examples_of_the_guests_crate_are_programs() {
     let folder = fs::read_dir(Path::new(ROOT).join("guest/src")).expect("guest/src is there");
-    for file in folder.map(|file| file.expect("readable").path()).filter(|path| path.is_file()) {
+    for file in folder
+        .map(|file| file.expect("readable").path())
+        .filter(|path| path.is_file())
+    {
         let text = fs::read_to_string(&file).expect("readable");
-        let written = text.lines().any(|line| line.trim_start().starts_with("//") && line.contains("```"));
-        assert!(!written, "{}: an example that nothing compiles", file.display());
+        let written = text
+            .lines()
+            .any(|line| line.trim_start().starts_with("//") && line.contains("```"));
+        assert!(
+            !written,
+            "{}: an example that nothing compiles",
+            file.display()
+        );
     }
 }

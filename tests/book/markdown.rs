@@ -125,11 +125,16 @@ impl Page {
 
 /// The cells of a table's line; none where a line is none of a table.
 fn cells(line: &str) -> Vec<String> {
-    let Some(inner) = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')) else {
+    let Some(inner) = line
+        .strip_prefix('|')
+        .and_then(|line| line.strip_suffix('|'))
+    else {
         return Vec::new();
     };
     // `\|` stands for itself.
     let inner = inner.replace("\\|", "\0");
     let cells = inner.split('|');
-    cells.map(|cell| cell.replace('\0', "|").replace('`', "").trim().to_owned()).collect()
+    cells
+        .map(|cell| cell.replace('\0', "|").replace('`', "").trim().to_owned())
+        .collect()
 }
