@@ -54,10 +54,8 @@ fn paths_exist() {
 fn the_development_container_is_up_to_date() {
     let file = |name: &str| fs::read_to_string(Path::new(ROOT).join(name)).expect("it is there");
     let container = file(".devcontainer/devcontainer.json");
-    let setup = container
-        .split("tools/setup ")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next());
+    let setup = container.rsplit("tools/setup ").next();
+    let setup = setup.and_then(|rest| rest.split('"').next());
     let words = setup.expect("it calls tools/setup").split_whitespace();
     assert_eq!(
         words.map(is_need).collect::<Result<Vec<()>, _>>().err(),

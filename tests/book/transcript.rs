@@ -19,8 +19,10 @@ pub struct Transcript {
     pub place: String,
     /// What starts the machine: `make run ...`.
     pub command: String,
-    /// All the rest, in order.
+    /// All the rest, in order, with what later blocks go on with.
     pub steps: Vec<Step>,
+    /// How many of these are in the first block.
+    pub first_block: usize,
 }
 
 /// A line of a transcript.
@@ -57,6 +59,7 @@ pub fn of(page: &Page) -> Vec<Transcript> {
                 place: place.clone(),
                 command: command.to_owned(),
                 steps: Vec::new(),
+                first_block: lines.len(),
             });
         }
         let transcript = transcripts.last_mut();
@@ -221,6 +224,7 @@ mod tests {
             place: "page:5".into(),
             command: "make run".into(),
             steps,
+            first_block: 3,
         };
         assert_eq!(of(&page), [only]);
     }

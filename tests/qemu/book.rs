@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::board::{Board, Run};
+use crate::board::{Board, Run, qemu};
 use crate::fetched;
 use crate::image::{self, ROOT};
 use crate::session::Session;
@@ -43,11 +43,32 @@ macro_rules! pages {
 }
 
 pages! {
-    readme: "README.md",
     first_snapshot: "docs/first-snapshot.md",
     guests: "docs/guests.md",
     linux: "docs/linux.md",
     configuration: "docs/configuration.md",
+}
+
+/// The command for guests that are not trusted: QEMU by itself, without semihosting.
+#[test]
+fn without_semihosting() {
+    let blocks = markdown::named("docs/guests.md");
+    let blocks = blocks.blocks();
+    let mut commands = blocks.iter().flat_map(transcript::commands);
+    let command =
+        commands.find_map(|command| Some(command.strip_prefix("qemu-system-aarch64 ")?.to_owned()));
+    let command = command.expect("it is on that page");
+    let (arguments, image) = command.rsplit_once(' ').expect("it has arguments");
+    assert_eq!(image, "target/kernel8.img");
+    let run = qemu()
+        .arguments(arguments)
+        .argument(image::with_config("configs/hello.toml"));
+    let run = run.until_it_ends();
+    run.powers_off();
+    run.require(
+        run.count("Hello from Rust") == 1,
+        "the guest should have run",
+    );
 }
 
 fn play_page(name: &str) {

@@ -26,7 +26,12 @@ impl Board {
 
 /// QEMU with arguments of the test's own, on `virt`.
 pub fn plain_qemu() -> Run {
-    Run::of(Board::Virt, "qemu-system-aarch64").arguments("-nographic -nic none")
+    qemu().arguments("-nographic -nic none")
+}
+
+/// The same with no arguments at all.
+pub fn qemu() -> Run {
+    Run::of(Board::Virt, "qemu-system-aarch64")
 }
 
 /// A run to be: what is started, and for how long.
