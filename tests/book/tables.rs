@@ -282,3 +282,15 @@ fn check_key(section: &str, key: &str, value: &str, default: &str) {
         assert_eq!(Ok(given), left_out, "{line} is not the default");
     }
 }
+
+/// Who answers in the vendor's range.
+#[test]
+fn the_uid() {
+    let digits: String = vendor::UUID
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+    let uid = parts.join("-");
+    assert!(named("docs/machine.md").text.contains(&uid), "{uid}");
+}
