@@ -103,7 +103,7 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     powers_off(linux);
 }
 
-/// What the README shows.
+/// What the chapter on Linux shows, on both boards.
 fn a_day_at_the_shell(board: Board) {
     if !fetched::are_there() {
         return;

@@ -23,9 +23,12 @@ text{font:13px system-ui,-apple-system,\"Segoe UI\",Helvetica,Arial,sans-serif;f
 .pill{fill:#0c2d6b;stroke:#58a6ff}.vm{fill:#3d1f0b;stroke:#f0883e}.map{stroke:#f0883e}}
 ";
 
+/// A name, what the picture says of the step, and the step.
+type Step = (&'static str, &'static str, fn(&mut World));
+
 /// The steps by name, each with its picture.
 pub fn all() -> Vec<(&'static str, String)> {
-    let steps: [(&str, &str, fn(&mut World)); 7] = [
+    let steps: [Step; 7] = [
         ("1-start", "No snapshot: every page is writable", |_| {}),
         (
             "2-checkpoint",
@@ -69,7 +72,7 @@ pub fn all() -> Vec<(&'static str, String)> {
 }
 
 /// The world at the end: all that there ever was.
-fn history(steps: &[(&str, &str, fn(&mut World))]) -> World {
+fn history(steps: &[Step]) -> World {
     let mut world = World::new();
     for (_, _, step) in steps {
         step(&mut world);
