@@ -128,17 +128,67 @@ fn machine(transcript: &Transcript) -> Run {
 /// Plays a transcript.
 fn play(transcript: &Transcript) {
     let mut session = machine(transcript).session();
+    let mut early = Early::of(transcript);
     let mut gap = false;
     for step in &transcript.steps {
         match step {
             Step::Gap => {}
             Step::Enter => session.send("\r"),
             Step::Typed { prompt, text } => types(&mut session, prompt, text),
-            Step::Shown(line) => shows(&mut session, line, gap),
+            Step::Shown(line) => shows(&mut session, line, gap, &mut early),
         }
         gap = *step == Step::Gap;
     }
+    let left = early.lines;
+    session.require(left.is_empty(), &format!("{left:?} should not have come"));
     session.stop();
+}
+
+/// Lines that came before those of another source that the transcript has in front of them: several VMs, and the monitor, do not wait for
+/// each other.
+struct Early {
+    several: bool,
+    lines: Vec<String>,
+}
+
+impl Early {
+    fn of(transcript: &Transcript) -> Self {
+        let named = |step: &Step| match step {
+            Step::Shown(line) => !line.starts_with("AVISOR ") && source(line).is_some(),
+            _ => false,
+        };
+        Self {
+            several: transcript.steps.iter().any(named),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Whether the line has come; it is not waited for again.
+    fn takes(&mut self, line: &str) -> bool {
+        let found = self.lines.iter().position(|early| alike(line, early));
+        found.map(|n| self.lines.remove(n)).is_some()
+    }
+
+    /// Whether a line that was shown may have come too early.
+    fn keeps(&mut self, line: &str, shown: &str) -> bool {
+        let other = self.several && source(line) != source(shown);
+        if other {
+            self.lines.push(shown.to_owned());
+        }
+        other
+    }
+}
+
+/// The VM that a line is of, where it says so: `name| ...`, `AVISOR INFO: name: ...`.
+fn source(line: &str) -> Option<&str> {
+    let own = line.split_once("| ").map(|(name, _)| name);
+    let logged = || line.strip_prefix("AVISOR ")?.split(": ").nth(1);
+    let name = own.or_else(logged);
+    let word = |name: &&str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.filter(|name| !name.is_empty()).filter(word)
 }
 
 /// Waits for the prompt, and types. What is typed is echoed.
@@ -153,7 +203,10 @@ fn types(session: &mut Session, prompt: &str, text: &str) {
 }
 
 /// Waits for the line: the next one, or behind a gap any.
-fn shows(session: &mut Session, line: &str, gap: bool) {
+fn shows(session: &mut Session, line: &str, gap: bool, early: &mut Early) {
+    if early.takes(line) {
+        return;
+    }
     loop {
         let shown = session.line();
         if alike(line, &shown) {
@@ -161,7 +214,7 @@ fn shows(session: &mut Session, line: &str, gap: bool) {
         }
         // A prompt that was taken back for a line of the log is no line itself.
         let nothing = shown.trim().is_empty() || shown.trim() == "avisor>";
-        let good = gap || nothing;
+        let good = gap || nothing || early.keeps(line, &shown);
         session.require(good, &format!("{line:?} should come, and not {shown:?}"));
     }
 }
