@@ -66,8 +66,8 @@ pictures: NEEDS += qemu linux
 pictures: ## The book's pictures anew: a session that QEMU plays first, and the steps of a snapshot
 	@tools/setup $(NEEDS)
 	@tools/linux
-	@tools/cargo host-test --test qemu -- book::linux
-	@AVISOR_DRAW=1 tools/cargo host-test --test book -- pictures
+	@tools/cargo test --target host-tuple --test qemu -- book::linux
+	@AVISOR_DRAW=1 tools/cargo test --target host-tuple --test book -- pictures
 
 elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../avisor
 	@tools/setup $(NEEDS) $(if $(LINUX),linux)
