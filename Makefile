@@ -58,7 +58,7 @@ book: ## The book as web pages: target/book/index.html
 
 doc: ## The source's pages, of the hypervisor and of the guests' crate, for which a warning is an error
 	@tools/setup $(NEEDS)
-	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" tools/cargo doc --release --no-deps --lib -p avisor --document-private-items
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" tools/cargo doc --release --no-deps --lib -p avisor-el2 --document-private-items
 	@RUSTDOCFLAGS="-D warnings" tools/cargo doc --release --no-deps --lib -p avisor-guest
 	@echo "$(TARGET_DIR)/aarch64-unknown-none-softfloat/doc/avisor/index.html, and avisor_guest beside it"
 

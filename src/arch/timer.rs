@@ -42,7 +42,7 @@ pub fn set_alarm(at: Option<u64>) {
 
 /// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. Its timer is off until a vCPU's state is loaded: what was
 /// set knows nothing of the new count, and could fire too early. That state's timer is written behind an ISB of
-/// [`SystemState::load`](super::SystemState::load), with the offset in effect.
+/// [`SystemState::load`](super::vcpu::state::SystemState::load), with the offset in effect.
 #[inline]
 pub fn set_virtual_offset(offset: u64) {
     stop_virtual_timer();

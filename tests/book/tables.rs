@@ -292,3 +292,22 @@ fn the_uid() {
     let uid = parts.join("-");
     assert!(named("docs/machine.md").text.contains(&uid), "{uid}");
 }
+
+/// The rooms of the source, from the top to the ground: as the map in `src/lib.rs` has them.
+#[test]
+fn rooms() {
+    let table = named("CONTRIBUTING.md").table(&["room", "what it is"]);
+    let book: Vec<String> = table.iter().map(|row| row[0].clone()).collect();
+    let map = read("src/lib.rs");
+    let lines = map
+        .lines()
+        .skip_while(|line| !line.starts_with("//! | room |"));
+    let rows = lines.skip(2).map_while(|line| line.strip_prefix("//! | "));
+    let room = |row: &str| {
+        row.split(" | ")
+            .next()
+            .unwrap_or_default()
+            .replace(['[', ']', '`'], "")
+    };
+    assert_eq!(book, rows.map(room).collect::<Vec<_>>());
+}

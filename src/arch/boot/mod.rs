@@ -90,7 +90,7 @@ unsafe extern "Rust" {
 /// Names what the boot stub and the vectors call, none of which returns:
 ///
 /// - `main(tree: u64)`: the boot core, once MMU and caches are on, with the physical address of the device tree as the firmware gave it;
-/// - `secondary()`: another core, MMU and caches on, set up for guests ([`control::set_up`](crate::arch::vcpu::control::set_up));
+/// - `secondary()`: another core, MMU and caches on, set up for guests ([`control::set_up`]);
 /// - `wrong_level(tree: u64, level: u64)`: the image was entered at exception level `level`, which is not 2, MMU off;
 /// - `failed(why: Option<core::fmt::Arguments>)`: EL2's own mistake; without words if it failed while it told of one.
 #[macro_export]

@@ -87,7 +87,7 @@ macro_rules! vdisr_el2 {
     };
 }
 
-/// The state of a vCPU besides [`Registers`], its debug registers ([`super::debug`]) and the VM's counter ([`super::timer`]). Not in it, because a guest
+/// The state of a vCPU besides [`Registers`], its debug registers ([`super::debug`]) and the VM's counter ([`timer`](crate::arch::timer)). Not in it, because a guest
 /// has no way to it: what HCR_EL2, CPTR_EL2, MDCR_EL2 and HCRX_EL2 trap or keep off (see [`super::control`]).
 #[repr(C)]
 #[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
