@@ -18,8 +18,8 @@
 //! | `memory`, `log_budget` | RAM as snapshots see it; how many lines a VM may cause in the log |
 //! | `backend` | the seams to what all this runs on |
 //!
-//! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`](crate::trap::syndrome::Exit::decode) -> the match in `Turn::handle` -> a handler -> [`Next`]. A
-//! handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
+//! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`](crate::trap::syndrome::Exit::decode) -> the match in `ExitContext::handle` -> a handler ->
+//! [`ExitAction`]. A handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
 //!
 //! # Who may touch what
 //!
