@@ -30,7 +30,7 @@ impl Snapshots {
         Ok(id)
     }
 
-    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`Pools::commit_frames`] are free. Frees none
+    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`commit_frames`](super::pools::Pools::commit_frames) are free. Frees none
     /// if that cannot help.
     fn make_room<B: Backend>(&mut self, b: &mut B) -> Result<(), NoMemory> {
         loop {
@@ -48,7 +48,7 @@ impl Snapshots {
         }
     }
 
-    /// Saves the state and makes the folded base the snapshot's map. Cannot fail if [`Pools::commit_frames`] are free.
+    /// Saves the state and makes the folded base the snapshot's map. Cannot fail if [`commit_frames`](super::pools::Pools::commit_frames) are free.
     fn commit<B: Backend>(
         &mut self,
         b: &mut B,

@@ -2,7 +2,7 @@
 
 use super::Gich;
 
-/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`].
+/// What of a vCPU must be looked at again, though nothing traps: see [`Gic::review`](super::Gic::review).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Review {
     /// Nothing.
