@@ -140,8 +140,6 @@ pub enum Refusal {
     Paused,
     /// It is not paused.
     NotPaused,
-    /// Another reason: what is said of the VM.
-    Other(&'static str),
 }
 
 impl fmt::Display for Refusal {
@@ -153,7 +151,6 @@ impl fmt::Display for Refusal {
             Self::Off => f.write_str("is off"),
             Self::Paused => f.write_str("is paused already"),
             Self::NotPaused => f.write_str("is not paused"),
-            Self::Other(reason) => f.write_str(reason),
         }
     }
 }

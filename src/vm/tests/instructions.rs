@@ -3,7 +3,6 @@
 use super::guest::*;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
 use crate::arch::vcpu::{Trap, TrapKind};
-use crate::device::debug::DebugState;
 use crate::fake::worst::Access;
 use crate::fake::{Asked, written_sctlr};
 use crate::trap::sysreg::{self, SysReg};
@@ -13,11 +12,11 @@ use std::vec::Vec;
 
 const WFX: u64 = 0x01;
 const ILLEGAL_STATE: u64 = 0x0e;
-const SYSREG: u64 = 0x18;
+pub const SYSREG: u64 = 0x18;
 const SERROR: u64 = 0x2f;
 
 /// The syndrome of `mrs x<rt>, reg` or, if `write`, `msr reg, x<rt>`.
-fn iss(reg: SysReg, rt: u64, write: bool) -> u64 {
+pub fn iss(reg: SysReg, rt: u64, write: bool) -> u64 {
     u64::from(reg.op0()) << 20
         | u64::from(reg.op2()) << 17
         | u64::from(reg.op1()) << 14
@@ -28,7 +27,7 @@ fn iss(reg: SysReg, rt: u64, write: bool) -> u64 {
 }
 
 /// The instruction is done; `register`, if any, has `value`.
-fn done(class: u64, iss: u64, register: Option<(usize, u64)>) {
+pub fn done(class: u64, iss: u64, register: Option<(usize, u64)>) {
     let mut guest = Guest::new();
     guest.core().id_register = |_| 0x2222;
     guest.scramble(1);
@@ -42,7 +41,7 @@ fn done(class: u64, iss: u64, register: Option<(usize, u64)>) {
 }
 
 /// The guest takes a synchronous exception with this ESR_EL1, and no new FAR_EL1.
-fn taken(class: u64, iss: u64, esr: u64) {
+pub fn taken(class: u64, iss: u64, esr: u64) {
     for (pstate, offset) in [(0x3c5, 0x200), (0x3c4, 0), (0, 0x400), (0x10, 0x600)] {
         let mut guest = Guest::new();
         guest.core().id_register = |_| u64::MAX;
@@ -59,7 +58,7 @@ fn taken(class: u64, iss: u64, esr: u64) {
     }
 }
 
-const UNDEFINED: u64 = 1 << 25;
+pub const UNDEFINED: u64 = 1 << 25;
 
 #[test]
 fn waits_are_stepped_over() {
@@ -247,126 +246,6 @@ fn registers_that_the_machine_does_not_have_are_undefined() {
             taken(SYSREG, iss(reg, 4, write), UNDEFINED);
         }
     }
-}
-
-const OSLAR: SysReg = SysReg::new(2, 0, 1, 0, 4);
-const OSLSR: SysReg = SysReg::new(2, 0, 1, 1, 4);
-const MDSCR: SysReg = SysReg::new(2, 0, 0, 2, 2);
-
-fn write(guest: &mut Guest, reg: SysReg, value: u64) {
-    guest.registers().x[4] = value;
-    assert_eq!(
-        guest.exception(SYSREG, iss(reg, 4, true)),
-        ExitAction::Resume
-    );
-}
-
-fn read(guest: &mut Guest, reg: SysReg) -> u64 {
-    assert_eq!(
-        guest.exception(SYSREG, iss(reg, 4, false)),
-        ExitAction::Resume
-    );
-    guest.registers().x[4]
-}
-
-#[test]
-fn what_serves_an_external_debugger_is_nothing() {
-    let read_only = [(0, 1, 0, 0), (0, 7, 14, 6), (3, 0, 1, 0)];
-    for (op1, crn, crm, op2) in read_only {
-        let reg = SysReg::new(2, op1, crn, crm, op2);
-        done(SYSREG, iss(reg, 3, false), Some((3, 0)));
-        taken(SYSREG, iss(reg, 3, true), UNDEFINED);
-    }
-    let ignored = [
-        (0, 0, 0, 2),
-        (0, 0, 2, 0),
-        (0, 0, 3, 2),
-        (0, 0, 6, 2),
-        (0, 1, 4, 4),
-        (3, 0, 4, 0),
-        (3, 0, 5, 0),
-    ];
-    for (op1, crn, crm, op2) in ignored {
-        let reg = SysReg::new(2, op1, crn, crm, op2);
-        done(SYSREG, iss(reg, 3, false), Some((3, 0)));
-        done(SYSREG, iss(reg, 3, true), None);
-    }
-}
-
-#[test]
-fn the_os_lock_is_the_vcpus_own() {
-    let mut guest = Guest::new();
-    assert_eq!(read(&mut guest, OSLSR), 0b1010, "locked, as after a reset");
-    write(&mut guest, MDSCR, u64::MAX);
-    assert_eq!(read(&mut guest, MDSCR), 0xb001);
-    assert_eq!(
-        guest.core().debug.effective_mdscr(),
-        0x3000,
-        "no MDE, no SS"
-    );
-    write(&mut guest, OSLAR, 0);
-    assert_eq!(guest.core().debug.effective_mdscr(), 0xb001);
-    taken(SYSREG, iss(OSLAR, 4, false), UNDEFINED);
-    taken(SYSREG, iss(OSLSR, 4, true), UNDEFINED);
-
-    // It belongs to a snapshot, and a reset locks it.
-    let open = guest.checkpoint();
-    write(&mut guest, OSLAR, 1);
-    write(&mut guest, MDSCR, 0);
-    guest.restore(open, 1);
-    assert_eq!(
-        (read(&mut guest, OSLSR), read(&mut guest, MDSCR)),
-        (0b1000, 0xb001)
-    );
-    assert_eq!(guest.core().debug.effective_mdscr(), 0xb001);
-    guest.reset();
-    assert_eq!(
-        (read(&mut guest, OSLSR), read(&mut guest, MDSCR)),
-        (0b1010, 0)
-    );
-    assert_eq!(guest.core().debug.effective_mdscr(), 0);
-}
-
-#[test]
-fn a_vcpu_finds_its_own_debug_registers_after_another() {
-    let mut guest = Guest::new();
-    write(&mut guest, OSLAR, 0);
-    write(&mut guest, MDSCR, 1 << 15);
-    let own = guest.core().debug;
-    guest.leaves();
-    // As the vCPU of another VM leaves it.
-    guest.core().debug = DebugState::RESET;
-    guest.on_core(|_, core| assert_eq!(core.debug, own));
-    assert_eq!(read(&mut guest, OSLSR), 0b1000);
-}
-
-#[test]
-fn a_core_has_so_many_comparators_as_it_says() {
-    let comparator = |n, op2| SysReg::new(2, 0, 0, n, op2);
-    // Six breakpoints, four watchpoints, no Double Lock.
-    let dfr0 = |_| 0xf0_0030_5006;
-    for (op2, count) in [(4, 6), (5, 6), (6, 4), (7, 4)] {
-        for n in 0..16 {
-            let mut guest = Guest::new();
-            guest.core().id_register = dfr0;
-            let pc = guest.registers().pc;
-            write(&mut guest, comparator(n, op2), 0x1e4);
-            if n >= count {
-                assert_ne!(guest.registers().pc, pc + 4, "undefined: {n} {op2}");
-                continue;
-            }
-            assert_eq!(read(&mut guest, comparator(n, op2)), 0x1e4);
-            assert_eq!(guest.registers().pc, pc + 8);
-        }
-    }
-    let mut guest = Guest::new();
-    guest.core().id_register = dfr0;
-    let osdlr = SysReg::new(2, 0, 1, 3, 4);
-    write(&mut guest, osdlr, 1);
-    assert_eq!(read(&mut guest, osdlr), 0);
-    guest.core().id_register = |_| 0x30_5006;
-    write(&mut guest, osdlr, 1);
-    assert_eq!(read(&mut guest, osdlr), 1);
 }
 
 #[test]

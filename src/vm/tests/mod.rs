@@ -2,6 +2,7 @@
 
 mod bare_calls;
 mod clock;
+mod debug_registers;
 mod devices;
 mod errors;
 mod guest;

@@ -1,6 +1,8 @@
 //! VMs on the worst board: their vCPUs take turns on its cores, with stage 1 on and off, caches on and off; and what they read is what they
 //! wrote, or what a snapshot brought back.
 
+mod op;
+
 use super::guest::*;
 use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
@@ -11,9 +13,9 @@ use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
 use crate::vm::vcpu::RunState;
 use crate::vm::{ExitAction, LoadedVcpu, Vm};
+use op::{Op, op};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::vec;
 use std::vec::Vec;
 
 const CORES: usize = 2;
@@ -74,57 +76,6 @@ struct World<'a> {
     cores: Vec<FakeCore>,
     loaded: Vec<Option<Loaded<'a>>>,
     models: Vec<Model>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    /// Another vCPU's turn.
-    Turn(usize),
-    Store {
-        slot: usize,
-        word: u64,
-    },
-    Load {
-        slot: usize,
-        word: u64,
-    },
-    Fetch {
-        slot: usize,
-        word: u64,
-    },
-    /// Its MMU and caches are switched on, ...
-    On,
-    /// ... and off.
-    Off,
-    CpuOn(usize),
-    Checkpoint,
-    Restore(u16),
-    Latest,
-    Delete(u16),
-    Reset,
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let place = || {
-        (
-            0..PAGES.len(),
-            prop::sample::select([0, 8, 0xfc0].as_slice()),
-        )
-    };
-    prop_oneof![
-        6 => (0..6_usize).prop_map(Op::Turn),
-        16 => place().prop_map(|(slot, word)| Op::Store { slot, word }),
-        10 => place().prop_map(|(slot, word)| Op::Load { slot, word }),
-        10 => place().prop_map(|(slot, word)| Op::Fetch { slot, word }),
-        4 => Just(Op::On),
-        1 => Just(Op::Off),
-        2 => (0..3_usize).prop_map(Op::CpuOn),
-        6 => Just(Op::Checkpoint),
-        3 => any::<u16>().prop_map(Op::Restore),
-        2 => Just(Op::Latest),
-        2 => any::<u16>().prop_map(Op::Delete),
-        1 => Just(Op::Reset),
-    ]
 }
 
 impl<'a> World<'a> {

@@ -1,0 +1,58 @@
+//! What happens in a history on the worst board.
+
+use super::PAGES;
+use proptest::prelude::*;
+use std::vec;
+
+/// What a core does next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    /// The core runs another vCPU.
+    Turn(usize),
+    Store {
+        slot: usize,
+        word: u64,
+    },
+    Load {
+        slot: usize,
+        word: u64,
+    },
+    Fetch {
+        slot: usize,
+        word: u64,
+    },
+    /// Its MMU and caches are switched on, ...
+    On,
+    /// ... and off.
+    Off,
+    CpuOn(usize),
+    Checkpoint,
+    Restore(u16),
+    Latest,
+    Delete(u16),
+    Reset,
+}
+
+/// Any of them.
+pub(super) fn op() -> impl Strategy<Value = Op> {
+    let place = || {
+        (
+            0..PAGES.len(),
+            prop::sample::select([0, 8, 0xfc0].as_slice()),
+        )
+    };
+    prop_oneof![
+        6 => (0..6_usize).prop_map(Op::Turn),
+        16 => place().prop_map(|(slot, word)| Op::Store { slot, word }),
+        10 => place().prop_map(|(slot, word)| Op::Load { slot, word }),
+        10 => place().prop_map(|(slot, word)| Op::Fetch { slot, word }),
+        4 => Just(Op::On),
+        1 => Just(Op::Off),
+        2 => (0..3_usize).prop_map(Op::CpuOn),
+        6 => Just(Op::Checkpoint),
+        3 => any::<u16>().prop_map(Op::Restore),
+        2 => Just(Op::Latest),
+        2 => any::<u16>().prop_map(Op::Delete),
+        1 => Just(Op::Reset),
+    ]
+}
