@@ -1,4 +1,4 @@
-//! The physical core that vCPUs run on, as [`vm`](crate::vm) asks for it.
+//! The physical core that vCPUs run on, as [`vm`] asks for it.
 
 use super::failure;
 use crate::addr::{Ipa, Pa, Va};

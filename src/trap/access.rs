@@ -98,7 +98,7 @@ pub fn step_back(pc: &mut u64, pstate: &mut u64) {
     *pstate |= SS;
 }
 
-/// ITSTATE is PSTATE bits 15:10 (IT[7:2]) and 26:25 (IT[1:0]). Its top three bits are the condition, the other five
+/// ITSTATE is PSTATE bits 15:10 (`IT[7:2]`) and 26:25 (`IT[1:0]`). Its top three bits are the condition, the other five
 /// shift left, and the block is over when the low three of them were 0.
 fn advance_it(pstate: u64) -> u64 {
     const IT: u64 = 0x3f << 10 | 3 << 25;
