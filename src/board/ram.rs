@@ -69,20 +69,23 @@ pub fn claim(tree: &Tree<'static>) -> Result<Claimed, Unusable> {
         if let Some(hole) = hole_in(range.clone()) {
             return Err(Unusable::Hole(hole));
         }
-        // SAFETY: RAM that the device tree lists and does not reserve, without the image and the tree; it was
-        // mapped above, and a second call would not have come here: mapping twice is refused.
-        #[expect(
-            unsafe_code,
-            reason = "the one place that knows whose the board's RAM is"
-        )]
-        unsafe {
-            heap::add(range)
-        };
+        give(range);
     }
     Ok(Claimed {
         mapped: mapped.bytes(),
         free: free.bytes(),
     })
+}
+
+/// Gives RAM to the heap: the one place that knows whose it is.
+#[expect(
+    unsafe_code,
+    reason = "whose the board's RAM is, the board's tree says"
+)]
+fn give(range: Range<u64>) {
+    // SAFETY: `claim` alone calls this, with RAM that the device tree lists and does not reserve, without the image and the tree; it was
+    // mapped there, and a second call would not have come here: mapping twice is refused.
+    unsafe { heap::add(range) };
 }
 
 /// The RAM to map and, of it, the RAM to use. What is mapped already (image, tree) is in neither. Nor is page 0, so

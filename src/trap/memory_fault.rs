@@ -31,7 +31,7 @@ pub enum FaultKind {
 pub struct MemoryFault {
     /// The guest's virtual address, to the byte. `None` where the CPU says that it does not know (FnV).
     pub far: Option<Va>,
-    /// The page (4 KiB) of the guest-physical address, where the architecture promises it: see [`page_ipa`].
+    /// The page (4 KiB) of the guest-physical address, where the architecture promises it (see the function `page_ipa`).
     /// With `s1ptw` it is the page of the guest's descriptor, not of the access. `None`: ask AT S1E1R.
     pub page_ipa: Option<Ipa>,
     /// What was wrong.

@@ -25,15 +25,15 @@
 //!
 //! | what | who |
 //! | --- | --- |
-//! | a vCPU ([`vcpu::Vcpu`]) | the core that loaded it, which holds its lock; or the core that stopped the VM, which holds all locks |
-//! | what the vCPUs share ([`VmShared`]) | the core that holds its lock: while it handles a trap, or for the operator |
+//! | a vCPU (`Vcpu`) | the core that loaded it, which holds its lock; or the core that stopped the VM, which holds all locks |
+//! | what the vCPUs share (`VmShared`) | the core that holds its lock: while it handles a trap, or for the operator |
 //! | a slot's run state and request, the gate, the offset | every core: they are atomics, hints about what to do next, never the data itself |
 //!
 //! Nearly all of these atomics are relaxed: they are read under a lock that was held when they were written, or again after the kick that
 //! follows. The tests of `tests/loom.rs` run through all that cores may see then.
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. A core that holds a vCPU
-//! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see [`quiesce`]): so no core waits
+//! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
 //! for ever.
 //!
 //! [`Exit::decode`]: crate::trap::Exit::decode
