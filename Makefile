@@ -81,6 +81,10 @@ test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
 
+test-host: ## Those tests that need no QEMU: the library's, the layout, the configurations, the book; a minute from a warm build
+	@tools/setup $(NEEDS)
+	@tools/cargo test --target host-tuple --lib --test layout --test config --test book
+
 loom: ## All that cores may do and see beside each other, where they share atomics: half a minute, minutes the first time
 	@tools/setup $(NEEDS)
 	@RUSTFLAGS="$$RUSTFLAGS --cfg loom" tools/cargo test --target host-tuple --target-dir "$(TARGET_DIR)/loom" --lib loom
@@ -119,4 +123,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux book doc pictures elf test loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build linux book doc pictures elf test test-host loom miri mutants soak bench ci rpi4 clean
