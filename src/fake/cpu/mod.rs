@@ -1,18 +1,21 @@
 //! A core, with a vCPU that does what the test wrote down.
 
-use super::sync::{self, AtomicBool};
+mod gich;
+mod patience;
+
+pub use patience::Patience;
+
+use super::sync::AtomicBool;
 use super::system::System;
 use super::worst::Worst;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::fixup;
 use crate::arch::sync::Ordering;
-use crate::arch::vcpu::ExceptionState;
-use crate::arch::vcpu::Stage1Access;
-use crate::arch::vcpu::Stage1Register;
-use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::arch::vcpu::{el1, walks};
+use crate::arch::vcpu::{
+    ExceptionState, Registers, Stage1Access, Stage1Register, Trap, el1, walks,
+};
 use crate::device::debug::DebugState;
-use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister};
+use crate::device::gic::{LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
@@ -21,7 +24,7 @@ use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::vec::Vec;
 
 std::thread_local! {
@@ -52,20 +55,6 @@ pub type Dream = Box<dyn FnOnce(&mut FakeCore) + Send>;
 
 /// Kicks on their way: one for each core of a board.
 type Kicks = Arc<[AtomicBool; 8]>;
-
-/// What a core waits for whose vCPU has nothing left of its script and computes; and one that sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Nothing: a script that ends is the test's mistake.
-    None,
-    /// Its alarm: the count goes on to it at once.
-    Alarm,
-    /// A kick by a core in another thread.
-    Kick,
-}
-
-/// A kick that does not come in this time never does.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A core.
 pub struct FakeCore {
@@ -175,77 +164,6 @@ impl FakeCore {
         if let Some(worst) = &self.worst {
             worst.enter(self.number);
         }
-    }
-
-    fn is_interrupted(&self) -> bool {
-        !self.interrupts.is_empty() || self.kicks[self.number].load(Ordering::Relaxed)
-    }
-
-    /// Its vCPU computes until there is an interrupt.
-    fn compute(&mut self) -> Trap {
-        let start = Instant::now();
-        while !self.is_interrupted() {
-            match self.patience {
-                Patience::None => panic!("the guest has something to do"),
-                Patience::Alarm => {
-                    assert_ne!(self.alarm, u64::MAX, "it computes for ever");
-                    self.await_alarm();
-                }
-                Patience::Kick => self.yield_now(start),
-            }
-        }
-        Trap {
-            kind: TrapKind::Irq,
-            esr: 0,
-            far: 0,
-            hpfar: 0,
-        }
-    }
-
-    /// The others have their turn: this one waits for a kick since `start`.
-    fn yield_now(&self, start: Instant) {
-        assert!(start.elapsed() < TIMEOUT, "nobody kicks it");
-        sync::yield_now();
-    }
-
-    fn await_alarm(&mut self) {
-        set_count(Self::count().max(self.alarm));
-        self.interrupts.push_back(Interrupt::Alarm);
-    }
-}
-
-impl Gich for FakeCore {
-    fn empty_lrs(&mut self) -> u32 {
-        let empty = |n: &usize| self.lists[*n].is_done();
-        (0..LRS_MAX).filter(empty).fold(0, |bits, n| bits | 1 << n)
-    }
-
-    fn list_register(&mut self, n: usize) -> ListRegister {
-        self.lists[n]
-    }
-
-    fn set_list_register(&mut self, n: usize, value: ListRegister) {
-        self.lists[n] = value;
-    }
-
-    fn hcr(&mut self) -> u32 {
-        self.control
-    }
-
-    fn set_hcr(&mut self, hcr: u32) {
-        self.control = hcr;
-    }
-
-    fn vtimer_line(&mut self) -> bool {
-        self.system.timer_line != 0
-    }
-
-    fn deactivate_vtimer(&mut self) {
-        self.timer_active = false;
-    }
-
-    fn cpu_interface(&mut self) -> CpuInterface {
-        self.interface.into()
     }
 }
 
