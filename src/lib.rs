@@ -13,7 +13,7 @@
 //!   at EL2 is Avisor's own bug: it is printed with the vCPU that was on, and ends the run with a failing code.
 //! - **Prepare may fail, commit may not.** A restore that will be refused is refused before it touches anything; what runs
 //!   out of memory on the way leaves everything as valid as it was. Nothing is ever undone.
-//! - **Narrow seams.** [`snapshot::Backend`] (pages and mappings) and [`snapshot::VmState`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
+//! - **Narrow seams.** [`snapshot::Backend`] (pages and mappings) and [`snapshot::SaveState`] (the rest of a VM), [`stage2::Maintenance`] (TLBs
 //!   and barriers), [`vm::VmBackend`] (a VM's memory) and [`vm::Core`] (a core), [`device::gic::Gich`] (list registers),
 //!   [`device::Console`] (characters), [`monitor::VmControl`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
@@ -53,7 +53,7 @@
 //!   lock       vm/loaded.rs: what the vCPUs share; or the trap is dropped, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
 //!   match      vm/exit.rs, `handle`: everything that a guest can make happen, on one screen
-//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction { Resume, Yield, Wait, Leave }
+//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction { Resume, Yield, Wait, Put }
 //! guest        `run` again; or, in vm/schedule.rs, another vCPU's turn
 //! ```
 //!

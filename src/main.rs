@@ -48,7 +48,7 @@ mod image {
         control::set_up();
         let cores = cores::start(
             &board.tree,
-            cores::Entry {
+            cores::CoreEntry {
                 set_up: metal::set_up_core,
                 run: other_core,
             },
@@ -95,8 +95,8 @@ mod image {
     struct BoardConsole;
 
     impl ConsoleHost<BoardBackend> for BoardConsole {
-        fn take_input(&self) -> Input {
-            console::take_input()
+        fn drain_uart(&self) -> Input {
+            console::drain_uart()
         }
 
         fn input_due(&self) -> u64 {

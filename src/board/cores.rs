@@ -24,11 +24,11 @@ const GIVEN_UP: usize = 3;
 const READY: usize = 4;
 const FIRST: usize = 5;
 
-static ENTRY: Once<Entry> = Once::new();
+static ENTRY: Once<CoreEntry> = Once::new();
 
 /// What a core does that has come, with its number.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct CoreEntry {
     /// Before it is counted: from then on it can be kicked.
     pub set_up: fn(core: usize),
     /// From then on.
@@ -40,8 +40,8 @@ pub struct Entry {
 /// too late. Returns how many cores there are.
 ///
 /// `entry` runs on a stack of its own, with MMU, caches and [`control::set_up`](crate::arch::vcpu::control::set_up) as on the boot core. All
-/// cores that are counted have been through [`Entry::set_up`] when this returns.
-pub fn start(tree: &Tree, entry: Entry) -> usize {
+/// cores that are counted have been through [`CoreEntry::set_up`] when this returns.
+pub fn start(tree: &Tree, entry: CoreEntry) -> usize {
     ENTRY.call_once(|| entry);
     let this_core = cpu::affinity();
     let (mut slot, mut count, mut beyond) = (1, 1, 0);
@@ -54,7 +54,7 @@ pub fn start(tree: &Tree, entry: Entry) -> usize {
             park(tree, core);
             return;
         }
-        if send_for(tree, core, slot) && comes(slot) {
+        if start_core(tree, core, slot) && wait_online(slot) {
             let stage = &STAGES[slot];
             stage.store(FIRST + count, Ordering::Release);
             // What is left is short: it can be called from here on.
@@ -75,7 +75,7 @@ pub fn start(tree: &Tree, entry: Entry) -> usize {
 }
 
 /// Sends for `core`. `false` if it cannot come.
-fn send_for(tree: &Tree, core: Core, slot: usize) -> bool {
+fn start_core(tree: &Tree, core: Core, slot: usize) -> bool {
     percpu::prepare(slot, core.affinity);
     STAGES[slot].store(CALLED, Ordering::Release);
     match core.start {
@@ -103,7 +103,7 @@ fn release_core(tree: &Tree, release: u64, destination: Destination) -> bool {
 }
 
 /// Waits for the core of `slot`. `false` if it has not come in time and will not be let in.
-fn comes(slot: usize) -> bool {
+fn wait_online(slot: usize) -> bool {
     let end = timer::count() + PATIENCE * timer::frequency();
     while STAGES[slot].load(Ordering::Acquire) != HERE {
         if timer::count() >= end {

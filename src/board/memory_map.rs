@@ -7,14 +7,14 @@ use crate::addr::{PAGE_SIZE, align_inwards};
 
 /// A range of physical memory as a device tree writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
+pub struct PhysRange {
     /// First byte.
     pub base: u64,
     /// Bytes.
     pub size: u64,
 }
 
-impl Region {
+impl PhysRange {
     /// Its addresses; clipped at the end of the address space.
     pub fn range(self) -> Range<u64> {
         self.base..self.base.saturating_add(self.size)

@@ -1,6 +1,6 @@
 //! The line that is typed at the prompt, and the lines typed before.
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, KeyDecoder};
 
 /// Bytes of a line: with the prompt it fits on a terminal of 80 columns.
 pub const LINE_MAX: usize = 70;
@@ -69,7 +69,7 @@ pub enum Outcome {
 
 /// The editor.
 pub struct Editor {
-    keys: Keys,
+    keys: KeyDecoder,
     line: Line,
     cursor: usize,
     history: [Line; HISTORY_MAX],
@@ -86,7 +86,7 @@ pub struct Editor {
 impl Editor {
     /// Nothing typed, nothing remembered.
     pub const NEW: Self = Self {
-        keys: Keys::Ground,
+        keys: KeyDecoder::Ground,
         line: Line::EMPTY,
         cursor: 0,
         history: [Line::EMPTY; HISTORY_MAX],

@@ -1,4 +1,4 @@
-//! Keys, out of the bytes that terminals send for them.
+//! KeyDecoder, out of the bytes that terminals send for them.
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Key {
 
 /// What the next byte belongs to. Terminals send a key as ESC [ ... (ECMA-48, CSI) or, after some programs, as ESC O x (SS3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeyDecoder {
     /// Nothing.
     #[default]
     Ground,
@@ -61,7 +61,7 @@ const fn control(letter: u8) -> u8 {
     letter & 0x1f
 }
 
-impl Keys {
+impl KeyDecoder {
     /// Takes a byte, and gives the key that it completes.
     pub fn push(&mut self, byte: u8) -> Option<Key> {
         let before = core::mem::take(self);
@@ -149,7 +149,7 @@ mod tests {
     use std::vec::Vec;
 
     fn keys(bytes: &[u8]) -> Vec<Key> {
-        let mut keys = Keys::default();
+        let mut keys = KeyDecoder::default();
         bytes.iter().filter_map(|byte| keys.push(*byte)).collect()
     }
 

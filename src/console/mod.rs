@@ -112,7 +112,7 @@ pub struct Terminal {
     /// What was typed, and is not delivered yet: at most [`AHEAD_MAX`] characters and gaps, and one more gap.
     ahead: Ring<u16>,
     /// What the attached VM has no room for is left out.
-    pressing: bool,
+    discarding: bool,
     /// Something to be said of a VM.
     notice: Option<Notice>,
     /// [`Notice::Overrun`] is to be said.
@@ -147,7 +147,7 @@ impl Terminal {
             keyboard: Keyboard::Guest,
             prompt: Prompt::NEW,
             ahead: Ring::new(AHEAD_MAX + 1),
-            pressing: false,
+            discarding: false,
             notice: None,
             overrun: false,
             answer: Row::EMPTY,
@@ -191,7 +191,7 @@ impl Terminal {
             self.attached = vm;
         }
         // The other one may read.
-        self.pressing = false;
+        self.discarding = false;
     }
 
     /// A VM prints a character.

@@ -18,14 +18,14 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Makes room for another value, if it can, and returns whether [`push`](Self::push) would take one.
-    pub fn make_room(&mut self) -> bool {
+    pub fn try_reserve(&mut self) -> bool {
         self.waiting.len() < self.most && self.waiting.try_reserve(1).is_ok()
     }
 
     /// Adds a value. Returns false, and changes nothing, if there is no room.
     #[must_use]
     pub fn push(&mut self, value: T) -> bool {
-        let room = self.make_room();
+        let room = self.try_reserve();
         if room {
             self.waiting.push_back(value);
         }

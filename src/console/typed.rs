@@ -4,7 +4,7 @@
 //! carried out, they stay. A VM has [`TYPED_MAX`] characters of its own that it has not read yet. Where there is no room, nothing more is taken: the
 //! driver leaves characters in the UART, and the sender waits.
 //!
-//! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Terminal::discard_excess) after a
+//! A VM that does not read for long would so keep [`ESCAPE`] in the UART for good. So the driver [presses on](Terminal::start_discarding) after a
 //! while: then what the VM has no room for is left out, as whole lines. What the UART itself loses is a [gap](Terminal::note_gap): the line
 //! that it is in is left out too, because its rest could mean something else. Both are said, by a [`Notice`].
 
@@ -56,13 +56,13 @@ fn ends_line(byte: u8) -> bool {
 
 impl Terminal {
     /// Makes room for one character more, if it can, and returns whether [`take`](Self::take) may be called.
-    pub fn make_room(&mut self) -> bool {
-        self.ahead.len() < AHEAD_MAX && self.ahead.make_room()
+    pub fn try_reserve(&mut self) -> bool {
+        self.ahead.len() < AHEAD_MAX && self.ahead.try_reserve()
     }
 
     /// Takes a character that was typed, to be [delivered](Self::deliver).
     pub fn take(&mut self, byte: u8) {
-        if !self.make_room() || !self.ahead.push(byte.into()) {
+        if !self.try_reserve() || !self.ahead.push(byte.into()) {
             self.note_gap();
         }
     }
@@ -89,8 +89,8 @@ impl Terminal {
     }
 
     /// Has what the attached VM has no room for left out, until that VM reads again.
-    pub fn discard_excess(&mut self) {
-        self.pressing = true;
+    pub fn start_discarding(&mut self) {
+        self.discarding = true;
     }
 
     /// Takes something that the operator should be told. There may be two at a time.
@@ -105,7 +105,7 @@ impl Terminal {
         let name = *self.names.get(vm)?;
         let speaker = self.speakers.get_mut(vm)?;
         let byte = speaker.typed.pop()?;
-        self.pressing &= vm != self.attached;
+        self.discarding &= vm != self.attached;
         if speaker.left_out > 0 && !speaker.skips && self.notice.is_none() {
             let count = core::mem::take(&mut speaker.left_out);
             self.notice = Some(Notice::LeftOut(name, count));
@@ -156,7 +156,7 @@ impl Terminal {
             return true;
         }
         if !speaker.skips {
-            if !self.pressing {
+            if !self.discarding {
                 return false;
             }
             if speaker.left_out == 0 && self.notice.is_none() {

@@ -17,11 +17,11 @@ pub trait Emulated: Copy + Default + FromBytes + IntoBytes + Immutable + KnownLa
     /// Writes the register at `offset`, a multiple of 4; ignored where there is none.
     fn write(&mut self, offset: u64, value: u32, console: &mut impl Console);
 
-    /// Whether its interrupt line is up. Asked after each access, and after [`take_input`](Self::take_input).
+    /// Whether its interrupt line is up. Asked after each access, and after [`pull_input`](Self::pull_input).
     fn irq_line(&self) -> bool;
 
     /// The console has input: takes as much as there is room for.
-    fn take_input(&mut self, console: &mut impl Console);
+    fn pull_input(&mut self, console: &mut impl Console);
 
     /// Whether its driver waits for an interrupt when there is input: the driver does not come and look by itself.
     fn is_interrupted_by_input(&self) -> bool;

@@ -79,8 +79,8 @@ macro_rules! devices {
             }
 
             /// The console has input: each device takes as much as it has room for. Their lines may change.
-            pub fn take_input(&mut self, console: &mut impl Console) {
-                $(self.$state.take_input(console);)*
+            pub fn pull_input(&mut self, console: &mut impl Console) {
+                $(self.$state.pull_input(console);)*
             }
 
             /// Whether the driver of any device waits for an interrupt when there is input.

@@ -115,14 +115,14 @@ pub fn trap(fault: Fault, va: u64, access: Access) -> Trap {
 
 impl Maintenance for FakeBoard {
     #[track_caller]
-    fn stores_complete(&mut self) {
-        self.recorder.stores_complete();
+    fn complete_stores(&mut self) {
+        self.recorder.complete_stores();
         isa::dsb_ishst();
     }
 
     #[track_caller]
-    fn invalidations_complete(&mut self) {
-        self.recorder.invalidations_complete();
+    fn complete_invalidations(&mut self) {
+        self.recorder.complete_invalidations();
         isa::dsb_ish();
     }
 

@@ -55,12 +55,12 @@ impl<F: Fn() -> u64> Recorder<F> {
 
 impl<F: Fn() -> u64> Maintenance for Recorder<F> {
     #[track_caller]
-    fn stores_complete(&mut self) {
+    fn complete_stores(&mut self) {
         self.note(Asked::StoresComplete);
     }
 
     #[track_caller]
-    fn invalidations_complete(&mut self) {
+    fn complete_invalidations(&mut self) {
         self.note(Asked::InvalidationsComplete);
     }
 

@@ -13,7 +13,7 @@ use core::ops::Range;
 
 /// The initrd and the device tree go half-way into RAM, but no further from its start than this: out of the way of
 /// what a kernel uses beyond its image, near enough for every kernel's first mapping. As QEMU does.
-const LOADED_WITH_IT: u64 = 128 << 20;
+const PLACED_WITHIN: u64 = 128 << 20;
 
 /// What the image was recognised as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,7 +143,7 @@ impl Image<'_> {
 /// A place for `size` bytes in `ram` from `free_from` on, half-way into it if there is room, else right behind.
 fn above(ram: &Range<Ipa>, free_from: Ipa, align: u64, size: u64) -> Option<Ipa> {
     let half = (ram.end.0 - ram.start.0) / 2;
-    let middle = ram.start.0 + half.min(LOADED_WITH_IT);
+    let middle = ram.start.0 + half.min(PLACED_WITHIN);
     [middle.max(free_from.0), free_from.0]
         .into_iter()
         .find_map(|from| {

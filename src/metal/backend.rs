@@ -35,12 +35,12 @@ impl BoardBackend {
 
 impl Maintenance for BoardBackend {
     #[inline]
-    fn stores_complete(&mut self) {
+    fn complete_stores(&mut self) {
         isa::dsb_ishst();
     }
 
     #[inline]
-    fn invalidations_complete(&mut self) {
+    fn complete_invalidations(&mut self) {
         isa::dsb_ish();
     }
 

@@ -21,7 +21,7 @@ static CONSOLE: Mutex<Terminal> = Mutex::new(Terminal::new());
 /// The UART raises an interrupt when something comes in, so that no VM has to poll for it.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// The physical count from which on [`take_input`] is to be called without an interrupt: characters wait that the attached VM has no room
+/// The physical count from which on [`drain_uart`] is to be called without an interrupt: characters wait that the attached VM has no room
 /// for, or were left in the UART, whose interrupt is off meanwhile. Changed with the console's lock held.
 static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
@@ -32,7 +32,7 @@ const PATIENCE: u64 = 10;
 impl Screen for Uart {
     #[inline]
     fn send(&mut self, byte: u8) {
-        self.model().send(byte);
+        self.driver().send(byte);
     }
 }
 
@@ -46,24 +46,24 @@ pub fn start(vms: &'static [VmConfig]) {
     CONSOLE.lock().set_names(vms.iter().map(|vm| vm.name));
 }
 
-/// Has the UART raise its interrupt when something comes in. The core that takes the interrupt calls [`take_input`].
+/// Has the UART raise its interrupt when something comes in. The core that takes the interrupt calls [`drain_uart`].
 pub fn listen() {
     if let Some(uart) = UART.get() {
         let _turn = CONSOLE.lock();
-        uart.model().listen();
+        uart.driver().listen();
         LISTENING.store(true, Ordering::Relaxed);
     }
 }
 
 /// Takes what came in, after the UART's interrupt or at [`poll_due`], and says who has to look.
-pub fn take_input() -> Input {
+pub fn drain_uart() -> Input {
     let Some(uart) = UART.get().copied() else {
         return Input::default();
     };
     let mut console = CONSOLE.lock();
     let since = POLL_AT.load(Ordering::Relaxed);
     if since != 0 && since <= timer::count() {
-        console.discard_excess();
+        console.start_discarding();
     }
     let input = drain(uart, &mut console);
     let notices = [console.take_notice(), console.take_notice()];
@@ -72,7 +72,7 @@ pub fn take_input() -> Input {
     input
 }
 
-/// The physical count at which [`take_input`] is to be called if no interrupt has come by then.
+/// The physical count at which [`drain_uart`] is to be called if no interrupt has come by then.
 #[inline]
 pub fn poll_due() -> u64 {
     POLL_AT.load(Ordering::Relaxed)
@@ -81,17 +81,17 @@ pub fn poll_due() -> u64 {
 /// Takes what is in the UART, as long as there is room, and delivers it. What stays in the UART raises no interrupt.
 fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
     let mut input = console.deliver(&mut uart);
-    uart.model().acknowledge();
+    uart.driver().acknowledge();
     loop {
         // First out of the FIFO, which is small, and then to the others: a terminal may be slow.
         let mut came = false;
-        while console.make_room()
-            && let Some(byte) = uart.model().receive()
+        while console.try_reserve()
+            && let Some(byte) = uart.driver().receive()
         {
             console.take(byte);
             came = true;
         }
-        if uart.model().take_overrun() {
+        if uart.driver().take_overrun() {
             console.note_gap();
             came = true;
         }
@@ -100,11 +100,11 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         }
         input = input.then(console.deliver(&mut uart));
     }
-    let room = console.make_room();
+    let room = console.try_reserve();
     if room {
-        uart.model().listen();
+        uart.driver().listen();
     } else {
-        uart.model().ignore();
+        uart.driver().ignore();
     }
     let at = match POLL_AT.load(Ordering::Relaxed) {
         _ if room && !console.is_held_up() => NEVER,
@@ -149,8 +149,8 @@ pub fn get(vm: usize) -> Option<u8> {
     if !polled {
         return None;
     }
-    log_notice(uart.model().take_overrun().then_some(Notice::Overrun));
-    uart.model().receive()
+    log_notice(uart.driver().take_overrun().then_some(Notice::Overrun));
+    uart.driver().receive()
 }
 
 /// The attached VM has read while characters wait for it. Once it has room enough for those, kicks the boot core, which takes them.

@@ -63,7 +63,7 @@ impl BoardCore {
     /// Sets an alarm that makes the interrupt controller look at the virtual timer's line again. The timer's interrupt is active, and may be
     /// due again when the guest deactivates it, as kernels that are late set their timer to a time in the past. QEMU's GIC does not notice.
     fn arm_resample(&mut self) {
-        vm::Core::set_alarm_by(self, timer::count() + RESAMPLE_DELAY);
+        vm::Core::set_alarm_no_later(self, timer::count() + RESAMPLE_DELAY);
     }
 }
 
@@ -125,12 +125,12 @@ impl vm::Core for BoardCore {
         timer::frequency()
     }
 
-    fn load_vcpu(&mut self, vcpu: &VcpuIdentity) {
+    fn begin_load(&mut self, vcpu: &VcpuIdentity) {
         fixup::mask_errors();
         percpu::set_current_vcpu(Some((vcpu.name, vcpu.vcpu as u32)));
         let number = vcpu.vcpu as u8;
         let is_another = self.last[vcpu.vm].replace(number) != Some(number);
-        walks::enter_vm(vcpu.root, vmid(vcpu.vm), number.into(), is_another);
+        walks::load_stage2_context(vcpu.root, vmid(vcpu.vm), number.into(), is_another);
     }
 
     fn enter_stage2(&mut self, vm: usize, root: Pa) {
@@ -156,8 +156,8 @@ impl vm::Core for BoardCore {
         fixup::synchronize_errors().is_some()
     }
 
-    fn put_vcpu(&mut self) {
-        walks::leave_vcpu();
+    fn end_put(&mut self) {
+        walks::put_context();
         self.gic.set_timer_active(false);
         percpu::set_current_vcpu(None);
         fixup::unmask_errors();
@@ -291,7 +291,7 @@ impl vm::Core for BoardCore {
         self.gic.kick(core);
     }
 
-    fn set_alarm_by(&mut self, at: u64) {
+    fn set_alarm_no_later(&mut self, at: u64) {
         if at < self.alarm {
             self.alarm = at;
             timer::set_alarm(Some(at));

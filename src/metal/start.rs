@@ -24,7 +24,7 @@ impl Board {
     /// the run without a word: there is no way to say anything.
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
-        let uart = uart::find(found.as_ref().ok(), Registers::map_at);
+        let uart = uart::find(found.as_ref().ok(), Registers::map_probing);
         if let Some((uart, _)) = uart {
             console::open(uart);
             logger::init(level);
@@ -67,10 +67,10 @@ fn fail_without_tree(why: BadTree, tree: u64) -> ! {
 /// board is known to have, and the end. No abort is survived here: where there is a tree, nothing is read that it does not name.
 pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let tree = read(tree);
-    let unmapped = |base, size, _| Registers::unmapped(base, size);
+    let with_mmu_off = |base, size, _| Registers::with_mmu_off(base, size);
     let uart = match &tree {
-        Ok(tree) => uart::named(tree, unmapped),
-        Err(_) => uart::find(None, unmapped).map(|(uart, _)| uart),
+        Ok(tree) => uart::named(tree, with_mmu_off),
+        Err(_) => uart::find(None, with_mmu_off).map(|(uart, _)| uart),
     };
     if let Some(uart) = uart {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";
@@ -81,7 +81,7 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
         );
     }
     match tree {
-        Ok(tree) => Power::find(&tree, level, Registers::unmapped).exit_failure(),
+        Ok(tree) => Power::find(&tree, level, Registers::with_mmu_off).exit_failure(),
         Err(_) => firmware::halt(),
     }
 }

@@ -1,6 +1,6 @@
 //! What the snapshot logic stands on: everything that it asks of the machine.
 //!
-//! [`Backend`] is memory and stage 2, [`VmState`] is the rest of what the guest can notice. In the tests both are a model that they can
+//! [`Backend`] is memory and stage 2, [`SaveState`] is the rest of what the guest can notice. In the tests both are a model that they can
 //! look into.
 
 use core::fmt;
@@ -35,7 +35,7 @@ pub enum Mapping {
 /// - From [`map_page_writable`](Self::map_page_writable) to [`flush_local`](Self::flush_local), those of the fault path: guests run on
 ///   other cores, and the change takes effect before the call returns, whatever those cores cache.
 /// - Between [`begin_remap`](Self::begin_remap) and [`end_remap`](Self::end_remap) the tables of RAM are detached: no translation of the VM
-///   exists, so [`split_detached`](Self::split_detached), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no
+///   exists, so [`split_unreachable`](Self::split_unreachable), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no
 ///   maintenance one by one.
 pub trait Backend {
     /// The contents of a bookkeeping frame.
@@ -79,7 +79,7 @@ pub trait Backend {
     /// Detaches the tables of RAM, to change many mappings: no core has a translation of the VM from here on.
     fn begin_remap(&mut self);
     /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet.
-    fn split_detached(&mut self, page: Page);
+    fn split_unreachable(&mut self, page: Page);
     /// While detached: maps `page`, whose block is split, read-only to `frame`, or makes it absent.
     fn set_page(&mut self, page: Page, frame: Option<Frame>);
     /// While detached: maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent.
@@ -123,7 +123,7 @@ pub struct Moment {
 }
 
 /// What a snapshot keeps besides RAM: registers and devices of a VM. Its vCPUs stand still meanwhile.
-pub trait VmState {
+pub trait SaveState {
     /// The moment at which the VM was stopped.
     fn moment(&mut self) -> Moment;
     /// Sets the time to that of a snapshot that was taken at `taken`. Called before the first [`load`](Self::load).

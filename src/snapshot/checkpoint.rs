@@ -1,7 +1,7 @@
 //! A checkpoint: the dirty pages are folded into the base, one more snapshot holds the base, and the folded pages become clean.
 
 use super::Snapshots;
-use super::backend::{Backend, VmState};
+use super::backend::{Backend, SaveState};
 use super::frames::NoMemory;
 use super::nodes;
 use super::record::Record;
@@ -14,7 +14,7 @@ impl Snapshots {
     pub fn checkpoint<B: Backend>(
         &mut self,
         b: &mut B,
-        state: &mut impl VmState,
+        state: &mut impl SaveState,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
         self.make_room(b)?;
@@ -52,7 +52,7 @@ impl Snapshots {
     fn commit<B: Backend>(
         &mut self,
         b: &mut B,
-        state: &mut impl VmState,
+        state: &mut impl SaveState,
         next_id: impl FnOnce() -> u64,
     ) -> Result<u64, NoMemory> {
         let (pool_id, mut pool) = match self.pools.newest_with_room(b) {

@@ -54,7 +54,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Mapping, Moment, Page, StateSize, VmState};
+pub use backend::{Backend, Mapping, Moment, Page, SaveState, StateSize};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use layout::{Bookkeeping, Node};
 

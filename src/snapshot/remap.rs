@@ -31,7 +31,7 @@ impl FrameStore {
     #[inline(never)]
     fn remap_block<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
         if both_plain(b, from, to) {
-            b.split_detached(page);
+            b.split_unreachable(page);
             each_difference(b, from, to, |b, i, old, new| {
                 self.remap_group(b, old, new, page + i * span(1));
             });
@@ -41,7 +41,7 @@ impl FrameStore {
         if to.is_none() || run.is_some() {
             b.set_block(page, run);
         } else {
-            b.split_detached(page);
+            b.split_unreachable(page);
             self.remap_one_by_one(b, from, to, BLOCK_LEVEL, page);
         }
     }

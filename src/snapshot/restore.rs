@@ -1,6 +1,6 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
-use super::backend::{Backend, VmState};
+use super::backend::{Backend, SaveState};
 use super::frames::Frame;
 use super::layout::NodeId;
 use super::nodes;
@@ -12,7 +12,7 @@ impl Snapshots {
     pub fn restore<B: Backend>(
         &mut self,
         b: &mut B,
-        state: &mut impl VmState,
+        state: &mut impl SaveState,
         which: Which,
     ) -> Result<u64, NotFound> {
         let id = match which {

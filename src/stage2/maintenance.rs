@@ -6,10 +6,10 @@ use crate::addr::{Ipa, Pa};
 pub trait Maintenance {
     /// Stores to tables are complete: every table walk in the inner-shareable domain sees them (DSB ISHST).
     #[cfg_attr(test, track_caller)]
-    fn stores_complete(&mut self);
+    fn complete_stores(&mut self);
     /// Invalidations are complete on all cores (DSB ISH).
     #[cfg_attr(test, track_caller)]
-    fn invalidations_complete(&mut self);
+    fn complete_invalidations(&mut self);
     /// TLBI IPAS2E1IS: what all cores cached of stage 2 for `ipa`.
     #[cfg_attr(test, track_caller)]
     fn invalidate_ipa(&mut self, ipa: Ipa);

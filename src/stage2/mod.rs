@@ -211,19 +211,19 @@ impl Stage2 {
     /// if that is absent.
     #[inline]
     pub fn map_page_writable(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {
-        self.split_detached(page);
+        self.split_unreachable(page);
         let entry = self.page_entry(page);
         if read(entry).is_valid() {
             // Break: every TLB loses the old frame before any can have the new one.
             write(entry, Descriptor::INVALID);
-            m.stores_complete();
+            m.complete_stores();
             m.invalidate_ipa(self.ipa(page));
-            m.invalidations_complete();
+            m.complete_invalidations();
             m.invalidate_stage1();
-            m.invalidations_complete();
+            m.complete_invalidations();
         }
         write(entry, Descriptor::page(self.pa(frame)).writable());
-        m.stores_complete();
+        m.complete_stores();
     }
 
     /// Maps the block of `page`, which is absent, writable to the 512 frames from `first` on, whose contents are complete for every observer.
@@ -233,14 +233,14 @@ impl Stage2 {
             self.block_entry(page),
             Descriptor::block(self.pa(first)).writable(),
         );
-        m.stores_complete();
+        m.complete_stores();
     }
 
     /// Makes the entry that translates `page` writable, a page's or a block's. It is valid.
     pub fn make_writable(&self, m: &mut impl Maintenance, page: Page) {
         let entry = self.leaf_entry(page);
         write(entry, read(entry).writable());
-        m.stores_complete();
+        m.complete_stores();
         m.invalidate_ipa_here(self.ipa(page));
     }
 
@@ -252,7 +252,7 @@ impl Stage2 {
     /// Flushes all of the VM from the TLBs of all cores.
     pub fn flush_vm(&self, m: &mut impl Maintenance) {
         m.invalidate_vm();
-        m.invalidations_complete();
+        m.complete_invalidations();
     }
 
     /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Changes nothing if the page is not mapped any
@@ -267,7 +267,7 @@ impl Stage2 {
             // First the instruction caches lose what was in the frame before, then the guest may fetch from it.
             m.invalidate_instructions(descriptor.address(), self.leaf_bytes(page));
             write(entry, descriptor.executable());
-            m.stores_complete();
+            m.complete_stores();
         }
         m.invalidate_ipa_here(self.ipa(page));
     }
@@ -279,10 +279,10 @@ impl Stage2 {
         let table = self.fill_level3(page, read(entry));
         write(entry, Descriptor::INVALID);
         // Completes the invalid entry, and the entries of the new table, which no walk reaches yet.
-        m.stores_complete();
+        m.complete_stores();
         // A TLB may hold the block in pieces: all of them must go before the pages come.
         m.invalidate_vm();
-        m.invalidations_complete();
+        m.complete_invalidations();
         write(entry, table);
     }
 
@@ -306,7 +306,7 @@ impl Stage2 {
     /// Splits the block of `page`, if it is not split yet: into pages with the same frames and permissions. The block is absent, or no walk can
     /// reach it, as the tables of RAM are detached.
     #[inline]
-    pub fn split_detached(&self, page: Page) {
+    pub fn split_unreachable(&self, page: Page) {
         let entry = self.block_entry(page);
         if !read(entry).is_table() {
             self.split_whole_block(page, entry);
@@ -337,9 +337,9 @@ impl Stage2 {
 
     /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): no core writes to those pages any more.
     pub fn end_protect(&self, m: &mut impl Maintenance) {
-        m.stores_complete();
+        m.complete_stores();
         m.invalidate_vm();
-        m.invalidations_complete();
+        m.complete_invalidations();
     }
 
     /// Detaches the tables of RAM: no core has a translation of RAM from here on.
@@ -347,9 +347,9 @@ impl Stage2 {
         for (entry, _) in self.level1_entries() {
             write(entry, Descriptor::INVALID);
         }
-        m.stores_complete();
+        m.complete_stores();
         m.invalidate_vm();
-        m.invalidations_complete();
+        m.complete_invalidations();
     }
 
     /// Maps `page`, whose block is split, read-only to `frame`, or makes it absent. The tables of RAM are detached.
@@ -372,8 +372,8 @@ impl Stage2 {
     /// Attaches the tables of RAM again.
     pub fn end_remap(&self, m: &mut impl Maintenance) {
         // Completes the entries below before a walk can reach them.
-        m.stores_complete();
+        m.complete_stores();
         self.attach();
-        m.stores_complete();
+        m.complete_stores();
     }
 }

@@ -90,7 +90,7 @@ pub trait Core: Gich {
 
     /// Begins to load a vCPU: the core is in that VM's stage 2, and has the vCPU's affinity. Its registers come by
     /// [`load_system`](Self::load_system).
-    fn load_vcpu(&mut self, vcpu: &VcpuIdentity);
+    fn begin_load(&mut self, vcpu: &VcpuIdentity);
     /// With no vCPU loaded, makes the VMID of VM number `vm` current, and its stage 2, whose level 1 table is at `root`: TLB maintenance is for
     /// that VM from here on.
     fn enter_stage2(&mut self, vm: usize, root: Pa);
@@ -104,7 +104,7 @@ pub trait Core: Gich {
     /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
     fn take_serror(&mut self) -> bool;
     /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
-    fn put_vcpu(&mut self);
+    fn end_put(&mut self);
     /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
     /// them: after a reset they do.
     fn load_system(&mut self, from: &Self::System);
@@ -154,7 +154,7 @@ pub trait Core: Gich {
     /// Makes core number `core` take [`Interrupt::Kick`]. It sees then what this core wrote before.
     fn kick(&mut self, core: usize);
     /// Sets the core's alarm to the physical count `at`, if that is earlier than what it is set to.
-    fn set_alarm_by(&mut self, at: u64);
+    fn set_alarm_no_later(&mut self, at: u64);
     /// Sleeps until there is an interrupt to [`acknowledge`](Self::acknowledge).
     fn idle(&mut self);
     /// Sets whether several vCPUs are pinned to the core. If so, a vCPU that waits for an event (WFE) traps.

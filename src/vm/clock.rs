@@ -22,7 +22,7 @@ pub const NEVER: u64 = u64::MAX;
 
 /// The guest's counter at the physical count `now`, at which a VM goes on from the moment `from`; `None`: from the start of its image.
 #[inline]
-pub const fn counter_on_entry(from: Option<Moment>, time: Time, now: u64) -> u64 {
+pub const fn counter_on_resume(from: Option<Moment>, time: Time, now: u64) -> u64 {
     match (from, time) {
         (None, _) => 0,
         (Some(from), Time::Stops) => from.counter,
@@ -32,7 +32,7 @@ pub const fn counter_on_entry(from: Option<Moment>, time: Time, now: u64) -> u64
 
 impl<B: VmBackend> Vm<B> {
     /// How far the guest's counter is behind the physical count, in ticks (CNTVOFF_EL2).
-    pub(super) fn offset(&self) -> u64 {
+    pub(super) fn counter_offset(&self) -> u64 {
         self.offset.load(Ordering::Relaxed)
     }
 
@@ -45,8 +45,8 @@ impl<B: VmBackend> Vm<B> {
     #[inline]
     pub(super) fn virtual_count_at(&self, now: u64) -> u64 {
         match self.paused_at.load(Ordering::Relaxed) {
-            NEVER => now.wrapping_sub(self.offset()),
-            at => counter_on_entry(Some(self.moment(at)), self.config.time, now),
+            NEVER => now.wrapping_sub(self.counter_offset()),
+            at => counter_on_resume(Some(self.moment(at)), self.config.time, now),
         }
     }
 
@@ -54,7 +54,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn moment(&self, physical: u64) -> Moment {
         Moment {
             physical,
-            counter: physical.wrapping_sub(self.offset()),
+            counter: physical.wrapping_sub(self.counter_offset()),
         }
     }
 
@@ -65,7 +65,7 @@ impl<B: VmBackend> Vm<B> {
         if self.paused_at.load(Ordering::Relaxed) != NEVER {
             self.paused_at.store(now, Ordering::Relaxed);
         }
-        let counter = counter_on_entry(from, self.config.time, now);
+        let counter = counter_on_resume(from, self.config.time, now);
         let offset = now.wrapping_sub(counter);
         self.offset.store(offset, Ordering::Relaxed);
     }
@@ -90,15 +90,15 @@ mod tests {
     #[test]
     fn a_start_is_at_0() {
         for time in [Time::Stops, Time::Passes] {
-            assert_eq!(counter_on_entry(None, time, 5000), 0);
+            assert_eq!(counter_on_resume(None, time, 5000), 0);
         }
     }
 
     #[test]
     fn time_stops_or_passes() {
         for now in [1000, 1001, 9000] {
-            assert_eq!(counter_on_entry(FROM, Time::Stops, now), 300);
-            assert_eq!(counter_on_entry(FROM, Time::Passes, now), now - 700);
+            assert_eq!(counter_on_resume(FROM, Time::Stops, now), 300);
+            assert_eq!(counter_on_resume(FROM, Time::Passes, now), now - 700);
         }
     }
 
@@ -109,6 +109,6 @@ mod tests {
             physical: 10,
             counter: u64::MAX - 4,
         });
-        assert_eq!(counter_on_entry(from, Time::Passes, 20), 5);
+        assert_eq!(counter_on_resume(from, Time::Passes, 20), 5);
     }
 }

@@ -8,8 +8,8 @@ use crate::monitor::VmControl;
 /// [`power_off`](Self::power_off).
 pub trait ConsoleHost<B: VmBackend> {
     /// Takes what came in at the console, and says who has to look.
-    fn take_input(&self) -> Input;
-    /// The physical count at which [`input`](Self::take_input) is to be called if no interrupt has come by then.
+    fn drain_uart(&self) -> Input;
+    /// The physical count at which [`input`](Self::drain_uart) is to be called if no interrupt has come by then.
     fn input_due(&self) -> u64;
     /// Carries out the commands that the operator entered. Returns the VM that has characters to read after that, if one has.
     fn run_commands(&self, control: &mut impl VmControl) -> Option<usize>;

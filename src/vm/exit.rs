@@ -2,7 +2,7 @@
 
 use super::backend::Interrupt;
 use super::quiesce::Initiator;
-use super::reviews::Reviews;
+use super::reviews::ReviewSchedule;
 use super::slot::VcpuSlot;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
@@ -25,7 +25,7 @@ pub enum ExitAction {
     /// Lets the vCPU wait for an interrupt.
     Wait,
     /// Puts the vCPU: it is off, or the gate is closed.
-    Leave,
+    Put,
     /// Does what an interrupt of the board asks for that is not only this vCPU's business.
     Interrupt(Interrupt),
 }
@@ -33,7 +33,7 @@ pub enum ExitAction {
 impl ExitAction {
     /// The vCPU goes on, with a look after each trap if `reviews` says so.
     #[inline]
-    pub fn resume(reviews: &Reviews) -> Self {
+    pub fn resume(reviews: &ReviewSchedule) -> Self {
         match reviews.is_some() {
             true => Self::Review,
             false => Self::Resume,
@@ -136,9 +136,9 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
             self.process_requests();
         }
         match self.slot().run_state() {
-            RunState::Off => ExitAction::Leave,
+            RunState::Off => ExitAction::Put,
             RunState::Waiting => self.resume_wait(),
-            RunState::Ready if self.vm.gate.is_closed() => ExitAction::Leave,
+            RunState::Ready if self.vm.gate.is_closed() => ExitAction::Put,
             RunState::Ready => self.resume(),
         }
     }
@@ -146,7 +146,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
     /// The restored vCPU waits, if nothing is pending for it.
     #[cold]
     fn resume_wait(&mut self) -> ExitAction {
-        self.end_wait();
+        self.wake_if_pending();
         match self.slot().is_waiting() {
             true => ExitAction::Wait,
             false => self.resume(),

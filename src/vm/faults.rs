@@ -55,7 +55,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         match fault.kind {
             // The guest's own tables changed since. If it tries again, it faults there.
             FaultKind::Permission if fault.far.is_some() => {}
-            _ => self.abort(fault),
+            _ => self.inject_external_abort(fault),
         }
         ExitAction::Resume
     }
@@ -72,7 +72,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 self.fault_in(page, fault.write);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
-            _ => self.abort(fault),
+            _ => self.inject_external_abort(fault),
         }
     }
 
@@ -80,7 +80,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(never)]
     fn fault_in(&mut self, page: Page, write: bool) {
         self.shared.fault_in(page, write);
-        self.check_caches();
+        self.rearm_cache_traps();
     }
 
     /// An access outside of RAM, in the page at `page_ipa`.
@@ -164,7 +164,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         if !write {
             return access.load(&mut self.vcpu.registers.x, 0);
         }
-        if offset != 0 || access.size < 4 || !self.core.cpu_interface().splits_end() {
+        if offset != 0 || access.size < 4 || !self.core.cpu_interface().eoi_mode() {
             return;
         }
         let value = access.stored(&self.vcpu.registers.x) as u32;
@@ -213,7 +213,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// Has the vCPU take a synchronous external abort, as from a bus without a device at that address.
-    pub(super) fn abort(&mut self, fault: &MemoryFault) {
+    pub(super) fn inject_external_abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }
 }

@@ -10,7 +10,7 @@ use crate::snapshot::{Backend, Mapping};
 use log::Level;
 
 /// Where a VM's vCPU 0 starts.
-pub(super) struct Entry {
+pub(super) struct BootEntry {
     /// Its first pc.
     pub pc: Ipa,
     /// The address of the device tree, for x0.
@@ -19,7 +19,7 @@ pub(super) struct Entry {
 
 impl<B: VmBackend> VmShared<B> {
     /// Loads image, initial RAM disk and device tree into RAM, which is all absent.
-    pub(super) fn load_image(&mut self, config: &VmConfig) -> Result<Entry, StartError> {
+    pub(super) fn load_image(&mut self, config: &VmConfig) -> Result<BootEntry, StartError> {
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
         let image = &config.image;
         let initrd = config
@@ -44,7 +44,7 @@ impl<B: VmBackend> VmShared<B> {
             self.write_ram(at, &tree);
         }
         self.announce(config, image);
-        Ok(Entry {
+        Ok(BootEntry {
             pc: image.entry,
             tree: places.passed,
         })

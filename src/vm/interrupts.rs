@@ -2,7 +2,7 @@
 
 use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
-use super::reviews::Reviews;
+use super::reviews::ReviewSchedule;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, Interrupt, System, Vm, VmBackend};
 use crate::device::Device;
@@ -15,7 +15,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         match core.acknowledge() {
             Interrupt::VirtualTimer => self.timer_fired(core),
             Interrupt::Kick => self.kicked(core),
-            Interrupt::Maintenance => self.maintain(core),
+            Interrupt::Maintenance => self.handle_maintenance_interrupt(core),
             Interrupt::Alarm => self.alarm(core),
             Interrupt::None => ExitAction::Resume,
             other => ExitAction::Interrupt(other),
@@ -27,13 +27,13 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let Some(mut shared) = self.vm.lock_shared() else {
             // It comes again when the vCPU is loaded again: its line is up.
             core.set_timer_active(false);
-            return ExitAction::Leave;
+            return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
         let requested = context.shared.gic.vtimer_fired(context.index, context.core);
         context.vm.kick_vcpus(context.core, requested);
         context.note_review();
-        context.end_wait();
+        context.wake_if_pending();
         context.resume()
     }
 
@@ -44,7 +44,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return ExitAction::resume(&self.vcpu.reviews);
         }
         let Some(mut shared) = self.vm.lock_shared() else {
-            return ExitAction::Leave;
+            return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
         context.review();
@@ -65,38 +65,38 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// Processes a request for this vCPU, if there is one, and looks at the gate.
     pub(super) fn check_requests(&mut self, core: &mut B::Core) -> ExitAction {
         if self.vm.gate.is_closed() {
-            return ExitAction::Leave;
+            return ExitAction::Put;
         }
         let slot = self.slot();
         if slot.take_request() {
             let Some(mut shared) = self.vm.lock_shared() else {
                 slot.request();
-                return ExitAction::Leave;
+                return ExitAction::Put;
             };
             self.context(&mut shared, core).process_requests();
         }
         ExitAction::Resume
     }
 
-    fn maintain(&mut self, core: &mut B::Core) -> ExitAction {
+    fn handle_maintenance_interrupt(&mut self, core: &mut B::Core) -> ExitAction {
         let Some(mut shared) = self.vm.lock_shared() else {
-            return ExitAction::Leave;
+            return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
         context.flush_lrs();
-        context.end_wait();
+        context.wake_if_pending();
         context.resume()
     }
 
     fn alarm(&mut self, core: &mut B::Core) -> ExitAction {
         let Some(mut shared) = self.vm.lock_shared() else {
-            return ExitAction::Leave;
+            return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
         context.update_timer();
         context.review();
-        context.end_wait();
-        context.check_caches();
+        context.wake_if_pending();
+        context.rearm_cache_traps();
         ExitAction::Interrupt(Interrupt::Alarm)
     }
 
@@ -109,9 +109,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return ExitAction::Resume;
         }
         let Some(mut shared) = self.vm.lock_shared() else {
-            return ExitAction::Leave;
+            return ExitAction::Put;
         };
-        self.context(&mut shared, core).end_wait();
+        self.context(&mut shared, core).wake_if_pending();
         match self.slot().is_waiting() {
             true => ExitAction::Wait,
             false => ExitAction::Resume,
@@ -136,7 +136,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// Ends the vCPU's wait, if it waits and something is pending. The caller does so before it unlocks the shared part in which the reason
     /// came up: afterwards the vCPU may be put, and nothing would request a look again.
-    pub(super) fn end_wait(&mut self) {
+    pub(super) fn wake_if_pending(&mut self) {
         if self.slot().is_waiting() && self.poll_pending() {
             self.slot().set_run_state(RunState::Ready);
         }
@@ -178,9 +178,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// Does all that a request may be for: the VM's input, the timer, what other cores made pending, and whether the caches are off.
     pub(super) fn process_requests(&mut self) {
-        if self.vm.take_input() {
+        if self.vm.take_input_flag() {
             let shared = &mut *self.shared;
-            shared.devices.take_input(&mut shared.memory.backend);
+            shared.devices.pull_input(&mut shared.memory.backend);
             for &device in Device::ALL {
                 self.update_line(device);
             }
@@ -188,8 +188,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.update_timer();
         self.shared.gic.note_interface(self.index, self.core);
         self.flush_lrs();
-        self.end_wait();
-        self.check_caches();
+        self.wake_if_pending();
+        self.rearm_cache_traps();
     }
 
     /// Syncs the vCPU's list registers into the GIC model.
@@ -219,8 +219,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let timer = &self.vcpu.timer;
         let up = timer.line(now);
         if let (false, Some(at)) = (up, timer.deadline()) {
-            let offset = self.vm.offset();
-            self.core.set_alarm_by(at.saturating_add(offset));
+            let offset = self.vm.counter_offset();
+            self.core.set_alarm_no_later(at.saturating_add(offset));
         }
         let mask = self.shared.gic.set_line(PTIMER_PPI, self.index, up);
         self.deliver(mask);
@@ -255,7 +255,7 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
     ) {
         if what == Review::Nothing {
-            vcpu.reviews = Reviews::NONE;
+            vcpu.reviews = ReviewSchedule::NONE;
         } else {
             self.await_review(index, vcpu, what, core);
         }
@@ -272,7 +272,7 @@ impl<B: VmBackend> Vm<B> {
         vcpu.reviews.set(what, B::Core::count);
         // While it waits, nothing changes without a trap.
         if !self.vcpus[index].is_waiting() {
-            core.set_alarm_by(vcpu.reviews.due());
+            core.set_alarm_no_later(vcpu.reviews.due());
         }
     }
 }

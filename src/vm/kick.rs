@@ -27,7 +27,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn notify_core(&self, core: &mut B::Core, slot: &VcpuSlot<System<B>>) {
         if slot.core() == core.number() {
             // The scheduler sets the alarm anew when this one has gone off.
-            core.set_alarm_by(B::Core::count());
+            core.set_alarm_no_later(B::Core::count());
         } else {
             core.kick(slot.core());
         }
@@ -37,7 +37,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn wake_cores(&self, core: &mut B::Core) {
         if self.pinned_to(core.number()).nth(1).is_some() {
             // The other vCPUs on this core may have something to do now.
-            core.set_alarm_by(B::Core::count());
+            core.set_alarm_no_later(B::Core::count());
         }
         let mut told = 1u64 << core.number();
         for slot in &self.vcpus {
@@ -49,15 +49,15 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// Whether the console had characters for the UART; the caller polls the UART then. It comes after [`VcpuSlot::take_request`], which
-    /// acquires what [`VcpuSlot::request`] released after [`give_input`](Self::give_input)'s `true`; the characters are behind the console's
+    /// acquires what [`VcpuSlot::request`] released after [`request_input`](Self::request_input)'s `true`; the characters are behind the console's
     /// lock.
-    pub(super) fn take_input(&self) -> bool {
+    pub(super) fn take_input_flag(&self) -> bool {
         // The plain load first: it is nearly always false.
         self.input.load(Ordering::Relaxed) && self.input.swap(false, Ordering::Relaxed)
     }
 
     /// Says that the console has characters for the UART. One of the vCPUs that are on is going to poll it.
-    pub fn give_input(&self, core: &mut B::Core) {
+    pub fn request_input(&self, core: &mut B::Core) {
         // No store: loom would not know that it is behind a swap to false that did not see it.
         self.input.swap(true, Ordering::Relaxed);
         let on = |slot: &&VcpuSlot<System<B>>| slot.run_state() != RunState::Off;

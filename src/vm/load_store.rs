@@ -31,7 +31,7 @@ const UNTAGGED: u64 = (1 << 56) - 1;
 
 /// Why an instruction is not carried out.
 #[derive(Debug)]
-enum Refusal {
+enum NotEmulated {
     /// The instruction does not agree with the syndrome: the guest runs it again.
     Retry,
     /// The guest gets an external abort.
@@ -51,12 +51,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 let Registers { pc, pstate, .. } = &mut self.vcpu.registers;
                 step_over(pc, pstate, 4);
             }
-            Err(Refusal::Retry) => {}
-            Err(Refusal::Abort) => self.abort(fault),
+            Err(NotEmulated::Retry) => {}
+            Err(NotEmulated::Abort) => self.inject_external_abort(fault),
         }
     }
 
-    fn try_load_store(&mut self, fault: &MemoryFault) -> Result<(), Refusal> {
+    fn try_load_store(&mut self, fault: &MemoryFault) -> Result<(), NotEmulated> {
         use FaultKind::{AccessFlag, AddressSize, Permission, Translation};
         let refused_by_stage2 = matches!(
             fault.kind,
@@ -64,25 +64,25 @@ impl<B: VmBackend> ExitContext<'_, B> {
         );
         let aarch32 = self.vcpu.registers.pstate & AARCH32 != 0;
         if !refused_by_stage2 || aarch32 || fault.fetch || fault.s1ptw {
-            return Err(Refusal::Abort);
+            return Err(NotEmulated::Abort);
         }
-        let far = fault.far.ok_or(Refusal::Abort)?;
+        let far = fault.far.ok_or(NotEmulated::Abort)?;
         let page_ipa = fault
             .page_ipa
             .or_else(|| self.translate(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
-            .ok_or(Refusal::Retry)?;
-        Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(Refusal::Abort)?;
-        let word = self.fetch_instruction().ok_or(Refusal::Retry)?;
-        let instruction = LoadStore::decode(word).ok_or(Refusal::Abort)?;
+            .ok_or(NotEmulated::Retry)?;
+        Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(NotEmulated::Abort)?;
+        let word = self.fetch_instruction().ok_or(NotEmulated::Retry)?;
+        let instruction = LoadStore::decode(word).ok_or(NotEmulated::Abort)?;
         let sp = self.core.stack_pointer(self.is_on_sp_el1());
         let registers = &self.vcpu.registers;
         let target = instruction.target(&registers.x, sp, registers.pc);
         let distance = far.0.wrapping_sub(target.address) & UNTAGGED;
         if instruction.store != fault.write || distance >= instruction.bytes() {
-            return Err(Refusal::Retry);
+            return Err(NotEmulated::Retry);
         }
         let parts = self.parts(&instruction, &target, far, page_ipa);
-        for (device, offset, access) in parts.ok_or(Refusal::Abort)?.into_iter().flatten() {
+        for (device, offset, access) in parts.ok_or(NotEmulated::Abort)?.into_iter().flatten() {
             self.access_part(device, offset, access, instruction.store);
         }
         match target.write_back {

@@ -53,7 +53,7 @@ impl<B: VmBackend> Vm<B> {
             return None;
         }
         let mut shared = self.lock_shared()?;
-        core.load_vcpu(&VcpuIdentity {
+        core.begin_load(&VcpuIdentity {
             name: self.config.name,
             vm: self.number,
             vcpu: index,
@@ -62,11 +62,11 @@ impl<B: VmBackend> Vm<B> {
         let requested = shared.gic.sync(index, &mut vcpu.lrs);
         load_registers(
             core,
-            self.offset(),
+            self.counter_offset(),
             &vcpu.system,
             &vcpu.debug,
             vcpu.interface,
-            shared.gic.vtimer_is_active(index),
+            shared.gic.vtimer_needs_hw_active(index),
         );
         self.kick_vcpus(core, requested);
         slot.take_request();
@@ -81,7 +81,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// The physical count at which a timer of a vCPU that is in memory fires, or [`NEVER`].
     pub(super) fn timer_deadline(&self, vcpu: &Vcpu<System<B>>) -> u64 {
-        let offset = self.offset();
+        let offset = self.counter_offset();
         let timers = [
             B::Core::virtual_deadline(&vcpu.system),
             vcpu.timer.deadline(),
@@ -205,7 +205,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
             let registers = &mut self.vcpu.registers;
             step_back(&mut registers.pc, &mut registers.pstate);
         }
-        ExitAction::Leave
+        ExitAction::Put
     }
 
     /// Takes the vCPU out of the core, into memory.
@@ -221,7 +221,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.interface_registers();
         vcpu.lrs = SavedLrs::take(core);
-        core.put_vcpu();
+        core.end_put();
         slot.set_deadline(self.vm.timer_deadline(vcpu));
         // What came while it waited, if the core was taken from it before it saw that.
         let interface = CpuInterface::from(vcpu.interface);
@@ -242,7 +242,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         {
             self.context(&mut shared, core).sync_lrs();
             // What was in its list registers is in the model now, where `put` does not see it: it looks when it is loaded again.
-            if slot.is_waiting() && shared.gic.has_waiting(self.index) {
+            if slot.is_waiting() && shared.gic.has_unlisted(self.index) {
                 slot.request();
             }
         }

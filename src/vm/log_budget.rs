@@ -17,7 +17,7 @@ pub struct LogBudget {
 impl LogBudget {
     /// Counts a line at the physical count `now`, which grows by `frequency` a second. Returns whether it may be written.
     pub fn admit(&mut self, now: u64, frequency: u64) -> bool {
-        if self.is_over(now, frequency) {
+        if self.window_ended(now, frequency) {
             self.since = now;
             self.lines = 0;
         }
@@ -29,7 +29,7 @@ impl LogBudget {
 
     /// How many lines were left out, once it is time to say so.
     pub fn take_left_out(&mut self, now: u64, frequency: u64) -> Option<u64> {
-        if self.left_out == 0 || !self.is_over(now, frequency) {
+        if self.left_out == 0 || !self.window_ended(now, frequency) {
             return None;
         }
         Some(core::mem::take(&mut self.left_out))
@@ -40,7 +40,7 @@ impl LogBudget {
         Some(core::mem::take(&mut self.left_out)).filter(|count| *count > 0)
     }
 
-    fn is_over(&self, now: u64, frequency: u64) -> bool {
+    fn window_ended(&self, now: u64, frequency: u64) -> bool {
         self.since == 0 || now.saturating_sub(self.since) >= WINDOW * frequency
     }
 }

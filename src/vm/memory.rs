@@ -167,8 +167,8 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
-    fn split_detached(&mut self, page: Page) {
-        self.stage2.split_detached(page);
+    fn split_unreachable(&mut self, page: Page) {
+        self.stage2.split_unreachable(page);
     }
 
     #[inline]

@@ -111,7 +111,7 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
             vm.restore(shared, initiator, which, 1)
         });
         // The UART may have room again.
-        self.vms[vm].give_input(self.core);
+        self.vms[vm].request_input(self.core);
         restored.map_err(|_| refusal)
     }
 
@@ -146,7 +146,7 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
     fn reset(&mut self, vm: usize) -> Result<(), Refusal> {
         self.with(vm, |vm, shared, initiator| vm.reset(shared, initiator));
         // The UART may have room again.
-        self.vms[vm].give_input(self.core);
+        self.vms[vm].request_input(self.core);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             Action::SystemOff => {
                 self.shared.memory.log_left_out(true);
                 self.vm.turn_off(self.core, Some(self.index));
-                ExitAction::Leave
+                ExitAction::Put
             }
             Action::SystemReset => {
                 let (vm, shared, initiator) = self.initiator();
@@ -63,7 +63,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.shared.memory.log_left_out(true);
             self.vm.turn_off(self.core, Some(self.index));
         }
-        ExitAction::Leave
+        ExitAction::Put
     }
 
     fn cpu_on(&mut self, target: usize, entry: Ipa, context: u64) -> ExitAction {

@@ -24,7 +24,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 self.write_stage1_register(register, value);
             }
             Answer::Timer(register) => self.timer_register(register, access),
-            Answer::SetWay => self.maintain_by_set_way(),
+            Answer::SetWay => self.flush_and_trap(),
             Answer::Debug(register) => self.debug_register(register, access),
             Answer::Undefined => return self.inject(GuestException::Undefined),
         }
@@ -113,7 +113,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// follows of the loop finds the registers trapped and does nothing.
     #[cold]
     #[inline(never)]
-    fn maintain_by_set_way(&mut self) {
+    fn flush_and_trap(&mut self) {
         if self.core.trap_stage1_registers() {
             self.clean_caches();
         }
@@ -122,9 +122,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// Traps the stage 1 registers again if the guest has its caches off. A guest whose registers do not trap can switch its caches off unseen,
     /// having cleaned what it needs by address. This is early enough: the write that switches them on again will trap.
     #[inline(never)]
-    pub(super) fn check_caches(&mut self) {
+    pub(super) fn rearm_cache_traps(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
-            self.maintain_by_set_way();
+            self.flush_and_trap();
         }
     }
 }

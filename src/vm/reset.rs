@@ -1,6 +1,6 @@
 //! A VM that ends, or starts again from its image.
 
-use super::image::Entry;
+use super::image::BootEntry;
 use super::loaded::load_registers;
 use super::quiesce::{Initiator, OFF};
 use super::saved_lrs::SavedLrs;
@@ -39,7 +39,7 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// The VM's time begins, with vCPU 0, which is `vcpu`, about to run its image; the others are off. They are stopped.
-    pub(super) fn boot(&self, entry: &Entry, vcpu: &mut Vcpu<System<B>>) {
+    pub(super) fn boot(&self, entry: &BootEntry, vcpu: &mut Vcpu<System<B>>) {
         self.set_time(None);
         self.set_vcpus_off();
         *vcpu = Vcpu::reset(B::Core::RESET, entry.pc.0, entry.tree.0);
@@ -88,7 +88,14 @@ impl<B: VmBackend> Vm<B> {
                     self.boot(&entry, vcpu);
                     core.take_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
-                    load_registers(core, self.offset(), system, &vcpu.debug, interface, false);
+                    load_registers(
+                        core,
+                        self.counter_offset(),
+                        system,
+                        &vcpu.debug,
+                        interface,
+                        false,
+                    );
                 } else if let Some(vcpu) = stopped.get(0) {
                     self.boot(&entry, vcpu);
                 }

@@ -9,7 +9,7 @@ use crate::device::gic::Review;
 /// The first such look is soon. Each look that was due and found nothing makes the next one as late again as all of them took so far, up to
 /// a limit. So a guest that leaves an interrupt waiting gets on, and so does one on a machine on which a look takes long.
 #[derive(Clone, Copy, Debug)]
-pub struct Reviews {
+pub struct ReviewSchedule {
     /// What must be looked at.
     what: Review,
     /// The physical count by which it must be, or [`NEVER`].
@@ -23,7 +23,7 @@ const SOON: u64 = 1 << 15;
 /// And at the most: about 17 ms.
 const LATE: u64 = SOON << 5;
 
-impl Reviews {
+impl ReviewSchedule {
     /// Nothing must be looked at.
     pub const NONE: Self = Self {
         what: Review::Nothing,

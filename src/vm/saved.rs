@@ -17,7 +17,7 @@ use crate::device::Devices;
 use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
-use crate::snapshot::{Moment, Node, StateSize, VmState};
+use crate::snapshot::{Moment, Node, SaveState, StateSize};
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -135,7 +135,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         let run_state = RunState::from_number(saved.run_state);
         let slot = &self.vm.vcpus[index];
         slot.set_run_state(run_state);
-        if run_state == RunState::Waiting && self.gic.has_waiting(index) {
+        if run_state == RunState::Waiting && self.gic.has_unlisted(index) {
             // It had a request at the checkpoint, and had not looked yet.
             slot.request();
         }
@@ -151,10 +151,10 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 // An SError of a store that is taken back is dropped with that store.
                 core.take_serror();
                 saved.debug.restore_to(&mut vcpu.debug);
-                let timer_active = self.gic.vtimer_is_active(index);
+                let timer_active = self.gic.vtimer_needs_hw_active(index);
                 load_registers(
                     core,
-                    self.vm.offset(),
+                    self.vm.counter_offset(),
                     system,
                     &vcpu.debug,
                     saved.interface,
@@ -189,7 +189,7 @@ fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S
     to.as_mut_bytes().copy_from_slice(from.as_bytes());
 }
 
-impl<B: VmBackend> VmState for QuiescedVm<'_, '_, B> {
+impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
     fn moment(&mut self) -> Moment {
         self.at
     }

@@ -153,7 +153,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             at = at.min(next.unwrap_or(NEVER)).min(self.console.input_due());
         }
         if at != NEVER {
-            self.core.set_alarm_by(at);
+            self.core.set_alarm_no_later(at);
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     }
 
     fn console_input(&mut self) {
-        let input = self.console.take_input();
+        let input = self.console.drain_uart();
         self.command |= input.command;
         self.give_input(input.guest);
     }
@@ -175,7 +175,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     /// Says to VM number `vm` that it has input.
     fn give_input(&mut self, vm: Option<usize>) {
         if let Some(vm) = vm.and_then(|vm| self.vms.get(vm)) {
-            vm.give_input(self.core);
+            vm.request_input(self.core);
         }
     }
 
@@ -216,13 +216,13 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     ) -> ControlFlow<()> {
         let keeps_core = match action {
             ExitAction::Resume | ExitAction::Review => true,
-            ExitAction::Leave => false,
+            ExitAction::Put => false,
             // It would have slept, had no other vCPU wanted the core.
             ExitAction::Wait => false,
             ExitAction::Yield => !self.needs_resched(slice.vcpu),
             ExitAction::Interrupt(Interrupt::Console) => {
                 self.console_input();
-                loaded.check_requests(self.core) != ExitAction::Leave && !self.needs_housekeeping()
+                loaded.check_requests(self.core) != ExitAction::Put && !self.needs_housekeeping()
             }
             ExitAction::Interrupt(_) if self.needs_housekeeping() => false,
             ExitAction::Interrupt(_) => {

@@ -1,7 +1,7 @@
 //! The two verbs: checkpoint and restore of a whole VM.
 //!
 //! Both stop the VM, sync its list registers into the GIC model, have [`Snapshots`] save or overwrite the [`QuiescedVm`], and let the VM go
-//! on. The VM's own snapshots do all that is about RAM; [`VmState`](crate::snapshot::VmState) of `saved.rs` does the rest.
+//! on. The VM's own snapshots do all that is about RAM; [`SaveState`](crate::snapshot::SaveState) of `saved.rs` does the rest.
 
 use super::memory::GuestMemory;
 use super::quiesce::{Initiator, OFF};

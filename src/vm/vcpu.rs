@@ -1,6 +1,6 @@
 //! A vCPU in memory.
 
-use super::reviews::Reviews;
+use super::reviews::ReviewSchedule;
 use super::saved_lrs::SavedLrs;
 use crate::arch::vcpu::Registers;
 use crate::device::debug::DebugState;
@@ -21,7 +21,7 @@ pub struct Vcpu<S> {
     /// Its emulated physical timer.
     pub timer: PhysicalTimer,
     /// When the vCPU must be looked at for what changes without a trap.
-    pub reviews: Reviews,
+    pub reviews: ReviewSchedule,
     /// Its debug registers. The core that loaded the vCPU has a copy of those that act.
     pub debug: DebugState,
 }
@@ -35,7 +35,7 @@ impl<S> Vcpu<S> {
             interface: [0; 2],
             lrs: SavedLrs::default(),
             timer: PhysicalTimer::default(),
-            reviews: Reviews::NONE,
+            reviews: ReviewSchedule::NONE,
             debug: DebugState::RESET,
         }
     }

@@ -41,7 +41,7 @@ fn starts_working(linux: &mut Session, workers: u32) {
 }
 
 /// The workload ends, all of it went right, and so does the rest of the system.
-fn has_worked(linux: &mut Session) {
+fn expect_workload_passed(linux: &mut Session) {
     linux.send("touch /tmp/stop\n");
     let (verdict, parts) = linux.expect_one_of(&["workload: passed\n", "workload: FAILED\n"]);
     linux.require(verdict == 0, "the workload should have passed");
@@ -99,7 +99,7 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     }
     linux.monitor("stats linux");
     linux.expect(&format!("linux: taken back {RESTORES} times"));
-    has_worked(&mut linux);
+    expect_workload_passed(&mut linux);
     powers_off(linux);
 }
 
@@ -150,7 +150,7 @@ fn beside_another_vm(board: Board) {
     both.pause(Duration::from_secs(1));
     both.monitor("pause snapshots");
     both.expect("snapshots is paused\n");
-    has_worked(&mut both);
+    expect_workload_passed(&mut both);
     both.monitor("resume snapshots");
     both.send("poweroff\n");
     both.expect("AVISOR INFO: linux: off");
@@ -189,6 +189,6 @@ fn works_without_avisor() {
         .session();
     starts_working(&mut linux, 2);
     linux.pause(Duration::from_secs(3));
-    has_worked(&mut linux);
+    expect_workload_passed(&mut linux);
     powers_off(linux);
 }

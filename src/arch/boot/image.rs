@@ -26,7 +26,7 @@ pub fn range() -> Range<u64> {
 pub(in crate::arch) extern "C" fn map_image(tree: u64) -> u64 {
     // SAFETY: this is the only core in the image and runs this once, before any use of the lock; not through the lock, because an exclusive
     // access is not promised to work on the Device memory that all memory is with the MMU off. Entries are loaded and stored.
-    let tables = unsafe { &mut *mmu::EL2.as_mut_ptr() };
+    let tables = unsafe { &mut *mmu::EL2_TABLES.as_mut_ptr() };
     let image = range();
     let rodata = &raw const rodata_start as u64;
     let data = &raw const data_start as u64;

@@ -17,12 +17,12 @@ impl Registers {
     /// The block of `size` bytes at `base`, mapped. `None` if it cannot be, or if nothing answers there: a tree may say anything. Of a block
     /// beyond [`SIZE_MAX`] only so much is mapped. Its first register is read.
     pub fn map(base: u64, size: u64) -> Option<Self> {
-        Self::map_at(base, size, 0)
+        Self::map_probing(base, size, 0)
     }
 
     /// The same for a block whose first register must not be read, as that would change it: the one at offset `answers_at` is.
-    pub fn map_at(base: u64, size: u64, answers_at: u64) -> Option<Self> {
-        let block = Self::unmapped(base, size)?;
+    pub fn map_probing(base: u64, size: u64, answers_at: u64) -> Option<Self> {
+        let block = Self::with_mmu_off(base, size)?;
         if !answers_at.is_multiple_of(4) || answers_at >= block.size {
             return None;
         }
@@ -31,7 +31,7 @@ impl Registers {
     }
 
     /// The same with the MMU off, at any exception level.
-    pub fn unmapped(base: u64, size: u64) -> Option<Self> {
+    pub fn with_mmu_off(base: u64, size: u64) -> Option<Self> {
         let size = size.min(SIZE_MAX);
         let end = base.checked_add(size)?;
         (base.is_multiple_of(4) && size >= 4 && end <= mmu::ADDRESS_LIMIT)

@@ -24,7 +24,7 @@ pub const TCR: u64 = 1 << 31 | 1 << 23 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 2
 pub const SCTLR: u64 = 0x30c5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1;
 
 /// The tables of all cores.
-pub static EL2: SpinMutex<Tables> = SpinMutex::new(Tables::empty());
+pub static EL2_TABLES: SpinMutex<Tables> = SpinMutex::new(Tables::empty());
 
 /// Whole pages that cover `range`.
 pub(in crate::arch) fn pages(range: Range<u64>) -> Range<u64> {
@@ -33,7 +33,7 @@ pub(in crate::arch) fn pages(range: Range<u64>) -> Range<u64> {
 
 /// Maps the pages of `range`, of which none may be mapped yet.
 pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
-    let result = EL2.lock().map(pages(range), attributes);
+    let result = EL2_TABLES.lock().map(pages(range), attributes);
     // The walker sees the entry before the first access through it; the ISB keeps that access behind the DSB, and its address from being
     // translated before (B2, "Data Synchronization Barrier").
     isa::dsb_ishst();
@@ -44,7 +44,7 @@ pub fn map(range: Range<u64>, attributes: Attributes) -> Result<(), MapError> {
 /// Maps the page of a device register block unless it is mapped already, as two devices may share a page.
 pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
     for page in pages(range).step_by(PAGE_SIZE as usize) {
-        let there = EL2.lock().at(page);
+        let there = EL2_TABLES.lock().at(page);
         if there != Some(Attributes::DEVICE) {
             map(page..page + PAGE_SIZE, Attributes::DEVICE)?;
         }
@@ -55,12 +55,12 @@ pub fn map_device(range: Range<u64>) -> Result<(), MapError> {
 /// Calls `f` while the page of `address`, which is RAM, is mapped.
 pub fn with_page<R>(address: u64, f: impl FnOnce() -> R) -> Result<R, MapError> {
     let page = address & !(PAGE_SIZE - 1);
-    if EL2.lock().at(page).is_some() {
+    if EL2_TABLES.lock().at(page).is_some() {
         return Ok(f());
     }
     map(page..page + PAGE_SIZE, Attributes::READ_WRITE)?;
     let result = f();
-    EL2.lock().unmap_page(page);
+    EL2_TABLES.lock().unmap_page(page);
     tlb::invalidate_el2_page(page);
     Ok(result)
 }

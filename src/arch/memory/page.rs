@@ -20,7 +20,7 @@ use crate::arch::isa;
 const LINE: u64 = 64;
 
 /// Whether lines and DC ZVA blocks have 64 bytes, as on every core that the boards have.
-fn has_usual_lines() -> bool {
+fn lines_are_64_bytes() -> bool {
     static USUAL: Once<bool> = Once::new();
     *USUAL.call_once(|| {
         let dczid = read_register!("dczid_el0");
@@ -76,7 +76,7 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
 #[inline]
 pub unsafe fn copy_page(from: Pa, to: Pa) {
     debug_assert!(from.page_offset() == 0 && to.page_offset() == 0);
-    if has_usual_lines() {
+    if lines_are_64_bytes() {
         // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
         unsafe { avisor_copy_page(to.0, from.0) };
     } else {
@@ -111,7 +111,7 @@ pub unsafe fn zero(start: Pa, bytes: u64) {
         return;
     }
     let range = start.0..start.0 + bytes;
-    if has_usual_lines() {
+    if lines_are_64_bytes() {
         // SAFETY: the caller's promise.
         unsafe { avisor_zero_lines(range.start, range.end) };
     } else {

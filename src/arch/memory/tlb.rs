@@ -11,7 +11,7 @@ use crate::arch::isa;
 /// core is done on this core, which is the only one that a vCPU runs on, and goes for the whole VMID: a vCPU that comes back with no other
 /// of its VM in between finds nothing stale. No table was written: no DSB before. No ISB behind: the ERET is one for the vCPU.
 #[inline]
-pub fn forget_vcpu() {
+pub fn flush_vcpu_context() {
     isa::tlbi_vmalle1();
     isa::ic_iallu();
     isa::dsb_nsh();

@@ -13,7 +13,7 @@ fn each(test: impl Fn(&Worst)) {
     for worst in boards() {
         let _on = worst.on(0);
         let stage2 = Stage2::new(FRAMES);
-        walks::enter_vm(stage2.root(), 1, 0, false);
+        walks::load_stage2_context(stage2.root(), 1, 0, false);
         SystemState::reset().load();
         for at in [PAGE, NEXT] {
             worst.store(0, at, at, By::Around).unwrap();
@@ -83,7 +83,7 @@ fn instructions_are_those_that_were_written() {
         drop(on);
         for core in 0..CORES {
             let _on = worst.on(core);
-            walks::enter_vm(stage2.root(), 1, core as u32, false);
+            walks::load_stage2_context(stage2.root(), 1, core as u32, false);
             SystemState::reset().load();
             let _ = worst.fetch(core, PAGE, By::Cache);
         }

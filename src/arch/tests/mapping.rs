@@ -18,7 +18,7 @@ fn each(test: impl Fn(&Worst)) {
             ("sctlr_el2", mmu::SCTLR),
             ("tcr_el2", mmu::TCR),
             ("mair_el2", mmu::MAIR),
-            ("ttbr0_el2", mmu::EL2.lock().root()),
+            ("ttbr0_el2", mmu::EL2_TABLES.lock().root()),
         ]);
         let _on = worst.on(0);
         test(&worst);
@@ -49,7 +49,7 @@ fn a_page_may_be_mapped_again_as_something_else() {
         worst.el2_store(0, HERE, 2);
         worst.time_passes();
         // It stays mapped: for the next board it must not be.
-        mmu::EL2.lock().unmap_page(HERE);
+        mmu::EL2_TABLES.lock().unmap_page(HERE);
         isa::dsb_ishst();
         isa::tlbi_vae2is(HERE);
         isa::dsb_ish();
@@ -62,7 +62,7 @@ fn an_access_behind_map_does_not_fault() {
     each(|worst| {
         mmu::map(HERE..HERE + PAGE_SIZE, Attributes::READ_WRITE).unwrap();
         worst.el2_store(0, HERE, 1);
-        mmu::EL2.lock().unmap_page(HERE);
+        mmu::EL2_TABLES.lock().unmap_page(HERE);
         isa::dsb_ishst();
         isa::tlbi_vae2is(HERE);
         isa::dsb_ish();

@@ -133,7 +133,7 @@ fn a_guest_sees_its_own_memory_only() {
         drop(on);
         for core in 0..CORES {
             let _on = worst.on(core);
-            walks::enter_vm(stage2.root(), 1, core as u32, false);
+            walks::load_stage2_context(stage2.root(), 1, core as u32, false);
             SystemState::reset().load();
             for n in 0..8 {
                 loads(&worst, core, PAGE + n * 4096, FRAMES + n * 4096);

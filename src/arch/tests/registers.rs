@@ -35,7 +35,7 @@ fn the_timer_of_a_vcpu_that_left_is_off() {
     for worst in boards() {
         let _on = worst.on(0);
         isa::write("cntv_ctl_el0", 1);
-        walks::leave_vcpu();
+        walks::put_context();
         assert!(worst.unsynchronized(0).is_empty());
         assert_eq!(isa::read("cntv_ctl_el0"), 0);
     }
@@ -82,7 +82,7 @@ fn a_core_that_sleeps_has_nothing_left_to_say() {
         cpu::idle();
         drop(on);
         let _on = worst.on(1);
-        walks::enter_vm(stage2.root(), 1, 0, false);
+        walks::load_stage2_context(stage2.root(), 1, 0, false);
         assert!(worst.load(1, 0x4000_f000, By::Cache).is_ok());
     }
 }

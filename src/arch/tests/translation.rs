@@ -20,7 +20,7 @@ fn each(test: impl Fn(&Worst)) {
         unsafe { page::write(Pa(FRAMES + 3 * 8), &entry.to_ne_bytes()) };
         // SAFETY: as above.
         unsafe { page::write(Pa(FRAMES + 0x2008), &77_u64.to_ne_bytes()) };
-        walks::enter_vm(stage2.root(), 1, 0, false);
+        walks::load_stage2_context(stage2.root(), 1, 0, false);
         for (name, value) in [
             ("tcr_el1", 0),
             ("ttbr0_el1", PAGE),

@@ -24,7 +24,7 @@ fn vm(number: usize) -> (Stage2, SystemState) {
 
 fn enter(vms: &[(Stage2, SystemState)], number: usize, is_another: bool) {
     let (stage2, state) = &vms[number];
-    walks::enter_vm(stage2.root(), 1 + number as u8, 0, is_another);
+    walks::load_stage2_context(stage2.root(), 1 + number as u8, 0, is_another);
     state.load();
 }
 
@@ -37,7 +37,7 @@ fn each_is_translated_by_its_own() {
             let number = turn % 2;
             enter(&vms, number, false);
             loads(&worst, 0, 0x3000, VMS[number].0);
-            walks::leave_vcpu();
+            walks::put_context();
         }
     }
 }
@@ -47,14 +47,14 @@ fn each_is_translated_by_its_own() {
 fn no_state_in_between_can_be_walked() {
     for worst in boards() {
         let _on = worst.on(0);
-        walks::leave_vm();
+        walks::clear_el1_regime();
         worst.set_erratum();
         let mut vms = [vm(0), vm(1)];
         vms[0].1.sctlr &= !1;
         for turn in 0..6 {
             enter(&vms, turn % 2, false);
             vms[turn % 2].1.load();
-            walks::leave_vcpu();
+            walks::put_context();
         }
     }
 }
@@ -70,7 +70,7 @@ fn a_vcpu_with_its_mmu_off_has_no_stage_1() {
         for _ in 0..2 {
             enter(&vms, 0, false);
             loads(&worst, 0, PAGE + VMS[0].1, VMS[0].0);
-            walks::leave_vcpu();
+            walks::put_context();
         }
         enter(&vms, 0, false);
         let entry = (PAGE + 0x4000) | 1;
@@ -91,7 +91,7 @@ fn what_another_vcpu_of_the_vm_left_is_forgotten() {
         enter(&vms, 0, false);
         loads(&worst, 0, 0x3000, VMS[0].0);
         let _ = worst.fetch(0, 0x3000, By::Cache);
-        walks::leave_vcpu();
+        walks::put_context();
         // The other has a table of its own under the same ASID, and writes code.
         let entry = (PAGE + 0x4000) | 1;
         // SAFETY: the board's memory.
@@ -113,13 +113,13 @@ fn what_another_vcpu_of_the_vm_fetched_is_forgotten() {
     for worst in boards() {
         let _on = worst.on(0);
         let stage2 = Stage2::new(VMS[0].0);
-        walks::enter_vm(stage2.root(), 1, 0, false);
+        walks::load_stage2_context(stage2.root(), 1, 0, false);
         SystemState::reset().load();
         let _ = worst.fetch(0, PAGE, By::Cache);
-        walks::leave_vcpu();
+        walks::put_context();
         // SAFETY: the board's memory.
         unsafe { page::write(Pa(VMS[0].0), &78_u64.to_ne_bytes()) };
-        walks::enter_vm(stage2.root(), 1, 1, true);
+        walks::load_stage2_context(stage2.root(), 1, 1, true);
         SystemState::reset().load();
         assert_eq!(worst.fetch(0, PAGE, By::Cache), Ok(78));
     }
@@ -133,7 +133,7 @@ fn a_page_that_became_writable_is_writable_here() {
         let stage2 = Stage2::new(VMS[0].0);
         stage2.level3.0[5].set(page(VMS[0].0) & READ_ONLY);
         isa::dsb_ishst();
-        walks::enter_vm(stage2.root(), 1, 0, false);
+        walks::load_stage2_context(stage2.root(), 1, 0, false);
         SystemState::reset().load();
         assert!(worst.store(0, PAGE, 1, By::Cache).is_err());
         stage2.level3.0[5].set(page(VMS[0].0));

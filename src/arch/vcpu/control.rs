@@ -1,7 +1,7 @@
 //! What a guest may do itself and what traps: the EL2 registers that are the same for every guest, set once for each
 //! core. All in the non-VHE layout.
 
-use super::walks::leave_vm;
+use super::walks::clear_el1_regime;
 use crate::arch::cpu::features;
 use crate::arch::entry::fixup;
 use crate::arch::isa;
@@ -22,7 +22,7 @@ pub const HCR_START: u64 = 1 << 31 | 1 << 5;
 pub fn set_up() {
     VTCR_EL2.set(vtcr());
     // TTBR, TCR, SCTLR and VTTBR are UNKNOWN after a reset (their register descriptions, "Reset"), and speculation may use them at once.
-    leave_vm();
+    clear_el1_regime();
     HCR_EL2.set(hcr());
     isa::isb();
     // What was cached by them, HCR_EL2.VM among it, or left by an earlier life of the board, goes once they are new (D8, "TLB maintenance").
@@ -65,7 +65,7 @@ const MPAM2_TRAP: u64 = 3 << 48;
 
 fn hcr() -> u64 {
     let mut hcr = HCR_EL2::VM::SET
-        // Cache maintenance by set and way traps: see `maintain_by_set_way` in `vm`.
+        // Cache maintenance by set and way traps: see `flush_and_trap` in `vm`.
         + HCR_EL2::TSW::SET
         // A stage 1 walk through memory that stage 2 calls Device faults instead of reading a device.
         + HCR_EL2::PTW::SET
@@ -74,7 +74,7 @@ fn hcr() -> u64 {
         + HCR_EL2::IMO::SET
         + HCR_EL2::AMO::SET
         // Not FB and BSU, which make a guest's local TLB and cache maintenance and its barriers reach all cores: a vCPU is pinned to a
-        // core, so that all that was cached for it is there; what another vCPU of its VM left there goes (`tlb::forget_vcpu`).
+        // core, so that all that was cached for it is there; what another vCPU of its VM left there goes (`tlb::flush_vcpu_context`).
         + HCR_EL2::TWI::SET
         + HCR_EL2::TWE::SET
         // ID registers; not TID2 and TID4 (CTR_EL0, cache geometry): kernels read these all the time, and may know.

@@ -54,7 +54,7 @@ pub fn stop_walks() {
 /// Nothing of a VM is live in the EL1&0 regime from here on, and no walk starts, until a vCPU's state is loaded: erratum 1319367 again, and
 /// speculation in general, which may use these registers at any time.
 #[inline]
-pub fn leave_vm() {
+pub fn clear_el1_regime() {
     stop_walks();
     TCR_EL1.set(TCR_EPD);
     SCTLR_EL1.set(SCTLR_RESET | SCTLR_M);
@@ -66,16 +66,16 @@ pub fn leave_vm() {
 /// The core is that of vCPU `number` of the VM whose level 1 table is `root` from here on. `is_another` says that a vCPU of that VM ran here
 /// last that was not this one.
 #[inline]
-pub fn enter_vm(root: Pa, vmid: u8, number: u32, is_another: bool) {
+pub fn load_stage2_context(root: Pa, vmid: u8, number: u32, is_another: bool) {
     set_vcpu_number(number);
     set_stage2(root, vmid);
     if is_another {
-        tlb::forget_vcpu();
+        tlb::flush_vcpu_context();
     }
 }
 
 /// The vCPU that was loaded, whose state has been saved, has left: nothing of its VM is live, and its timer does not interrupt.
-pub fn leave_vcpu() {
-    leave_vm();
+pub fn put_context() {
+    clear_el1_regime();
     timer::stop_virtual_timer();
 }

@@ -8,7 +8,7 @@ use fdt::Fdt;
 use fdt::nodes::Node;
 use fdt::parsing::{NoPanic, unaligned::UnalignedParser};
 
-use super::memory_map::Region;
+use super::memory_map::PhysRange;
 
 #[cfg(test)]
 mod broken;
@@ -43,14 +43,14 @@ pub struct Device<'t> {
     /// Bytes.
     pub size: u64,
     /// The second to the fourth.
-    others: [Option<Region>; 3],
+    others: [Option<PhysRange>; 3],
 }
 
 impl Device<'_> {
     /// Entry `index` of `reg`, of the first four.
-    pub fn registers(&self, index: usize) -> Option<Region> {
+    pub fn registers(&self, index: usize) -> Option<PhysRange> {
         match index {
-            0 => Some(Region {
+            0 => Some(PhysRange {
                 base: self.base,
                 size: self.size,
             }),
@@ -182,7 +182,7 @@ impl<'t> Tree<'t> {
     }
 
     /// Calls `f` with each bank of RAM.
-    pub fn each_memory(&self, mut f: impl FnMut(Region)) {
+    pub fn each_memory(&self, mut f: impl FnMut(PhysRange)) {
         let Some(root) = self.root() else { return };
         for node in children(&root) {
             if string(&node, "device_type") == Some("memory") && is_in_use(&node) {
@@ -212,10 +212,10 @@ impl<'t> Tree<'t> {
     }
 
     /// Calls `f` with each range that is not free for use, and whether it may not even be mapped.
-    pub fn each_reserved(&self, mut f: impl FnMut(Region, bool)) {
+    pub fn each_reserved(&self, mut f: impl FnMut(PhysRange, bool)) {
         let table = self.fdt.header().memory_reserve_map_offset as usize;
         for entry in self.bytes.get(table..).unwrap_or_default().chunks_exact(16) {
-            let region = Region {
+            let region = PhysRange {
                 base: number(&entry[..8]),
                 size: number(&entry[8..]),
             };
@@ -251,7 +251,7 @@ fn search<'t>(
 ) -> Option<Device<'t>> {
     for child in children(node) {
         if test(&child)
-            && let Some(Region { base, size }) = bus.physical_reg(&child, 0)
+            && let Some(PhysRange { base, size }) = bus.physical_reg(&child, 0)
         {
             return Some(Device {
                 others: [1, 2, 3].map(|index| bus.physical_reg(&child, index)),
@@ -274,7 +274,7 @@ fn search<'t>(
 
 impl Bus<'_, '_> {
     /// `reg` entry `index` of a child, as physical addresses.
-    fn physical_reg(&self, child: &TreeNode, index: usize) -> Option<Region> {
+    fn physical_reg(&self, child: &TreeNode, index: usize) -> Option<PhysRange> {
         let (mut next, mut found) = (0, None);
         each_reg(child, self.cells, &mut |region| {
             if next == index {
@@ -282,9 +282,9 @@ impl Bus<'_, '_> {
             }
             next += 1;
         });
-        let Region { base, size } = found?;
+        let PhysRange { base, size } = found?;
         let base = self.to_physical(base)?;
-        Some(Region { base, size })
+        Some(PhysRange { base, size })
     }
 
     /// An address of this bus as a physical one.
@@ -366,7 +366,7 @@ fn cells(node: &TreeNode) -> Cells {
     }
 }
 
-fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(Region)) {
+fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(PhysRange)) {
     let entry = (cells.address + cells.size) * 4;
     if entry == 0 {
         return;
@@ -376,7 +376,7 @@ fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(Region)) {
         .chunks_exact(entry)
     {
         let (base, size) = reg.split_at(cells.address * 4);
-        f(Region {
+        f(PhysRange {
             base: number(base),
             size: number(size),
         });

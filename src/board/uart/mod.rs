@@ -1,4 +1,4 @@
-//! The board's UART, whichever it is. To add one: a file with its [`Model`], a row of [`KINDS`], an arm of [`Uart`].
+//! The board's UART, whichever it is. To add one: a file with its [`Driver`], a row of [`KINDS`], an arm of [`Uart`].
 
 mod pl011;
 
@@ -19,7 +19,7 @@ pub enum Uart {
 impl Uart {
     /// What all UARTs can do, of this one.
     #[inline]
-    pub fn model(&self) -> &dyn Model {
+    pub fn driver(&self) -> &dyn Driver {
         match self {
             Self::Pl011(uart) => uart,
         }
@@ -27,7 +27,7 @@ impl Uart {
 }
 
 /// What a UART can do.
-pub trait Model {
+pub trait Driver {
     /// Waits for room, then sends `byte`; drops it if there is none for so long that the UART must be dead.
     fn send(&self, byte: u8);
     /// A byte that has come in.

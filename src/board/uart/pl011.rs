@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Kind, Model, Uart};
+use super::{Driver, Kind, Uart};
 use crate::arch::memory::mmio::Registers;
 
 const DR: u64 = 0x00;
@@ -82,7 +82,7 @@ fn open(registers: Registers, clock: Option<u64>) -> Uart {
     Uart::Pl011(Pl011(registers))
 }
 
-impl Model for Pl011 {
+impl Driver for Pl011 {
     fn send(&self, byte: u8) {
         let tries = if STUCK.load(Ordering::Relaxed) {
             1

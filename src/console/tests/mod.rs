@@ -60,7 +60,7 @@ impl Session {
     fn paste(&mut self, text: &str) -> usize {
         let mut bytes = text.bytes();
         let mut count = 0;
-        while self.terminal.make_room()
+        while self.terminal.try_reserve()
             && let Some(byte) = bytes.next()
         {
             self.key(byte);

@@ -34,7 +34,7 @@ fn a_vm_that_never_reads_does_not_keep_the_monitor_closed() {
     let text = lines(20_000);
     let first = t.paste(&text);
     assert!(first < text.len(), "the sender has to wait");
-    t.terminal.discard_excess();
+    t.terminal.start_discarding();
     t.terminal.deliver(&mut t.screen);
     assert_eq!(t.terminal.take_notice(), Some(Notice::NotRead("linux")));
     assert_eq!(t.paste(&text[first..]), text.len() - first);
@@ -42,7 +42,7 @@ fn a_vm_that_never_reads_does_not_keep_the_monitor_closed() {
     t.shows("avisor> ");
     t.type_in("\rlast\r");
     let read = t.read(0);
-    assert!(!t.terminal.make_room() || read.len() > 8000);
+    assert!(!t.terminal.try_reserve() || read.len() > 8000);
     let whole = |line: &str| text.contains(&(line.to_string() + "\r")) || line.is_empty();
     assert!(read.split('\r').all(|line| whole(line) || line == "last"));
     assert!(matches!(t.terminal.take_notice(), Some(Notice::LeftOut("linux", n)) if n > 11_000));
@@ -102,7 +102,7 @@ fn a_gap_behind_a_full_queue_costs_no_whole_line() {
 fn an_overrun_hides_no_other_notice() {
     let mut t = Session::new(TWO);
     t.paste(&lines(20_000));
-    t.terminal.discard_excess();
+    t.terminal.start_discarding();
     t.terminal.deliver(&mut t.screen);
     t.terminal.note_gap();
     t.terminal.deliver(&mut t.screen);
@@ -163,7 +163,7 @@ proptest! {
         for (what, count) in steps {
             match what {
                 0 => sent += t.paste(&text[sent..(sent + count).min(text.len())]),
-                1 => t.terminal.discard_excess(),
+                1 => t.terminal.start_discarding(),
                 2 => {
                     // A whole line at least, so that what is lost next can be taken back.
                     let mut ended = false;

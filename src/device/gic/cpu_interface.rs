@@ -28,7 +28,7 @@ impl CpuInterface {
 
     /// Whether GICC_CTLR.EOImode is 1.
     #[inline]
-    pub const fn splits_end(self) -> bool {
+    pub const fn eoi_mode(self) -> bool {
         self.vmcr & Self::EOI_MODE != 0
     }
 
@@ -39,7 +39,7 @@ impl CpuInterface {
     }
 
     /// Bits of GICH_HCR that ask for a maintenance interrupt when the guest changes which groups are enabled.
-    pub const fn watch_groups(self) -> u32 {
+    pub const fn group_change_bits(self) -> u32 {
         let enabled = self.vmcr & 3;
         // Bits 0 and 2 for what is to be enabled, 1 and 3 for what is to be disabled.
         let watched = [0b0101, 0b0110, 0b1001, 0b1010][enabled as usize];

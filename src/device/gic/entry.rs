@@ -1,4 +1,4 @@
-//! One interrupt between the model and a list register: [`Gic::load_lr`] moves it into the list register, [`Gic::fold_lr`] back.
+//! One interrupt between the model and a list register: [`Gic::load_lr`] moves it into the list register, [`Gic::sync_lr`] back.
 
 use super::list_register::ListRegister;
 use super::lr_map::LRS_MAX;
@@ -8,8 +8,8 @@ use super::{Gic, Gich, Review, VTIMER_PPI};
 /// How an interrupt goes into a list register.
 struct Entry {
     register: ListRegister,
-    /// Whether the list register needs [`Gic::fold_lr`] when the guest is done with the interrupt.
-    needs_fold: bool,
+    /// Whether the list register needs [`Gic::sync_lr`] when the guest is done with the interrupt.
+    needs_sync: bool,
 }
 
 impl Gic {
@@ -37,7 +37,7 @@ impl Gic {
         let lrs = &mut self.lrs[vcpu];
         lrs.assign(n, intid);
         lrs.was_active |= u8::from(active) << n;
-        lrs.needs_fold |= u8::from(entry.needs_fold) << n;
+        lrs.needs_sync |= u8::from(entry.needs_sync) << n;
         lrs.was_pending |= u8::from(entry.register.is_pending()) << n;
         gich.set_list_register(n, entry.register);
     }
@@ -73,12 +73,12 @@ impl Gic {
         if senders == 0 {
             return Entry {
                 register,
-                needs_fold: false,
+                needs_sync: false,
             };
         }
         Entry {
             register: register.with_eoi_maintenance(),
-            needs_fold: true,
+            needs_sync: true,
         }
     }
 
@@ -93,7 +93,7 @@ impl Gic {
                 private.lines &= !VTIMER_LINKED;
                 return Entry {
                     register: register.linked_to(VTIMER_PPI),
-                    needs_fold: false,
+                    needs_sync: false,
                 };
             }
             // The hardware's interrupt waits until this one ends: a linked list register cannot be active and pending.
@@ -102,7 +102,7 @@ impl Gic {
             }
             return Entry {
                 register: register.with_eoi_maintenance(),
-                needs_fold: true,
+                needs_sync: true,
             };
         }
         register = register.pending();
@@ -113,7 +113,7 @@ impl Gic {
         }
         Entry {
             register,
-            needs_fold: latched,
+            needs_sync: latched,
         }
     }
 
@@ -143,13 +143,13 @@ impl Gic {
             }
             Entry {
                 register,
-                needs_fold: true,
+                needs_sync: true,
             }
         };
         self.shared.active &= !bit;
         self.spis_in_lrs |= bit;
         if pendable && self.has_several_targets(intid) {
-            self.lrs[vcpu].review = Review::More;
+            self.lrs[vcpu].review = Review::Targets;
         }
         entry
     }
@@ -169,12 +169,12 @@ impl Gic {
         }
         Entry {
             register,
-            needs_fold: true,
+            needs_sync: true,
         }
     }
 
     /// Folds list register `n`, whose value is now `register`, back into the model. [`Self::offer_returned`] must follow.
-    pub(super) fn fold_lr(&mut self, vcpu: usize, n: usize, register: ListRegister) {
+    pub(super) fn sync_lr(&mut self, vcpu: usize, n: usize, register: ListRegister) {
         let mask = 1u8 << n;
         let lrs = &mut self.lrs[vcpu];
         let intid = u32::from(lrs.intids[n % LRS_MAX]) & 63;

@@ -99,16 +99,16 @@ impl Gic {
     #[inline]
     fn fold_done(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) {
         let lrs = &mut self.lrs[vcpu];
-        let mut needs_fold = u32::from(lrs.needs_fold);
-        lrs.forget(empty as u8 & !lrs.needs_fold);
-        while needs_fold != 0 {
-            let n = needs_fold.trailing_zeros() as usize;
-            needs_fold &= needs_fold - 1;
+        let mut needs_sync = u32::from(lrs.needs_sync);
+        lrs.forget(empty as u8 & !lrs.needs_sync);
+        while needs_sync != 0 {
+            let n = needs_sync.trailing_zeros() as usize;
+            needs_sync &= needs_sync - 1;
             // A list register that asks for a maintenance interrupt does not count as empty in GICH_ELRSR0.
             let register = gich.list_register(n);
             if register.is_done() {
                 gich.set_list_register(n, ListRegister::EMPTY);
-                self.fold_lr(vcpu, n, register);
+                self.sync_lr(vcpu, n, register);
             }
         }
     }
@@ -192,7 +192,7 @@ impl Gic {
         if existing != 0 {
             let more = match waiting {
                 0 => 0,
-                _ => hcr::NPIE | interface.watch_groups(),
+                _ => hcr::NPIE | interface.group_change_bits(),
             };
             let ends = if active != 0 { hcr::LRENPIE } else { 0 };
             self.set_hcr_bits(vcpu, more | ends, gich);
@@ -247,7 +247,7 @@ impl Gic {
             if register.is_active() && self.lrs[vcpu].is_acknowledged(n, register) {
                 acknowledged |= 1 << (register.intid() & 63);
             }
-            self.fold_lr(vcpu, n, register);
+            self.sync_lr(vcpu, n, register);
         }
         self.lrs[vcpu].stale = false;
         self.lrs[vcpu].review = Review::Nothing;

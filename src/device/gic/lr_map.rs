@@ -13,8 +13,8 @@ pub const LRS_MASK: u32 = (1 << LRS_MAX) - 1;
 pub struct LrMap {
     /// List registers that an interrupt was put into. The guest may be done with it.
     pub used: u8,
-    /// Of `used`: those that need [`Gic::fold_lr`](super::Gic) when the guest is done with the interrupt. The others are just cleared then.
-    pub needs_fold: u8,
+    /// Of `used`: those that need [`Gic::sync_lr`](super::Gic) when the guest is done with the interrupt. The others are just cleared then.
+    pub needs_sync: u8,
     /// Of `used`: those whose interrupt was pending when it was put in.
     pub was_pending: u8,
     /// Of `used`: those whose interrupt was active when it was put in.
@@ -37,7 +37,7 @@ impl LrMap {
     /// Nothing is in list registers.
     pub const EMPTY: Self = Self {
         used: 0,
-        needs_fold: 0,
+        needs_sync: 0,
         was_pending: 0,
         was_active: 0,
         hcr: 0,
@@ -65,8 +65,8 @@ impl LrMap {
     /// others need a look.
     #[inline]
     pub fn can_load_fast(&self, empty: u32) -> bool {
-        let needs_fold = u32::from(self.needs_fold) & empty;
-        empty != 0 && needs_fold == 0 && self.hcr == 0 && !self.stale
+        let needs_sync = u32::from(self.needs_sync) & empty;
+        empty != 0 && needs_sync == 0 && self.hcr == 0 && !self.stale
     }
 
     /// Whether the guest acknowledged what list register `n` holds, which is now `register` and active, since it was put there.
@@ -103,7 +103,7 @@ impl LrMap {
     #[inline]
     pub fn forget(&mut self, mask: u8) {
         self.used &= !mask;
-        self.needs_fold &= !mask;
+        self.needs_sync &= !mask;
         self.was_pending &= !mask;
         self.was_active &= !mask;
     }

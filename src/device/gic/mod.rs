@@ -187,7 +187,7 @@ impl Gic {
     /// Whether an interrupt that is in no list register waits for `vcpu`, which needs a [`flush`](Self::flush) then: its CPU interface may let it
     /// through. Counts what is in list registers only after a [`sync`](Self::sync).
     #[inline]
-    pub fn has_waiting(&self, vcpu: usize) -> bool {
+    pub fn has_unlisted(&self, vcpu: usize) -> bool {
         self.waiting(vcpu) != 0
     }
 
@@ -210,7 +210,7 @@ impl Gic {
         let mut waiting = self.waiting(vcpu);
         // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
         // signalled again.
-        if gich.vtimer_line() && !timer_is_listed && !self.vtimer_is_active(vcpu) {
+        if gich.vtimer_line() && !timer_is_listed && !self.vtimer_needs_hw_active(vcpu) {
             waiting |= self.passing_vtimer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0
@@ -231,7 +231,7 @@ impl Gic {
     /// Whether the hardware's interrupt [`VTIMER_PPI`] must be active on the core that `vcpu` is loaded on. Asked after a
     /// [`sync`](Self::sync). The core's active bit belongs to the vCPU that is loaded there, so an unloaded vCPU has none.
     #[inline]
-    pub fn vtimer_is_active(&self, vcpu: usize) -> bool {
+    pub fn vtimer_needs_hw_active(&self, vcpu: usize) -> bool {
         let private = &self.private[vcpu % VCPUS_MAX];
         private.lines & VTIMER != 0
             || private.lines & VTIMER_LINKED != 0 && private.active >> VTIMER_PPI & 1 != 0

@@ -10,7 +10,7 @@ pub enum Review {
     /// The timer's line, which is up: as long as it stays so, nothing changes.
     Timer,
     /// More than that.
-    More,
+    Targets,
 }
 
 impl Review {
@@ -20,7 +20,7 @@ impl Review {
         match self {
             Self::Nothing => false,
             Self::Timer => !gich.vtimer_line(),
-            Self::More => true,
+            Self::Targets => true,
         }
     }
 }

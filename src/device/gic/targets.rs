@@ -96,7 +96,7 @@ impl Gic {
             self.lrs[vcpu].declined |= 1 << (intid & 31);
         }
         gich.set_list_register(n, ListRegister::EMPTY);
-        self.fold_lr(vcpu, n, register);
+        self.sync_lr(vcpu, n, register);
         true
     }
 
@@ -156,7 +156,7 @@ impl Gic {
                 continue;
             }
             if several {
-                self.lrs[vcpu].review = Review::More;
+                self.lrs[vcpu].review = Review::Targets;
                 if overdue {
                     others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
                 }
@@ -228,7 +228,7 @@ impl Gic {
             return pendable;
         }
         // Whether this vCPU gets them or not.
-        self.lrs[vcpu].review = Review::More;
+        self.lrs[vcpu].review = Review::Targets;
         self.interfaces[vcpu] = gich.cpu_interface();
         let declined = u64::from(self.lrs[vcpu].declined) << 32;
         let taken = self.signalled(vcpu, several & !declined, self.interfaces[vcpu]);

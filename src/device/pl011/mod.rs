@@ -5,7 +5,7 @@
 //! before they set them, and many kernels never do. Baud rate, parity, flow control and DMA are remembered and have no effect.
 //!
 //! Nothing that was typed is lost here: characters are taken from the console as the FIFO has room for them, and the rest waits there.
-//! They are taken when [`Emulated::take_input`] is called, as the console has something; when a driver looks and finds nothing; and, for one that
+//! They are taken when [`Emulated::pull_input`] is called, as the console has something; when a driver looks and finds nothing; and, for one that
 //! waits for an interrupt, when the FIFO has become empty.
 //!
 //! # Interrupts
@@ -192,7 +192,7 @@ impl Emulated for Pl011 {
 
     /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
     /// loopback, which cuts the line.
-    fn take_input(&mut self, console: &mut impl Console) {
+    fn pull_input(&mut self, console: &mut impl Console) {
         while self.control & CR_LBE == 0 && self.received < self.depth() {
             match console.get() {
                 Some(byte) => self.push(byte),
@@ -288,14 +288,14 @@ impl Pl011 {
     /// Takes input into a FIFO that the driver has emptied, if the driver waits for an interrupt to look again.
     fn refill_fifo(&mut self, console: &mut impl Console) {
         if self.is_interrupted_by_input() && self.received == 0 {
-            self.take_input(console);
+            self.pull_input(console);
         }
     }
 
     #[inline]
     fn flags(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.take_input(console);
+            self.pull_input(console);
         }
         let flags = match self.received {
             0 => flag::TXFE | flag::RXFE,
@@ -332,7 +332,7 @@ impl Pl011 {
     /// DR: the oldest character with its error bits; 0 when there is none.
     fn receive(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.take_input(console);
+            self.pull_input(console);
         }
         if self.received == 0 {
             return 0;

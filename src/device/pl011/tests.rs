@@ -111,7 +111,7 @@ fn without_fifos_one_character_fills_it() {
         u32::from(b'y'),
         "DR alone polls too"
     );
-    uart.take_input(&mut terminal);
+    uart.pull_input(&mut terminal);
     uart.write(offset::LCR_H, LCR_H_FEN, &mut terminal);
     assert_eq!(
         uart.read(offset::FR, &mut terminal),
@@ -135,7 +135,7 @@ fn interrupts_stand_until_cleared_and_need_their_mask() {
     assert_eq!(uart.read(offset::RIS, &mut terminal), 0);
 
     terminal.typed.push_back(b'k');
-    uart.take_input(&mut terminal);
+    uart.pull_input(&mut terminal);
     assert!(uart.irq_line());
     assert_eq!(uart.read(offset::MIS, &mut terminal), interrupt::RX);
     assert_eq!(uart.read(offset::RIS, &mut terminal), interrupt::RECEIVE);
@@ -163,7 +163,7 @@ fn emptying_the_fifo_brings_what_waits() {
 fn what_icr_leaves() {
     let (mut uart, mut terminal) = typed("abcd");
     uart.write(offset::LCR_H, LCR_H_FEN, &mut terminal);
-    uart.take_input(&mut terminal);
+    uart.pull_input(&mut terminal);
     let mut clear = |bits, read| {
         if read {
             assert_ne!(uart.read(offset::DR, &mut terminal), 0);
@@ -187,7 +187,7 @@ fn loopback_stays_inside() {
     let (mut uart, mut terminal) = typed("typed");
     uart.write(offset::CR, CR_LBE | 0x301, &mut terminal);
     uart.write(offset::DR, 0x55, &mut terminal);
-    uart.take_input(&mut terminal);
+    uart.pull_input(&mut terminal);
     assert_eq!(uart.read(offset::DR, &mut terminal), 0x55);
     assert_eq!(uart.read(offset::DR, &mut terminal), 0);
     assert!(terminal.printed.is_empty());
@@ -242,7 +242,7 @@ fn loopback_connects_the_modem_lines() {
 fn a_copy_is_a_snapshot() {
     let (mut uart, mut terminal) = typed("ab");
     uart.write(offset::LCR_H, 0x70, &mut terminal);
-    uart.take_input(&mut terminal);
+    uart.pull_input(&mut terminal);
     let saved = uart;
     assert_eq!(uart.read(offset::DR, &mut terminal), u32::from(b'a'));
     uart = saved;
@@ -291,7 +291,7 @@ impl Session {
             self.terminal.typed.push_back(self.typed as u8);
             self.typed += 1;
         }
-        self.uart.take_input(&mut self.terminal);
+        self.uart.pull_input(&mut self.terminal);
     }
 
     fn read(&mut self, offset: u64) -> u32 {

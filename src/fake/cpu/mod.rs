@@ -188,11 +188,11 @@ impl Core for FakeCore {
         1_000_000
     }
 
-    fn load_vcpu(&mut self, vcpu: &VcpuIdentity) {
+    fn begin_load(&mut self, vcpu: &VcpuIdentity) {
         assert!(!self.facing && !self.error, "nothing of another is left");
         self.acts();
         let is_another = self.last[vcpu.vm].replace(vcpu.vcpu) != Some(vcpu.vcpu);
-        walks::enter_vm(vcpu.root, vmid(vcpu.vm), vcpu.vcpu as u32, is_another);
+        walks::load_stage2_context(vcpu.root, vmid(vcpu.vm), vcpu.vcpu as u32, is_another);
         self.vcpu = Some(*vcpu);
     }
 
@@ -229,8 +229,8 @@ impl Core for FakeCore {
         std::mem::take(&mut self.error)
     }
 
-    fn put_vcpu(&mut self) {
-        walks::leave_vcpu();
+    fn end_put(&mut self) {
+        walks::put_context();
         self.vcpu = None;
         self.timer_active = false;
         self.system.timer_line = 0;
@@ -373,7 +373,7 @@ impl Core for FakeCore {
         self.kicks[core].swap(true, Ordering::Release);
     }
 
-    fn set_alarm_by(&mut self, at: u64) {
+    fn set_alarm_no_later(&mut self, at: u64) {
         self.alarm = self.alarm.min(at);
     }
 

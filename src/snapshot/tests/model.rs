@@ -2,7 +2,7 @@
 
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
-use crate::snapshot::backend::{Backend, Mapping, Moment, Page, VmState};
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, SaveState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
 use std::boxed::Box;
@@ -282,7 +282,7 @@ impl Backend for ModelBackend {
         self.remapping = true;
     }
 
-    fn split_detached(&mut self, page: Page) {
+    fn split_unreachable(&mut self, page: Page) {
         assert!(self.remapping);
         self.divide_block(page);
     }
@@ -314,7 +314,7 @@ pub struct ModelState {
     pub taken: Moment,
 }
 
-impl VmState for ModelState {
+impl SaveState for ModelState {
     fn moment(&mut self) -> Moment {
         Moment {
             physical: !u64::from(self.value),

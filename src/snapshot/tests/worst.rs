@@ -51,7 +51,7 @@ impl WorstBackend {
             turns: Cell::new(luck.seed),
         };
         // In a VM what is loaded ends with one.
-        machine.memory.backend.stores_complete();
+        machine.memory.backend.complete_stores();
         machine.go_on();
         machine
     }
@@ -118,7 +118,7 @@ impl Guest for WorstBackend {
         for core in (0..CORES).filter(|&core| core != self.core.get()) {
             self.worst.enter(core);
             fixup::synchronize_errors();
-            walks::leave_vcpu();
+            walks::put_context();
         }
         self.worst.enter(self.core.get());
     }
@@ -127,7 +127,7 @@ impl Guest for WorstBackend {
     fn go_on(&mut self) {
         for core in 0..CORES {
             self.worst.enter(core);
-            walks::enter_vm(self.memory.stage2.root(), VMID, core as u32, false);
+            walks::load_stage2_context(self.memory.stage2.root(), VMID, core as u32, false);
             SystemState::reset().load();
         }
         self.worst.enter(self.core.get());

@@ -31,7 +31,7 @@ impl Kit {
             worst,
         };
         kit.stage2.begin_remap(&mut kit.board);
-        kit.stage2.split_detached(PAGE);
+        kit.stage2.split_unreachable(PAGE);
         for (page, frame) in [(PAGE, Frame(100)), (BESIDE, Frame(101))] {
             kit.fill(frame);
             kit.stage2.set_page(page, Some(frame));
@@ -39,7 +39,7 @@ impl Kit {
         kit.stage2.end_remap(&mut kit.board);
         for core in 0..CORES {
             kit.worst.enter(core);
-            walks::enter_vm(kit.stage2.root(), 1, core as u32, false);
+            walks::load_stage2_context(kit.stage2.root(), 1, core as u32, false);
         }
         kit.worst.enter(0);
         kit

@@ -118,7 +118,7 @@ fn an_interrupt_while_the_vm_is_stopped_is_not_lost() {
         let shared = smp.vm.shared.lock();
         smp.vm.gate.close(QUIESCED);
         smp.vm.vcpus[1].request();
-        assert_eq!(smp.irq(1, interrupt), ExitAction::Leave, "{interrupt:?}");
+        assert_eq!(smp.irq(1, interrupt), ExitAction::Put, "{interrupt:?}");
         assert!(!smp.cores[1].timer_active, "it comes again");
         assert_eq!(smp.listed(1), [[], []]);
         assert!(smp.vm.vcpus[1].has_request());
@@ -203,7 +203,7 @@ fn what_is_typed_reaches_the_guest_as_an_interrupt() {
     assert_eq!(smp.listed(0), [[], []]);
     smp.vm.shared.lock().memory.backend.typed.push_back(b'x');
     // From another core: vCPU 0's is told.
-    smp.vm.give_input(&mut smp.cores[1]);
+    smp.vm.request_input(&mut smp.cores[1]);
     assert_eq!(smp.cores[1].kicked, [0]);
     smp.take_irq(0);
     assert_eq!(smp.listed(0)[0], [33]);
@@ -223,7 +223,7 @@ fn what_is_typed_while_a_vcpu_goes_back_is_not_lost() {
     smp.set_timer(0, TimerRegister::Control, 1);
     let id = smp.ask(0, CHECKPOINT, &[]);
     smp.vm.shared.lock().memory.backend.typed.push_back(b'x');
-    smp.vm.give_input(&mut smp.cores[0]);
+    smp.vm.request_input(&mut smp.cores[0]);
     assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
     let shared = smp.vm.shared.lock();
     assert!(shared.memory.backend.typed.is_empty(), "the UART has it");
@@ -288,7 +288,7 @@ fn what_waits_for_a_vcpu_that_goes_off_is_there_when_it_is_on_again() {
         smp.store(0, ISPENDR + 4, UART_BIT);
         smp.take_irq(1);
         assert_eq!(smp.listed(1)[0], [4, 33]);
-        assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
+        assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Put);
         smp.save(1);
         // The guest may move the UART's to another one.
         if moved {

@@ -306,7 +306,7 @@ fn input_for_one_that_falls_asleep_wakes_it() {
         shared.memory.backend.typed.push_back(b'x');
         drop(shared);
         let core = scene.serve(1);
-        let giver = scene.on(0, |vms, core| vms[0].give_input(core));
+        let giver = scene.on(0, |vms, core| vms[0].request_input(core));
         giver.join().unwrap();
         core.join().unwrap();
     });

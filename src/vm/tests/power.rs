@@ -32,7 +32,7 @@ fn what_comes_after_each_call() {
     ] {
         let mut guest = Guest::new();
         let next = if off {
-            ExitAction::Leave
+            ExitAction::Put
         } else {
             ExitAction::Resume
         };
@@ -87,7 +87,7 @@ fn a_vm_runs_until_it_is_off() {
             guest.core().script.push_back(Box::new(step));
         }
         let next = guest.on_core(|running, core| running.run(core));
-        assert_eq!(next, ExitAction::Leave);
+        assert_eq!(next, ExitAction::Put);
         assert!(guest.core().script.is_empty(), "it stopped too early");
         assert!(guest.vm.is_off());
     }

@@ -119,7 +119,7 @@ fn play(seed: u64, blocks: u64) {
         guest.registers().pstate = random.of(&[0x3c5, 0x3c4, 0, 0x10, 0x30, 0x3c5 | 3 << 10]);
         instruction(&mut guest, &mut random);
         let trap = trap(&mut random);
-        if guest.trap(trap) == ExitAction::Leave {
+        if guest.trap(trap) == ExitAction::Put {
             guest.reset();
         }
         // It was reset, by itself or by us.

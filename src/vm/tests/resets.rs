@@ -71,7 +71,7 @@ fn any_vcpu_that_resets_the_vm_takes_all_of_them_back() {
     smp.save(0);
     assert!(smp.load(2));
     let next = smp.beside(&[0, 1], |smp| smp.call(2, SYSTEM_RESET, &[]));
-    assert_eq!(next, ExitAction::Leave, "it was off");
+    assert_eq!(next, ExitAction::Put, "it was off");
     smp.save(2);
     assert_eq!(smp.phases(), [Ready, Ready, Off]);
     assert_eq!(smp.saved(0).registers.x[20], 77);
@@ -116,7 +116,7 @@ fn nothing_of_a_vcpu_that_a_restore_switches_off_stays_live() {
         board.recorder.watch = Some(Box::new(written_sctlr));
     };
     recorder(&mut smp.vm.shared.lock().memory.backend);
-    assert_eq!(smp.call(1, RESTORE, &[LATEST, 1]), ExitAction::Leave);
+    assert_eq!(smp.call(1, RESTORE, &[LATEST, 1]), ExitAction::Put);
     let seen = from_the_flush(&mut smp.vm.shared.lock().memory.backend);
     // The path is whole again at the end.
     assert_eq!(seen.last(), Some(&System::RESET.sctlr));

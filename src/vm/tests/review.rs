@@ -130,7 +130,7 @@ fn an_spi_goes_to_the_target_that_takes_it() {
     assert_eq!(smp.listed(1)[0], [33]);
     // It goes off.
     assert!(smp.load(0));
-    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Put);
     smp.take_irq(0);
     assert_eq!(smp.listed(0)[0], [33]);
 }
@@ -224,7 +224,7 @@ fn a_vcpu_that_is_off_leaves_its_core_while_another_has_its_turn() {
     let mut smp = enabled(2);
     smp.cores[1].system.timer_line = 1;
     assert_eq!(smp.irq(1, Interrupt::VirtualTimer), ExitAction::Review);
-    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Put);
     // As CPU_ON does when it waits for the vCPU to be let go.
     let shared = smp.vm.shared.lock();
     smp.save(1);

@@ -29,7 +29,7 @@ pub struct Quiet {
 }
 
 impl<B: VmBackend> ConsoleHost<B> for Quiet {
-    fn take_input(&self) -> Input {
+    fn drain_uart(&self) -> Input {
         self.input_due.set(None);
         self.input.take()
     }

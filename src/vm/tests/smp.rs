@@ -314,7 +314,7 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
                 core.idle();
                 next = running.handle_interrupt(core);
             }
-            if next == ExitAction::Leave {
+            if next == ExitAction::Put {
                 break;
             }
         }

@@ -69,7 +69,7 @@ fn affinity_info_says_who_is_on() {
     assert!(smp.load(1));
     assert_eq!(smp.wfi(1), ExitAction::Wait);
     assert_eq!(info(&mut smp)[1], 0, "one that waits is on");
-    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Put);
     assert_eq!(info(&mut smp)[1], 1, "before it is saved, too");
 }
 
@@ -77,7 +77,7 @@ fn affinity_info_says_who_is_on() {
 fn one_that_is_off_can_be_turned_on_again() {
     let mut smp = Smp::all_on(2);
     assert!(smp.load(0) && smp.load(1));
-    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(1, CPU_OFF, &[]), ExitAction::Put);
     assert!(!smp.vm.is_off(), "the other one runs");
     smp.save(1);
     assert_eq!(smp.phases(), [Ready, Off]);
@@ -93,12 +93,12 @@ fn the_last_one_off_ends_the_vm() {
         let mut smp = Smp::all_on(3);
         for vcpu in [2, 1 - last] {
             assert!(smp.load(vcpu));
-            assert_eq!(smp.call(vcpu, CPU_OFF, &[]), ExitAction::Leave);
+            assert_eq!(smp.call(vcpu, CPU_OFF, &[]), ExitAction::Put);
             smp.save(vcpu);
             assert!(!smp.vm.is_off());
         }
         assert!(smp.load(last));
-        let lines = logged(|| assert_eq!(smp.call(last, CPU_OFF, &[]), ExitAction::Leave));
+        let lines = logged(|| assert_eq!(smp.call(last, CPU_OFF, &[]), ExitAction::Put));
         assert_eq!(
             lines,
             ["INFO: test: its last vCPU is off", "INFO: test: off"]
@@ -116,7 +116,7 @@ fn anyone_may_switch_the_vm_off() {
         let mut smp = Smp::all_on(3);
         smp.beside(&others, |smp| {
             assert!(smp.load(who));
-            assert_eq!(smp.call(who, SYSTEM_OFF, &[]), ExitAction::Leave);
+            assert_eq!(smp.call(who, SYSTEM_OFF, &[]), ExitAction::Put);
             smp.save(who);
         });
         assert!(smp.vm.is_off());
@@ -142,7 +142,7 @@ fn anyone_may_reset_the_vm_and_then_vcpu_0_starts_again_alone() {
             let next = if who == 0 {
                 ExitAction::Resume
             } else {
-                ExitAction::Leave
+                ExitAction::Put
             };
             assert_eq!(smp.call(who, SYSTEM_RESET, &[]), next);
             smp.save(who);
@@ -167,6 +167,6 @@ fn memory_is_the_images_after_a_reset() {
     smp.vm.shared.lock().fault_in(page, true);
     assert_ne!(state(&smp).1, before);
     assert!(smp.load(1));
-    assert_eq!(smp.call(1, SYSTEM_RESET, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(1, SYSTEM_RESET, &[]), ExitAction::Put);
     assert_eq!(state(&smp).1, before);
 }

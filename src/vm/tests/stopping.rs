@@ -48,7 +48,7 @@ fn a_trap_while_the_vm_is_stopped_has_not_happened() {
         smp.registers(1).pc += width;
         let shared = smp.vm.shared.lock();
         smp.vm.gate.close(QUIESCED);
-        assert_eq!(smp.trap(1, trap), ExitAction::Leave, "{trap:x?}");
+        assert_eq!(smp.trap(1, trap), ExitAction::Put, "{trap:x?}");
         // What steps back from a hypercall arms a single step again.
         smp.registers(1).pstate &= !(1 << 21);
         assert_eq!(*smp.registers(1), before, "{trap:x?}");
@@ -109,7 +109,7 @@ fn those_that_are_off_or_wait_do_so_again() {
         smp.ask(0, CPU_ON, &[vcpu, ENTRY, 0]);
     }
     smp.save(0);
-    for (vcpu, next) in [(1, ExitAction::Leave), (2, ExitAction::Wait)] {
+    for (vcpu, next) in [(1, ExitAction::Put), (2, ExitAction::Wait)] {
         smp.scramble(vcpu, 1);
         assert!(smp.load(vcpu));
         let does = match vcpu {
@@ -134,13 +134,13 @@ fn those_that_are_off_or_wait_do_so_again() {
     smp.vm.vcpus[2].request();
     smp.vm.vcpus[2].set_run_state(Ready);
     assert!(smp.load(3));
-    assert_eq!(smp.call(3, CPU_OFF, &[]), ExitAction::Leave);
+    assert_eq!(smp.call(3, CPU_OFF, &[]), ExitAction::Put);
     smp.save(3);
     assert_eq!(smp.phases(), [Ready, Ready, Ready, Off, Ready]);
 
     // One that is going to be off goes back; it has nothing to do then.
     let next = beside_all(&mut smp, 4, |smp| smp.call(4, RESTORE, &[id, 1]));
-    assert_eq!(next, ExitAction::Leave);
+    assert_eq!(next, ExitAction::Put);
     assert_eq!(smp.phases(), expected);
     assert_eq!(smp.saved(2), waits);
     assert_eq!([1, 4].map(|vcpu| smp.load(vcpu)), [false; 2]);
@@ -181,7 +181,7 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
                                 finished.fetch_add(1, Ordering::AcqRel);
                             }
                         }
-                        ExitAction::Leave => {
+                        ExitAction::Put => {
                             assert_eq!(running.vcpu.registers.pc, pc, "to be tried again")
                         }
                         other => panic!("{other:?}"),

@@ -248,7 +248,7 @@ impl<'a> World<'a> {
         let vm = self.loaded[core].as_ref().unwrap().vm;
         let model = &mut self.models[vm];
         model.now = model.kept[&id].clone();
-        if next == ExitAction::Leave {
+        if next == ExitAction::Put {
             self.save(core);
         }
     }
@@ -350,7 +350,7 @@ impl<'a> World<'a> {
                 self.quiesce_others(core);
                 let (next, _) = self.hvc(core, SYSTEM_RESET, &[]);
                 self.models[vm].now = Contents::default();
-                if next == ExitAction::Leave {
+                if next == ExitAction::Put {
                     self.save(core);
                 }
             }

@@ -167,7 +167,7 @@ fn group_and_enables_of_the_distributor() {
     for (control, expected) in [(0, &[][..]), (1, &[1]), (2, &[2]), (3, &[1, 2])] {
         gic.write(0, 0, 4, control);
         gic.write(0, 0xf20, 4, 0x0001_0100);
-        assert_eq!(gic.has_waiting(0), control != 0);
+        assert_eq!(gic.has_unlisted(0), control != 0);
         gic.flush(0, &mut hardware);
         for intid in expected {
             assert_eq!(hardware.acknowledge(), *intid);

@@ -17,7 +17,7 @@ const UART_INTID: u32 = 33;
 
 /// The guest writes GICC_DIR on vCPU 0, whose interrupts are those that are in flight.
 fn deactivate(gic: &mut Gic, hardware: &mut Hardware, value: u32) {
-    assert!(hardware.cpu_interface().splits_end());
+    assert!(hardware.cpu_interface().eoi_mode());
     if gic.deactivation_scope(0, value) != LrScope::None {
         gic.sync(0, hardware);
     }

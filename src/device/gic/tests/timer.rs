@@ -24,7 +24,7 @@ fn the_timer_is_linked() {
     }
     gic.sync(0, &mut hardware);
     assert!(hardware.is_synced());
-    assert!(!gic.has_waiting(0) && !gic.vtimer_is_active(0));
+    assert!(!gic.has_unlisted(0) && !gic.vtimer_needs_hw_active(0));
 }
 
 #[test]
@@ -33,22 +33,25 @@ fn the_timer_waits_in_the_model() {
     fire(&mut gic, 0, &mut hardware);
     gic.sync(0, &mut hardware);
     assert!(hardware.is_synced() && hardware.timer_active);
-    assert!(gic.has_waiting(0) && gic.vtimer_is_active(0));
+    assert!(gic.has_unlisted(0) && gic.vtimer_needs_hw_active(0));
     let saved = (gic.shared, gic.private);
 
     gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), VTIMER_PPI);
     gic.sync(0, &mut hardware);
-    assert!(!gic.has_waiting(0) && gic.vtimer_is_active(0), "active");
+    assert!(
+        !gic.has_unlisted(0) && gic.vtimer_needs_hw_active(0),
+        "active"
+    );
     gic.flush(0, &mut hardware);
     hardware.end(VTIMER_PPI);
     assert!(!hardware.timer_active, "the link is kept");
     gic.sync(0, &mut hardware);
-    assert!(!gic.vtimer_is_active(0));
+    assert!(!gic.vtimer_needs_hw_active(0));
 
     let mut restored = Gic::new(1);
     (restored.shared, restored.private) = saved;
-    hardware.timer_active = restored.vtimer_is_active(0);
+    hardware.timer_active = restored.vtimer_needs_hw_active(0);
     hardware.timer_line = false;
     restored.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS, "it was turned off");
@@ -91,7 +94,7 @@ fn the_timer_deactivated_through_the_distributor() {
     hardware.acknowledge();
     gic.sync(0, &mut hardware);
     assert_eq!(gic.write(0, 0x380, 4, 1 << VTIMER_PPI), 1);
-    assert!(!gic.vtimer_is_active(0));
+    assert!(!gic.vtimer_needs_hw_active(0));
     gic.flush(0, &mut hardware);
     assert!(!hardware.timer_active);
 }

@@ -217,7 +217,7 @@ impl World {
             self.sync(vcpu);
             self.loaded[vcpu] = true;
             self.hardware[vcpu].is_core = true;
-            self.hardware[vcpu].timer_active = self.gic.vtimer_is_active(vcpu);
+            self.hardware[vcpu].timer_active = self.gic.vtimer_needs_hw_active(vcpu);
             self.look(1 << vcpu);
         }
     }
@@ -273,7 +273,7 @@ impl World {
             self.reference.is_forwarded(vcpu, intid) && !synced.is_with_another(vcpu, intid)
         });
         assert_eq!(
-            synced.gic.has_waiting(vcpu),
+            synced.gic.has_unlisted(vcpu),
             any,
             "vCPU {vcpu} waits in WFI"
         );
@@ -339,7 +339,7 @@ impl World {
     fn check_timer(&self, vcpu: usize) {
         let hardware = &self.hardware[vcpu];
         let linked = hardware.lists.iter().any(|r| !r.is_done() && r.is_linked());
-        let waits = self.gic.vtimer_is_active(vcpu);
+        let waits = self.gic.vtimer_needs_hw_active(vcpu);
         assert!(!(linked && waits), "there is one physical interrupt");
         assert_eq!(hardware.timer_active, linked || waits);
     }
