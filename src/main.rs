@@ -99,7 +99,7 @@ mod image {
             console::drain_uart()
         }
 
-        fn input_due(&self) -> u64 {
+        fn poll_due(&self) -> u64 {
             console::poll_due()
         }
 

@@ -5,22 +5,22 @@ use core::mem::{MaybeUninit, offset_of};
 use core::ptr;
 
 use super::memory::page;
+use crate::addr::PAGE_SIZE;
 use crate::arch::isa::registers::{Readable, TPIDR_EL2, TTBR0_EL2};
 use crate::arch::vcpu::Registers;
 
 /// The most cores that are used: as many as a GICv2 has interfaces for. The others stay off.
 pub const CORES: usize = 8;
-const PAGE: usize = 4096;
 const MAIN_SIZE: usize = 64 << 10;
 const EMERGENCY_SIZE: usize = 8 << 10;
 
 /// The stacks of one core, from low to high addresses. A guard page is not mapped: a stack that overflows faults there.
 #[repr(C, align(4096))]
 pub(super) struct Stacks {
-    pub(super) emergency_guard: MaybeUninit<[u8; PAGE]>,
+    pub(super) emergency_guard: MaybeUninit<[u8; PAGE_SIZE as usize]>,
     /// Where EL2's own faults are reported, since the main stack's overflow may be the fault.
     emergency: MaybeUninit<[u8; EMERGENCY_SIZE]>,
-    pub(super) main_guard: MaybeUninit<[u8; PAGE]>,
+    pub(super) main_guard: MaybeUninit<[u8; PAGE_SIZE as usize]>,
     main: MaybeUninit<[u8; MAIN_SIZE]>,
     pub(super) end: [u8; 0],
 }

@@ -61,7 +61,7 @@ impl Terminal {
     }
 
     /// Takes a character that was typed, to be [delivered](Self::deliver).
-    pub fn take(&mut self, byte: u8) {
+    pub fn enqueue(&mut self, byte: u8) {
         if !self.try_reserve() || !self.ahead.push(byte.into()) {
             self.note_gap();
         }

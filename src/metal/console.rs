@@ -88,7 +88,7 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         while console.try_reserve()
             && let Some(byte) = uart.driver().receive()
         {
-            console.take(byte);
+            console.enqueue(byte);
             came = true;
         }
         if uart.driver().take_overrun() {

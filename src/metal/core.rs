@@ -70,7 +70,7 @@ impl BoardCore {
 impl Gich for BoardCore {
     #[inline]
     fn empty_lrs(&mut self) -> u32 {
-        self.gic.empty()
+        self.gic.empty_lrs()
     }
 
     #[inline]
@@ -85,12 +85,12 @@ impl Gich for BoardCore {
 
     #[inline]
     fn hcr(&mut self) -> u32 {
-        self.gic.control()
+        self.gic.hcr()
     }
 
     #[inline]
     fn set_hcr(&mut self, hcr: u32) {
-        self.gic.set_control(hcr);
+        self.gic.set_hcr(hcr);
     }
 
     #[inline]
@@ -240,13 +240,13 @@ impl vm::Core for BoardCore {
 
     #[inline]
     fn interface_registers(&mut self) -> [u32; 2] {
-        [self.gic.interface_state(), self.gic.active_priorities()]
+        [self.gic.vmcr(), self.gic.apr()]
     }
 
     #[inline]
     fn set_interface_registers(&mut self, [vmcr, apr]: [u32; 2]) {
-        self.gic.set_interface_state(vmcr);
-        self.gic.set_active_priorities(apr);
+        self.gic.set_vmcr(vmcr);
+        self.gic.set_apr(apr);
     }
 
     fn set_timer_active(&mut self, active: bool) {
@@ -278,7 +278,7 @@ impl vm::Core for BoardCore {
             }
             gic::MAINTENANCE => Interrupt::Maintenance,
             gic::FIRST_SPECIAL.. => Interrupt::None,
-            id if id == self.gic.console() => Interrupt::Console,
+            id if id == self.gic.console_intid() => Interrupt::Console,
             id => {
                 self.gic.refuse(id);
                 Interrupt::None

@@ -111,7 +111,7 @@ pub struct SnapshotInfo {
     /// Pages that deleting it would free.
     pub pages: u32,
     /// The VM stands on it: it was last saved as this snapshot, or taken back to it.
-    pub is_base: bool,
+    pub is_current: bool,
 }
 
 /// What a VM and its snapshots take.

@@ -53,7 +53,7 @@ pub fn draw(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> fm
             "{graph:<graph_width$}  {id:>id_width$}  {parent:<parent_width$}  {age:>11} ago  {:>7} page{plural}",
             info.pages
         )?;
-        let here = if info.is_base {
+        let here = if info.is_current {
             "  <- it stands here"
         } else {
             ""
@@ -119,7 +119,7 @@ fn lanes(shown: &[(u64, SnapshotInfo)]) -> Vec<Row> {
         if lane == open.len() {
             open.push(false);
         }
-        let mark = if info.is_base { '@' } else { 'o' };
+        let mark = if info.is_current { '@' } else { 'o' };
         rows.push(Row {
             graph: graph(&open, lane, beside, mark),
             lane,

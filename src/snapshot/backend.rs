@@ -32,7 +32,7 @@ pub enum Mapping {
 /// Bookkeeping memory, guest memory, and stage 2 of one VM.
 ///
 /// Calls that change stage 2 are of two kinds:
-/// - From [`map_page_writable`](Self::map_page_writable) to [`flush_local`](Self::flush_local), those of the fault path: guests run on
+/// - From [`map_page_writable`](Self::map_page_writable) to [`invalidate_local`](Self::invalidate_local), those of the fault path: guests run on
 ///   other cores, and the change takes effect before the call returns, whatever those cores cache.
 /// - Between [`begin_remap`](Self::begin_remap) and [`end_remap`](Self::end_remap) the tables of RAM are detached: no translation of the VM
 ///   exists, so [`split_unreachable`](Self::split_unreachable), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no
@@ -67,7 +67,7 @@ pub trait Backend {
     /// must follow.
     fn split_live(&mut self, page: Page);
     /// Flushes `page` from this core's TLB. For a mapping that already permits what faulted.
-    fn flush_local(&mut self, page: Page);
+    fn invalidate_local(&mut self, page: Page);
 
     /// Makes the writable `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
     fn protect_page(&mut self, page: Page);

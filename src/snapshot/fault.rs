@@ -41,7 +41,7 @@ impl Snapshots {
             Mapping::Absent => self.fill_page(b, page),
             // Another core was faster, or this core's TLB remembers an older mapping.
             _ => {
-                b.flush_local(page);
+                b.invalidate_local(page);
                 Ok(())
             }
         }

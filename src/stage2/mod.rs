@@ -245,12 +245,12 @@ impl Stage2 {
     }
 
     /// Flushes `page` from this core's TLB.
-    pub fn flush_local(&self, m: &mut impl Maintenance, page: Page) {
+    pub fn invalidate_local(&self, m: &mut impl Maintenance, page: Page) {
         m.invalidate_ipa_here(self.ipa(page));
     }
 
     /// Flushes all of the VM from the TLBs of all cores.
-    pub fn flush_vm(&self, m: &mut impl Maintenance) {
+    pub fn invalidate_vm(&self, m: &mut impl Maintenance) {
         m.invalidate_vm();
         m.complete_invalidations();
     }

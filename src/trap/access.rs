@@ -34,13 +34,13 @@ pub struct Access {
 impl Access {
     /// Gives the destination register what the load brought. Bits of `raw` above `size` bytes are ignored.
     #[inline]
-    pub fn load(self, x: &mut GeneralRegisters, raw: u64) {
+    pub fn complete_load(self, x: &mut GeneralRegisters, raw: u64) {
         write_register(x, self.reg, self.extended(raw));
     }
 
     /// What the store puts on the bus: the low `size` bytes of the register, the rest 0.
     #[inline]
-    pub fn stored(self, x: &GeneralRegisters) -> u64 {
+    pub fn store_value(self, x: &GeneralRegisters) -> u64 {
         let unused = self.unused_bits();
         read_register(x, self.reg) << unused >> unused
     }
@@ -134,7 +134,7 @@ mod tests {
                 sign_extend,
                 sixty_four,
             }
-            .load(&mut x, raw);
+            .complete_load(&mut x, raw);
             assert_eq!(x[7], expected, "{size} {sign_extend} {sixty_four} {raw:#x}");
             assert!(x[..7].iter().chain(&x[8..]).all(|&v| v == 0xdead));
         }
@@ -149,8 +149,8 @@ mod tests {
             sign_extend: false,
             sixty_four: false,
         };
-        assert_eq!(access.stored(&x), 0);
-        access.load(&mut x, 5);
+        assert_eq!(access.store_value(&x), 0);
+        access.complete_load(&mut x, 5);
         assert_eq!(x, [u64::MAX; 31]);
         assert_eq!(
             Access {
@@ -158,7 +158,7 @@ mod tests {
                 reg: 30,
                 ..access
             }
-            .stored(&x),
+            .store_value(&x),
             0xff
         );
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
                 reg: 0,
                 ..access
             }
-            .stored(&x),
+            .store_value(&x),
             u64::MAX
         );
     }

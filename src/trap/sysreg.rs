@@ -230,7 +230,7 @@ impl SysRegAccess {
 
     /// What a write has for the register.
     #[inline]
-    pub fn written(self, x: &GeneralRegisters) -> u64 {
+    pub fn write_value(self, x: &GeneralRegisters) -> u64 {
         let low = read_register(x, self.rt);
         match self.rt2 {
             Some(rt2) => low & 0xffff_ffff | read_register(x, rt2) << 32,
@@ -240,7 +240,7 @@ impl SysRegAccess {
 
     /// Gives a read its value.
     #[inline]
-    pub fn give(self, x: &mut GeneralRegisters, value: u64) {
+    pub fn complete_read(self, x: &mut GeneralRegisters, value: u64) {
         match self.rt2 {
             Some(rt2) => {
                 write_register(x, self.rt, value & 0xffff_ffff);
@@ -298,12 +298,12 @@ mod tests {
             write,
         };
         let mut x = [7; 31];
-        access.give(&mut x, 0x1234_5678_9abc_def0);
+        access.complete_read(&mut x, 0x1234_5678_9abc_def0);
         assert_eq!((x[3], x[4]), (0x1234_5678_9abc_def0, 7));
-        assert_eq!(access.written(&x), 0x1234_5678_9abc_def0);
+        assert_eq!(access.write_value(&x), 0x1234_5678_9abc_def0);
         access.rt2 = Some(4);
-        assert_eq!(access.written(&x), 0x0000_0007_9abc_def0);
-        access.give(&mut x, 0x1234_5678_9abc_def0);
+        assert_eq!(access.write_value(&x), 0x0000_0007_9abc_def0);
+        access.complete_read(&mut x, 0x1234_5678_9abc_def0);
         assert_eq!((x[3], x[4], x[5]), (0x9abc_def0, 0x1234_5678, 7));
     }
 }

@@ -10,7 +10,7 @@ pub trait ConsoleHost<B: VmBackend> {
     /// Takes what came in at the console, and says who has to look.
     fn drain_uart(&self) -> Input;
     /// The physical count at which [`input`](Self::drain_uart) is to be called if no interrupt has come by then.
-    fn input_due(&self) -> u64;
+    fn poll_due(&self) -> u64;
     /// Carries out the commands that the operator entered. Returns the VM that has characters to read after that, if one has.
     fn run_commands(&self, control: &mut impl VmControl) -> Option<usize>;
     /// The number of the VM that has the keyboard.

@@ -46,7 +46,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[cold]
     fn tlb_conflict(&mut self) -> ExitAction {
         let memory = &mut self.shared.memory;
-        memory.stage2.flush_vm(&mut memory.backend);
+        memory.stage2.invalidate_vm(&mut memory.backend);
         ExitAction::Resume
     }
 
@@ -116,11 +116,11 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let shared = &mut *self.shared;
         let (devices, backend) = (&mut shared.devices, &mut shared.memory.backend);
         if write {
-            let value = access.stored(&self.vcpu.registers.x);
+            let value = access.store_value(&self.vcpu.registers.x);
             devices.write(device, offset, access.size, value, backend);
         } else {
             let value = devices.read(device, offset, access.size, backend);
-            access.load(&mut self.vcpu.registers.x, value);
+            access.complete_load(&mut self.vcpu.registers.x, value);
         }
         self.update_line(device);
     }
@@ -136,7 +136,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     ) {
         if !write {
             let value = absent.read(offset, access.size);
-            access.load(&mut self.vcpu.registers.x, value);
+            access.complete_load(&mut self.vcpu.registers.x, value);
         }
     }
 
@@ -162,12 +162,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[cold]
     pub(super) fn deactivation_fault(&mut self, offset: u64, access: Access, write: bool) {
         if !write {
-            return access.load(&mut self.vcpu.registers.x, 0);
+            return access.complete_load(&mut self.vcpu.registers.x, 0);
         }
         if offset != 0 || access.size < 4 || !self.core.cpu_interface().eoi_mode() {
             return;
         }
-        let value = access.stored(&self.vcpu.registers.x) as u32;
+        let value = access.store_value(&self.vcpu.registers.x) as u32;
         let deactivate = |context: &mut Self| {
             let mask = context.shared.gic.deactivate(context.index, value);
             context.deliver(mask);
@@ -203,12 +203,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
     pub(super) fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
         if write {
-            let value = access.stored(&self.vcpu.registers.x);
+            let value = access.store_value(&self.vcpu.registers.x);
             let mask = gic.write(self.index, offset, access.size, value);
             self.deliver(mask);
         } else {
             let value = gic.read(self.index, offset, access.size);
-            access.load(&mut self.vcpu.registers.x, value);
+            access.complete_load(&mut self.vcpu.registers.x, value);
         }
     }
 

@@ -145,8 +145,8 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         self.stage2.split_live(&mut self.backend, page);
     }
 
-    fn flush_local(&mut self, page: Page) {
-        self.stage2.flush_local(&mut self.backend, page);
+    fn invalidate_local(&mut self, page: Page) {
+        self.stage2.invalidate_local(&mut self.backend, page);
     }
 
     #[inline]

@@ -97,7 +97,7 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
                 parent: info.parent,
                 age: (u128::from(age) * 1000 / u128::from(B::Core::frequency())) as u64,
                 pages: info.pages,
-                is_base: shared.snapshots.current() == Some(id),
+                is_current: shared.snapshots.current() == Some(id),
             })
         })
     }

@@ -17,10 +17,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
         }
         let core = &mut *self.core;
         match answer(access, |reg| core.id_register(reg)) {
-            Answer::Value(value) => self.give(access, value),
+            Answer::Value(value) => self.complete_read(access, value),
             Answer::Ignored => {}
             Answer::Write(register) => {
-                let value = access.written(&self.vcpu.registers.x);
+                let value = access.write_value(&self.vcpu.registers.x);
                 self.write_stage1_register(register, value);
             }
             Answer::Timer(register) => self.timer_register(register, access),
@@ -31,21 +31,21 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.step_over(esr);
     }
 
-    fn give(&mut self, access: SysRegAccess, value: u64) {
+    fn complete_read(&mut self, access: SysRegAccess, value: u64) {
         let registers = &mut self.vcpu.registers;
         match flags_read(access, registers.pstate, value) {
             Some(pstate) => registers.pstate = pstate,
-            None => access.give(&mut registers.x, value),
+            None => access.complete_read(&mut registers.x, value),
         }
     }
 
     fn debug_register(&mut self, register: DebugRegister, access: SysRegAccess) {
         if access.write {
-            let value = access.written(&self.vcpu.registers.x);
+            let value = access.write_value(&self.vcpu.registers.x);
             self.vcpu.debug.write(register, value);
             self.core.load_debug(&self.vcpu.debug);
         } else {
-            self.give(access, self.vcpu.debug.read(register));
+            self.complete_read(access, self.vcpu.debug.read(register));
         }
     }
 
@@ -54,12 +54,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let now = self.vm.virtual_count();
         let vcpu = &mut *self.vcpu;
         if access.write {
-            let value = access.written(&vcpu.registers.x);
+            let value = access.write_value(&vcpu.registers.x);
             vcpu.timer.write(register, value, now);
             self.update_timer();
         } else {
             let value = vcpu.timer.read(register, now);
-            access.give(&mut vcpu.registers.x, value);
+            access.complete_read(&mut vcpu.registers.x, value);
         }
     }
 

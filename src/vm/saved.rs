@@ -31,7 +31,7 @@ struct SavedVm {
     devices: Devices,
     gic: gic::DistState,
     /// The number of the vCPU that took the snapshot by SMCCC, so that x0 and x1 are its results, plus 1; or 0.
-    requester: u64,
+    taken_by: u64,
 }
 
 /// The saved state of a vCPU, but for its [`System`].
@@ -82,8 +82,8 @@ pub(super) struct QuiescedVm<'a, 'b, B: VmBackend> {
     pub returns_id: bool,
     /// For a restore: what the vCPU that took the snapshot by SMCCC finds in x1.
     pub value: u64,
-    /// After a restore: [`SavedVm::requester`] of the snapshot.
-    pub requester: u64,
+    /// After a restore: [`SavedVm::taken_by`] of the snapshot.
+    pub taken_by: u64,
     /// A restore has overwritten the VM.
     pub restored: bool,
 }
@@ -177,7 +177,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             }
         };
         vcpu.registers = saved.registers;
-        if self.requester == index as u64 + 1 {
+        if self.taken_by == index as u64 + 1 {
             vcpu.registers.x[1] = self.value;
         }
     }
@@ -205,7 +205,7 @@ impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
             let (shared, _) = SavedVm::mut_from_prefix(shared).expect(ALIGNED);
             copy(self.devices, &mut shared.devices);
             copy(&self.gic.shared, &mut shared.gic);
-            shared.requester = match self.initiator.index() {
+            shared.taken_by = match self.initiator.index() {
                 Some(index) if self.returns_id => index as u64 + 1,
                 _ => 0,
             };
@@ -225,7 +225,7 @@ impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
             let (shared, _) = SavedVm::ref_from_prefix(shared).expect(ALIGNED);
             *self.devices = shared.devices;
             self.gic.shared = shared.gic;
-            self.requester = shared.requester;
+            self.taken_by = shared.taken_by;
             self.restored = true;
             bytes = rest;
         }

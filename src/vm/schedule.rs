@@ -99,7 +99,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         if self.core.number() != 0 {
             return;
         }
-        if self.console.input_due() <= B::Core::count() {
+        if self.console.poll_due() <= B::Core::count() {
             self.console_input();
         }
         if core::mem::take(&mut self.command) {
@@ -120,7 +120,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let now = B::Core::count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.core.number() == 0
-            && (self.command || self.console.input_due() <= now || self.vms.iter().any(due))
+            && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
     }
 
     /// The physical count up to which the loaded vCPU may keep the core.
@@ -150,7 +150,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
         if self.core.number() == 0 {
             let next = self.vms.iter().map(Vm::next_checkpoint).min();
-            at = at.min(next.unwrap_or(NEVER)).min(self.console.input_due());
+            at = at.min(next.unwrap_or(NEVER)).min(self.console.poll_due());
         }
         if at != NEVER {
             self.core.set_alarm_no_later(at);

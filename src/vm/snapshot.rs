@@ -97,7 +97,7 @@ impl<B: VmBackend> Vm<B> {
             at,
             returns_id: false,
             value: 1,
-            requester: 0,
+            taken_by: 0,
             restored: false,
         };
         let done = action((snapshots, memory), &mut state);

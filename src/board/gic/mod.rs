@@ -246,7 +246,7 @@ impl Gic {
 
     /// The INTID of the console's interrupt; [`FIRST_SPECIAL`] if it has none.
     #[inline]
-    pub fn console(&self) -> u32 {
+    pub fn console_intid(&self) -> u32 {
         self.console
     }
 
@@ -308,7 +308,7 @@ impl Gic {
 
     /// The list registers that are empty, a bit for each (GICH_ELRSR0).
     #[inline]
-    pub fn empty(&self) -> u32 {
+    pub fn empty_lrs(&self) -> u32 {
         self.control.read(GICH_ELRSR) & ((1 << self.list_registers) - 1)
     }
 
@@ -326,37 +326,37 @@ impl Gic {
 
     /// GICH_HCR.
     #[inline]
-    pub fn control(&self) -> u32 {
+    pub fn hcr(&self) -> u32 {
         self.control.read(GICH_HCR)
     }
 
     /// Writes GICH_HCR.
     #[inline]
-    pub fn set_control(&self, value: u32) {
+    pub fn set_hcr(&self, value: u32) {
         self.control.write(GICH_HCR, value);
     }
 
     /// GICH_VMCR: what the guest wrote to its CPU interface, besides active priorities.
     #[inline]
-    pub fn interface_state(&self) -> u32 {
+    pub fn vmcr(&self) -> u32 {
         self.control.read(GICH_VMCR)
     }
 
     /// Writes GICH_VMCR.
     #[inline]
-    pub fn set_interface_state(&self, value: u32) {
+    pub fn set_vmcr(&self, value: u32) {
         self.control.write(GICH_VMCR, value);
     }
 
     /// GICH_APR: the guest's active priorities.
     #[inline]
-    pub fn active_priorities(&self) -> u32 {
+    pub fn apr(&self) -> u32 {
         self.control.read(GICH_APR)
     }
 
     /// Writes GICH_APR.
     #[inline]
-    pub fn set_active_priorities(&self, value: u32) {
+    pub fn set_apr(&self, value: u32) {
         self.control.write(GICH_APR, value);
     }
 }

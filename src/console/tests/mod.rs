@@ -52,7 +52,7 @@ impl Session {
 
     /// A character comes in, whether there is room or not.
     fn key(&mut self, byte: u8) -> Input {
-        self.terminal.take(byte);
+        self.terminal.enqueue(byte);
         self.terminal.deliver(&mut self.screen)
     }
 

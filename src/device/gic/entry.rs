@@ -6,7 +6,7 @@ use super::state::{VTIMER, VTIMER_LINKED};
 use super::{Gic, Gich, Review, VTIMER_PPI};
 
 /// How an interrupt goes into a list register.
-struct Entry {
+struct LrEntry {
     register: ListRegister,
     /// Whether the list register needs [`Gic::sync_lr`] when the guest is done with the interrupt.
     needs_sync: bool,
@@ -54,7 +54,7 @@ impl Gic {
 
     /// The entry for an SGI. It is in one list register at a time, for one sender after the other.
     #[inline]
-    fn sgi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+    fn sgi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> LrEntry {
         let mut register = self.lr_without_state(vcpu, intid);
         let private = &mut self.private[vcpu];
         let mut senders = private.senders_of(intid);
@@ -71,19 +71,19 @@ impl Gic {
             senders &= !(1 << sender);
         }
         if senders == 0 {
-            return Entry {
+            return LrEntry {
                 register,
                 needs_sync: false,
             };
         }
-        Entry {
+        LrEntry {
             register: register.with_eoi_maintenance(),
             needs_sync: true,
         }
     }
 
     /// The entry for the virtual timer, linked to the hardware's interrupt if that is the reason for it. [`Self::update_vtimer`] came before.
-    fn vtimer(&mut self, vcpu: usize, pendable: bool) -> Entry {
+    fn vtimer(&mut self, vcpu: usize, pendable: bool) -> LrEntry {
         let mut register = self.lr_without_state(vcpu, VTIMER_PPI);
         let private = &mut self.private[vcpu];
         let latched = private.latched & VTIMER != 0;
@@ -91,7 +91,7 @@ impl Gic {
             register = register.active();
             if private.lines & VTIMER_LINKED != 0 {
                 private.lines &= !VTIMER_LINKED;
-                return Entry {
+                return LrEntry {
                     register: register.linked_to(VTIMER_PPI),
                     needs_sync: false,
                 };
@@ -100,7 +100,7 @@ impl Gic {
             if pendable && latched {
                 register = register.pending();
             }
-            return Entry {
+            return LrEntry {
                 register: register.with_eoi_maintenance(),
                 needs_sync: true,
             };
@@ -109,21 +109,21 @@ impl Gic {
         if private.lines & VTIMER != 0 {
             private.lines &= !VTIMER;
             register = register.linked_to(VTIMER_PPI);
-            self.lrs[vcpu].review(Review::Timer);
+            self.lrs[vcpu].request_review(Review::Timer);
         }
-        Entry {
+        LrEntry {
             register,
             needs_sync: latched,
         }
     }
 
-    fn ppi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+    fn ppi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> LrEntry {
         let private = &self.private[vcpu];
         let wanted = (private.lines | private.latched) >> ((intid - 16) & 15) & 1 != 0;
         self.level(vcpu, intid, pendable, wanted)
     }
 
-    fn spi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> Entry {
+    fn spi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> LrEntry {
         let bit = 1 << ((intid - 32) & 31);
         let entry = if self.shared.edges & bit == 0 {
             let wanted = (self.shared.lines | self.shared.latched) & bit != 0;
@@ -141,7 +141,7 @@ impl Gic {
             if self.shared.latched & bit != 0 {
                 register = register.with_eoi_maintenance();
             }
-            Entry {
+            LrEntry {
                 register,
                 needs_sync: true,
             }
@@ -156,7 +156,7 @@ impl Gic {
 
     /// The entry for a level-sensitive interrupt, whose line and latch stay in the model. `wanted`: one of them is up, so the line may still be up
     /// when the guest is done.
-    fn level(&mut self, vcpu: usize, intid: u32, pendable: bool, wanted: bool) -> Entry {
+    fn level(&mut self, vcpu: usize, intid: u32, pendable: bool, wanted: bool) -> LrEntry {
         let mut register = self.lr_without_state(vcpu, intid);
         if self.private[vcpu].active >> intid & 1 != 0 {
             register = register.active();
@@ -167,7 +167,7 @@ impl Gic {
         if wanted {
             register = register.with_eoi_maintenance();
         }
-        Entry {
+        LrEntry {
             register,
             needs_sync: true,
         }

@@ -18,7 +18,7 @@ impl Gic {
     }
 
     fn sync_all(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
-        self.fold_all(vcpu, gich);
+        self.sync_each(vcpu, gich);
         self.update_vtimer(vcpu, gich);
         self.offer_returned(vcpu)
     }
@@ -77,7 +77,7 @@ impl Gic {
         if self.lrs[vcpu].is_empty() && self.lrs[vcpu].hcr == 0 {
             self.fill(vcpu, existing, gich);
         } else if !self.try_add(vcpu, existing, gich) {
-            self.fold_all(vcpu, gich);
+            self.sync_each(vcpu, gich);
             self.fill(vcpu, existing, gich);
         }
         self.offer_returned(vcpu)
@@ -230,7 +230,7 @@ impl Gic {
     }
 
     /// Folds all list registers and turns maintenance interrupts off.
-    fn fold_all(&mut self, vcpu: usize, gich: &mut impl Gich) {
+    fn sync_each(&mut self, vcpu: usize, gich: &mut impl Gich) {
         if u32::from(self.lrs[vcpu].hcr) & hcr::LRENPIE != 0 {
             for _ in 0..gich.hcr() >> hcr::EOI_COUNT_SHIFT {
                 self.deactivate_last(vcpu);

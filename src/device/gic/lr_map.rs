@@ -77,7 +77,7 @@ impl LrMap {
 
     /// Asks for a review of `what`, besides what it was asked for already.
     #[inline]
-    pub fn review(&mut self, what: Review) {
+    pub fn request_review(&mut self, what: Review) {
         self.review = self.review.max(what);
     }
 

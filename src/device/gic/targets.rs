@@ -142,7 +142,7 @@ impl Gic {
     /// acknowledged, a bit each: what was noted of their CPU interfaces may be old.
     fn note_review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
         if self.private[vcpu].lines & VTIMER != 0 {
-            self.lrs[vcpu].review(Review::Timer);
+            self.lrs[vcpu].request_review(Review::Timer);
         }
         let mut others = 0;
         let mut held = self.lrs[vcpu].used & !(gich.empty_lrs() & LRS_MASK) as u8;
@@ -161,7 +161,7 @@ impl Gic {
                     others |= self.shared.targets_of(intid & 31) as u8 & !(1 << vcpu);
                 }
             } else if register.is_linked() {
-                self.lrs[vcpu].review(Review::Timer);
+                self.lrs[vcpu].request_review(Review::Timer);
             }
         }
         others

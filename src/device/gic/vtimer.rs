@@ -22,7 +22,7 @@ impl Gic {
             if lrs.intids() >> VTIMER_PPI & 1 == 0 {
                 let n = empty.trailing_zeros() as usize;
                 lrs.assign(n, VTIMER_PPI);
-                lrs.review(Review::Timer);
+                lrs.request_review(Review::Timer);
                 gich.set_list_register(
                     n,
                     self.lr_without_state(vcpu, VTIMER_PPI)
@@ -68,7 +68,7 @@ impl Gic {
         }
         // The interrupt waits for a list register, or to be enabled.
         if private.lines & VTIMER != 0 {
-            self.lrs[vcpu].review(Review::Timer);
+            self.lrs[vcpu].request_review(Review::Timer);
         }
     }
 }

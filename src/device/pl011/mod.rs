@@ -167,7 +167,7 @@ impl Emulated for Pl011 {
     #[inline]
     fn read(&mut self, offset: u64, console: &mut impl Console) -> u32 {
         if offset == offset::FR {
-            self.flags(console)
+            self.read_fr(console)
         } else {
             self.read_other(offset, console)
         }
@@ -248,10 +248,10 @@ impl Pl011 {
                 }
                 self.line_control = value & 0xff;
             }
-            offset::CR => self.control(value & 0xff87),
+            offset::CR => self.write_cr(value & 0xff87),
             offset::IFLS => self.fifo_levels = value & 0x3f,
             offset::IMSC => self.mask = value & interrupt::ALL,
-            offset::ICR => self.clear(value),
+            offset::ICR => self.write_icr(value),
             offset::DMACR => self.dma_control = value & 7,
             // FR, RIS, MIS and the identification are read-only.
             _ => {}
@@ -259,7 +259,7 @@ impl Pl011 {
     }
 
     /// CR: with loopback on, the modem's outputs are its inputs.
-    fn control(&mut self, value: u32) {
+    fn write_cr(&mut self, value: u32) {
         let before = self.modem_flags();
         self.control = value;
         let changed = before ^ self.modem_flags();
@@ -271,7 +271,7 @@ impl Pl011 {
     }
 
     /// ICR; see the module's documentation for what does not stay cleared.
-    fn clear(&mut self, value: u32) {
+    fn write_icr(&mut self, value: u32) {
         self.raw &= !value;
         if value & interrupt::RECEIVE != 0 {
             if self.received != 0 {
@@ -293,7 +293,7 @@ impl Pl011 {
     }
 
     #[inline]
-    fn flags(&mut self, console: &mut impl Console) -> u32 {
+    fn read_fr(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
             self.pull_input(console);
         }

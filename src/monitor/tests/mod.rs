@@ -38,7 +38,7 @@ impl Board {
                 parent: *parent,
                 age: 1000 * (100 - id),
                 pages: *id as u32,
-                is_base: *id == base,
+                is_current: *id == base,
             };
             board.snapshots.insert(*id, info);
         }

@@ -65,7 +65,7 @@ fn of_many_snapshots_the_newest_are_shown() {
             parent,
             age: 0,
             pages: 1,
-            is_base: false,
+            is_current: false,
         };
         board.snapshots.insert(id, info);
     }

@@ -252,7 +252,7 @@ impl Backend for ModelBackend {
         self.divide_block(page);
     }
 
-    fn flush_local(&mut self, _: Page) {
+    fn invalidate_local(&mut self, _: Page) {
         panic!("this machine's TLB remembers nothing");
     }
 

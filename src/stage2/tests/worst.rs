@@ -132,7 +132,7 @@ fn after_a_tlb_conflict_there_is_nothing_left_to_meet() {
     for core in 0..CORES {
         kit.worst.plant(core, 1, kit.stage2.ipa(PAGE).0, NOBODYS);
     }
-    kit.stage2.flush_vm(&mut kit.board);
+    kit.stage2.invalidate_vm(&mut kit.board);
     kit.loads(PAGE, Frame(100));
 }
 

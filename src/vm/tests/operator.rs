@@ -159,14 +159,17 @@ fn info_and_delete() {
         parent: Some(first),
         age: 500,
         pages: 0,
-        is_base: true,
+        is_current: true,
     };
     assert_eq!(desk.operator().snapshot_info(0, second), Some(expected));
     let info = desk.operator().snapshot_info(0, first).unwrap();
-    assert_eq!((info.parent, info.age, info.is_base), (None, 5500, false));
+    assert_eq!(
+        (info.parent, info.age, info.is_current),
+        (None, 5500, false)
+    );
     desk.operator().restore(0, Which::Id(first)).unwrap();
-    let is_base = |desk: &mut Desk, id| desk.operator().snapshot_info(0, id).unwrap().is_base;
-    assert!(is_base(&mut desk, first) && !is_base(&mut desk, second));
+    let is_current = |desk: &mut Desk, id| desk.operator().snapshot_info(0, id).unwrap().is_current;
+    assert!(is_current(&mut desk, first) && !is_current(&mut desk, second));
     let ids =
         |desk: &mut Desk| [0, first + 1].map(|from| desk.operator().first_snapshot_from(0, from));
     assert_eq!(ids(&mut desk), [Some(first), Some(second)]);

@@ -22,7 +22,7 @@ use std::vec::Vec;
 #[derive(Default)]
 pub struct Quiet {
     pub input: Cell<Input>,
-    pub input_due: Cell<Option<u64>>,
+    pub poll_due: Cell<Option<u64>>,
     /// The number of VMs, for each command.
     pub commands: RefCell<Vec<usize>>,
     pub attached: Cell<usize>,
@@ -30,12 +30,12 @@ pub struct Quiet {
 
 impl<B: VmBackend> ConsoleHost<B> for Quiet {
     fn drain_uart(&self) -> Input {
-        self.input_due.set(None);
+        self.poll_due.set(None);
         self.input.take()
     }
 
-    fn input_due(&self) -> u64 {
-        self.input_due.get().unwrap_or(u64::MAX)
+    fn poll_due(&self) -> u64 {
+        self.poll_due.get().unwrap_or(u64::MAX)
     }
 
     fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
