@@ -18,7 +18,7 @@
 //!   [`device::Console`] (characters), [`monitor::VmControl`] (the VMs, seen from outside). Tests stand on the other side of each.
 //! - **One `cfg` decides the world**, `target_os = "none"`, and chooses modules, not statements. What differs between
 //!   boards is data from the device tree.
-//! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`], in the one line of `board/ram.rs` that hands the board's RAM to the heap,
+//! - **`unsafe` is fenced**: denied in the crate, allowed in [`arch`] (whose `memory::ram::Ram` trusts its callers with a VM's frames), in the one line of `board/ram.rs` that hands the board's RAM to the heap,
 //!   and in the tests' `fake`.
 //! - **Addresses are types** ([`addr`]). Mixing up IPA and PA is *the* hypervisor bug.
 //!
@@ -53,7 +53,7 @@
 //!   lock       vm/loaded.rs: what the vCPUs share; or the trap is dropped, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
 //!   match      vm/exit.rs, `handle`: everything that a guest can make happen, on one screen
-//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction { Resume, Yield, Wait, Put }
+//!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction
 //! guest        `run` again; or, in vm/schedule.rs, another vCPU's turn
 //! ```
 //!

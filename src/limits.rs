@@ -1,4 +1,4 @@
-//! How many of what there may be. The build script reads this file too: it refuses configurations that ask for more.
+//! The most VMs and vCPUs that there may be. The build script reads this file too: it refuses configurations that ask for more.
 
 /// VMs on a board.
 pub const VMS_MAX: usize = 8;

@@ -1,18 +1,31 @@
 //! Imports point downwards: no room of `src/` uses one above it in the map of `src/lib.rs`, and no files use each other in a circle, but for a
-//! module and those within it, where Rust wants that. What is compiled for tests alone may use anything.
+//! module and those within it, where Rust wants that. What is compiled for tests alone may use anything. What the boot stub and the vectors call by
+//! the linker, which `entry!` names, no import shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The crates whose files are looked at, by their root.
-const CRATES: [&str; 5] = [
-    "src/lib.rs",
-    "guest/src/lib.rs",
-    "bench/src/main.rs",
-    "bench/guest/src/bin/bench/main.rs",
-    "tests/qemu/main.rs",
-];
+/// The crates whose files are looked at, by their root; and each guest program of the tests that has several files.
+fn crates() -> Vec<String> {
+    let mut roots = [
+        "src/lib.rs",
+        "guest/src/lib.rs",
+        "bench/src/main.rs",
+        "bench/guest/src/bin/bench/main.rs",
+        "tests/qemu/main.rs",
+    ]
+    .map(String::from)
+    .to_vec();
+    for program in fs::read_dir("tests/guests/src/bin").expect("the tests have guests") {
+        let root = program.expect("readable").path().join("main.rs");
+        if root.exists() {
+            roots.push(root.to_str().expect("a plain name").into());
+        }
+    }
+    assert!(roots.len() > 6, "the tests' guests were not found");
+    roots
+}
 
 #[test]
 fn rooms_use_what_is_below_them() {
@@ -20,14 +33,16 @@ fn rooms_use_what_is_below_them() {
     let floor = |room: &str| rooms.iter().position(|other| other == room);
     let modules = Modules::read("src/lib.rs");
     let mut upwards = Vec::new();
-    for (path, text) in &modules.0 {
+    for path in modules.0.keys() {
         let Some(room) = path.first() else { continue };
         let here = floor(room);
         assert!(here.is_some(), "src/lib.rs: the map has no row for {room}");
-        for used in text.split("crate::").skip(1).map(first_word) {
+        for name in modules.names(path) {
+            let used = modules.find(path, &name, 0).unwrap_or_default();
             // The table goes from the top to the ground.
-            if floor(used).is_some_and(|floor| Some(floor) < here) {
-                upwards.push(format!("{} uses {used}", path.join("::")));
+            let used = used.first().and_then(|used| floor(used));
+            if used.is_some_and(|used| Some(used) < here) {
+                upwards.push(format!("{}: {name}", path.join("::")));
             }
         }
     }
@@ -36,7 +51,7 @@ fn rooms_use_what_is_below_them() {
 
 #[test]
 fn files_use_each_other_in_no_circle() {
-    for root in CRATES {
+    for root in &crates() {
         let modules = Modules::read(root);
         let arrows: BTreeMap<_, _> = modules
             .0
@@ -90,7 +105,7 @@ impl Modules {
     fn read(root: &str) -> Self {
         let mut modules = Self(BTreeMap::new());
         modules.add(Vec::new(), root.as_ref());
-        assert!(modules.0.len() > 3, "{root}: its modules were not found");
+        assert!(modules.0.len() > 1, "{root}: its modules were not found");
         modules
     }
 
@@ -124,12 +139,38 @@ impl Modules {
     /// The modules that the one at `path` uses, without those that contain it or that it contains.
     fn used_by(&self, path: &[String]) -> BTreeSet<Vec<String>> {
         let mut used: BTreeSet<_> = self
-            .uses(path)
+            .names(path)
             .into_iter()
             .filter_map(|name| self.find(path, &name, 0))
             .collect();
         used.retain(|other| !other.starts_with(path) && !path.starts_with(other));
         used
+    }
+
+    /// All names that the module imports, and all paths that it writes out where it uses something.
+    fn names(&self, path: &[String]) -> Vec<String> {
+        let mut names = self.uses(path);
+        let glob = names
+            .iter()
+            .find(|name| name.ends_with("::*") && name.contains("super"));
+        assert!(
+            glob.is_none(),
+            "{}: {glob:?} hides what is used",
+            path.join("::")
+        );
+        let text = &self.0[path];
+        for start in ["crate::", "super::", "self::"] {
+            for (at, _) in text.match_indices(start) {
+                let before = text[..at].chars().next_back();
+                if before.is_some_and(|before| before.is_alphanumeric() || "_:$".contains(before)) {
+                    continue;
+                }
+                let end = text[at..].find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+                let name = &text[at..end.map_or(text.len(), |end| at + end)];
+                names.push(name.trim_end_matches(':').into());
+            }
+        }
+        names
     }
 
     /// All names that the module imports, each written out.
@@ -278,4 +319,13 @@ fn uses_are_found() {
     );
     assert_eq!(find("crate::addr::Pa"), Some(path("addr")));
     assert_eq!(find("core::fmt"), None);
+    assert_eq!(
+        find("super::super::metal::BoardCore"),
+        Some(path("metal::core"))
+    );
+    let control = modules.names(&path("arch::vcpu::control"));
+    assert!(
+        control.contains(&"super::debug::set_up".into()),
+        "no import"
+    );
 }

@@ -14,9 +14,12 @@ struct Row {
     value: f64,
 }
 
-/// What is published and was measured differently now; a figure that was not measured is left alone.
+/// What is published and was measured differently now, and rows that are no figures. A figure that this run does not measure is left alone, if
+/// `bench/bounds.toml` knows it.
 pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
+    let bounds = fs::read_to_string(root().join("bench/bounds.toml"));
+    let bounds = bounds.map_err(|error| format!("bench/bounds.toml: {error}"))?;
     for page in ["README.md", "docs/cost.md"] {
         let text = fs::read_to_string(root().join(page));
         let text = text.map_err(|error| format!("{page}: {error}"))?;
@@ -28,6 +31,9 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
             let same = |k| k == row.k;
             let measured = figures.named(&row.figure).find(|figure| same(figure.k));
             let Some(measured) = measured.map(|figure| figure.value) else {
+                if !bounds.contains(&format!("\nfigure = {:?}\n", row.figure)) {
+                    wrong.push(format!("{page}: {}: there is no such figure", row.figure));
+                }
                 continue;
             };
             if (row.value - measured).abs() > TOLERANCE * measured {

@@ -74,9 +74,9 @@ pub fn features() -> &'static Features {
     })
 }
 
-/// MIDR_EL1.PartNum of Arm's cores on boards that are known.
+/// MIDR_EL1.PartNum of a Cortex-A72.
 pub const CORTEX_A72: u64 = 0xd08;
-/// The same.
+/// MIDR_EL1.PartNum of a Cortex-A53.
 pub const CORTEX_A53: u64 = 0xd03;
 
 /// What kind of core this is: MIDR_EL1.PartNum.

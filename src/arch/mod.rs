@@ -11,7 +11,8 @@
 //! | [`memory`] | EL2's own tables, page contents, caches, TLBs, device registers, the heap |
 //! | [`cpu`], [`timer`], `percpu` | what a physical core can do, its timers, what it has for itself |
 //! | [`sync`] | the lock and the atomics that cores share |
-//! | `firmware` | calls out of the image: SMC and semihosting |
+//! | `firmware` | calls out of the image: SMC, HVC and semihosting |
+//! | [`device_tree`] | what the boot stub must know of the device tree |
 //!
 //! What gives the CPU instructions in an order that matters is compiled for tests too: there [`isa`] does them on a board that takes every
 //! liberty that the Arm ARM leaves it (`fake::worst`).

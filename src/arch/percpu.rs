@@ -61,11 +61,11 @@ pub struct Cpu {
     pub(super) failing: bool,
     /// What the core is called by everybody here: 0 is the boot core.
     number: usize,
-    /// For its start: which core this is for ([`cpu::affinity`](super::cpu::affinity)),
+    /// For its start: the core that this element is for ([`cpu::affinity`](super::cpu::affinity)).
     pub(super) affinity: u64,
-    /// the top of its stack,
+    /// For its start: the top of its stack.
     pub(super) stack: u64,
-    /// and TTBR0_EL2.
+    /// For its start: TTBR0_EL2.
     pub(super) tables: u64,
 }
 

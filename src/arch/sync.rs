@@ -14,11 +14,11 @@ pub use super::relax::Relax;
 #[cfg(all(not(target_os = "none"), not(all(test, loom))))]
 pub use spin::relax::Spin as Relax;
 
-/// What one core at a time has.
+/// A lock: one core at a time has what is in it.
 #[cfg(not(all(test, loom)))]
 pub type Mutex<T> = spin::mutex::Mutex<T, Relax>;
 
-/// Holding it.
+/// A [`Mutex`] that is locked, until this is dropped.
 #[cfg(not(all(test, loom)))]
 pub type MutexGuard<'a, T> = spin::mutex::MutexGuard<'a, T, Relax>;
 

@@ -14,8 +14,8 @@ use crate::board::tree::{Core, Start, Tree};
 /// A core that does not answer for so many seconds does not come. An emulator on a busy machine may need some of them.
 const PATIENCE: u64 = 5;
 
-/// Where the start of each core stands. Only the boot core calls and gives up, only the core itself comes; the core has its number,
-/// which is `FIRST` less, when the boot core has counted it.
+/// Where the start of each core stands: ABSENT -> CALLED -> HERE -> FIRST + number -> READY, or CALLED -> GIVEN_UP. The boot core writes CALLED,
+/// GIVEN_UP and FIRST + number, the core itself HERE and READY.
 static STAGES: [AtomicUsize; CORES] = [const { AtomicUsize::new(ABSENT) }; CORES];
 const ABSENT: usize = 0;
 const CALLED: usize = 1;

@@ -11,12 +11,12 @@ use crate::arch::entry::fixup;
 use crate::arch::memory::heap;
 use crate::arch::memory::mmu::{self, Attributes};
 
-/// Bytes of RAM.
+/// What [`claim`] did with the RAM, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Claimed {
-    /// EL2 has mapped.
+    /// What EL2 mapped.
     pub mapped: u64,
-    /// The heap has got, of the mapped ones.
+    /// What of it the heap got.
     pub free: u64,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Unusable {
         match self {
             Self::TooManyPieces => f.write_str("memory falls into too many pieces"),
             Self::TooLarge => f.write_str("EL2's page tables have no room for the memory"),
-            Self::None => f.write_str("the device tree lists no memory"),
+            Self::None => f.write_str("the device tree lists no memory that is free"),
             Self::Hole(hole) => write!(
                 f,
                 "the device tree lists memory that does not answer: at {hole:#x}"

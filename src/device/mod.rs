@@ -15,7 +15,7 @@
 //! A new device is one file, which implements [`Emulated`], and one row in `table.rs`: where its registers are, and its interrupt. Dispatch,
 //! interrupt line, saved state and the node in the guest's device tree follow from the two.
 //!
-//! A device never has an address of the host's memory. If it is to write guest memory, the way is `vm::Shared::write_ram`: it makes each page
+//! A device never has an address of the host's memory. If it is to write guest memory, the way is `vm::VmShared::write_ram`: it makes each page
 //! accessible as a store of the guest would, so that the page maps know of it and no snapshot changes.
 
 mod absent;

@@ -1,7 +1,8 @@
 //! What a guest can ask for with `hvc`: decoding, and the answers that need nothing but the question.
 //!
 //! `hvc #0` is the SMC Calling Convention (Arm DEN0028): w0 names the function, and each owner's range of names is
-//! one module, which alone knows the calls in it; how wide their arguments are says one table (`width.rs`). `hvc #1` and `hvc #2` are the snapshot calls without a convention.
+//! one module, which alone knows the calls in it. One table says how wide their arguments are (`width.rs`). `hvc #1` and `hvc #2` are the snapshot
+//! calls without a convention.
 //! Every other immediate and every name without an owner answers NOT_SUPPORTED.
 
 pub mod architecture;

@@ -22,7 +22,8 @@ static CONSOLE: Mutex<Terminal> = Mutex::new(Terminal::new());
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
 /// The physical count from which on [`drain_uart`] is to be called without an interrupt: characters wait that the attached VM has no room
-/// for, or were left in the UART, whose interrupt is off meanwhile. Changed with the console's lock held.
+/// for, or were left in the UART, whose interrupt is off meanwhile. 0: the attached
+/// VM has room again. [`NEVER`]: the interrupt comes first. Changed with the console's lock held.
 static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
 

@@ -1,6 +1,6 @@
 //! The monitor: the lines that an operator types, and what the VMs are asked for them.
 //!
-//! [`execute`] takes a line, asks an [`VmControl`] and prints. Where lines come from is [`console`](crate::console)'s.
+//! [`execute`] takes a line, asks a [`VmControl`] and prints. Where lines come from is [`console`](crate::console)'s.
 
 mod command;
 mod control;

@@ -32,7 +32,7 @@ pub enum Mapping {
 /// Bookkeeping memory, guest memory, and stage 2 of one VM.
 ///
 /// Calls that change stage 2 are of two kinds:
-/// - From [`map_page_writable`](Self::map_page_writable) to [`invalidate_local`](Self::invalidate_local), those of the fault path: guests run on
+/// - `map_*`, `make_*`, [`split_live`](Self::split_live) and [`invalidate_local`](Self::invalidate_local) are the fault path's: guests run on
 ///   other cores, and the change takes effect before the call returns, whatever those cores cache.
 /// - Between [`begin_remap`](Self::begin_remap) and [`end_remap`](Self::end_remap) the tables of RAM are detached: no translation of the VM
 ///   exists, so [`split_unreachable`](Self::split_unreachable), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no

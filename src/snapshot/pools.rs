@@ -41,7 +41,8 @@ impl Pools {
         }
     }
 
-    /// Frames that must be free for [`commit`](super::Snapshots::checkpoint), which cannot fail then: for the saved state, and one for nodes.
+    /// Frames that must be free for the commit of a [`checkpoint`](super::Snapshots::checkpoint), which cannot fail then: for the saved state, one
+    /// for nodes, and what a fold takes to begin.
     pub(super) fn commit_frames(&self) -> u32 {
         FOLD_RESERVE + self.state.parts as u32 + 1
     }

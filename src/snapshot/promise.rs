@@ -1,6 +1,6 @@
-//! What a VM is promised at the least. The build script includes this file, too: it knows before anything is compiled that a machine is too small.
+//! What a VM is promised at the least. The build script includes this file to refuse a machine that is too small.
 
-/// Pages that the RAM of a VM takes, of `pages` pages, and so many snapshots of it that share none.
+/// Pages for the RAM of a VM with `pages` pages, and for `snapshots` snapshots that share none of them.
 pub const fn ram_pages(pages: u64, snapshots: u64) -> u64 {
     pages * (snapshots + 1)
 }

@@ -23,7 +23,7 @@ pub trait VmBackend: Maintenance + Console {
     fn bookkeeping(&self, at: Pa) -> &Bookkeeping;
     /// The same frame, to change.
     fn bookkeeping_mut(&mut self, at: Pa) -> &mut Bookkeeping;
-    /// The word at `at`, of bookkeeping memory or of the words for frames.
+    /// The word at `at`, of bookkeeping memory.
     fn word(&self, at: Pa) -> u32;
     /// The same word, to change.
     fn word_mut(&mut self, at: Pa) -> &mut u32;

@@ -9,7 +9,7 @@ use crate::monitor::VmControl;
 pub trait ConsoleHost<B: VmBackend> {
     /// Takes what came in at the console, and says who has to look.
     fn drain_uart(&self) -> Input;
-    /// The physical count at which [`input`](Self::drain_uart) is to be called if no interrupt has come by then.
+    /// The physical count at which [`drain_uart`](Self::drain_uart) is to be called if no interrupt has come by then.
     fn poll_due(&self) -> u64;
     /// Carries out the commands that the operator entered. Returns the VM that has characters to read after that, if one has.
     fn run_commands(&self, control: &mut impl VmControl) -> Option<usize>;

@@ -79,7 +79,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
                 return self.smc(imm);
             }
             Exit::Wfx(wait) => {
-                // In A32 and T32 it may be one of those that are not executed.
+                // A WFI of A32 or T32 whose condition fails is not executed.
                 let waits = wait == Wfx::Wfi && condition_holds(esr, self.vcpu.registers.pstate);
                 self.step_over(esr);
                 return if waits {
@@ -131,7 +131,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
         // The alarm was set for the emulated timer as it was before, and the UART may have room again.
         let polls_uart = self.shared.devices.are_interrupted_by_input();
         if run_state != RunState::Off && (polls_uart || self.vcpu.timer.deadline().is_some()) {
-            // Or: the console may have set it meanwhile.
+            // No store: the console may have set the flag meanwhile.
             self.vm.input.fetch_or(polls_uart, Ordering::Relaxed);
             self.process_requests();
         }

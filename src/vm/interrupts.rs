@@ -205,7 +205,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.note_review();
     }
 
-    /// Updates the UART's interrupt line, which may have changed.
+    /// Updates the interrupt line of `device`, which may have changed.
     #[inline]
     pub(super) fn update_line(&mut self, device: Device) {
         let up = self.shared.devices.irq_line(device);

@@ -58,7 +58,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Says that the console has characters for the UART. One of the vCPUs that are on is going to poll it.
     pub fn request_input(&self, core: &mut B::Core) {
-        // No store: loom would not know that it is behind a swap to false that did not see it.
+        // A swap and no store: loom does not order a store behind another core's swap to false.
         self.input.swap(true, Ordering::Relaxed);
         let on = |slot: &&VcpuSlot<System<B>>| slot.run_state() != RunState::Off;
         if let Some(slot) = self.vcpus.iter().find(on) {

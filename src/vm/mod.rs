@@ -30,13 +30,11 @@
 //! | a slot's run state and request, the gate, the offset | every core: they are atomics, hints about what to do next, never the data itself |
 //!
 //! Nearly all of these atomics are relaxed: they are read under a lock that was held when they were written, or again after the kick that
-//! follows. The tests of `tests/loom.rs` run through all that cores may see then.
+//! follows. The tests of `src/vm/tests/loom.rs` run through all that cores may see then.
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. A core that holds a vCPU
 //! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
 //! for ever.
-//!
-//! [`Exit::decode`]: crate::trap::Exit::decode
 
 mod backend;
 mod calls;

@@ -76,9 +76,8 @@ impl<B: VmBackend> Initiator<'_, B> {
         self.vcpu.as_ref().map(|(index, _)| *index)
     }
 
-    /// Removes the state of the vCPU that asks from its core, as the vCPU does not go on with it: no walk through its tables of stage 1
-    /// starts by speculation. To be called before stage 2 is flushed, or while its path is broken: nothing comes into the TLBs behind the
-    /// flush then.
+    /// Replaces the registers of the vCPU that asks, in its core, by reset values: no walk through its tables of stage 1 starts by speculation.
+    /// To be called before stage 2 is invalidated, or while RAM's tables are detached, so that nothing comes into the TLBs afterwards.
     pub fn clear_core(&mut self) {
         if self.vcpu.is_some() {
             self.core.take_serror();

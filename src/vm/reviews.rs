@@ -6,8 +6,8 @@ use crate::device::gic::Review;
 
 /// When a vCPU must be looked at again, though nothing traps ([`Gic::review`](crate::device::gic::Gic::review)).
 ///
-/// The first such look is soon. Each look that was due and found nothing makes the next one as late again as all of them took so far, up to
-/// a limit. So a guest that leaves an interrupt waiting gets on, and so does one on a machine on which a look takes long.
+/// The first review is due after `SOON`. Each one that was due puts off the next by as long again as has passed since the first, by `LATE` at
+/// the most. So a guest that leaves an interrupt waiting gets on, and so does one on a machine on which a look takes long.
 #[derive(Clone, Copy, Debug)]
 pub struct ReviewSchedule {
     /// What must be looked at.

@@ -55,9 +55,11 @@ impl<S> VcpuSlot<S> {
         self.core
     }
 
-    /// What the vCPU does if it has a core. It goes on or off only while the VM's shared part is locked, so a core that holds that lock
-    /// knows which. A core that holds the vCPU's own lock knows too, as CPU_ON takes that before it says `Ready`. A core that holds neither,
-    /// as the scheduler, is kicked after a change that it must see.
+    /// What the vCPU does if it has a core. Who knows whether the vCPU is on or off:
+    /// - a core that holds the VM's shared part, as the vCPU goes on or off only under that lock;
+    /// - a core that holds the vCPU's own lock, as CPU_ON takes that before it says `Ready`.
+    ///
+    /// A core that holds neither, as the scheduler, is kicked after a change that it must see.
     pub fn run_state(&self) -> RunState {
         RunState::from_number(self.run_state.load(Ordering::Relaxed).into())
     }

@@ -64,15 +64,14 @@ fn excerpts_are_of_their_files() {
             if let Some(file) = file {
                 let text = fs::read_to_string(Path::new(ROOT).join(file));
                 let text = text.unwrap_or_else(|error| panic!("{}: {file}: {error}", page.name));
-                let mut rest = text.lines();
-                for line in &block.lines {
-                    let there = rest.any(|other| other.trim() == line.trim());
-                    assert!(
-                        there,
-                        "{}: {line:?} is not in {file}, or not there",
-                        page.name
-                    );
-                }
+                let there: Vec<&str> = text.lines().map(str::trim).collect();
+                let shown: Vec<&str> = block.lines.iter().map(|line| line.trim()).collect();
+                assert!(
+                    there.windows(shown.len()).any(|lines| lines == shown),
+                    "{}:{}: these lines do not stand one below the other in {file}",
+                    page.name,
+                    block.line
+                );
                 count += 1;
             }
             let source = ["rust,ignore", "rust", "c"].contains(&block.language);

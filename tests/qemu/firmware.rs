@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::image::{self, ROOT, TRIPLE, folder};
-use crate::machines::check_groups;
 use crate::run::plain_qemu;
+use crate::self_test::check_groups;
 
 /// Where the image is put: QEMU has the device tree below.
 const IMAGE: u64 = 0x4020_0000;

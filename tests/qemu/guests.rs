@@ -102,7 +102,7 @@ fn self_test(board: Board) {
     let run = board
         .boots(image::with_config("tests/configs/self-test.toml"))
         .until_it_ends();
-    crate::machines::check_self_test(&run);
+    crate::self_test::check_self_test(&run);
 }
 
 const TOO_MANY: &str = "AVISOR WARN: too many lines: ";

@@ -18,7 +18,7 @@
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`run`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
-//! guest images, [`fetched`] has those of others, [`gdb_client`] changes a machine that runs, [`process`] has places on this machine, [`times`] says
+//! guest images, [`fetched`] has those of others, [`gdb_client`] changes a machine that runs, [`self_test`] reads what that guest says, [`process`] has places on this machine, [`times`] says
 //! how long each test takes. A test that fails prints everything that was on the console. Several images of one run are built one after the other,
 //! in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once where several CPUs are busy.
 
@@ -42,6 +42,7 @@ mod process;
 mod random;
 mod refusals;
 mod run;
+mod self_test;
 mod session;
 mod times;
 mod transcript;

@@ -1,5 +1,5 @@
 //! Memory as EL2 has it: its own translation tables ([`el2_tables`], [`mmu`]), page contents and caches ([`page`]), TLBs of guests ([`tlb`]), device
-//! registers (`mmio`), and the heap.
+//! registers (`mmio`), the heap, and one VM's share of memory (`ram`).
 
 pub mod el2_tables;
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::page;
 use crate::addr::{PAGE_SIZE, Pa};
@@ -11,7 +11,8 @@ use crate::addr::{PAGE_SIZE, Pa};
 /// Frames that belong to one VM: guest RAM, which is only copied, and frames that hold EL2's own values. Which is which, and that a frame is one
 /// of them at a time, is the VM's page maps' business (`snapshot`).
 ///
-/// Addresses that are not of these frames, or not aligned, are the caller's mistake; debug builds panic, and [`write`](Self::write) always does.
+/// This trusts its callers, without `unsafe`, to keep to a VM's frames and to their alignment: debug builds panic where they do not, and
+/// [`write`](Self::write) always does.
 pub struct Ram(Vec<Range<Pa>>);
 
 impl Ram {
@@ -29,7 +30,7 @@ impl Ram {
 
     /// A value of EL2's own. `at` is a multiple of its alignment.
     #[inline]
-    pub fn get<T: FromBytes>(&self, at: Pa) -> &T {
+    pub fn get<T: FromBytes + Immutable>(&self, at: Pa) -> &T {
         debug_assert!(self.owns(at, size_of::<T>() as u64));
         // SAFETY: `at` is the address of a frame out of this VM's share, which is RAM in EL2's map that nobody else has. Frames with EL2's values
         // are not mapped for the guest, and the only references to them come from here and `get_mut`, bound to the borrow of `self`. Any
@@ -39,7 +40,7 @@ impl Ram {
 
     /// The same, to change.
     #[inline]
-    pub fn get_mut<T: FromBytes + IntoBytes>(&mut self, at: Pa) -> &mut T {
+    pub fn get_mut<T: FromBytes + IntoBytes + Immutable>(&mut self, at: Pa) -> &mut T {
         debug_assert!(self.owns(at, size_of::<T>() as u64));
         // SAFETY: as above; the borrow of `self` is exclusive.
         unsafe { &mut *(at.0 as *mut T) }

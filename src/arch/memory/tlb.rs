@@ -4,8 +4,8 @@
 use crate::addr::Ipa;
 use crate::arch::isa;
 
-/// Another vCPU of the VM whose stage 2 is in place ran on this core before the one that comes: what this core cached for that one
-/// must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
+/// Invalidates what this core's TLB and instruction cache hold for the VMID in VTTBR_EL2. Called when the vCPU that is being loaded is not the
+/// one of its VM that this core had last: what was cached for that one must not serve this one. A guest may give an ASID to one table on one vCPU and to another on another (it is a TLB of each vCPU's own, so
 /// that is its right), and both run under one VMID; and one that has its MMU off fetches instructions
 /// from memory, past what another has only in its data cache, and leaves them in the instruction cache. The guest's own maintenance for one
 /// core is done on this core, which is the only one that a vCPU runs on, and goes for the whole VMID: a vCPU that comes back with no other

@@ -1,7 +1,7 @@
 //! The CPU's identification registers, which HCR_EL2.TID3 traps so that a guest is shown only what a vCPU has.
 
-/// ID register `op0` = 3, `op1` = `crn` = 0, `crm` (1 to 7), `op2`. Encodings that are not allocated read as zero
-/// (D18.3.1, "System register encoding space": reserved for ID registers, RAZ); outside the space: zero.
+/// Reads the ID register with op0 3, CRn 0 and these fields; `crm` is 1 to 7. 0 where none is allocated (D18.3.1, "System register encoding
+/// space": reserved for ID registers, RAZ), and where `op1` is not 0.
 pub fn read_id_register(op1: u32, crm: u32, op2: u32) -> u64 {
     macro_rules! read_one_of {
         ($(($crm:literal: $($op2:literal)*))*) => {

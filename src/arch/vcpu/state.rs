@@ -98,7 +98,7 @@ pub struct SystemState {
     pub tcr: u64,
     /// VDISR_EL2.
     pub vdisr: u64,
-    /// HCR_EL2. A vCPU's own are VSE, an SError is pending, and TVM, its caches are being watched.
+    /// HCR_EL2. Two bits belong to the vCPU: VSE (an SError is pending) and TVM (writes of its stage 1 registers trap).
     pub hcr: u64,
     /// System registers.
     pub el1: El1State,

@@ -29,8 +29,7 @@ pub use missing::Missing;
 /// What trees call it.
 const COMPATIBLE: [&str; 2] = ["arm,cortex-a15-gic", "arm,gic-400"];
 
-/// Physical interrupts that Avisor has a use for; the numbers of the timers are the same on all boards (BSA, "PPI assignments").
-///
+// Physical interrupts that Avisor has a use for. The numbers of the timers are the same on all boards (BSA, "PPI assignments").
 /// Another core wants this one to look around: an SGI.
 pub const KICK: u32 = 0;
 /// The virtual CPU interface wants its list registers looked after.

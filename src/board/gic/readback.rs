@@ -1,7 +1,10 @@
 //! Whether the GIC took what was written. To the Non-secure state the registers of an interrupt in Group 0 read as zero and ignore writes
 //! (IHI 0048B, 4.1.2 and 4.3), so that firmware which leaves interrupts there makes them silent.
 
-use super::*;
+use super::{
+    ALARM, GICC_CTLR, GICC_ENABLE, GICC_EOI_MODE, GICC_PMR, GICD_CTLR, GICD_IPRIORITYR,
+    GICD_ISENABLER, Gic, KICK, MAINTENANCE, PRIORITIES, PRIVATE_ENABLED, VIRTUAL_TIMER,
+};
 use crate::board::readback::{Ignored, check};
 
 /// The bits that priorities have in every GIC, seen from either state, of the four private interrupts that are used.

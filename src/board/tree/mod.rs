@@ -191,7 +191,7 @@ impl<'t> Tree<'t> {
         }
     }
 
-    /// Whether one of those ranges covers all of `addresses`.
+    /// Whether one reserved range covers all of `addresses`.
     pub fn is_reserved(&self, addresses: Range<u64>) -> bool {
         let mut covered = false;
         self.each_reserved(|region, _| {

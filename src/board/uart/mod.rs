@@ -91,29 +91,29 @@ fn find_named(
     tree: &Tree,
     registers: impl Fn(u64, u64, u64) -> Option<Registers>,
 ) -> Option<Found> {
-    const { &KINDS }.iter().find_map(|kind| {
-        let candidates = [
-            tree.named("/aliases", "serial0"),
-            tree.named("/chosen", "stdout-path"),
-            tree.compatible(kind.compatible),
-        ];
-        let may_be = |device: &Device| {
-            let range = device.base..device.base.saturating_add(device.size);
-            device.is_compatible(kind.compatible)
-                && device.size >= kind.size
-                && !tree.is_memory(range)
+    let kinds = const { &KINDS };
+    let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")]
+        .into_iter()
+        .filter_map(|(node, property)| tree.named(node, property));
+    let any = kinds
+        .iter()
+        .filter_map(|kind| tree.compatible(kind.compatible));
+    named.chain(any).find_map(|device: Device| {
+        let range = device.base..device.base.saturating_add(device.size);
+        let is_kind =
+            |kind: &&Kind| device.is_compatible(kind.compatible) && device.size >= kind.size;
+        let kind = kinds.iter().find(is_kind)?;
+        if tree.is_memory(range) {
+            return None;
+        }
+        // Its identification is at the end of its page, if it has one for itself.
+        let size = match device.base.is_multiple_of(PAGE_SIZE) {
+            true => device.size.max(PAGE_SIZE),
+            false => device.size,
         };
-        let mut devices = candidates.into_iter().flatten().filter(may_be);
-        devices.find_map(|device| {
-            // Its identification is at the end of its page, if it has one for itself.
-            let size = match device.base.is_multiple_of(PAGE_SIZE) {
-                true => device.size.max(PAGE_SIZE),
-                false => device.size,
-            };
-            let registers = registers(device.base, size, kind.answers_at)?;
-            let clock = tree.fixed_clock(&device);
-            Some((kind, registers, clock, tree.shared_interrupt(&device)))
-        })
+        let registers = registers(device.base, size, kind.answers_at)?;
+        let clock = tree.fixed_clock(&device);
+        Some((kind, registers, clock, tree.shared_interrupt(&device)))
     })
 }
 

@@ -5,7 +5,7 @@ use super::lr_map::{LRS_MASK, LRS_MAX};
 use super::{Gic, Gich, Review, VCPUS_MAX, VTIMER_PPI};
 
 impl Gic {
-    /// Folds all list registers of `vcpu` back into the model. They are empty afterwards, and no maintenance interrupt is enabled. `i` is the
+    /// Folds all list registers of `vcpu` back into the model. They are empty afterwards, and no maintenance interrupt is enabled. `gich` is the
     /// core that the vCPU is loaded on, or its saved list registers. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each;
     /// nearly always 0.
     #[inline]
