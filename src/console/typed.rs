@@ -55,7 +55,7 @@ fn ends_line(byte: u8) -> bool {
 }
 
 impl Terminal {
-    /// Makes room for one character more, if it can, and returns whether [`take`](Self::take) may be called.
+    /// Makes room for one character more, if it can, and returns whether [`enqueue`](Self::enqueue) may be called.
     pub fn try_reserve(&mut self) -> bool {
         self.ahead.len() < AHEAD_MAX && self.ahead.try_reserve()
     }

@@ -92,7 +92,7 @@ impl<S> VcpuSlot<S> {
 
     /// Requests that the vCPU look around. Returns whether the request is new, so that its core must be notified. A release: the look that
     /// this is for sees what the caller did before, though the caller may hold no lock, as
-    /// [`Vm::give_input`](super::Vm::give_input) does.
+    /// [`Vm::request_input`](super::Vm::request_input) does.
     pub fn request(&self) -> bool {
         !self.requested.swap(true, Ordering::Release)
     }
