@@ -21,9 +21,11 @@ use crate::arch::{percpu::CORES, timer};
 use crate::board::readback::Ignored;
 use crate::board::tree::Tree;
 
+mod gich;
 mod missing;
 mod readback;
 
+pub use gich::LIST_REGISTERS_MOST;
 pub use missing::Missing;
 
 /// What trees call it.
@@ -76,18 +78,6 @@ const GICC_NO_BYPASS: u32 = 0xf << 5;
 const GICC_ENABLE: u32 = 1 << 0;
 const GICC_EOI_MODE: u32 = 1 << 9;
 
-// Virtual interface control (5.3).
-const GICH_HCR: u64 = 0x000;
-const GICH_VTR: u64 = 0x004;
-const GICH_VMCR: u64 = 0x008;
-const GICH_ELRSR: u64 = 0x030;
-const GICH_APR: u64 = 0x0f0;
-const GICH_LR: u64 = 0x100;
-const GICH_ENABLE: u32 = 1 << 0;
-
-/// List registers that are used, of those that there are.
-pub const LIST_REGISTERS_MOST: usize = 4;
-
 /// The interrupt controller. Private registers are those of the core that asks.
 pub struct Gic {
     distributor: Block<0x1000>,
@@ -124,13 +114,13 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
     let (Some(control), Some(guest)) = (control, guest) else {
         return Err(Missing::VirtualInterface);
     };
-    let list_registers = (control.read(GICH_VTR) & 0x3f) as usize + 1;
+    let list_registers = gich::list_registers(control);
     let gic = GIC.call_once(|| Gic {
         distributor,
         interface,
         control,
         gicv_base: Pa(guest.base),
-        list_registers: list_registers.min(LIST_REGISTERS_MOST),
+        list_registers,
         console: console.unwrap_or(FIRST_SPECIAL),
         lacks_resampling: distributor.read(GICD_IIDR) == QEMU,
         targets: [const { AtomicU8::new(0) }; CORES],
@@ -181,7 +171,7 @@ impl Gic {
 
     /// Sets up what the GIC has for this core, number `core`, and lets its interrupts in. Whatever the firmware had pending or active is gone.
     pub fn init_core(&self, core: usize) -> Result<(), Ignored> {
-        let (gicd, gicc, gich) = (self.distributor, self.interface, self.control);
+        let (gicd, gicc) = (self.distributor, self.interface);
         gicc.write(GICC_CTLR, GICC_NO_BYPASS);
         gicd.write(GICD_ICENABLER, !0);
         gicd.write(GICD_IGROUPR, 0);
@@ -195,11 +185,7 @@ impl Gic {
             gicd.write(GICD_IPRIORITYR + 4 * word, PRIORITIES);
         }
         gicd.write(GICD_ISENABLER, PRIVATE_ENABLED);
-        gich.write(GICH_HCR, 0);
-        gich.write(GICH_VMCR, 0);
-        gich.write(GICH_APR, 0);
-        (0..self.list_registers).for_each(|n| self.set_list_register(n, 0));
-        gich.write(GICH_HCR, GICH_ENABLE);
+        self.init_virtual_interface();
         gicc.write(GICC_PMR, 0xff);
         gicc.write(GICC_BPR, 0);
         gicc.write(GICC_CTLR, GICC_ENABLE | GICC_EOI_MODE | GICC_NO_BYPASS);
@@ -299,71 +285,6 @@ impl Gic {
     pub fn gicv_base(&self) -> Pa {
         self.gicv_base
     }
-
-    /// How many list registers are used.
-    pub fn list_registers(&self) -> usize {
-        self.list_registers
-    }
-
-    /// The list registers that are empty, a bit for each (GICH_ELRSR0).
-    #[inline]
-    pub fn empty_lrs(&self) -> u32 {
-        self.control.read(GICH_ELRSR) & ((1 << self.list_registers) - 1)
-    }
-
-    /// GICH_LR`n`.
-    #[inline]
-    pub fn list_register(&self, n: usize) -> u32 {
-        self.control.read(list_register_at(n))
-    }
-
-    /// Writes GICH_LR`n`.
-    #[inline]
-    pub fn set_list_register(&self, n: usize, value: u32) {
-        self.control.write(list_register_at(n), value);
-    }
-
-    /// GICH_HCR.
-    #[inline]
-    pub fn hcr(&self) -> u32 {
-        self.control.read(GICH_HCR)
-    }
-
-    /// Writes GICH_HCR.
-    #[inline]
-    pub fn set_hcr(&self, value: u32) {
-        self.control.write(GICH_HCR, value);
-    }
-
-    /// GICH_VMCR: what the guest wrote to its CPU interface, besides active priorities.
-    #[inline]
-    pub fn vmcr(&self) -> u32 {
-        self.control.read(GICH_VMCR)
-    }
-
-    /// Writes GICH_VMCR.
-    #[inline]
-    pub fn set_vmcr(&self, value: u32) {
-        self.control.write(GICH_VMCR, value);
-    }
-
-    /// GICH_APR: the guest's active priorities.
-    #[inline]
-    pub fn apr(&self) -> u32 {
-        self.control.read(GICH_APR)
-    }
-
-    /// Writes GICH_APR.
-    #[inline]
-    pub fn set_apr(&self, value: u32) {
-        self.control.write(GICH_APR, value);
-    }
-}
-
-#[inline]
-fn list_register_at(n: usize) -> u64 {
-    // So that the compiler sees it too.
-    GICH_LR + 4 * (n % LIST_REGISTERS_MOST) as u64
 }
 
 /// Writes one of the fields of `bits` bits that the registers from `first` on hold, one for each interrupt.
