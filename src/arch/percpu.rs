@@ -10,7 +10,7 @@ use crate::arch::isa::registers::{Readable, TPIDR_EL2, TTBR0_EL2};
 use crate::arch::vcpu::Registers;
 
 /// The most cores that are used: as many as a GICv2 has interfaces for. The others stay off.
-pub const CORES: usize = 8;
+pub const CORES_MAX: usize = 8;
 const MAIN_SIZE: usize = 64 << 10;
 const EMERGENCY_SIZE: usize = 8 << 10;
 
@@ -27,7 +27,7 @@ pub(super) struct Stacks {
 
 /// Memory that only assembly and the stack pointers of the cores touch.
 #[repr(transparent)]
-pub(super) struct StackMemory(UnsafeCell<MaybeUninit<[Stacks; CORES]>>);
+pub(super) struct StackMemory(UnsafeCell<MaybeUninit<[Stacks; CORES_MAX]>>);
 
 // SAFETY: no Rust code reads or writes through it; each core's stack pointer stays in its own element.
 unsafe impl Sync for StackMemory {}
@@ -39,7 +39,7 @@ pub(super) static STACKS: StackMemory = StackMemory(UnsafeCell::new(MaybeUninit:
 /// Physical addresses of all guard pages.
 pub(super) fn guard_pages() -> impl Iterator<Item = u64> {
     let stacks = STACKS.0.get() as u64;
-    (0..CORES).flat_map(move |core| {
+    (0..CORES_MAX).flat_map(move |core| {
         let base = stacks + (core * size_of::<Stacks>()) as u64;
         [
             base + offset_of!(Stacks, emergency_guard) as u64,
@@ -70,12 +70,12 @@ pub struct Cpu {
 }
 
 #[repr(transparent)]
-pub(super) struct Cpus(UnsafeCell<[Cpu; CORES]>);
+pub(super) struct Cpus(UnsafeCell<[Cpu; CORES_MAX]>);
 
 // SAFETY: a core touches only its own element, which `Cpu::this` gets from TPIDR_EL2.
 unsafe impl Sync for Cpus {}
 
-pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new([const { Cpu::NEW }; CORES]));
+pub(super) static CPUS: Cpus = Cpus(UnsafeCell::new([const { Cpu::NEW }; CORES_MAX]));
 
 impl Cpu {
     const NEW: Self = Self {
@@ -112,7 +112,7 @@ pub fn number() -> usize {
 /// Makes element `slot` ready for the core with affinity `affinity`, which reads it with its caches off when it comes in through
 /// the boot stub's `secondary`, with `slot` for a number. No core has come to that element yet.
 pub fn prepare(slot: usize, affinity: u64) {
-    assert!(slot < CORES);
+    assert!(slot < CORES_MAX);
     let stacks = STACKS.0.get() as u64 + (slot * size_of::<Stacks>()) as u64;
     let cpu = CPUS.0.get() as u64 + (slot * size_of::<Cpu>()) as u64;
     let new = Cpu {

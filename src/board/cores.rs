@@ -7,7 +7,7 @@ use spin::{Once, RelaxStrategy};
 use crate::arch::Relax;
 use crate::arch::boot::image;
 use crate::arch::boot::{self, Destination};
-use crate::arch::percpu::{self, CORES};
+use crate::arch::percpu::{self, CORES_MAX};
 use crate::arch::{cpu, firmware, timer};
 use crate::board::tree::{Core, Start, Tree};
 
@@ -16,7 +16,7 @@ const PATIENCE: u64 = 5;
 
 /// Where the start of each core stands: ABSENT -> CALLED -> HERE -> FIRST + number -> READY, or CALLED -> GIVEN_UP. The boot core writes CALLED,
 /// GIVEN_UP and FIRST + number, the core itself HERE and READY.
-static STAGES: [AtomicUsize; CORES] = [const { AtomicUsize::new(ABSENT) }; CORES];
+static STAGES: [AtomicUsize; CORES_MAX] = [const { AtomicUsize::new(ABSENT) }; CORES_MAX];
 const ABSENT: usize = 0;
 const CALLED: usize = 1;
 const HERE: usize = 2;
@@ -36,7 +36,7 @@ pub struct CoreEntry {
 }
 
 /// Starts the other cores: each goes through `entry` with its number, which counts the cores that came, in the order of the tree; the boot
-/// core is 0 and does not go there. What is beyond [`CORES`] is left asleep, with one line that says so; so is a core that does not come, or comes
+/// core is 0 and does not go there. What is beyond [`CORES_MAX`] is left asleep, with one line that says so; so is a core that does not come, or comes
 /// too late. Returns how many cores there are.
 ///
 /// `entry` runs on a stack of its own, with MMU, caches and [`control::set_up`](crate::arch::vcpu::control::set_up) as on the boot core. All
@@ -49,7 +49,7 @@ pub fn start(tree: &Tree, entry: CoreEntry) -> usize {
         if core.affinity == this_core {
             return;
         }
-        if slot == CORES {
+        if slot == CORES_MAX {
             beyond += 1;
             park(tree, core);
             return;
@@ -69,7 +69,7 @@ pub fn start(tree: &Tree, entry: CoreEntry) -> usize {
         slot += 1;
     });
     if beyond > 0 {
-        log::warn!("{beyond} cores are not used: {CORES} is the most");
+        log::warn!("{beyond} cores are not used: {CORES_MAX} is the most");
     }
     count
 }

@@ -51,7 +51,7 @@ pub fn start(vms: &'static [VmConfig]) {
 pub fn listen() {
     if let Some(uart) = UART.get() {
         let _turn = CONSOLE.lock();
-        uart.driver().listen();
+        uart.driver().enable_rx_irq();
         LISTENING.store(true, Ordering::Relaxed);
     }
 }
@@ -103,9 +103,9 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
     }
     let room = console.try_reserve();
     if room {
-        uart.driver().listen();
+        uart.driver().enable_rx_irq();
     } else {
-        uart.driver().ignore();
+        uart.driver().disable_rx_irq();
     }
     let at = match POLL_AT.load(Ordering::Relaxed) {
         _ if room && !console.is_held_up() => NEVER,

@@ -8,7 +8,7 @@ use crate::arch::vcpu::{
     el1, id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
-use crate::board::gic::{self, Gic, LIST_REGISTERS_MOST, VIRTUAL_TIMER};
+use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
 use crate::device::debug::DebugState;
 use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI};
 use crate::device::timer::virtual_deadline;
@@ -19,7 +19,7 @@ use crate::vm::{self, Interrupt, VcpuIdentity};
 
 // The guest's virtual timer has the same PPI as the board's, which its list register is linked to; and the model uses no list register that
 // the driver does not have.
-const _: () = assert!(VIRTUAL_TIMER == VTIMER_PPI && LIST_REGISTERS_MOST == LRS_MAX);
+const _: () = assert!(VIRTUAL_TIMER == VTIMER_PPI && gic::LRS_MAX == LRS_MAX);
 
 /// The VMID of VM number `vm`. No VM has VMID 0.
 fn vmid(vm: usize) -> u8 {
@@ -99,7 +99,7 @@ impl Gich for BoardCore {
     }
 
     fn deactivate_vtimer(&mut self) {
-        self.gic.set_timer_active(false);
+        self.gic.set_vtimer_irq_active(false);
     }
 
     fn cpu_interface(&mut self) -> CpuInterface {
@@ -117,7 +117,7 @@ impl vm::Core for BoardCore {
     }
 
     #[inline]
-    fn count() -> u64 {
+    fn physical_count() -> u64 {
         timer::count()
     }
 
@@ -152,13 +152,13 @@ impl vm::Core for BoardCore {
         to.save();
     }
 
-    fn take_serror(&mut self) -> bool {
+    fn consume_serror(&mut self) -> bool {
         fixup::synchronize_errors().is_some()
     }
 
     fn end_put(&mut self) {
         walks::put_context();
-        self.gic.set_timer_active(false);
+        self.gic.set_vtimer_irq_active(false);
         percpu::set_current_vcpu(None);
         fixup::unmask_errors();
     }
@@ -249,8 +249,8 @@ impl vm::Core for BoardCore {
         self.gic.set_apr(apr);
     }
 
-    fn set_timer_active(&mut self, active: bool) {
-        self.gic.set_timer_active(active);
+    fn set_vtimer_irq_active(&mut self, active: bool) {
+        self.gic.set_vtimer_irq_active(active);
         if active && self.gic.lacks_resampling() {
             self.arm_resample();
         }
@@ -271,7 +271,7 @@ impl vm::Core for BoardCore {
             }
             gic::ALARM => {
                 self.alarm = u64::MAX;
-                if self.gic.lacks_resampling() && self.gic.is_timer_active() {
+                if self.gic.lacks_resampling() && self.gic.is_vtimer_irq_active() {
                     self.arm_resample();
                 }
                 Interrupt::Alarm

@@ -7,7 +7,7 @@ use log::Level;
 
 use super::console;
 use crate::arch::firmware;
-use crate::arch::percpu::{self, CORES};
+use crate::arch::percpu::{self, CORES_MAX};
 use crate::board::{gic, power};
 
 /// The core that ends the run, plus one.
@@ -42,7 +42,9 @@ fn stop_others() {
     let this = percpu::number();
     let first = STOPPED_BY.compare_exchange(0, this + 1, Ordering::AcqRel, Ordering::Acquire);
     match first {
-        Ok(_) => (0..CORES).filter(|core| *core != this).for_each(gic::kick),
+        Ok(_) => (0..CORES_MAX)
+            .filter(|core| *core != this)
+            .for_each(gic::kick),
         Err(by) if by == this + 1 => {}
         Err(_) => firmware::halt(),
     }

@@ -30,13 +30,13 @@ impl Snapshots {
         Ok(id)
     }
 
-    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`commit_frames`](super::pools::Pools::commit_frames) are free. Frees none
+    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`frames_for_commit`](super::pools::Pools::frames_for_commit) are free. Frees none
     /// if that cannot help.
     fn make_room<B: Backend>(&mut self, b: &mut B) -> Result<(), NoMemory> {
         loop {
             let pools = self.pools.count + u32::from(self.pools.newest_with_room(b).is_none());
             let slabs = self.memory.nodes.slabs();
-            if self.memory.frames.free_count() >= self.pools.commit_frames()
+            if self.memory.frames.free_count() >= self.pools.frames_for_commit()
                 && self.pools.fits(pools, slabs, &self.memory)
             {
                 return Ok(());
@@ -48,7 +48,7 @@ impl Snapshots {
         }
     }
 
-    /// Saves the state and makes the folded base the snapshot's map. Cannot fail if [`commit_frames`](super::pools::Pools::commit_frames) are free.
+    /// Saves the state and makes the folded base the snapshot's map. Cannot fail if [`frames_for_commit`](super::pools::Pools::frames_for_commit) are free.
     fn commit<B: Backend>(
         &mut self,
         b: &mut B,

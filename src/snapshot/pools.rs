@@ -43,7 +43,7 @@ impl Pools {
 
     /// Frames that must be free for the commit of a [`checkpoint`](super::Snapshots::checkpoint), which cannot fail then: for the saved state, one
     /// for nodes, and what a fold takes to begin.
-    pub(super) fn commit_frames(&self) -> u32 {
+    pub(super) fn frames_for_commit(&self) -> u32 {
         FOLD_RESERVE + self.state.parts as u32 + 1
     }
 
@@ -70,7 +70,7 @@ impl Pools {
         let pages = ram_pages(self.pages.into(), snapshots);
         let nodes = self.node_frames(snapshots).max(u64::from(slabs));
         let states = self.state_frames_per_pool() * pools;
-        pages + nodes + states + u64::from(self.commit_frames())
+        pages + nodes + states + u64::from(self.frames_for_commit())
     }
 
     /// See [`min_frames`](super::min_frames).
@@ -190,7 +190,7 @@ impl Pools {
         Ok(addr)
     }
 
-    /// Frames for the other parts of a state. [`commit_frames`](Self::commit_frames) were free before the record was allocated.
+    /// Frames for the other parts of a state. [`frames_for_commit`](Self::frames_for_commit) were free before the record was allocated.
     #[inline]
     pub(super) fn alloc_parts(&mut self, memory: &mut FrameStore) -> Result<PartFrames, NoMemory> {
         let mut part_frames = [Frame(0); StateSize::PARTS_MAX - 1];

@@ -38,7 +38,7 @@ impl Snapshots {
     }
 
     /// Takes the VM's RAM back to its first state: all of it absent. The snapshots stay. The VM must be stopped.
-    pub fn reset<B: Backend>(&mut self, b: &mut B) {
+    pub fn reset_ram<B: Backend>(&mut self, b: &mut B) {
         b.begin_remap();
         self.switch_base(b, NodeId::NONE);
         b.end_remap();

@@ -84,7 +84,7 @@ pub trait Core: Gich {
     /// The core's number, from 0.
     fn number(&self) -> usize;
     /// The physical count: time on the board, the same on all cores.
-    fn count() -> u64;
+    fn physical_count() -> u64;
     /// How much the physical count grows in a second.
     fn frequency() -> u64;
 
@@ -102,7 +102,7 @@ pub trait Core: Gich {
     /// Copies the loaded vCPU's registers out of the core.
     fn save_system(&mut self, to: &mut Self::System);
     /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
-    fn take_serror(&mut self) -> bool;
+    fn consume_serror(&mut self) -> bool;
     /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
     fn end_put(&mut self);
     /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
@@ -147,7 +147,7 @@ pub trait Core: Gich {
     /// Writes GICH_VMCR and GICH_APR.
     fn set_interface_registers(&mut self, state: [u32; 2]);
     /// Sets whether the hardware's interrupt of the virtual timer is active, as it is while the guest has it and did not deactivate it.
-    fn set_timer_active(&mut self, active: bool);
+    fn set_vtimer_irq_active(&mut self, active: bool);
 
     /// Acknowledges an interrupt of the board.
     fn acknowledge(&mut self) -> Interrupt;

@@ -38,7 +38,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// The guest's counter.
     pub(super) fn virtual_count(&self) -> u64 {
-        self.virtual_count_at(B::Core::count())
+        self.virtual_count_at(B::Core::physical_count())
     }
 
     /// The guest's counter at the physical count `now`, which is not in the past. While the VM is paused: what it would go on with.
@@ -61,7 +61,7 @@ impl<B: VmBackend> Vm<B> {
     /// Sets the VM's time: it goes on from the moment `from`, or with `None` from the start of its image. If the VM is paused, that is
     /// where it will go on from. Its vCPUs are stopped; each takes the new offset when it is loaded.
     pub(super) fn set_time(&self, from: Option<Moment>) {
-        let now = B::Core::count();
+        let now = B::Core::physical_count();
         if self.paused_at.load(Ordering::Relaxed) != NEVER {
             self.paused_at.store(now, Ordering::Relaxed);
         }
@@ -73,7 +73,7 @@ impl<B: VmBackend> Vm<B> {
     /// The guest's counter is at `count`, whatever it was.
     #[cfg(test)]
     pub(super) fn set_virtual_count(&self, count: u64) {
-        let offset = B::Core::count().wrapping_sub(count);
+        let offset = B::Core::physical_count().wrapping_sub(count);
         self.offset.store(offset, Ordering::Relaxed);
     }
 }

@@ -26,7 +26,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     fn timer_fired(&mut self, core: &mut B::Core) -> ExitAction {
         let Some(mut shared) = self.vm.lock_shared() else {
             // It comes again when the vCPU is loaded again: its line is up.
-            core.set_timer_active(false);
+            core.set_vtimer_irq_active(false);
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -103,7 +103,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// Ends the wait of this vCPU if it has a reason to end.
     pub(super) fn wake(&mut self, core: &mut B::Core) -> ExitAction {
         // An SError that came after the look in `ExitContext::wait` ends the wait too: the core cannot sleep until it is consumed.
-        if core.take_serror() {
+        if core.consume_serror() {
             core.pend_serror();
             self.slot().end_wait();
             return ExitAction::Resume;
@@ -123,7 +123,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// WFI: the vCPU waits, unless something is pending already.
     pub(super) fn wait(&mut self) -> ExitAction {
         // An SError ends a WFI (D1.7.2, "Wait for Interrupt"); and one that only EL2 knows of would not let the core sleep.
-        if self.core.take_serror() {
+        if self.core.consume_serror() {
             self.core.pend_serror();
             return ExitAction::Resume;
         }
@@ -160,7 +160,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     #[inline(never)]
     fn review_now(&mut self) {
-        let overdue = self.vcpu.reviews.take_overdue(B::Core::count());
+        let overdue = self.vcpu.reviews.take_overdue(B::Core::physical_count());
         if self.vcpu.reviews.is_worthwhile(self.core) {
             let requested = self.shared.gic.review(self.index, overdue, self.core);
             self.vm.kick_vcpus(self.core, requested);
@@ -269,7 +269,7 @@ impl<B: VmBackend> Vm<B> {
         what: Review,
         core: &mut B::Core,
     ) {
-        vcpu.reviews.set(what, B::Core::count);
+        vcpu.reviews.set(what, B::Core::physical_count);
         // While it waits, nothing changes without a trap.
         if !self.vcpus[index].is_waiting() {
             core.set_alarm_no_later(vcpu.reviews.due());

@@ -27,7 +27,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn notify_core(&self, core: &mut B::Core, slot: &VcpuSlot<System<B>>) {
         if slot.core() == core.number() {
             // The scheduler sets the alarm anew when this one has gone off.
-            core.set_alarm_no_later(B::Core::count());
+            core.set_alarm_no_later(B::Core::physical_count());
         } else {
             core.kick(slot.core());
         }
@@ -37,7 +37,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn wake_cores(&self, core: &mut B::Core) {
         if self.pinned_to(core.number()).nth(1).is_some() {
             // The other vCPUs on this core may have something to do now.
-            core.set_alarm_no_later(B::Core::count());
+            core.set_alarm_no_later(B::Core::physical_count());
         }
         let mut told = 1u64 << core.number();
         for slot in &self.vcpus {

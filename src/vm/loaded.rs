@@ -41,7 +41,7 @@ pub(super) fn load_registers<C: Core>(
     core.load_system(system);
     core.load_debug(debug);
     core.set_interface_registers(interface);
-    core.set_timer_active(timer_active);
+    core.set_vtimer_irq_active(timer_active);
 }
 
 impl<B: VmBackend> Vm<B> {
@@ -214,7 +214,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         let slot = self.slot();
         let vcpu = &mut *self.vcpu;
         // The vCPU's own SError, before another vCPU is loaded, which would take it.
-        if core.take_serror() {
+        if core.consume_serror() {
             core.pend_serror();
             slot.end_wait();
         }

@@ -45,7 +45,7 @@ impl<B: VmBackend> GuestMemory<B> {
         self.log_left_out(false);
         if self
             .log_budget
-            .admit(B::Core::count(), B::Core::frequency())
+            .admit(B::Core::physical_count(), B::Core::frequency())
         {
             log::log!(level, "{}{message}", self.prefix());
         }
@@ -57,7 +57,7 @@ impl<B: VmBackend> GuestMemory<B> {
             true => self.log_budget.take_left_out_at_last(),
             false => self
                 .log_budget
-                .take_left_out(B::Core::count(), B::Core::frequency()),
+                .take_left_out(B::Core::physical_count(), B::Core::frequency()),
         };
         if let Some(count) = count {
             log::warn!("{}too many lines: {count} were left out", self.prefix());

@@ -92,7 +92,7 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
     fn snapshot_info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo> {
         self.with(vm, |_, shared, _| {
             let info = shared.snapshots.info(&mut shared.memory, id).ok()?;
-            let age = B::Core::count().saturating_sub(info.taken.physical);
+            let age = B::Core::physical_count().saturating_sub(info.taken.physical);
             Some(SnapshotInfo {
                 parent: info.parent,
                 age: (u128::from(age) * 1000 / u128::from(B::Core::frequency())) as u64,

@@ -14,7 +14,8 @@ impl<B: VmBackend> Vm<B> {
     /// Stops the VM until [`resume`](Self::resume). The caller holds the shared part.
     pub(super) fn pause(&self, core: &mut B::Core) {
         let stopped = self.quiesce(core, None);
-        self.paused_at.store(B::Core::count(), Ordering::Relaxed);
+        self.paused_at
+            .store(B::Core::physical_count(), Ordering::Relaxed);
         self.gate.close(PAUSED);
         self.release(core, stopped);
     }

@@ -13,7 +13,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Takes a periodic checkpoint if one is due. The core has no vCPU loaded.
     pub(super) fn checkpoint_when_due(&self, core: &mut B::Core) {
-        let now = B::Core::count();
+        let now = B::Core::physical_count();
         if self.next_checkpoint() > now {
             return;
         }

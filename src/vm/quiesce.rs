@@ -80,7 +80,7 @@ impl<B: VmBackend> Initiator<'_, B> {
     /// To be called before stage 2 is invalidated, or while RAM's tables are detached, so that nothing comes into the TLBs afterwards.
     pub fn clear_core(&mut self) {
         if self.vcpu.is_some() {
-            self.core.take_serror();
+            self.core.consume_serror();
             self.core.load_system(&B::Core::RESET);
         }
     }

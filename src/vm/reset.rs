@@ -77,7 +77,7 @@ impl<B: VmBackend> Vm<B> {
         if let Some(own) = own {
             let _ = shared.gic.sync(own, core);
         }
-        shared.snapshots.reset(&mut shared.memory);
+        shared.snapshots.reset_ram(&mut shared.memory);
         shared.devices = Devices::default();
         shared.caches_agree = false;
         shared.gic = Gic::new(self.vcpus.len());
@@ -86,7 +86,7 @@ impl<B: VmBackend> Vm<B> {
                 // vCPU 0 is the one that asks, on its core, or one of the stopped ones.
                 if let Some((0, vcpu)) = vcpu {
                     self.boot(&entry, vcpu);
-                    core.take_serror();
+                    core.consume_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
                     load_registers(
                         core,

@@ -149,7 +149,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             Some((own, vcpu)) if *own == index => {
                 let core = &mut *self.initiator.core;
                 // An SError of a store that is taken back is dropped with that store.
-                core.take_serror();
+                core.consume_serror();
                 saved.debug.restore_to(&mut vcpu.debug);
                 let timer_active = self.gic.vtimer_needs_hw_active(index);
                 load_registers(

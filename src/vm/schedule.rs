@@ -99,7 +99,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         if self.core.number() != 0 {
             return;
         }
-        if self.console.poll_due() <= B::Core::count() {
+        if self.console.poll_due() <= B::Core::physical_count() {
             self.console_input();
         }
         if core::mem::take(&mut self.command) {
@@ -117,7 +117,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
 
     /// Whether [`housekeep`](Self::housekeep) has something to do.
     fn needs_housekeeping(&self) -> bool {
-        let now = B::Core::count();
+        let now = B::Core::physical_count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.core.number() == 0
             && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
@@ -185,7 +185,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let Some(mut loaded) = vm.load(self.core, vcpu) else {
             return;
         };
-        let start = B::Core::count();
+        let start = B::Core::physical_count();
         let slice = Slice { vcpu: i, start };
         self.set_alarm(Some(slice));
         loop {
@@ -226,8 +226,8 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             }
             ExitAction::Interrupt(_) if self.needs_housekeeping() => false,
             ExitAction::Interrupt(_) => {
-                let is_over =
-                    self.run_queue.len() > 1 && B::Core::count() >= self.end_of_slice(slice);
+                let is_over = self.run_queue.len() > 1
+                    && B::Core::physical_count() >= self.end_of_slice(slice);
                 if !is_over {
                     self.set_alarm(Some(slice));
                 }

@@ -83,7 +83,7 @@ impl<B: VmBackend> Vm<B> {
                 requested |= gic.sync(own, initiator.core);
             }
         }
-        let physical = B::Core::count();
+        let physical = B::Core::physical_count();
         let at = Moment {
             physical,
             counter: self.virtual_count_at(physical),

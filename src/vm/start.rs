@@ -106,7 +106,7 @@ impl<B: VmBackend> Vm<B> {
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.
         let entry = vm.shared.lock().load_image(config)?;
         vm.boot(&entry, &mut vm.vcpus[0].lock());
-        vm.schedule_checkpoint(B::Core::count());
+        vm.schedule_checkpoint(B::Core::physical_count());
         Ok(vm)
     }
 }

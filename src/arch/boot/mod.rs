@@ -28,7 +28,7 @@ global_asm!(
     CPU_STACK = const offset_of!(percpu::Cpu, stack),
     CPU_TABLES = const offset_of!(percpu::Cpu, tables),
     CPU_SIZE = const size_of::<percpu::Cpu>(),
-    CORES = const percpu::CORES,
+    CORES = const percpu::CORES_MAX,
     AFFINITY = const cpu::AFFINITY,
     cpus = sym percpu::CPUS,
     stacks = sym percpu::STACKS,

@@ -12,12 +12,12 @@ const GICH_LR: u64 = 0x100;
 const GICH_ENABLE: u32 = 1 << 0;
 
 /// List registers that are used, of those that there are.
-pub const LIST_REGISTERS_MOST: usize = 4;
+pub const LRS_MAX: usize = 4;
 
 /// How many list registers are used, of a GIC with these registers.
 pub(super) fn list_registers(control: Block<0x200>) -> usize {
     let existing = (control.read(GICH_VTR) & 0x3f) as usize + 1;
-    existing.min(LIST_REGISTERS_MOST)
+    existing.min(LRS_MAX)
 }
 
 impl Gic {
@@ -89,5 +89,5 @@ impl Gic {
 #[inline]
 fn list_register_at(n: usize) -> u64 {
     // So that the compiler sees it too.
-    GICH_LR + 4 * (n % LIST_REGISTERS_MOST) as u64
+    GICH_LR + 4 * (n % LRS_MAX) as u64
 }

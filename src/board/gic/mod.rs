@@ -17,7 +17,7 @@ use spin::Once;
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::isa;
 use crate::arch::memory::mmio::{Block, Registers};
-use crate::arch::{percpu::CORES, timer};
+use crate::arch::{percpu::CORES_MAX, timer};
 use crate::board::readback::Ignored;
 use crate::board::tree::Tree;
 
@@ -25,7 +25,7 @@ mod gich;
 mod missing;
 mod readback;
 
-pub use gich::LIST_REGISTERS_MOST;
+pub use gich::LRS_MAX;
 pub use missing::Missing;
 
 /// What trees call it.
@@ -89,7 +89,7 @@ pub struct Gic {
     console: u32,
     lacks_resampling: bool,
     /// For each core, its CPU interface as a bit of a target list; 0 before [`Gic::init_core`].
-    targets: [AtomicU8; CORES],
+    targets: [AtomicU8; CORES_MAX],
 }
 
 static GIC: Once<Gic> = Once::new();
@@ -123,7 +123,7 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         list_registers,
         console: console.unwrap_or(FIRST_SPECIAL),
         lacks_resampling: distributor.read(GICD_IIDR) == QEMU,
-        targets: [const { AtomicU8::new(0) }; CORES],
+        targets: [const { AtomicU8::new(0) }; CORES_MAX],
     });
     gic.init_distributor(console).map_err(Missing::Ignored)?;
     gic.init_core(0).map_err(Missing::Ignored)?;
@@ -263,7 +263,7 @@ impl Gic {
 
     /// Makes the physical interrupt of the virtual timer active on this core, or not. An active one does not come in.
     #[inline]
-    pub fn set_timer_active(&self, active: bool) {
+    pub fn set_vtimer_irq_active(&self, active: bool) {
         let register = if active {
             GICD_ISACTIVER
         } else {
@@ -277,7 +277,7 @@ impl Gic {
     }
 
     /// Whether the physical interrupt of the virtual timer is active on this core.
-    pub fn is_timer_active(&self) -> bool {
+    pub fn is_vtimer_irq_active(&self) -> bool {
         self.distributor.read(GICD_ISACTIVER) >> VIRTUAL_TIMER & 1 != 0
     }
 

@@ -35,9 +35,9 @@ pub trait Driver {
     /// Returns and forgets whether characters were lost, as there was no room for them. They came behind all that is still to be received.
     fn take_overrun(&self) -> bool;
     /// Raises the interrupt when something comes in, and no other: what the firmware had enabled goes to nobody here.
-    fn listen(&self);
-    /// Raises no interrupt, whatever comes in, until [`listen`](Self::listen).
-    fn ignore(&self);
+    fn enable_rx_irq(&self);
+    /// Raises no interrupt, whatever comes in, until [`enable_rx_irq`](Self::enable_rx_irq).
+    fn disable_rx_irq(&self);
     /// Lowers the interrupt, to be followed by [`receive`](Self::receive) until there is nothing: in the other order, a byte that came in
     /// between would raise none.
     fn acknowledge(&self);

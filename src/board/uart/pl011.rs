@@ -109,12 +109,12 @@ impl Driver for Pl011 {
         overrun
     }
 
-    fn listen(&self) {
+    fn enable_rx_irq(&self) {
         self.0.write(IFLS, IFLS_RECEIVE_EARLY);
         self.0.write(IMSC, RECEIVE_INTERRUPTS);
     }
 
-    fn ignore(&self) {
+    fn disable_rx_irq(&self) {
         self.0.write(IMSC, 0);
     }
 

@@ -180,7 +180,7 @@ impl Core for FakeCore {
         self.number
     }
 
-    fn count() -> u64 {
+    fn physical_count() -> u64 {
         COUNT.get()
     }
 
@@ -224,7 +224,7 @@ impl Core for FakeCore {
         *to = self.system;
     }
 
-    fn take_serror(&mut self) -> bool {
+    fn consume_serror(&mut self) -> bool {
         fixup::synchronize_errors();
         std::mem::take(&mut self.error)
     }
@@ -346,7 +346,7 @@ impl Core for FakeCore {
         self.interface = state;
     }
 
-    fn set_timer_active(&mut self, active: bool) {
+    fn set_vtimer_irq_active(&mut self, active: bool) {
         self.timer_active = active;
     }
 

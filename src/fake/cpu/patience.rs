@@ -54,7 +54,7 @@ impl FakeCore {
     }
 
     pub(super) fn await_alarm(&mut self) {
-        set_count(Self::count().max(self.alarm));
+        set_count(Self::physical_count().max(self.alarm));
         self.interrupts.push_back(Interrupt::Alarm);
     }
 }

@@ -251,7 +251,7 @@ impl<M: Guest> Pair<M> {
 
     pub(super) fn reset(&mut self) {
         self.m.stop();
-        self.s.reset(self.m.backend_mut());
+        self.s.reset_ram(self.m.backend_mut());
         self.m.go_on();
         self.ram.clear();
     }

@@ -113,7 +113,7 @@ impl Guest for WorstBackend {
         self.memory.mapping(block * BLOCK_PAGES) != Mapping::AbsentBlock
     }
 
-    /// As `Running::save` has it.
+    /// As `LoadedVcpu::put` has it.
     fn stop(&mut self) {
         for core in (0..CORES).filter(|&core| core != self.core.get()) {
             self.worst.enter(core);
@@ -123,7 +123,7 @@ impl Guest for WorstBackend {
         self.worst.enter(self.core.get());
     }
 
-    /// As `Vm::load_vcpu` has it.
+    /// As `Vm::load` has it.
     fn go_on(&mut self) {
         for core in 0..CORES {
             self.worst.enter(core);

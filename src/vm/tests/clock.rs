@@ -51,7 +51,7 @@ impl Life {
         let vms = vms([plan].into(), |_, vcpu| vcpu);
         let mut smp = Smp::of(&vms[0]);
         smp.save(0);
-        let at = FakeCore::count();
+        let at = FakeCore::physical_count();
         let now = Seen {
             counter: 0,
             read: 0,
@@ -78,7 +78,7 @@ impl Life {
     }
 
     fn pass(&mut self, ticks: u64) {
-        set_count(FakeCore::count() + ticks);
+        set_count(FakeCore::physical_count() + ticks);
         self.now.at += ticks;
         if !self.paused || self.time == Time::Passes {
             self.now.counter += ticks;
@@ -117,7 +117,8 @@ impl Life {
     /// What a loaded vCPU sees by both counters.
     fn look(&mut self, vcpu: usize) {
         let offset = self.smp.cores[vcpu].offsets.last();
-        let virtual_counter = FakeCore::count().wrapping_sub(*offset.expect("it was loaded"));
+        let virtual_counter =
+            FakeCore::physical_count().wrapping_sub(*offset.expect("it was loaded"));
         let physical_counter = self.smp.timer(vcpu, Count);
         assert_eq!(physical_counter, virtual_counter, "vCPU {vcpu}");
     }
@@ -241,11 +242,11 @@ fn whatever_happens_the_counter_is_one_that_the_vm_can_have() {
 fn a_restore_across_a_reset_leaves_no_counter_behind() {
     for time in [Time::Stops, Time::Passes] {
         let mut smp = Smp::with(VmConfig { time, ..PLAN });
-        set_count(FakeCore::count() + 5000);
+        set_count(FakeCore::physical_count() + 5000);
         let id = smp.ask(0, CHECKPOINT, &[]);
         assert_eq!(smp.call(0, SYSTEM_RESET, &[]), ExitAction::Resume);
         assert_eq!(smp.timer(0, Count), 0);
-        set_count(FakeCore::count() + 10);
+        set_count(FakeCore::physical_count() + 10);
         assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
         let expected = match time {
             Time::Stops => 5000,

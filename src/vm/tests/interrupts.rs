@@ -232,7 +232,10 @@ fn what_is_typed_while_a_vcpu_goes_back_is_not_lost() {
 #[test]
 fn the_physical_timer_is_emulated_with_an_alarm() {
     let mut smp = enabled(1);
-    let (count, now) = (FakeCore::count(), smp.timer(0, TimerRegister::Count));
+    let (count, now) = (
+        FakeCore::physical_count(),
+        smp.timer(0, TimerRegister::Count),
+    );
     assert_eq!(now, smp.vm.virtual_count());
     smp.set_timer(0, TimerRegister::Compare, now + 1000);
     assert_eq!(smp.cores[0].alarm, u64::MAX, "it is off");

@@ -373,7 +373,7 @@ fn nobody_runs_while_the_vm_is_paused_and_then_all_know_the_time() {
             };
             controls.pause(0).unwrap();
             ram.set(ram.get() + 1);
-            set_count(FakeCore::count() + 1000);
+            set_count(FakeCore::physical_count() + 1000);
             resumed.store(true, Ordering::Relaxed);
             controls.resume(0).unwrap();
         });

@@ -74,7 +74,7 @@ impl Desk {
 }
 
 fn later(counts: u64) {
-    set_count(FakeCore::count() + counts);
+    set_count(FakeCore::physical_count() + counts);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_paused_vm_is_saved_and_taken_back_and_stays_paused() {
     // What is loaded agrees.
     let mut core = FakeCore::new(1);
     let running = vm.load(&mut core, 0).unwrap();
-    assert_eq!(core.offsets, [FakeCore::count() - 1005]);
+    assert_eq!(core.offsets, [FakeCore::physical_count() - 1005]);
     running.put(&mut core);
 }
 

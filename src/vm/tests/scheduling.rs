@@ -132,11 +132,11 @@ fn those_that_compute_have_the_core_in_turn_for_a_slice_each() {
     );
     turn_on(&vms[0]);
     let mut core = core(0);
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     let ran = rounds(&mut core, vms, &Quiet::default(), 6);
     let turn = [(0, 0), (0, 1), (1, 0)];
     assert_eq!(ran, [turn, turn].concat());
-    assert_eq!(FakeCore::count(), start + 6 * SLICE);
+    assert_eq!(FakeCore::physical_count(), start + 6 * SLICE);
     assert!(core.multiplexed && core.slept.is_empty());
     assert!(core.vcpu.is_none(), "the last one was saved");
 }
@@ -159,7 +159,7 @@ fn a_core_runs_those_that_are_pinned_to_it() {
 fn one_that_waits_gives_the_core_away() {
     let vms = one(2);
     let mut core = core(0);
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     // vCPU 0: WFI at once. vCPU 1 computes; nobody else wants the core, and at the alarm vCPU 0's timer has fired.
     core.script.push_back(trap(0x01, 0));
     vms[0].vcpus[0].lock().system.timer_deadline = SLICE / 2;
@@ -168,7 +168,7 @@ fn one_that_waits_gives_the_core_away() {
     assert_eq!(vms[0].vcpus[0].run_state(), RunState::Waiting);
     assert!(core.slept.is_empty());
     // It has its slice even so: the timer alone takes nothing from it.
-    assert_eq!(FakeCore::count(), start + SLICE);
+    assert_eq!(FakeCore::physical_count(), start + SLICE);
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn one_that_yields_gives_the_core_away_if_another_wants_it() {
     let mut core = core(0);
     core.script.push_back(trap(0x01, 1));
     core.script.push_back(trap(0x01, 1));
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     let ran = rounds(&mut core, vms, &Quiet::default(), 2);
     assert_eq!(ran, [(0, 0), (0, 1)]);
-    assert_eq!(FakeCore::count(), start);
+    assert_eq!(FakeCore::physical_count(), start);
 }
 
 #[test]
@@ -205,10 +205,10 @@ fn one_that_was_called_has_the_core_soon() {
         registers.x[9] = 1 << 17 | 3;
         store.trap()
     }));
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     let ran = rounds(&mut core, vms, quiet(), 1);
     assert_eq!(ran, [(0, 0)]);
-    assert_eq!(FakeCore::count(), start + WAKEUP_SLICE);
+    assert_eq!(FakeCore::physical_count(), start + WAKEUP_SLICE);
     assert!(vm.is_runnable(1));
 }
 
@@ -224,11 +224,11 @@ fn a_core_sleeps_until_the_earliest_deadline() {
         waits(vm, vcpu, deadline);
     }
     let mut core = core(0);
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     let mut scheduler = Scheduler::new(&mut core, vms, quiet());
     scheduler.schedule_once();
     assert_eq!(core.slept, [start + 4000]);
-    assert_eq!(FakeCore::count(), start + 4000);
+    assert_eq!(FakeCore::physical_count(), start + 4000);
     assert!(core.ran.is_empty());
     assert!(vm.is_runnable(2) && !vm.is_runnable(0) && !vm.is_runnable(1));
 }
@@ -270,7 +270,7 @@ fn an_interrupt_is_not_forgotten_when_the_core_is_taken_away_at_the_same_time() 
     core.script.push_back(trap(0x01, 0));
     // While vCPU 0 sleeps an interrupt for it comes, and by then vCPU 1's timer has fired.
     core.dreams.push_back(Box::new(move |core| {
-        set_count(FakeCore::count() + 5 * SLICE);
+        set_count(FakeCore::physical_count() + 5 * SLICE);
         let called = vm.shared.lock().gic.write(1, 0xf00, 4, 1 << 16 | 3);
         assert_eq!(called, 1);
         vm.vcpus[0].request();
@@ -327,13 +327,16 @@ fn every(ms: u64) -> VmConfig {
 fn core_0_takes_the_snapshots_that_nobody_asks_for() {
     let vms = vms([every(20), VmConfig { ..PLAN }].into(), |_, _| 1);
     let snapshots = |vm: usize| vms[vm].shared.lock().snapshots.stats().snapshots;
-    let (start, period) = (FakeCore::count(), 20 * FakeCore::frequency() / 1000);
+    let (start, period) = (
+        FakeCore::physical_count(),
+        20 * FakeCore::frequency() / 1000,
+    );
     let mut other = core(1);
     rounds(&mut other, vms, &Quiet::default(), 8);
-    assert!(FakeCore::count() > start + period);
+    assert!(FakeCore::physical_count() > start + period);
     assert_eq!([0, 1].map(snapshots), [0, 0], "not on core 1");
 
-    let start = FakeCore::count();
+    let start = FakeCore::physical_count();
     let mut core = core(0);
     rounds(&mut core, vms, &Quiet::default(), 1);
     assert_eq!([0, 1].map(snapshots), [1, 0]);
@@ -344,7 +347,7 @@ fn core_0_takes_the_snapshots_that_nobody_asks_for() {
     );
     rounds(&mut core, vms, &Quiet::default(), 3);
     assert_eq!([0, 1].map(snapshots), [4, 0]);
-    assert_eq!(FakeCore::count(), start + 4 * period);
+    assert_eq!(FakeCore::physical_count(), start + 4 * period);
 }
 
 #[test]

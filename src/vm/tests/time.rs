@@ -10,7 +10,7 @@ use crate::vm::vcpu::RunState;
 use crate::vm::{Core, ExitAction, Interrupt};
 
 fn later(counts: u64) {
-    set_count(FakeCore::count() + counts);
+    set_count(FakeCore::physical_count() + counts);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn time_stops_or_passes_over_a_restore() {
         assert_eq!(smp.timer(0, Count), 6000);
         assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
         assert_eq!(smp.timer(0, Count), expected, "{time:?}");
-        let offset = FakeCore::count() - expected;
+        let offset = FakeCore::physical_count() - expected;
         assert_eq!(
             smp.cores[0].offsets.last(),
             Some(&offset),
@@ -52,7 +52,7 @@ fn all_vcpus_have_one_time() {
     assert!(
         offsets
             .into_iter()
-            .all(|offset| offset == FakeCore::count() - 500)
+            .all(|offset| offset == FakeCore::physical_count() - 500)
     );
     assert_eq!([0, 1, 2].map(|vcpu| smp.timer(vcpu, Count)), [500; 3]);
 }
@@ -61,7 +61,7 @@ fn all_vcpus_have_one_time() {
 fn a_vcpu_that_waits_is_loaded_when_its_timer_fires() {
     let mut smp = Smp::all_on(2);
     assert!(smp.load(0) && smp.load(1));
-    let (count, now) = (FakeCore::count(), smp.vm.virtual_count());
+    let (count, now) = (FakeCore::physical_count(), smp.vm.virtual_count());
     assert_eq!(smp.vm.deadline_of(1), NEVER, "it runs");
     // The physical timer in 700, the virtual one in 500.
     smp.set_timer(1, Compare, now + 700);
@@ -85,7 +85,7 @@ fn a_vcpu_that_waits_is_loaded_when_its_timer_fires() {
     later(10_000);
     assert!(smp.vm.is_runnable(1));
     assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
-    assert_eq!(smp.vm.deadline_of(1), FakeCore::count() + 200);
+    assert_eq!(smp.vm.deadline_of(1), FakeCore::physical_count() + 200);
     assert!(!smp.vm.is_runnable(1));
     smp.vm.gate.close(crate::vm::quiesce::PAUSED);
     assert_eq!(smp.vm.deadline_of(1), NEVER);
@@ -115,7 +115,7 @@ fn the_alarm_of_the_one_that_restores_is_for_the_timer_that_it_has_then() {
     smp.irq(0, Interrupt::Alarm);
     assert_eq!(smp.cores[0].alarm, u64::MAX);
     assert_eq!(smp.call(0, RESTORE, &[id, 1]), ExitAction::Resume);
-    assert_eq!(smp.cores[0].alarm, FakeCore::count() + 300);
+    assert_eq!(smp.cores[0].alarm, FakeCore::physical_count() + 300);
 }
 
 #[test]
