@@ -379,6 +379,6 @@ fn nobody_runs_while_the_vm_is_paused_and_then_all_know_the_time() {
         });
         operator.join().unwrap();
         let core = core.join().unwrap();
-        assert_eq!(core.offsets.last(), Some(&scene.vms[0].offset()));
+        assert_eq!(core.offsets.last(), Some(&scene.vms[0].counter_offset()));
     });
 }
