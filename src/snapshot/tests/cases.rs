@@ -249,3 +249,38 @@ fn the_dirty_list_takes_the_heap_that_is_kept_for_it() {
         assert_eq!(pair.s.pages(), pages);
     }
 }
+
+#[test]
+fn the_latest_is_the_newest_that_is_left() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 1000);
+    for id in 0..6 {
+        vm.write(7, id + 100);
+        vm.checkpoint(id).unwrap();
+    }
+    for (deleted, left) in [(5, 4), (2, 4), (4, 3), (3, 1)] {
+        vm.delete(deleted);
+        vm.restore(Which::Latest);
+        assert_eq!(vm.s.current(), Some(left));
+        vm.read(7);
+    }
+}
+
+#[test]
+fn a_load_that_faulted_for_nothing_copies_nothing() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+    // A page, and a whole block.
+    vm.write(7, 1);
+    vm.write(BLOCK_PAGES, 2);
+    vm.checkpoint(0).unwrap();
+    vm.m.stale = true;
+    for page in [7, BLOCK_PAGES, BLOCK_PAGES + 9] {
+        let (mapping, free) = (vm.m.mapping(page), vm.s.memory.frames.free_count());
+        assert!(
+            matches!(mapping, Mapping::Read(_) | Mapping::ReadBlock(_)),
+            "{mapping:?}"
+        );
+        vm.s.fault_in(&mut vm.m, page, false).unwrap();
+        assert_eq!(vm.m.mapping(page), mapping);
+        assert_eq!(vm.s.memory.frames.free_count(), free);
+    }
+}
