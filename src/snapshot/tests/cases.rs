@@ -284,3 +284,18 @@ fn a_load_that_faulted_for_nothing_copies_nothing() {
         assert_eq!(vm.s.memory.frames.free_count(), free);
     }
 }
+
+#[test]
+fn a_fold_does_not_begin_below_its_reserve() {
+    for left in 0..FOLD_RESERVE {
+        let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+        vm.write(7, 1);
+        vm.checkpoint(0).unwrap();
+        vm.write(7, 2);
+        vm.steal(left);
+        assert_eq!(vm.s.fold(&mut vm.m), Err(NoMemory), "{left} frames");
+        assert_eq!(vm.s.memory.frames.free_count(), left);
+        vm.give_back();
+        assert_eq!(vm.s.fold(&mut vm.m), Ok(()));
+    }
+}
