@@ -7,8 +7,10 @@
 mod fixups;
 pub mod functions;
 mod instruction;
+mod registers;
 mod source;
 mod tests;
 mod text;
 
-pub use text::{Machine, Registers, Text};
+pub use registers::{Machine, Registers};
+pub use text::Text;

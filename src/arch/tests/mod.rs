@@ -1,8 +1,8 @@
 //! What the functions of this folder promise, on a board that takes every liberty that the Arm ARM leaves it.
 
 use crate::addr::Pa;
-use crate::arch::isa::{self, TableEntry};
-use crate::fake::worst::{By, Luck, Worst};
+use crate::arch::isa;
+use crate::fake::worst::{By, Luck, Table, Worst};
 use std::boxed::Box;
 
 mod contents;
@@ -26,19 +26,6 @@ fn boards() -> impl Iterator<Item = Worst> {
 /// More of them, for what is rare.
 fn many_boards(times: u64) -> impl Iterator<Item = Worst> {
     (1..=times * SEEDS).map(|seed| Worst::new(CORES, Luck::bad(seed)))
-}
-
-#[repr(C, align(4096))]
-struct Table([TableEntry; 512]);
-
-impl Table {
-    fn new() -> Box<Self> {
-        Box::new(Self([const { TableEntry::invalid() }; 512]))
-    }
-
-    fn at(&self) -> u64 {
-        core::ptr::from_ref(self).addr() as u64
-    }
 }
 
 /// The IPA of a guest's page.

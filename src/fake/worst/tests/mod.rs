@@ -11,19 +11,6 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-#[repr(C, align(4096))]
-struct Table([TableEntry; 512]);
-
-impl Table {
-    fn new() -> Box<Self> {
-        Box::new(Self([const { TableEntry::invalid() }; 512]))
-    }
-
-    fn at(&self) -> u64 {
-        core::ptr::from_ref(self).addr() as u64
-    }
-}
-
 const CORES: usize = 2;
 const RAM: u64 = 0x4000_0000;
 /// The page that all is about, and one in the same block.
