@@ -11,14 +11,11 @@ mod image {
     use alloc::vec::Vec;
 
     use avisor::arch::Relax;
-    use avisor::arch::memory::heap;
     use avisor::arch::vcpu::control;
-    use avisor::board::{cores, gic, power};
-    use avisor::console::Input;
+    use avisor::board::{cores, gic};
     use avisor::metal::start::{self, Board};
-    use avisor::metal::{self, BoardBackend, BoardCore, console, failure};
-    use avisor::monitor::VmControl;
-    use avisor::vm::{self, ConsoleHost, Vm};
+    use avisor::metal::{self, BoardBackend, console, failure};
+    use avisor::vm::Vm;
     use spin::once::Once;
 
     include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -53,71 +50,16 @@ mod image {
                 run: other_core,
             },
         );
-        VMS.call_once(|| make_vms(gic, cores));
+        VMS.call_once(|| metal::make_vms(CONFIG.vms, gic, cores));
         if board.console_interrupt.is_some() {
             console::listen();
         }
-        run(BoardCore::new(0, gic))
+        metal::run(0, VMS.wait())
     }
 
     /// Runs on each of the other cores.
     fn other_core(number: usize) -> ! {
-        run(BoardCore::new(number, gic::get()))
-    }
-
-    fn run(mut core: BoardCore) -> ! {
-        vm::run(&mut core, VMS.wait(), &BoardConsole)
-    }
-
-    /// All VMs of the configuration. Their vCPUs are pinned to the cores in turn.
-    fn make_vms(gic: &gic::Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
-        let free = heap::free_bytes();
-        let keep = CONFIG
-            .vms
-            .iter()
-            .map(|config| vm::heap_bytes(config, free))
-            .sum();
-        let shares = vm::carve_memory::<BoardCore>(CONFIG.vms, &heap::take_blocks(keep));
-        let mut first = 0;
-        let vms = CONFIG.vms.iter().zip(shares).enumerate();
-        let vms = vms.map(|(number, (config, share))| {
-            let backend = BoardBackend::new(number, share.clone(), gic);
-            let vm = Vm::new(config, number, backend, &share, |vcpu| {
-                (first + vcpu) % cores
-            });
-            first += config.vcpus as usize;
-            vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
-        });
-        vms.collect()
-    }
-
-    /// The console on the board's UART, at which the operator sits.
-    struct BoardConsole;
-
-    impl ConsoleHost<BoardBackend> for BoardConsole {
-        fn drain_uart(&self) -> Input {
-            console::drain_uart()
-        }
-
-        fn poll_due(&self) -> u64 {
-            console::poll_due()
-        }
-
-        fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
-            console::run_commands(control)
-        }
-
-        fn attached(&self) -> usize {
-            console::attached()
-        }
-
-        fn attach(&self, vm: usize) {
-            console::attach(vm);
-        }
-
-        fn power_off(&self) -> ! {
-            power::power_off()
-        }
+        metal::run(number, VMS.wait())
     }
 
     #[panic_handler]

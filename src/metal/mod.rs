@@ -6,6 +6,10 @@ mod core;
 pub mod failure;
 mod logger;
 pub mod start;
+mod vms;
 
-pub use self::core::{BoardCore, set_up_core};
+pub use self::core::set_up_core;
 pub use backend::BoardBackend;
+pub use vms::{make_vms, run};
+
+use self::core::BoardCore;

@@ -1,0 +1,74 @@
+//! The VMs of the configuration: made on the boot core, and run on all of them.
+//!
+//! All code of `vm` that is generic over the board is compiled here, with the library and once: an image of another configuration only links it.
+
+use alloc::vec::Vec;
+
+use super::{BoardBackend, BoardCore, console, failure};
+use crate::arch::memory::heap;
+use crate::board::gic::{self, Gic};
+use crate::board::power;
+use crate::config::VmConfig;
+use crate::console::Input;
+use crate::monitor::VmControl;
+use crate::vm::{self, ConsoleHost, Vm};
+
+/// All VMs of the configuration. Their vCPUs are pinned to the cores, `cores` of them, in turn. Ends the run where one does not fit.
+pub fn make_vms(
+    configs: &'static [VmConfig],
+    gic: &'static Gic,
+    cores: usize,
+) -> Vec<Vm<BoardBackend>> {
+    let free = heap::free_bytes();
+    let keep = configs
+        .iter()
+        .map(|config| vm::heap_bytes(config, free))
+        .sum();
+    let shares = vm::carve_memory::<BoardCore>(configs, &heap::take_blocks(keep));
+    let mut first = 0;
+    let vms = configs.iter().zip(shares).enumerate();
+    let vms = vms.map(|(number, (config, share))| {
+        let backend = BoardBackend::new(number, share.clone(), gic);
+        let vm = Vm::new(config, number, backend, &share, |vcpu| {
+            (first + vcpu) % cores
+        });
+        first += config.vcpus as usize;
+        vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
+    });
+    vms.collect()
+}
+
+/// Runs what is pinned to this core, number `number`. The GIC is open, and this core's part of it has been set up.
+pub fn run(number: usize, vms: &[Vm<BoardBackend>]) -> ! {
+    let mut core = BoardCore::new(number, gic::get());
+    vm::run(&mut core, vms, &BoardConsole)
+}
+
+/// The console on the board's UART, at which the operator sits.
+struct BoardConsole;
+
+impl ConsoleHost<BoardBackend> for BoardConsole {
+    fn drain_uart(&self) -> Input {
+        console::drain_uart()
+    }
+
+    fn poll_due(&self) -> u64 {
+        console::poll_due()
+    }
+
+    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
+        console::run_commands(control)
+    }
+
+    fn attached(&self) -> usize {
+        console::attached()
+    }
+
+    fn attach(&self, vm: usize) {
+        console::attach(vm);
+    }
+
+    fn power_off(&self) -> ! {
+        power::power_off()
+    }
+}
