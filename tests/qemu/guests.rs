@@ -10,7 +10,6 @@ on_both_boards!(
     snapshots_on_demand,
     restore_loop,
     self_test,
-    hostile,
     exhaust_on_demand,
     exhaust_reserved,
     reset,
@@ -107,9 +106,21 @@ fn self_test(board: Board) {
 
 const TOO_MANY: &str = "AVISOR WARN: too many lines: ";
 
-/// A million things that a guest must not do.
-fn hostile(board: Board) {
-    let run = board
+/// A million things that a guest must not do. Its one vCPU needs one core.
+#[test]
+fn hostile_on_one_core() {
+    let run = Board::Virt
+        .boots(image::with_config("tests/configs/hostile.toml"))
+        .set("SMP", "1")
+        .limit(300)
+        .until_it_ends();
+    answers_all_tries(&run);
+}
+
+/// The same where others take part in the maintenance of TLBs.
+#[test]
+fn hostile_on_a_pi() {
+    let run = Board::Rpi4
         .boots(image::with_config("tests/configs/hostile.toml"))
         .limit(300)
         .until_it_ends();

@@ -12,13 +12,7 @@ use crate::run::plain_qemu;
 use crate::session::Session;
 use crate::transcript::Transcript;
 
-on_both_boards!(
-    one_vcpu,
-    two_vcpus,
-    four_vcpus,
-    a_day_at_the_shell,
-    beside_another_vm
-);
+on_both_boards!(one_vcpu, two_vcpus, four_vcpus, beside_another_vm);
 
 /// The shell's prompt.
 const PROMPT: &str = "/ # ";
@@ -103,12 +97,13 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     powers_off(linux);
 }
 
-/// What the chapter on Linux shows, on both boards.
-fn a_day_at_the_shell(board: Board) {
+/// What the chapter on Linux shows, on the board that its transcripts are not played on (`book`).
+#[test]
+fn a_day_at_the_shell_of_a_pi() {
     if !fetched::are_there() {
         return;
     }
-    let mut linux = board
+    let mut linux = Board::Rpi4
         .boots(image::with_config("configs/linux.toml"))
         .session();
     linux.expect(PROMPT);

@@ -13,7 +13,8 @@ pub type Registers = [u64; 31];
 
 /// Instructions in an attempt: up to three, then `ret`.
 const SLOT: usize = 4;
-const SLOTS: usize = 4096 / (4 * SLOT);
+/// Few: an emulator that translates code looks, at each store to a page, through all that it has translated of it.
+const SLOTS: usize = 16;
 const RET: u32 = 0xd65f_03c0;
 const NOP: u32 = 0xd503_201f;
 
