@@ -23,7 +23,7 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
     for page in ["README.md", "docs/cost.md"] {
         let text = fs::read_to_string(root().join(page));
         let text = text.map_err(|error| format!("{page}: {error}"))?;
-        let rows = rows(&text);
+        let rows = rows(&text).map_err(|row| format!("{page}: no row of figures: {row}"))?;
         if rows.is_empty() {
             return Err(format!("{page}: there is no table of figures"));
         }
@@ -47,36 +47,37 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
     Ok(wrong)
 }
 
-/// The rows of the tables `| what | figure | k | ... |`.
-fn rows(text: &str) -> Vec<Row> {
-    let cells = |line: &str| -> Option<Vec<String>> {
-        let inner = line.strip_prefix('|')?.strip_suffix('|')?;
-        Some(
-            inner
-                .split('|')
-                .map(|cell| cell.trim().to_owned())
-                .collect(),
-        )
-    };
+/// The rows of the tables `| what | figure | k | ... |`; or the line in one of them that is no such row.
+fn rows(text: &str) -> Result<Vec<Row>, &str> {
     let mut rows = Vec::new();
-    let mut inside = false;
-    for line in text.lines().map(cells) {
-        let Some(line) = line else {
-            inside = false;
+    let mut table = text.lines();
+    while let Some(line) = table.next() {
+        if !line.starts_with("| what | figure | k |") {
             continue;
-        };
-        inside |= line.starts_with(&["what".into(), "figure".into(), "k".into()]);
-        if let (true, [_, figure, k, value]) = (inside, &line[..])
-            && let Ok(value) = value.replace(',', "").parse()
-        {
-            rows.push(Row {
-                figure: figure.clone(),
-                k: k.replace(',', "").parse().ok(),
-                value,
-            });
+        }
+        // Below the heading is the line that makes it one.
+        for line in table.by_ref().skip(1).take_while(|line| line.starts_with('|')) {
+            rows.push(row(line).ok_or(line)?);
         }
     }
-    rows
+    Ok(rows)
+}
+
+/// `| what | figure | k | value |`, where the k may be missing.
+fn row(line: &str) -> Option<Row> {
+    let cells: Vec<_> = line.split('|').map(str::trim).collect();
+    let [_, _, figure, k, value, _] = cells[..] else {
+        return None;
+    };
+    let number = |cell: &str| cell.replace(',', "");
+    Some(Row {
+        figure: figure.to_owned(),
+        k: match k {
+            "" => None,
+            k => Some(number(k).parse().ok()?),
+        },
+        value: number(value).parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -88,9 +89,17 @@ mod tests {
 
     #[test]
     fn a_table_is_read() {
-        let rows = rows(TABLE);
+        let rows = rows(TABLE).unwrap_or_default();
         let read: Vec<_> = rows.iter().map(|row| (row.k, row.value)).collect();
         assert_eq!(read, [(None, 1000.0), (Some(1000), 20.0)]);
+    }
+
+    #[test]
+    fn a_row_that_is_none_is_named() {
+        for wrong in ["| c | x | | about 7 |", "| c | x | 7 |", "| c | x | few | 7 |"] {
+            let text = TABLE.replace("| a | x | | 1,000 |", wrong);
+            assert_eq!(rows(&text).err(), Some(wrong));
+        }
     }
 
     #[test]
