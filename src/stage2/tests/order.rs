@@ -323,3 +323,10 @@ fn all_that_is_mapped_is_gone_through() {
     ];
     assert_eq!(present, expected);
 }
+
+#[test]
+fn what_only_this_core_remembers_is_flushed_here() {
+    let s = stage2();
+    let asked = watch(&s, 5, |m| s.invalidate_local(m, 5));
+    assert_eq!(asked, [(InvalidateIpaHere(s.ipa(5)), Descriptor::INVALID)]);
+}
