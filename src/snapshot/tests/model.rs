@@ -182,6 +182,7 @@ impl Backend for ModelBackend {
     }
 
     fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
+        self.looks.update(|looks| looks + 1);
         self.contents.set(frame.0, STALE);
         self.words
             .entry(frame.0)

@@ -80,7 +80,11 @@ fn children_come_all_or_not_at_all() {
         let mut slabs = Slabs::new(2);
         let mut ids: Vec<_> = (0..taken).map(|_| slabs.alloc(7).unwrap()).collect();
         let words = [1, 2, 3, 4, 5, 6, 7, 8];
+        slabs.m.looks.set(0);
         let children = slabs.alloc_all(words);
+        if taken % NODES_PER_SLAB == 1 {
+            assert_eq!(slabs.m.looks.get(), 1, "in a row they come at once");
+        }
         assert_eq!(
             children.is_ok(),
             taken + FANOUT as u32 <= all,

@@ -332,6 +332,20 @@ fn listed(hardware: &Hardware) -> std::vec::Vec<u32> {
     intids
 }
 
+#[test]
+fn groups_that_the_interface_has_off_come_last() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    hardware.enabled = [true, false];
+    gic.write(0, 0x084, 4, 0xffff);
+    for intid in [40, 41, 42, 43, 50, 51, 52, 53] {
+        let priority = if intid < 48 { 0x10 } else { 0xa0 };
+        gic.write(0, 0x400 + u64::from(intid), 1, priority);
+        gic.set_line(intid, 0, true);
+    }
+    gic.flush(0, &mut hardware);
+    assert_eq!(listed(&hardware), [50, 51, 52, 53]);
+}
+
 /// The fields of PPIs and of SPIs have a bit for each: PPI 30 and SPI 46 have the same.
 #[test]
 fn an_sgi_is_not_alone_when_others_have_the_same_bit() {
