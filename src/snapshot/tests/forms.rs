@@ -17,9 +17,10 @@ fn write_one_by_one(vm: &mut Pair, pages: &[u32], value: u64) {
 #[test]
 fn a_restore_leads_from_each_form_to_each_other() {
     let mut vm = Pair::new(plan(Accounting::OnDemand, 8), 6 * PAGES);
-    // Nothing; a block as a whole; a block of which one page is another; ...
+    // Nothing; two whole blocks; of one of them, one page is another; ...
     vm.checkpoint(0).unwrap();
     vm.write(0, 1);
+    vm.write(BLOCK_PAGES, 1);
     vm.checkpoint(1).unwrap();
     vm.write(0, 2);
     vm.checkpoint(2).unwrap();

@@ -31,9 +31,10 @@ impl Slabs {
         self.nodes.alloc(&mut self.m, &mut self.frames, &node)
     }
 
-    /// As many as there is room for.
-    fn alloc_rest(&mut self) -> Vec<NodeId> {
-        core::iter::from_fn(|| self.alloc(0).ok()).collect()
+    /// As many as there is room for, up to `most`.
+    fn alloc_rest(&mut self, most: u32) -> Vec<NodeId> {
+        let rest = core::iter::from_fn(|| self.alloc(0).ok());
+        rest.take(most as usize).collect()
     }
 
     fn alloc_all(&mut self, words: [u32; FANOUT]) -> Result<[u32; FANOUT], NoMemory> {
@@ -91,7 +92,7 @@ fn children_come_all_or_not_at_all() {
             "{taken} of {all}"
         );
         ids.extend(children.iter().flatten().map(|&id| NodeId(id)));
-        ids.extend(slabs.alloc_rest());
+        ids.extend(slabs.alloc_rest(all));
         assert_eq!(ids.len() as u32, all, "{taken}");
         assert_eq!(
             ids.iter().map(|id| id.0).collect::<BTreeSet<_>>().len(),
