@@ -293,12 +293,11 @@ fn a_fold_begins_with_its_reserve_and_not_below() {
         vm.checkpoint(0).unwrap();
         vm.write(7, 2);
         vm.steal(left);
-        if left == FOLD_RESERVE {
-            assert_eq!(vm.s.fold(&mut vm.m), Ok(()));
-            break;
+        let done = vm.s.fold(&mut vm.m);
+        assert_eq!(done.is_ok(), left == FOLD_RESERVE, "{left} frames");
+        if done.is_err() {
+            assert_eq!(vm.s.memory.frames.free_count(), left);
         }
-        assert_eq!(vm.s.fold(&mut vm.m), Err(NoMemory), "{left} frames");
-        assert_eq!(vm.s.memory.frames.free_count(), left);
         vm.give_back();
         assert_eq!(vm.s.fold(&mut vm.m), Ok(()));
     }
@@ -324,4 +323,37 @@ fn a_checkpoint_frees_a_pool_for_its_fold() {
     vm.release_nodes(fillers);
     vm.restore(Which::Id(1));
     vm.audit();
+}
+
+/// A fold of pages that the base has nothing of takes memory and frees none.
+#[test]
+fn a_deletion_folds_only_what_frees_memory() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+    vm.write(0, 1);
+    vm.checkpoint(0).unwrap();
+    vm.write(0, 2);
+    vm.write(BLOCK_PAGES, 3);
+    vm.delete(0);
+    let folded =
+        vm.s.dirty
+            .iter()
+            .map(|entry| (entry.page(), entry.is_folded()));
+    assert!(folded.eq([(0, true), (BLOCK_PAGES, false)]));
+}
+
+#[test]
+fn the_log_tells_of_each_pool() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 2), PAGES);
+    for id in 0..4 {
+        vm.write(7, id);
+        vm.checkpoint(id).unwrap();
+    }
+    let free = vm.s.memory.frames.free_count();
+    assert!(vm.s.free_oldest_pool(&mut vm.m));
+    // Page 7 as #0 and #1 have it, and the frame of their states.
+    assert_eq!(vm.s.memory.frames.free_count() - free, 3);
+    // 2 snapshots of 6 MiB.
+    let new = "new snapshot pool size: 12MB";
+    let freed = "freed the oldest snapshot pool: snapshots #0 to #1, 3 pages";
+    assert_eq!(vm.m.lines, [new, new, freed]);
 }

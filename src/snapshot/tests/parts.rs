@@ -106,6 +106,66 @@ fn children_come_all_or_not_at_all() {
     }
 }
 
+/// Four slabs are filled and become empty again, in an order of their own each time.
+#[test]
+fn nodes_come_and_go_in_any_order() {
+    let mut slabs = Slabs::new(5);
+    let mut live: Vec<(NodeId, u32)> = Vec::new();
+    for step in 0..3200_u32 {
+        if step / 400 % 2 == 0 {
+            live.push((slabs.alloc(step).unwrap(), step));
+        } else {
+            let (id, word) = live.swap_remove(step as usize * 7919 % live.len());
+            assert_eq!(nodes::read(&slabs.m, id).0, [word; FANOUT]);
+            slabs.free(id);
+        }
+        if step % 50 == 0 {
+            let different: BTreeSet<_> = live.iter().map(|(id, _)| id.0).collect();
+            assert_eq!(different.len(), live.len(), "step {step}");
+            assert_eq!(slabs.nodes.slabs() + slabs.frames.free_count(), 5);
+        }
+    }
+    assert_eq!((live.len(), slabs.nodes.slabs()), (0, 0));
+}
+
+/// The places of #2 to #5, two in each of two frames, have no bit that only one or three of them have.
+#[test]
+fn an_id_goes_without_its_neighbours() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 8), 3000);
+    for id in 0..6 {
+        vm.checkpoint(id).unwrap();
+    }
+    for id in 0..5 {
+        vm.delete(id);
+        assert!(vm.ids().into_iter().eq(id + 1..6));
+    }
+}
+
+/// What the VM may still need for its own RAM is not free for snapshots, nor what a pool is promised.
+#[test]
+fn what_is_promised_is_not_free() {
+    for (accounting, left) in [(Accounting::OnDemand, 1000), (Accounting::Reserved, 1000)] {
+        let plan = plan(accounting, 1);
+        let mut vm = Pair::new(plan, left);
+        let free = |vm: &Pair| vm.s.stats().free;
+        let whole = vm.s.memory.frames.total();
+        let first = free(&vm);
+        vm.write(0, 1);
+        vm.read(BLOCK_PAGES);
+        assert_eq!(free(&vm), first, "it is the VM's own");
+        match accounting {
+            Accounting::OnDemand => assert_eq!(first, whole - PAGES),
+            Accounting::Reserved => assert!((left + PAGES..whole - PAGES).contains(&first)),
+        }
+        vm.checkpoint(0).unwrap();
+        match accounting {
+            // A slab, and the frame of the state.
+            Accounting::OnDemand => assert_eq!(free(&vm), first - 2),
+            Accounting::Reserved => assert_eq!(free(&vm), left),
+        }
+    }
+}
+
 #[test]
 fn ids_may_lie_far_apart() {
     let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
@@ -133,12 +193,32 @@ fn first_parts_of_states_share_a_frame_as_far_as_they_fit() {
     for (size, in_a_frame) in SIZES.into_iter().zip([2, 2, 1, 3, 1]) {
         let mut vm = Pair::with_state(PAGES, plan(Accounting::OnDemand, 6), size, PAGES);
         for id in 0..6 {
+            vm.state.value = 100 + id as u32;
             vm.checkpoint(id).unwrap();
         }
+        (0..6).for_each(|id| vm.restore(Which::Id(id)));
         let others = 6 * (size.parts as u32 - 1);
         assert_eq!(vm.s.pools.state_frames, 6 / in_a_frame + others, "{size:?}");
         vm.audit();
     }
+}
+
+#[test]
+fn a_frame_of_states_that_has_gone_is_not_used_again() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 8), 3000);
+    // Two in one frame, and one in another, which goes with it.
+    for id in 0..3 {
+        vm.checkpoint(id).unwrap();
+    }
+    vm.delete(2);
+    vm.checkpoint(3).unwrap();
+    vm.audit();
+    // In the first frame no place is left: the second goes on to be used.
+    vm.delete(0);
+    vm.delete(1);
+    vm.checkpoint(4).unwrap();
+    vm.audit();
+    assert_eq!(vm.s.pools.state_frames, 1);
 }
 
 #[test]
