@@ -51,6 +51,18 @@ fn all_forms(mut vm: Pair, first: u32) {
             vm.audit();
         }
     }
+    // What the snapshot has as a whole, or not at all, is mapped as a whole again.
+    for (id, there) in [(1, true), (0, false)] {
+        vm.restore(Which::Id(4));
+        vm.restore(Which::Id(id));
+        let mapping = vm.m.mapping(first + BLOCK_PAGES);
+        assert_eq!(
+            matches!(mapping, Mapping::ReadBlock(_)),
+            there,
+            "{mapping:?}"
+        );
+        assert_eq!(mapping == Mapping::AbsentBlock, !there, "{mapping:?}");
+    }
     // What each of them held alone goes with it.
     vm.reset();
     for id in [1, 3, 0, 2, 4] {
@@ -98,4 +110,31 @@ fn a_fold_costs_the_same_wherever_its_pages_lie() {
         looks
     });
     assert!(near.abs_diff(far) < 8, "{near} looks, and {far}");
+}
+
+/// The base has a leaf of its own, and in that leaf a frame that another map has too.
+#[test]
+fn a_frame_of_another_map_is_copied_though_its_leaf_is_not() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+    vm.write(0, 1);
+    vm.write(1, 1);
+    vm.checkpoint(0).unwrap();
+    vm.write(0, 2);
+    vm.checkpoint(1).unwrap();
+    vm.delete(1);
+    vm.write(1, 3);
+    vm.restore(Which::Id(0));
+    vm.read(1);
+    vm.audit();
+}
+
+#[test]
+fn a_store_frees_a_pool_and_goes_on() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+    vm.write(0, 1);
+    vm.checkpoint(0).unwrap();
+    vm.steal(0);
+    assert_eq!(vm.s.fault_in(&mut vm.m, 0, true), Ok(()));
+    assert_eq!(vm.ids(), []);
+    assert_eq!(vm.m.mapping(0), Mapping::WriteBlock);
 }
