@@ -136,5 +136,5 @@ fn a_store_frees_a_pool_and_goes_on() {
     vm.steal(0);
     assert_eq!(vm.s.fault_in(&mut vm.m, 0, true), Ok(()));
     assert_eq!(vm.ids(), []);
-    assert_eq!(vm.m.mapping(0), Mapping::WriteBlock);
+    assert_eq!((vm.m.mapping(0), vm.m.copies), (Mapping::Write, 0));
 }
