@@ -88,9 +88,7 @@ pub trait Backend {
     fn end_remap(&mut self);
 
     /// Writes a line about the VM into the log.
-    fn log(&mut self, message: fmt::Arguments) {
-        log::info!("{message}");
-    }
+    fn log(&mut self, message: fmt::Arguments);
 }
 
 /// How much memory a snapshot takes for what it keeps besides RAM. It is divided into parts.

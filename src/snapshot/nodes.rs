@@ -48,6 +48,9 @@ const USED: usize = 2;
 const PREV: usize = 3;
 const NEXT: usize = 4;
 
+/// The first of the last [`FANOUT`] slots.
+const LAST_ROW: u32 = (NODES_PER_FRAME - FANOUT) as u32;
+
 /// All nodes of a VM.
 pub struct Nodes {
     /// Frame of the first partial slab, which has nodes that are not in use; 0: there is none.
@@ -142,10 +145,8 @@ impl Nodes {
         let slab = b.bookkeeping_mut(Frame(self.first_partial));
         let fields = words_mut(slab);
         let fresh = fields[FRESH];
-        // The usual case: the slab has that many nodes in a row that were never used, and does not become full.
-        if fresh + FANOUT as u32 <= NODES_PER_FRAME as u32
-            && fields[USED] + (FANOUT as u32) < NODES_PER_SLAB
-        {
+        // The usual case: the slab has that many nodes in a row that were never used, and one more: it does not become full.
+        if fresh < LAST_ROW {
             fields[FRESH] += FANOUT as u32;
             fields[USED] += FANOUT as u32;
             for (i, node) in contents.iter().enumerate() {

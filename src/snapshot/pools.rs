@@ -20,7 +20,7 @@ pub struct Pools {
     /// What a snapshot keeps besides RAM.
     pub(super) state: StateSize,
     pub(super) oldest: NodeId,
-    newest: NodeId,
+    pub(super) newest: NodeId,
     pub(super) count: u32,
     pub(super) snapshots: u32,
     pub(super) state_frames: u32,

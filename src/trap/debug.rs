@@ -103,4 +103,19 @@ mod tests {
         assert_eq!((features.breakpoints, features.watchpoints), (6, 4));
         assert_eq!(features.didr, 0x3516_8000);
     }
+
+    /// DBGDIDR, DBGDSCRint and OSLSR_EL1 are read-only, OSLAR_EL1 is write-only.
+    #[test]
+    fn what_cannot_be_written_or_read_is_undefined() {
+        let is_there = |reg, write| answer(reg, write, || 0x1030_5106).is_some();
+        for (reg, write) in [
+            (SysReg::new(0, 0, 0, 0, 0), false),
+            (SysReg::new(0, 0, 0, 1, 0), false),
+            (SysReg::new(2, 0, 1, 1, 4), false),
+            (SysReg::new(2, 0, 1, 0, 4), true),
+        ] {
+            assert!(is_there(reg, write), "{reg:?}");
+            assert!(!is_there(reg, !write), "{reg:?}");
+        }
+    }
 }

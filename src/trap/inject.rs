@@ -315,6 +315,7 @@ mod tests {
             // DIT and PAN stay; TCO, UAO, SS, IL, ALLINT, SSBS, BTYPE go.
             (0x03f0_3c05, 0, NONE, 0x0140_03c5),
             (0, 0, ALL, 0x0240_23c5),
+            (0x0040_0000, 0, ALL, 0x0240_23c5),
             (0, span | dssbs | spintmask, ALL, 0x0200_13c5),
             (
                 0x0040_0000,

@@ -119,12 +119,12 @@ impl Gic {
 
     fn ppi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> LrEntry {
         let private = &self.private[vcpu];
-        let wanted = (private.lines | private.latched) >> ((intid - 16) & 15) & 1 != 0;
+        let wanted = (private.lines | private.latched) >> (intid & 15) & 1 != 0;
         self.level(vcpu, intid, pendable, wanted)
     }
 
     fn spi(&mut self, vcpu: usize, intid: u32, pendable: bool) -> LrEntry {
-        let bit = 1 << ((intid - 32) & 31);
+        let bit = 1 << (intid & 31);
         let entry = if self.shared.edges & bit == 0 {
             let wanted = (self.shared.lines | self.shared.latched) & bit != 0;
             self.level(vcpu, intid, pendable, wanted)
@@ -207,7 +207,7 @@ impl Gic {
 
     fn fold_spi(&mut self, intid: u32, register: ListRegister, acknowledged: bool) {
         let shared = &mut self.shared;
-        let bit = 1u32 << ((intid - 32) & 31);
+        let bit = 1u32 << (intid & 31);
         self.spis_in_lrs &= !bit;
         self.returned |= bit;
         if register.is_active() {

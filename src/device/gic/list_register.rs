@@ -136,3 +136,24 @@ pub mod hcr {
     /// The bits that the model sets. The rest belongs to the driver of the hardware.
     pub const OWNED: u32 = LRENPIE | NPIE | 0xf << GROUPS_SHIFT | 0x1f << EOI_COUNT_SHIFT;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_already_stays() {
+        let register = ListRegister::new(33, 0xa0, true);
+        let changes: [fn(ListRegister) -> ListRegister; 5] = [
+            ListRegister::pending,
+            ListRegister::active,
+            ListRegister::with_eoi_maintenance,
+            |register| register.sent_by(5),
+            |register| register.linked_to(27),
+        ];
+        for (n, with) in changes.into_iter().enumerate() {
+            assert_ne!(with(register), register, "change {n}");
+            assert_eq!(with(with(register)), with(register), "change {n}");
+        }
+    }
+}

@@ -288,7 +288,7 @@ impl Gic {
         if intid < 32 {
             byte_of(&self.private[vcpu % VCPUS_MAX].priorities, intid)
         } else {
-            byte_of(&self.shared.priorities, intid - 32)
+            byte_of(&self.shared.priorities, intid & 31)
         }
     }
 
@@ -297,7 +297,7 @@ impl Gic {
         if intid < 32 {
             self.private[vcpu % VCPUS_MAX].groups >> intid & 1 != 0
         } else {
-            self.shared.groups >> ((intid - 32) & 31) & 1 != 0
+            self.shared.groups >> (intid & 31) & 1 != 0
         }
     }
 }

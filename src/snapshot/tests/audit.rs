@@ -6,7 +6,7 @@ use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{FANOUT_BITS, NodeId};
 use crate::snapshot::map::FrameStore;
 use crate::snapshot::nodes;
-use crate::snapshot::record::{Record, RecordAddr};
+use crate::snapshot::record::{Pool, Record, RecordAddr};
 use std::collections::{HashMap, HashSet};
 
 impl<M: Guest> Pair<M> {
@@ -25,6 +25,7 @@ impl<M: Guest> Pair<M> {
             let addr = RecordAddr::from_entry(self.s.index.get(self.m.backend(), id).unwrap());
             *audit.frames.entry(addr.frame.0).or_default() += 1;
             let record = Record::read(self.m.backend(), addr);
+            *audit.snapshots.entry(record.pool.0).or_default() += 1;
             for frame in &record.part_frames[..self.s.pools.state.parts - 1] {
                 assert!(audit.frames.insert(frame.0, 1).is_none());
             }
@@ -32,6 +33,7 @@ impl<M: Guest> Pair<M> {
         }
         audit.map(self, self.s.base, self.s.level);
         audit.dirty(self);
+        audit.pools(self);
         audit.check(self);
     }
 }
@@ -41,6 +43,8 @@ struct Audit {
     /// Holders found of each frame.
     frames: HashMap<u32, u32>,
     nodes: HashMap<u32, u32>,
+    /// Snapshots found of each pool.
+    snapshots: HashMap<u32, u32>,
 }
 
 impl Audit {
@@ -97,6 +101,19 @@ impl Audit {
                 }
             }
         }
+    }
+
+    /// From the oldest pool to the newest, and none that is empty.
+    fn pools(&self, pair: &Pair<impl Guest>) {
+        let pools = &pair.s.pools;
+        let (mut last, mut next, mut count) = (NodeId::NONE, pools.oldest, 0);
+        while !next.is_none() {
+            let pool = Pool::read(pair.m.backend(), next);
+            assert_eq!(pool.older, last);
+            assert_eq!(self.snapshots.get(&next.0), Some(&pool.live));
+            (last, next, count) = (next, pool.newer, count + 1);
+        }
+        assert_eq!((pools.newest, pools.count), (last, count));
     }
 
     fn check(&self, pair: &Pair<impl Guest>) {

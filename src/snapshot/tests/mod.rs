@@ -4,13 +4,17 @@
 //! | --- | --- |
 //! | `histories`, `worst` | random histories, on the model and on real tables that hardware at its worst walks |
 //! | `cases` | single histories, each for one promise |
+//! | `forms` | restores from each form of a map to each other |
+//! | `parts` | nodes, ids, saved states and the least share, each by itself |
 //! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
 //! | `model` | the backend that the tests can look into |
 //! | `audit` | what must hold after every step |
 
 mod audit;
 mod cases;
+mod forms;
 mod histories;
 mod model;
 mod pair;
+mod parts;
 mod worst;

@@ -5,9 +5,12 @@ use crate::addr::BLOCK_PAGES;
 use crate::snapshot::backend::{Backend, Mapping, Moment, Page, SaveState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
+use core::fmt;
 use std::boxed::Box;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
@@ -79,6 +82,10 @@ pub struct ModelBackend {
     /// The guest's core may fault on what its TLB remembers of an older mapping.
     pub stale: bool,
     pub copies: u32,
+    /// How often bookkeeping memory was looked at.
+    pub looks: Cell<u32>,
+    /// What was logged.
+    pub lines: Vec<String>,
 }
 
 impl ModelBackend {
@@ -91,6 +98,8 @@ impl ModelBackend {
             unflushed: false,
             stale: false,
             copies: 0,
+            looks: Cell::new(0),
+            lines: vec![],
         }
     }
 
@@ -168,10 +177,12 @@ impl Guest for ModelBackend {
 
 impl Backend for ModelBackend {
     fn bookkeeping(&self, frame: Frame) -> &Bookkeeping {
+        self.looks.update(|looks| looks + 1);
         &self.words[&frame.0]
     }
 
     fn bookkeeping_mut(&mut self, frame: Frame) -> &mut Bookkeeping {
+        self.looks.update(|looks| looks + 1);
         self.contents.set(frame.0, STALE);
         self.words
             .entry(frame.0)
@@ -306,6 +317,10 @@ impl Backend for ModelBackend {
     fn end_remap(&mut self) {
         assert!(self.remapping);
         self.remapping = false;
+    }
+
+    fn log(&mut self, message: fmt::Arguments) {
+        self.lines.push(message.to_string());
     }
 }
 

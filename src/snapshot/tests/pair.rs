@@ -275,6 +275,7 @@ impl<M: Guest> Pair<M> {
         let mut ids = vec![];
         let mut from = 0;
         while let Ok(id) = self.s.first_id_from(self.m.backend(), from) {
+            assert!(id >= from, "#{id} is below #{from}");
             ids.push(id);
             from = id + 1;
         }

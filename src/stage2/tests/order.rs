@@ -323,3 +323,37 @@ fn all_that_is_mapped_is_gone_through() {
     ];
     assert_eq!(present, expected);
 }
+
+#[test]
+fn what_only_this_core_remembers_is_flushed_here() {
+    let s = stage2();
+    let asked = watch(&s, 5, |m| s.invalidate_local(m, 5));
+    assert_eq!(asked, [(InvalidateIpaHere(s.ipa(5)), Descriptor::INVALID)]);
+}
+
+/// D8.5, "Stage 2 memory region attributes" and "Stage 2 permissions"; D8.3, the descriptors.
+#[test]
+fn descriptors_are_what_the_architecture_says() {
+    let at = Pa(0x8060_0000);
+    // XN[1]; AF; SH 0b11, Inner Shareable; S2AP 0b01, read; MemAttr 0b1111, Write-Back.
+    let ram = at.0 | 1 << 54 | 1 << 10 | 0b11 << 8 | 0b01 << 6 | 0b1111 << 2;
+    let (page, block) = (Descriptor::page(at), Descriptor::block(at));
+    assert_eq!((page.0, block.0), (ram | 0b11, ram | 0b01));
+    assert_eq!(Descriptor::table(at).0, at.0 | 0b11);
+    assert_eq!(page.writable().0, page.0 | 0b10 << 6);
+    assert_eq!(page.executable().0, page.0 & !(1 << 54));
+    // What is so already stays so.
+    assert_eq!(page.writable().writable(), page.writable());
+    assert_eq!(page.executable().executable(), page.executable());
+    assert_eq!(page.writable().read_only().read_only(), page);
+    assert_eq!((block.as_page(), page.as_page()), (page, page));
+    for descriptor in [page, block, page.writable().executable()] {
+        assert_eq!(descriptor.address(), at);
+    }
+}
+
+#[test]
+#[should_panic(expected = "is_none()")]
+fn device_pages_lie_below_the_gigabyte_of_ram() {
+    stage2().map_device(Ipa(RAM.0 + (64 << 20)), Pa(0xff84_6000), 2);
+}

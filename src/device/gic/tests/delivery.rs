@@ -294,3 +294,98 @@ fn ends_of_nothing_do_not_count_when_there_are_more_active_than_list_registers()
     gic.sync(0, &mut hardware);
     assert_eq!(gic.read(0, 0x304, 4), 0x1f);
 }
+
+#[test]
+fn an_spi_has_a_group_and_a_priority_of_its_own() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0x084, 4, 1 << 1);
+    gic.write(0, 0x400 + 33, 1, 0x40);
+    for (intid, group1, priority) in [(33, true, 0x40), (34, false, 0xa0), (63, false, 0xa0)] {
+        gic.set_line(intid, 0, true);
+        gic.flush(0, &mut hardware);
+        let register = hardware.lists.iter().find(|r| r.intid() == intid).unwrap();
+        assert_eq!(
+            (register.is_group1(), register.priority()),
+            (group1, priority),
+            "{intid}"
+        );
+    }
+}
+
+/// An SPI that another vCPU has in a list register is taken back there.
+#[test]
+fn a_line_that_falls_is_the_business_of_the_vcpu_that_has_the_interrupt() {
+    let (mut gic, mut hardware) = (ready(2), Hardware::default());
+    gic.write(0, 0x821, 1, 0b10);
+    assert_eq!(gic.set_line(UART_INTID, 0, true), 0b10);
+    gic.flush(1, &mut hardware);
+    assert_eq!(gic.set_line(UART_INTID, 0, false), 0b10);
+    gic.flush(1, &mut hardware);
+    assert_eq!(hardware.acknowledge(), SPURIOUS);
+}
+
+/// INTIDs in list registers, in order.
+fn listed(hardware: &Hardware) -> std::vec::Vec<u32> {
+    let pending = hardware.lists.iter().filter(|r| r.is_pending());
+    let mut intids: std::vec::Vec<_> = pending.map(|r| r.intid()).collect();
+    intids.sort();
+    intids
+}
+
+#[test]
+fn groups_that_the_interface_has_off_come_last() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    hardware.enabled = [true, false];
+    gic.write(0, 0x084, 4, 0xffff);
+    for intid in [40, 41, 42, 43, 50, 51, 52, 53] {
+        let priority = if intid < 48 { 0x10 } else { 0xa0 };
+        gic.write(0, 0x400 + u64::from(intid), 1, priority);
+        gic.set_line(intid, 0, true);
+    }
+    gic.flush(0, &mut hardware);
+    assert_eq!(listed(&hardware), [50, 51, 52, 53]);
+}
+
+/// The fields of PPIs and of SPIs have a bit for each: PPI 30 and SPI 46 have the same.
+#[test]
+fn an_sgi_is_not_alone_when_others_have_the_same_bit() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.set_line(PTIMER_PPI, 0, true);
+    gic.set_line(46, 0, true);
+    gic.write(0, 0xf00, 4, 0x0200_0001);
+    gic.flush(0, &mut hardware);
+    assert_eq!(listed(&hardware), [1, PTIMER_PPI, 46]);
+
+    // A line, and the latch of the same PPI.
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.set_line(PTIMER_PPI, 0, true);
+    gic.write(0, 0x200, 4, 1 << PTIMER_PPI);
+    gic.write(0, 0xf00, 4, 0x0200_0001);
+    gic.flush(0, &mut hardware);
+    assert_eq!(listed(&hardware), [1, PTIMER_PPI]);
+}
+
+#[test]
+fn a_vcpu_with_one_or_two_things_to_do_is_not_idle() {
+    let things: [fn(&mut Gic); 10] = [
+        |gic| gic.lrs[0].used = 1,
+        |gic| gic.lrs[0].hcr = 1,
+        |gic| gic.lrs[0].stale = true,
+        |gic| gic.private[0].active = 1,
+        |gic| gic.private[0].lines = 1,
+        |gic| gic.private[0].latched = 1,
+        |gic| gic.private[0].sent[0] = 1,
+        |gic| gic.private[0].sent[1] = 1,
+        |gic| gic.shared.lines = 1,
+        |gic| gic.shared.latched = 1,
+    ];
+    assert!(Gic::new(1).is_idle(0));
+    for (n, first) in things.iter().enumerate() {
+        for (m, second) in things.iter().enumerate() {
+            let mut gic = Gic::new(1);
+            first(&mut gic);
+            second(&mut gic);
+            assert!(!gic.is_idle(0), "things {n} and {m}");
+        }
+    }
+}

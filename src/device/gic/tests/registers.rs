@@ -290,3 +290,13 @@ fn state_is_plain_data() {
     assert_eq!(gic.shared.as_bytes().len(), 96);
     assert_eq!(gic.private[0].as_bytes().len(), 104);
 }
+
+#[test]
+fn an_spi_that_is_made_active_is_so_on_its_first_target() {
+    let mut gic = ready(4);
+    gic.write(0, 0x821, 1, 0b0110);
+    gic.write(0, 0x822, 1, 0);
+    gic.write(3, 0x304, 4, 0b110);
+    let active = |vcpu: usize| gic.private[vcpu].active >> 32;
+    assert_eq!([0, 1, 2, 3].map(active), [0, 0b010, 0, 0b100]);
+}

@@ -194,3 +194,19 @@ fn it_comes_in_before_what_the_guest_did_is_looked_at() {
     gic.flush(0, &mut hardware);
     assert_eq!(hardware.acknowledge(), VTIMER_PPI);
 }
+
+#[test]
+fn a_timer_that_waits_is_reviewed_until_its_line_falls() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0x180, 4, 1 << VTIMER_PPI);
+    fire(&mut gic, 0, &mut hardware);
+    for _ in 0..2 {
+        assert_eq!(gic.review(0, false, &mut hardware), 0);
+        assert_eq!(gic.review_needed(0), Review::Timer);
+        assert!(hardware.timer_active);
+    }
+    hardware.timer_line = false;
+    assert_eq!(gic.review(0, false, &mut hardware), 0);
+    assert_eq!(gic.review_needed(0), Review::Nothing);
+    assert!(!hardware.timer_active, "or it would never come again");
+}
