@@ -6,6 +6,7 @@ use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use crate::snapshot::nodes::{NODES_PER_SLAB, Nodes};
 use crate::snapshot::*;
+use core::slice;
 use layout::FANOUT;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -21,7 +22,7 @@ impl Slabs {
     fn new(frames: u32) -> Self {
         Self {
             m: ModelBackend::new(BLOCK_PAGES, frames + 2),
-            frames: Frames::new(&[2..frames + 2]),
+            frames: Frames::new(slice::from_ref(&(2..frames + 2))),
             nodes: Nodes::new(),
         }
     }
