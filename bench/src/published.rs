@@ -56,7 +56,11 @@ fn rows(text: &str) -> Result<Vec<Row>, &str> {
             continue;
         }
         // Below the heading is the line that makes it one.
-        for line in table.by_ref().skip(1).take_while(|line| line.starts_with('|')) {
+        for line in table
+            .by_ref()
+            .skip(1)
+            .take_while(|line| line.starts_with('|'))
+        {
             rows.push(row(line).ok_or(line)?);
         }
     }
@@ -96,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_row_that_is_none_is_named() {
-        for wrong in ["| c | x | | about 7 |", "| c | x | 7 |", "| c | x | few | 7 |"] {
+        for wrong in [
+            "| c | x | | about 7 |",
+            "| c | x | 7 |",
+            "| c | x | few | 7 |",
+        ] {
             let text = TABLE.replace("| a | x | | 1,000 |", wrong);
             assert_eq!(rows(&text).err(), Some(wrong));
         }
