@@ -2,29 +2,24 @@
 
 mod gich;
 mod patience;
+mod seam;
 
 pub use patience::Patience;
 
 use super::sync::AtomicBool;
 use super::system::System;
 use super::worst::Worst;
-use crate::addr::{Ipa, Pa, Va};
-use crate::arch::entry::fixup;
-use crate::arch::sync::Ordering;
-use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Register, Trap, el1, walks,
-};
+use crate::addr::{Ipa, Va};
+use crate::arch::vcpu::{Registers, Stage1Access, Trap};
 use crate::device::debug::DebugState;
 use crate::device::gic::{LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
-use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
-use crate::vm::{Core, Interrupt, VcpuIdentity};
+use crate::vm::{Interrupt, VcpuIdentity};
 use std::boxed::Box;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 use std::vec::Vec;
 
 std::thread_local! {
@@ -164,247 +159,5 @@ impl FakeCore {
         if let Some(worst) = &self.worst {
             worst.enter(self.number);
         }
-    }
-}
-
-/// As the image has it.
-fn vmid(vm: usize) -> u8 {
-    vm as u8 + 1
-}
-
-impl Core for FakeCore {
-    type System = System;
-    const RESET: System = System::RESET;
-
-    fn number(&self) -> usize {
-        self.number
-    }
-
-    fn physical_count() -> u64 {
-        COUNT.get()
-    }
-
-    fn frequency() -> u64 {
-        1_000_000
-    }
-
-    fn begin_load(&mut self, vcpu: &VcpuIdentity) {
-        assert!(!self.facing && !self.error, "nothing of another is left");
-        self.acts();
-        let is_another = self.last[vcpu.vm].replace(vcpu.vcpu) != Some(vcpu.vcpu);
-        walks::load_stage2_context(vcpu.root, vmid(vcpu.vm), vcpu.vcpu as u32, is_another);
-        self.vcpu = Some(*vcpu);
-    }
-
-    fn enter_stage2(&mut self, vm: usize, root: Pa) {
-        self.acts();
-        walks::set_stage2(root, vmid(vm));
-        assert!(self.vcpu.is_none() && !self.facing);
-        self.facing = true;
-        self.faced = Some(vm);
-    }
-
-    fn leave_stage2(&mut self) {
-        walks::leave_stage2();
-        self.facing = false;
-    }
-
-    fn run(&mut self, registers: &mut Registers) -> Trap {
-        let vcpu = self.vcpu.expect("a vCPU is loaded");
-        self.acts();
-        self.ran.push((vcpu.vm, vcpu.vcpu));
-        match (self.script.pop_front(), &mut self.program) {
-            (Some(step), _) => step(registers),
-            (None, Some(program)) => program(registers),
-            (None, None) => self.compute(),
-        }
-    }
-
-    fn save_system(&mut self, to: &mut System) {
-        *to = self.system;
-    }
-
-    fn consume_serror(&mut self) -> bool {
-        fixup::synchronize_errors();
-        std::mem::take(&mut self.error)
-    }
-
-    fn end_put(&mut self) {
-        walks::put_context();
-        self.vcpu = None;
-        self.timer_active = false;
-        self.system.timer_line = 0;
-    }
-
-    fn load_system(&mut self, from: &System) {
-        self.system = *from;
-        SCTLR.set(from.sctlr);
-        from.for_walks().load();
-    }
-
-    fn load_debug(&mut self, from: &DebugState) {
-        self.debug = *from;
-    }
-
-    fn set_virtual_offset(&mut self, offset: u64) {
-        self.offsets.push(offset);
-    }
-
-    fn virtual_deadline(system: &System) -> Option<u64> {
-        (system.timer_deadline != 0).then_some(system.timer_deadline)
-    }
-
-    fn exception_state(&mut self) -> ExceptionState {
-        ExceptionState {
-            vbar: self.system.vbar,
-            sctlr: self.system.sctlr,
-            far: self.system.far,
-            ..ExceptionState::default()
-        }
-    }
-
-    fn set_exception_state(&mut self, state: &ExceptionState) {
-        self.system = System {
-            elr: state.elr,
-            spsr: state.spsr,
-            esr: state.esr,
-            far: state.far,
-            ..self.system
-        };
-    }
-
-    fn pstate_features(&mut self) -> PstateFeatures {
-        PstateFeatures::default()
-    }
-
-    fn pend_serror(&mut self) {
-        self.system.serror = 1;
-    }
-
-    fn write_stage1_register(&mut self, register: Stage1Register, value: u64) {
-        match register {
-            Stage1Register::Ttbr0 => self.system.ttbr = value,
-            Stage1Register::Tcr => self.system.tcr = value,
-            _ => {}
-        }
-        if self.system.has_table() {
-            el1::write_stage1_register(register, value);
-        }
-        match register {
-            Stage1Register::Sctlr => {
-                self.system.sctlr = value;
-                SCTLR.set(value);
-            }
-            Stage1Register::Esr => self.system.esr = value,
-            Stage1Register::Far => self.system.far = value,
-            _ => {}
-        }
-    }
-
-    fn untrap_stage1_registers(&mut self) {
-        self.system.watched = 0;
-    }
-
-    fn trap_stage1_registers(&mut self) -> bool {
-        std::mem::replace(&mut self.system.watched, 1) == 0
-    }
-
-    fn sctlr(&mut self) -> u64 {
-        self.system.sctlr
-    }
-
-    fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
-        match self.system.has_table() {
-            true => fixup::translate(va, access),
-            false => (self.stage1)(va, access),
-        }
-    }
-
-    fn stack_pointer(&mut self, el1: bool) -> u64 {
-        match el1 {
-            true => self.system.sp_el1,
-            false => self.system.sp_el0,
-        }
-    }
-
-    fn set_stack_pointer(&mut self, el1: bool, value: u64) {
-        match el1 {
-            true => self.system.sp_el1 = value,
-            false => self.system.sp_el0 = value,
-        }
-    }
-
-    fn id_register(&mut self, reg: SysReg) -> u64 {
-        (self.id_register)(reg)
-    }
-
-    fn interface_registers(&mut self) -> [u32; 2] {
-        self.interface
-    }
-
-    fn set_interface_registers(&mut self, state: [u32; 2]) {
-        self.interface = state;
-    }
-
-    fn set_vtimer_irq_active(&mut self, active: bool) {
-        self.timer_active = active;
-    }
-
-    fn acknowledge(&mut self) -> Interrupt {
-        let interrupt = match self.interrupts.pop_front() {
-            Some(interrupt) => interrupt,
-            None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,
-            None => Interrupt::None,
-        };
-        match interrupt {
-            Interrupt::VirtualTimer => self.timer_active = true,
-            Interrupt::Alarm => self.alarm = u64::MAX,
-            _ => {}
-        }
-        interrupt
-    }
-
-    fn kick(&mut self, core: usize) {
-        self.kicked.push(core);
-        if let Some(happens) = &mut self.on_kick {
-            happens(core);
-        }
-        // No store: loom would not know that the core, having taken an older kick, must see this one.
-        self.kicks[core].swap(true, Ordering::Release);
-    }
-
-    fn set_alarm_no_later(&mut self, at: u64) {
-        self.alarm = self.alarm.min(at);
-    }
-
-    fn idle(&mut self) {
-        self.slept.push(self.alarm);
-        if self.is_interrupted() {
-            return;
-        }
-        if let Some(dream) = self.dreams.pop_front() {
-            return dream(self);
-        }
-        match self.patience {
-            Patience::Alarm => {
-                assert_ne!(self.alarm, u64::MAX, "it sleeps for ever");
-                self.await_alarm();
-            }
-            Patience::Kick => {
-                let start = Instant::now();
-                while !self.is_interrupted() {
-                    self.yield_now(start);
-                }
-            }
-            Patience::None => {}
-        }
-    }
-
-    fn set_multiplexed(&mut self, multiplexed: bool) {
-        self.multiplexed = multiplexed;
-    }
-
-    fn is_multiplexed(&self) -> bool {
-        self.multiplexed
     }
 }
