@@ -1,43 +1,39 @@
 // The way into a guest and back, and the vectors.
 
-.macro general_registers_2_to_29 operation
-    \operation  x2, x3, [x1, #16 * 1]
-    \operation  x4, x5, [x1, #16 * 2]
-    \operation  x6, x7, [x1, #16 * 3]
-    \operation  x8, x9, [x1, #16 * 4]
-    \operation  x10, x11, [x1, #16 * 5]
-    \operation  x12, x13, [x1, #16 * 6]
-    \operation  x14, x15, [x1, #16 * 7]
-    \operation  x16, x17, [x1, #16 * 8]
-    \operation  x18, x19, [x1, #16 * 9]
-    \operation  x20, x21, [x1, #16 * 10]
-    \operation  x22, x23, [x1, #16 * 11]
-    \operation  x24, x25, [x1, #16 * 12]
-    \operation  x26, x27, [x1, #16 * 13]
-    \operation  x28, x29, [x1, #16 * 14]
+.macro general_registers_2_to_29 operation, base
+    \operation  x2, x3, [\base, #{X} + 16 * 1]
+    \operation  x4, x5, [\base, #{X} + 16 * 2]
+    \operation  x6, x7, [\base, #{X} + 16 * 3]
+    \operation  x8, x9, [\base, #{X} + 16 * 4]
+    \operation  x10, x11, [\base, #{X} + 16 * 5]
+    \operation  x12, x13, [\base, #{X} + 16 * 6]
+    \operation  x14, x15, [\base, #{X} + 16 * 7]
+    \operation  x16, x17, [\base, #{X} + 16 * 8]
+    \operation  x18, x19, [\base, #{X} + 16 * 9]
+    \operation  x20, x21, [\base, #{X} + 16 * 10]
+    \operation  x22, x23, [\base, #{X} + 16 * 11]
+    \operation  x24, x25, [\base, #{X} + 16 * 12]
+    \operation  x26, x27, [\base, #{X} + 16 * 13]
+    \operation  x28, x29, [\base, #{X} + 16 * 14]
 .endm
 
-// avisor_switch(registers: *mut Registers) -> TrapKind
-// A function like any other to its caller: what AAPCS64 calls callee-saved goes onto the stack, the rest is dead.
+// avisor_switch: x0 = registers: *mut Registers -> x0 = TrapKind
+// Not a function as AAPCS64 has it: it preserves x19, x29 and the stack pointer only, which Rust cannot say that it changes. What its caller needs of the others,
+// which is little, the compiler keeps on the stack. Between entry and exit the stack has, from low to high addresses: x29, x19, x30, `registers`.
 .section .text.switch, "ax"
 .balign 64
 .global avisor_switch
 avisor_switch:
-    stp     x29, x30, [sp, #-96]!
-    stp     x19, x20, [sp, #16 * 1]
-    stp     x21, x22, [sp, #16 * 2]
-    stp     x23, x24, [sp, #16 * 3]
-    stp     x25, x26, [sp, #16 * 4]
-    stp     x27, x28, [sp, #16 * 5]
-    mov     x1, x0
+    stp     x29, x19, [sp, #-32]!
+    stp     x30, x0, [sp, #16]
     mrs     x2, tpidr_el2
-    str     x1, [x2, #{CPU_REGISTERS}]
-    ldp     x2, x3, [x1, #{PC}]         // pc, pstate
+    str     x0, [x2, #{CPU_REGISTERS}]  // for EL2's own faults
+    ldp     x30, x2, [x0, #{X} + 8 * 30]    // x30 and pc
+    ldr     x3, [x0, #{PSTATE}]
     msr     elr_el2, x2
     msr     spsr_el2, x3
-    general_registers_2_to_29 ldp
-    ldr     x30, [x1, #{X} + 16 * 15]
-    ldp     x0, x1, [x1, #{X}]
+    general_registers_2_to_29 ldp, x0
+    ldp     x0, x1, [x0, #{X}]
     eret                                // synchronizes the context, and clears the exclusive monitor
     dsb     nsh                         // no speculation past the ERET (Arm's advice on straight-line speculation)
     isb
@@ -45,21 +41,16 @@ avisor_switch:
 // From the vectors: guest's x0, x1 on the stack, x0 = TrapKind.
 .balign 64
 from_guest:
-    mrs     x1, tpidr_el2
-    ldr     x1, [x1, #{CPU_REGISTERS}]
-    general_registers_2_to_29 stp
-    str     x30, [x1, #{X} + 16 * 15]
+    ldr     x1, [sp, #16 + 24]          // registers
+    general_registers_2_to_29 stp, x1
     ldp     x2, x3, [sp], #16
     stp     x2, x3, [x1, #{X}]
     mrs     x2, elr_el2
     mrs     x3, spsr_el2
-    stp     x2, x3, [x1, #{PC}]
-    ldp     x19, x20, [sp, #16 * 1]
-    ldp     x21, x22, [sp, #16 * 2]
-    ldp     x23, x24, [sp, #16 * 3]
-    ldp     x25, x26, [sp, #16 * 4]
-    ldp     x27, x28, [sp, #16 * 5]
-    ldp     x29, x30, [sp], #96
+    stp     x30, x2, [x1, #{X} + 8 * 30]
+    str     x3, [x1, #{PSTATE}]
+    ldr     x30, [sp, #16]
+    ldp     x29, x19, [sp], #32
     ret
 
 // From the vectors: x0 = TrapKind. An exception that `fixup.S` expects, of this kind, goes on there: its functions have nothing in x0 to x3 then. Any other is EL2's

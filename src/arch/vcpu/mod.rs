@@ -70,6 +70,19 @@ pub enum TrapKind {
     SError = 3,
 }
 
+impl TrapKind {
+    /// The vector that `kind as u64` made this number of.
+    #[inline]
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::Sync,
+            1 => Self::Irq,
+            2 => Self::Fiq,
+            _ => Self::SError,
+        }
+    }
+}
+
 /// Why a guest stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trap {
