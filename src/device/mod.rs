@@ -40,6 +40,11 @@ pub trait Console {
 
     /// The next character that was typed, if there is one. Does not wait.
     fn get(&mut self) -> Option<u8>;
+
+    /// Whether [`get`](Self::get) may have a character. `false` is sure, and takes less time to find out.
+    fn may_have_input(&self) -> bool {
+        true
+    }
 }
 
 /// First address of the GIC's distributor.

@@ -77,6 +77,11 @@ impl Console for BoardBackend {
     fn get(&mut self) -> Option<u8> {
         console::get(self.vm)
     }
+
+    #[inline]
+    fn may_have_input(&self) -> bool {
+        console::may_have_input(self.vm)
+    }
 }
 
 impl VmBackend for BoardBackend {

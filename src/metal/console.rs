@@ -1,7 +1,7 @@
 //! The board's UART as the [`Terminal`] that the VMs, the log and the monitor share. All cores use it.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use log::Level;
 use spin::{Mutex, Once};
@@ -11,6 +11,7 @@ use crate::board::gic;
 use crate::board::uart::Uart;
 use crate::config::VmConfig;
 use crate::console::{Input, Notice, Screen, Terminal, write_lines};
+use crate::limits::VMS_MAX;
 use crate::monitor::{self, VmControl};
 
 static UART: Once<Uart> = Once::new();
@@ -26,6 +27,12 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 /// VM has room again. [`NEVER`]: the interrupt comes first. Changed with the console's lock held.
 static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
+
+/// The VMs that may have something to read, a bit for each: a VM that polls its UART learns without the lock that it has not. Changed with the
+/// console's lock held: set by what may give a VM characters, cleared where a VM found none. Relaxed: a VM that sees an older value has looked
+/// earlier; and what requests a look from a VM's vCPU releases what the core did before.
+static READABLE: AtomicU8 = AtomicU8::new(u8::MAX);
+const _: () = assert!(VMS_MAX <= u8::BITS as usize);
 
 /// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
 const PATIENCE: u64 = 10;
@@ -114,6 +121,7 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         _ => patience_deadline(),
     };
     POLL_AT.store(at, Ordering::Relaxed);
+    READABLE.store(u8::MAX, Ordering::Relaxed);
     input
 }
 
@@ -128,6 +136,12 @@ pub fn put(vm: usize, byte: u8) {
     if let Some(mut uart) = UART.get().copied() {
         CONSOLE.lock().put(vm, byte, &mut uart);
     }
+}
+
+/// Whether [`get`] may have a character for a VM; if not, it has none.
+#[inline]
+pub fn may_have_input(vm: usize) -> bool {
+    READABLE.load(Ordering::Relaxed) >> vm & 1 != 0
 }
 
 /// Takes a character that was typed for a VM.
@@ -146,10 +160,11 @@ pub fn get(vm: usize) -> Option<u8> {
     }
     // Without the UART's interrupt there is no monitor, as no core would carry out its commands: the attached VM has the UART to itself.
     let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
-    drop(console);
     if !polled {
+        READABLE.fetch_and(!(1 << vm), Ordering::Relaxed);
         return None;
     }
+    drop(console);
     log_notice(uart.driver().take_overrun().then_some(Notice::Overrun));
     uart.driver().receive()
 }
@@ -185,7 +200,10 @@ pub fn attached() -> usize {
 /// Gives the keyboard to a VM.
 pub fn attach(vm: usize) {
     if let Some(mut uart) = UART.get().copied() {
-        CONSOLE.lock().attach(vm, &mut uart);
+        let mut console = CONSOLE.lock();
+        console.attach(vm, &mut uart);
+        // If there is no monitor, this VM has the UART itself from here on.
+        READABLE.store(u8::MAX, Ordering::Relaxed);
     }
 }
 

@@ -192,12 +192,10 @@ impl Emulated for Pl011 {
 
     /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
     /// loopback, which cuts the line.
+    #[inline]
     fn pull_input(&mut self, console: &mut impl Console) {
-        while self.control & CR_LBE == 0 && self.received < self.depth() {
-            match console.get() {
-                Some(byte) => self.push(byte),
-                None => break,
-            }
+        if console.may_have_input() {
+            self.pull_some(console);
         }
     }
 
@@ -208,6 +206,17 @@ impl Emulated for Pl011 {
 }
 
 impl Pl011 {
+    #[inline(never)]
+    fn pull_some(&mut self, console: &mut impl Console) {
+        while self.control & CR_LBE == 0 && self.received < self.depth() {
+            match console.get() {
+                Some(byte) => self.push(byte),
+                None => break,
+            }
+        }
+    }
+
+    #[inline(never)]
     fn read_other(&mut self, offset: u64, console: &mut impl Console) -> u32 {
         match offset {
             offset::DR => self.receive(console),
