@@ -52,7 +52,7 @@
 //!   vectors    arch/entry/switch.S: general registers into memory, and `run` returns
 //!   lock       vm/loaded.rs: what the vCPUs share; or the trap is dropped, as the VM is being stopped
 //!   decode     trap::syndrome::Exit::decode: ESR, FAR, HPFAR -> Exit
-//!   match      vm/exit.rs, `handle`: everything that a guest can make happen, on one screen
+//!   match      vm/dispatch.rs, `handle_exception`: everything that a guest can make happen, on one screen
 //!   handler    vm/calls.rs, vm/faults.rs, vm/registers.rs, vm/power.rs -> ExitAction
 //! guest        `run` again; or, in vm/schedule.rs, another vCPU's turn
 //! ```

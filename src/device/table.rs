@@ -3,7 +3,7 @@
 use super::Console;
 use super::emulated::{Emulated, TreeNode};
 use super::pl011::Pl011;
-use super::registers::read_registers;
+use super::registers::{part_of_register, read_registers};
 use crate::addr::Ipa;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -117,7 +117,7 @@ impl Devices {
     ///
     /// Registers are 32 bits wide: a narrower access reads its bytes of one, an access of 8 bytes reads two, the lower first. Offsets without a
     /// register read as zero.
-    #[inline]
+    #[inline(always)]
     pub fn read(
         &mut self,
         device: Device,
@@ -125,7 +125,18 @@ impl Devices {
         size: u8,
         console: &mut impl Console,
     ) -> u64 {
-        read_registers(offset, size, |offset| {
+        if size > 4 {
+            return self.read_two(device, offset, console);
+        }
+        let register = self.read_register(device, offset & !3, console);
+        part_of_register(register, offset, size)
+    }
+
+    /// A load of 8 bytes.
+    #[cold]
+    #[inline(never)]
+    fn read_two(&mut self, device: Device, offset: u64, console: &mut impl Console) -> u64 {
+        read_registers(offset, 8, |offset| {
             self.read_register(device, offset, console)
         })
     }

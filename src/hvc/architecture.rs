@@ -11,14 +11,15 @@ const IMPLEMENTED: u64 = 0x1_0002;
 
 /// SOC_ID and the workarounds for speculation have no service here: the first would name a board, the second would
 /// promise what only the firmware can keep.
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Hypercall> {
+#[inline(always)]
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
     match function {
-        SMCCC_VERSION => Some(Hypercall::Answered(Results::of([IMPLEMENTED]))),
+        SMCCC_VERSION => Hypercall::Answered(Results::of([IMPLEMENTED])),
         SMCCC_ARCH_FEATURES => match FunctionId(arguments(SMCCC_ARCH_FEATURES, x)[0] as u32) {
-            SMCCC_VERSION | SMCCC_ARCH_FEATURES => Some(Hypercall::Answered(Results::SUCCESS)),
-            _ => None,
+            SMCCC_VERSION | SMCCC_ARCH_FEATURES => Hypercall::Answered(Results::SUCCESS),
+            _ => Hypercall::UNKNOWN,
         },
-        _ => None,
+        _ => Hypercall::UNKNOWN,
     }
 }
 

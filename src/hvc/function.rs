@@ -48,7 +48,7 @@ impl FunctionId {
 pub struct Results {
     values: [u64; 4],
     /// 1 to 4: how many of them the call defines.
-    count: u8,
+    count: usize,
 }
 
 impl Results {
@@ -67,10 +67,7 @@ impl Results {
             values[i] = results[i];
             i += 1;
         }
-        Self {
-            values,
-            count: N as u8,
-        }
+        Self { values, count: N }
     }
 
     /// An error code, negative, in x0: all 64 bits of it, which are right for a caller that looks at w0 too.
@@ -83,7 +80,7 @@ impl Results {
     #[inline]
     pub fn write_to(self, x: &mut GeneralRegisters) {
         for (index, value) in self.values.into_iter().enumerate() {
-            if index < usize::from(self.count) {
+            if index < self.count {
                 x[index] = value;
             }
         }
@@ -92,6 +89,6 @@ impl Results {
     /// The results, x0 first.
     #[cfg(test)]
     pub fn as_slice(&self) -> &[u64] {
-        &self.values[..usize::from(self.count).min(self.values.len())]
+        &self.values[..self.count.min(self.values.len())]
     }
 }

@@ -17,6 +17,7 @@ pub use vendor::SnapshotCall;
 
 use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
+use core::hint::cold_path;
 
 /// Return codes of SMCCC (DEN0028, "Return codes") and of the snapshot calls, for x0.
 pub mod error {
@@ -55,25 +56,35 @@ const fn which(x: u64) -> Which {
 
 impl Hypercall {
     /// Decodes `hvc #immediate` with the registers `x`. An `smc` that the VM answers is `hvc #0`.
-    #[inline]
+    // Inlined, each name goes straight to its handler, and results to the registers; apart, all go through memory.
+    #[inline(always)]
     pub fn decode(immediate: u16, x: &GeneralRegisters) -> Self {
         match immediate {
             0 => Self::decode_smccc(x),
-            1 => Self::BareCheckpoint,
-            2 => Self::BareRestore(which(x[0])),
-            _ => Self::Answered(Results::NOT_SUPPORTED),
+            // The shortest calls come first; these are not among them.
+            immediate => {
+                cold_path();
+                match immediate {
+                    1 => Self::BareCheckpoint,
+                    2 => Self::BareRestore(which(x[0])),
+                    _ => Self::UNKNOWN,
+                }
+            }
         }
     }
 
+    /// A call that nobody here knows.
+    const UNKNOWN: Self = Self::Answered(Results::NOT_SUPPORTED);
+
+    #[inline(always)]
     fn decode_smccc(x: &GeneralRegisters) -> Self {
         let function = FunctionId(x[0] as u32);
-        let call = match function.owner() {
+        match function.owner() {
             Some(Owner::Architecture) => architecture::decode(function, x),
             Some(Owner::StandardSecure) => psci::decode(function, x),
             Some(Owner::VendorHypervisor) => vendor::decode(function, x),
-            Some(Owner::Other) | None => None,
-        };
-        call.unwrap_or(Self::Answered(Results::NOT_SUPPORTED))
+            Some(Owner::Other) | None => Self::UNKNOWN,
+        }
     }
 }
 

@@ -52,11 +52,11 @@ pub enum SnapshotCall {
     Generation,
 }
 
-#[inline]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Hypercall> {
+#[inline(always)]
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
     // With a name that is known: what has no arguments does not pay for them.
     let id = |function| arguments(function, x)[0];
-    Some(Hypercall::Snapshot(match function {
+    Hypercall::Snapshot(match function {
         CHECKPOINT => SnapshotCall::Checkpoint,
         RESTORE => SnapshotCall::Restore {
             which: which(id(RESTORE)),
@@ -67,11 +67,11 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Hyper
         NEXT => SnapshotCall::Next { id: id(NEXT) },
         STATS => SnapshotCall::Stats,
         GENERATION => SnapshotCall::Generation,
-        VENDOR_CALL_COUNT => return Some(Hypercall::Answered(Results::of([CALLS]))),
-        VENDOR_UID => return Some(Hypercall::Answered(uid())),
-        VENDOR_REVISION => return Some(Hypercall::Answered(Results::of(CALLS_REVISION))),
-        _ => return None,
-    }))
+        VENDOR_CALL_COUNT => return Hypercall::Answered(Results::of([CALLS])),
+        VENDOR_UID => return Hypercall::Answered(uid()),
+        VENDOR_REVISION => return Hypercall::Answered(Results::of(CALLS_REVISION)),
+        _ => return Hypercall::UNKNOWN,
+    })
 }
 
 /// Four bytes of the UUID to a register, the first of them lowest (DEN0028, "Service UID query").

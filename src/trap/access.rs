@@ -48,22 +48,21 @@ impl Access {
     #[inline]
     fn extended(self, raw: u64) -> u64 {
         let unused = self.unused_bits();
-        let value = if self.sign_extend {
-            ((raw << unused) as i64 >> unused) as u64
-        } else {
-            raw << unused >> unused
-        };
-        // A load of 8 bytes always has an X register.
-        if self.sixty_four || self.size == 8 {
-            value
-        } else {
-            value & 0xffff_ffff
+        let raised = raw << unused;
+        if !self.sign_extend {
+            return raised >> unused;
+        }
+        let value = (raised as i64 >> unused) as u64;
+        match self.sixty_four {
+            true => value,
+            false => value & 0xffff_ffff,
         }
     }
 
+    /// 64 less the bits of the access.
     #[inline]
     fn unused_bits(self) -> u32 {
-        64 - 8 * u32::from(self.size.clamp(1, 8))
+        u64::BITS.wrapping_sub(8 * u32::from(self.size)) % u64::BITS
     }
 }
 

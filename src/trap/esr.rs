@@ -42,16 +42,11 @@ impl Esr {
         (self.0 >> 26) as u8 & 0x3f
     }
 
-    /// IL: whether the trapped instruction has 32 bits (16 otherwise: T32 code at EL0).
-    #[inline]
-    pub const fn is_32bit_instruction(self) -> bool {
-        self.bit(25)
-    }
-
     /// Bytes of the trapped instruction, 2 or 4: how far the pc moves when it was emulated.
     #[inline]
     pub const fn instruction_length(self) -> u64 {
-        if self.is_32bit_instruction() { 4 } else { 2 }
+        // IL, bit 25: it has 32 bits, not 16 (T32 code at EL0).
+        2 + (self.0 >> 24 & 2)
     }
 
     /// The immediate of HVC and SMC.

@@ -66,15 +66,15 @@ impl GuestException {
     /// A fault on the guest's own table walk becomes one "on translation table walk". Which stage 1 level it was is
     /// not in the syndrome (that holds stage 2's), so the caller says it: `walk_level`, 0-3, ignored otherwise.
     pub fn external_abort(fault: &MemoryFault, walk_level: u8) -> Self {
-        let far = fault.far.map(|va| va.0);
-        let walk_level = fault.s1ptw.then_some(walk_level & 3);
-        if fault.fetch {
+        let far = fault.far().map(|va| va.0);
+        let walk_level = fault.s1ptw().then_some(walk_level & 3);
+        if fault.fetch() {
             Self::InstructionAbort { far, walk_level }
         } else {
             Self::DataAbort {
                 far,
-                write: fault.wnr,
-                cache_op: fault.cache_op,
+                write: fault.wnr(),
+                cache_op: fault.cache_op(),
                 walk_level,
             }
         }

@@ -3,7 +3,7 @@
 
 use super::access::Access;
 use super::esr::Esr;
-use crate::addr::{Ipa, Va};
+use crate::addr::{Ipa, PAGE_SIZE, Va};
 
 /// What kind of fault stage 2 reported (DFSC/IFSC without its level).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,20 +26,86 @@ pub enum FaultKind {
     Other,
 }
 
-/// A guest's access that stage 2 refused.
+/// A guest's access that stage 2 refused: the three registers, each part of which is decoded where it is asked for. Most accesses need few.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryFault {
+    esr: Esr,
+    far: u64,
+    hpfar: u64,
+}
+
+impl MemoryFault {
+    /// ISV: the syndrome describes the access.
+    const ISV: u64 = 1 << 24;
+    /// CM: the access was cache maintenance or address translation.
+    const CM: u64 = 1 << 8;
+    /// S1PTW: the access was the guest's own table walk.
+    const S1PTW: u64 = 1 << 7;
+    /// WnR: the instruction stores.
+    const WNR: u64 = 1 << 6;
+
+    /// ESR_EL2, FAR_EL2 and HPFAR_EL2 of an instruction abort or a data abort.
+    #[inline]
+    pub const fn new(esr: Esr, far: u64, hpfar: u64) -> Self {
+        Self { esr, far, hpfar }
+    }
+
+    /// ESR_EL2.
+    #[inline]
+    pub const fn esr(&self) -> Esr {
+        self.esr
+    }
+
+    const fn has(&self, bit: u64) -> bool {
+        self.esr.0 & bit != 0
+    }
+
     /// The guest's virtual address, to the byte. `None` where the CPU says that it does not know (FnV).
-    pub far: Option<Va>,
-    /// The page (4 KiB) of the guest-physical address, where the architecture promises it (see the function `page_ipa`).
-    /// With `s1ptw` it is the page of the guest's descriptor, not of the access. `None`: ask AT S1E1R.
-    pub page_ipa: Option<Ipa>,
+    #[inline]
+    pub const fn far(&self) -> Option<Va> {
+        if matches!(self.kind(), FaultKind::External) && self.esr.far_not_valid() {
+            None
+        } else {
+            Some(Va(self.far))
+        }
+    }
+
+    /// The page (4 KiB) of the guest-physical address in HPFAR_EL2.FIPA, where that means anything: for translation, access flag and address size
+    /// faults, and for permission faults on a stage 1 walk. After any other permission fault the register is UNKNOWN. On a stage 1 walk it is the
+    /// page of the guest's descriptor, not of the access. `None`: ask AT S1E1R.
+    #[inline]
+    pub const fn page_ipa(&self) -> Option<Ipa> {
+        /// FIPA, bits 47:4 (43:4 before 56-bit addresses, the rest RES0), holds bits 55:12 of the address.
+        const FIPA: u64 = 0x0000_ffff_ffff_fff0;
+        let promised = match self.kind() {
+            FaultKind::Translation | FaultKind::AccessFlag | FaultKind::AddressSize => true,
+            FaultKind::Permission => self.s1ptw(),
+            _ => false,
+        };
+        if promised {
+            Some(Ipa((self.hpfar & FIPA) << 8))
+        } else {
+            None
+        }
+    }
+
     /// What was wrong.
-    pub kind: FaultKind,
+    #[inline]
+    pub const fn kind(&self) -> FaultKind {
+        FaultKind::decode(self.esr.fault_status())
+    }
+
     /// Stage 2's level, 0 to 3; 0 for kinds that have none.
-    pub level: u8,
+    pub const fn level(&self) -> u8 {
+        self.kind().level(self.esr.fault_status())
+    }
+
     /// The guest was fetching an instruction.
-    pub fetch: bool,
+    #[inline]
+    pub const fn fetch(&self) -> bool {
+        self.esr.class() == Esr::EC_INSTRUCTION_ABORT_LOWER
+    }
+
     /// The access needs write permission.
     ///
     /// - Cache maintenance by address counts as a write (ESR_EL2.WnR is 1 then): look at `cache_op`.
@@ -47,47 +113,58 @@ pub struct MemoryFault {
     /// - On the guest's own table walk WnR says what the *instruction* was doing. The walk itself only reads,
     ///   unless it updates an access flag or dirty state in the descriptor; stage 2 of a VM never forbids reading
     ///   what it maps, so there a permission fault is that update and a write, everything else a read.
-    pub write: bool,
-    /// ESR_EL2.WnR as it is: what the instruction was doing, whatever its table walk did.
-    pub wnr: bool,
-    /// The access was the guest's own stage 1 table walk.
-    pub s1ptw: bool,
-    /// DC or IC by address, or AT. (DC ZVA is none: it is a store.)
-    pub cache_op: bool,
-    /// Size and register of a plain load or store (ESR_EL2.ISV). `None` for pairs, SIMD, exclusives, atomics,
-    /// write-back forms, fetches and table walks: what those do is in the [instruction](super::instruction).
-    pub access: Option<Access>,
-}
-
-impl MemoryFault {
     #[inline]
-    pub(super) const fn decode(esr: Esr, far: u64, hpfar: u64, fetch: bool) -> Self {
-        let kind = FaultKind::decode(esr.fault_status());
-        let s1ptw = esr.bit(7);
-        let wnr = !fetch && esr.bit(6);
-        let write = if s1ptw {
-            matches!(kind, FaultKind::Permission)
-        } else {
-            wnr
-        };
-        let far_valid = !matches!(kind, FaultKind::External) || !esr.far_not_valid();
-        Self {
-            far: if far_valid { Some(Va(far)) } else { None },
-            page_ipa: page_ipa(kind, s1ptw, hpfar),
-            kind,
-            level: kind.level(esr.fault_status()),
-            fetch,
-            write,
-            wnr,
-            s1ptw,
-            cache_op: !fetch && esr.bit(8),
-            access: if !fetch && esr.bit(24) {
-                Some(Access::decode(esr))
-            } else {
-                None
-            },
+    pub const fn write(&self) -> bool {
+        match self.s1ptw() {
+            true => matches!(self.kind(), FaultKind::Permission),
+            false => self.wnr(),
         }
     }
+
+    /// ESR_EL2.WnR as it is: what the instruction was doing, whatever its table walk did.
+    #[inline]
+    pub const fn wnr(&self) -> bool {
+        self.has(Self::WNR) && !self.fetch()
+    }
+
+    /// The access was the guest's own stage 1 table walk.
+    #[inline]
+    pub const fn s1ptw(&self) -> bool {
+        self.has(Self::S1PTW)
+    }
+
+    /// DC or IC by address, or AT. (DC ZVA is none: it is a store.)
+    #[inline]
+    pub const fn cache_op(&self) -> bool {
+        self.has(Self::CM) && !self.fetch()
+    }
+
+    /// A plain load or store of one general register, at `far`, in `page_ipa`. `None` for pairs, SIMD, exclusives, atomics, write-back forms, fetches,
+    /// table walks and cache maintenance: what those do is in the [instruction](super::instruction).
+    #[inline]
+    pub const fn access(&self) -> Option<PlainAccess> {
+        const DESCRIBED: u64 = (Esr::EC_DATA_ABORT_LOWER as u64) << 26 | MemoryFault::ISV;
+        if self.esr.0 & (0x3f << 26 | Self::ISV | Self::CM | Self::S1PTW) == DESCRIBED {
+            Some(PlainAccess {
+                register: Access::decode(self.esr),
+                page_offset: self.far & (PAGE_SIZE - 1),
+                write: self.has(Self::WNR),
+            })
+        } else {
+            None
+        }
+    }
+}
+
+/// An access that the syndrome describes (ESR_EL2.ISV).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlainAccess {
+    /// Size and register.
+    pub register: Access,
+    /// Bytes from the start of its page on.
+    pub page_offset: u64,
+    /// It stores.
+    pub write: bool,
 }
 
 impl Access {
@@ -99,24 +176,6 @@ impl Access {
             sign_extend: esr.bit(21),
             sixty_four: esr.bit(15),
         }
-    }
-}
-
-/// The page in HPFAR_EL2.FIPA, if it means anything: for translation, access flag and address size faults, and for
-/// permission faults on a stage 1 walk. After any other permission fault the register is UNKNOWN.
-#[inline]
-const fn page_ipa(kind: FaultKind, s1ptw: bool, hpfar: u64) -> Option<Ipa> {
-    /// FIPA, bits 47:4 (43:4 before 56-bit addresses, the rest RES0), holds bits 55:12 of the address.
-    const FIPA: u64 = 0x0000_ffff_ffff_fff0;
-    let promised = match kind {
-        FaultKind::Translation | FaultKind::AccessFlag | FaultKind::AddressSize => true,
-        FaultKind::Permission => s1ptw,
-        _ => false,
-    };
-    if promised {
-        Some(Ipa((hpfar & FIPA) << 8))
-    } else {
-        None
     }
 }
 
@@ -155,12 +214,7 @@ mod tests {
 
     fn fault(class: u8, iss: u64) -> MemoryFault {
         let esr = Esr(u64::from(class) << 26 | 1 << 25 | iss);
-        MemoryFault::decode(
-            esr,
-            0xffff_0000_1234_5678,
-            0x9_0000,
-            class == Esr::EC_INSTRUCTION_ABORT_LOWER,
-        )
+        MemoryFault::new(esr, 0xffff_0000_1234_5678, 0x9_0000)
     }
 
     #[test]
@@ -173,19 +227,17 @@ mod tests {
             sign_extend: false,
             sixty_four: false,
         };
-        let expected = MemoryFault {
-            far: Some(Va(0xffff_0000_1234_5678)),
-            page_ipa: None,
-            kind: FaultKind::Permission,
-            level: 3,
-            fetch: false,
+        let access = PlainAccess {
+            register: access,
+            page_offset: 0x678,
             write: true,
-            wnr: true,
-            s1ptw: false,
-            cache_op: false,
-            access: Some(access),
         };
-        assert_eq!(fault, expected);
+        assert_eq!(fault.far(), Some(Va(0xffff_0000_1234_5678)));
+        assert_eq!(fault.page_ipa(), None);
+        assert_eq!((fault.kind(), fault.level()), (FaultKind::Permission, 3));
+        assert!(fault.write() && fault.wnr());
+        assert!(!fault.fetch() && !fault.s1ptw() && !fault.cache_op());
+        assert_eq!(fault.access(), Some(access));
     }
 
     #[test]
@@ -201,9 +253,9 @@ mod tests {
             (0x21, None, None),
             (0x30, None, None),
         ] {
-            assert_eq!(fault(0x24, status).page_ipa, plain, "{status:#x}");
+            assert_eq!(fault(0x24, status).page_ipa(), plain, "{status:#x}");
             assert_eq!(
-                fault(0x24, status | 1 << 7).page_ipa,
+                fault(0x24, status | 1 << 7).page_ipa(),
                 walk,
                 "{status:#x} on a walk"
             );
@@ -213,21 +265,21 @@ mod tests {
     #[test]
     fn what_needs_write_permission() {
         let (wnr, s1ptw, cm) = (1 << 6, 1 << 7, 1 << 8);
-        assert!(fault(0x24, wnr | 0x0f).write);
-        assert!(!fault(0x24, 0x0f).write);
+        assert!(fault(0x24, wnr | 0x0f).write());
+        assert!(!fault(0x24, 0x0f).write());
         assert!(
-            !fault(0x24, wnr | s1ptw | 0x07).write,
+            !fault(0x24, wnr | s1ptw | 0x07).write(),
             "the walk reads although the instruction stores"
         );
         assert!(
-            fault(0x24, s1ptw | 0x0f).write,
+            fault(0x24, s1ptw | 0x0f).write(),
             "the walk sets an access flag although the instruction loads"
         );
-        assert!(fault(0x20, s1ptw | 0x0f).write, "or fetches");
+        assert!(fault(0x20, s1ptw | 0x0f).write(), "or fetches");
         let dc = fault(0x24, wnr | cm | 0x0f);
-        assert!(dc.write && dc.cache_op && dc.access.is_none());
+        assert!(dc.write() && dc.cache_op() && dc.access().is_none());
         let fetch = fault(0x20, wnr | cm | 0x0f);
-        assert!(fetch.fetch && !fetch.write && !fetch.cache_op);
+        assert!(fetch.fetch() && !fetch.write() && !fetch.cache_op());
     }
 
     #[test]
@@ -247,8 +299,8 @@ mod tests {
             (0x35, FaultKind::Other, 0),
         ] {
             let fault = fault(0x24, status);
-            assert_eq!((fault.kind, fault.level), (kind, level), "{status:#x}");
+            assert_eq!((fault.kind(), fault.level()), (kind, level), "{status:#x}");
         }
-        assert_eq!(fault(0x24, 1 << 10 | 0x10).far, None, "FnV");
+        assert_eq!(fault(0x24, 1 << 10 | 0x10).far(), None, "FnV");
     }
 }

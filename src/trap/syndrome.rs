@@ -5,6 +5,7 @@ use super::aarch32;
 use super::esr::Esr;
 use super::memory_fault::MemoryFault;
 use super::sysreg::SysRegAccess;
+use core::hint::cold_path;
 
 /// Why a guest left.
 ///
@@ -64,15 +65,22 @@ impl Exit {
     #[inline(always)]
     pub const fn decode(esr: Esr, far: u64, hpfar: u64) -> Self {
         match esr.class() {
-            Esr::EC_DATA_ABORT_LOWER => {
-                Self::MemoryFault(MemoryFault::decode(esr, far, hpfar, false))
-            }
+            Esr::EC_DATA_ABORT_LOWER => Self::MemoryFault(MemoryFault::new(esr, far, hpfar)),
             Esr::EC_HVC64 => Self::Hvc {
                 imm: esr.immediate(),
             },
-            Esr::EC_INSTRUCTION_ABORT_LOWER => {
-                Self::MemoryFault(MemoryFault::decode(esr, far, hpfar, true))
+            // The first two are looked for first: they are most exits, and the shortest.
+            class => {
+                cold_path();
+                Self::decode_rarer(esr, far, hpfar, class)
             }
+        }
+    }
+
+    #[inline(always)]
+    const fn decode_rarer(esr: Esr, far: u64, hpfar: u64, class: u8) -> Self {
+        match class {
+            Esr::EC_INSTRUCTION_ABORT_LOWER => Self::MemoryFault(MemoryFault::new(esr, far, hpfar)),
             Esr::EC_WFX => Self::Wfx(match esr.field(0, 2) {
                 0 => Wfx::Wfi,
                 1 => Wfx::Wfe,

@@ -1,37 +1,61 @@
 //! What the VM does for a hypercall.
 
-use super::VmBackend;
 use super::exit::{ExitAction, ExitContext};
+use super::loaded::LoadedVcpu;
+use super::{VmBackend, VmShared};
 use crate::hvc::{Hypercall, Results, SnapshotCall, error};
 use crate::snapshot::{NotFound, Which};
+use crate::trap::Esr;
 use log::Level;
 
 /// The id that stands for "none".
 const NO_ID: u64 = u64::MAX;
 
-impl<B: VmBackend> ExitContext<'_, B> {
+impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// `hvc #immediate`.
-    #[inline]
-    pub(super) fn hypercall(&mut self, immediate: u16) -> ExitAction {
+    #[inline(always)]
+    pub(super) fn hypercall(
+        &mut self,
+        shared: &mut VmShared<B>,
+        core: &mut B::Core,
+        immediate: u16,
+    ) -> ExitAction {
         match Hypercall::decode(immediate, &self.vcpu.registers.x) {
-            Hypercall::Answered(results) => self.give_results(results),
-            Hypercall::Snapshot(call) => self.snapshot_call(call),
-            Hypercall::BareCheckpoint => self.bare_checkpoint(),
-            Hypercall::BareRestore(which) => self.bare_restore(which),
-            Hypercall::Psci(call) => self.power_call(call),
+            Hypercall::Answered(results) => {
+                results.write_to(&mut self.vcpu.registers.x);
+                ExitAction::Resume
+            }
+            Hypercall::Snapshot(call) => self.context(shared, core).snapshot_call(call),
+            Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(),
+            Hypercall::BareRestore(which) => self.context(shared, core).bare_restore(which),
+            Hypercall::Psci(call) => self.context(shared, core).power_call(call),
         }
     }
 
     /// `smc #immediate`. With immediate 0, PSCI and SMCCC answer as for `hvc #0`; every other one is not supported, as the VM has no secure
     /// world.
-    pub(super) fn smc(&mut self, immediate: u16) -> ExitAction {
+    #[inline(never)]
+    pub(super) fn smc(
+        &mut self,
+        shared: &mut VmShared<B>,
+        core: &mut B::Core,
+        immediate: u16,
+        esr: Esr,
+    ) -> ExitAction {
+        self.vcpu.step_over(esr);
         match immediate {
-            0 => self.hypercall(0),
-            _ => self.give_results(Results::NOT_SUPPORTED),
+            0 => self.hypercall(shared, core, 0),
+            _ => {
+                Results::NOT_SUPPORTED.write_to(&mut self.vcpu.registers.x);
+                ExitAction::Resume
+            }
         }
     }
+}
 
+impl<B: VmBackend> ExitContext<'_, B> {
     /// Gives the caller its results in x0 to x3.
+    #[inline]
     pub(super) fn give_results(&mut self, results: Results) -> ExitAction {
         results.write_to(&mut self.vcpu.registers.x);
         ExitAction::Resume
@@ -50,12 +74,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
         Ok(self.resume_restored())
     }
 
-    fn bare_checkpoint(&mut self) -> ExitAction {
+    #[inline(never)]
+    fn bare_checkpoint(mut self) -> ExitAction {
         self.checkpoint(false);
         ExitAction::Resume
     }
 
-    fn bare_restore(&mut self, which: Which) -> ExitAction {
+    #[inline(never)]
+    fn bare_restore(mut self, which: Which) -> ExitAction {
         self.restore(which, 1).unwrap_or_else(|NotFound| {
             let memory = &mut self.shared.memory;
             memory.log_line(Level::Error, format_args!("invalid snapshot id"));
@@ -63,7 +89,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
         })
     }
 
-    fn snapshot_call(&mut self, call: SnapshotCall) -> ExitAction {
+    #[inline(never)]
+    fn snapshot_call(mut self, call: SnapshotCall) -> ExitAction {
         let not_found = |NotFound| error::NOT_FOUND;
         let (snapshots, memory) = (&mut self.shared.snapshots, &mut self.shared.memory);
         let done = match call {

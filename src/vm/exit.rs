@@ -1,4 +1,4 @@
-//! What the VM does for an exit of a vCPU: the one match over all that a guest can make happen, and what its handlers work on.
+//! What the handlers of a vCPU's exits work on, and what they have the core do next.
 
 use super::backend::Interrupt;
 use super::quiesce::Initiator;
@@ -7,11 +7,10 @@ use super::slot::VcpuSlot;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
-use crate::arch::vcpu::{ExceptionState, Trap};
+use crate::arch::vcpu::ExceptionState;
 use crate::trap::aarch32::condition_holds;
-use crate::trap::access::step_over;
 use crate::trap::inject::GuestException;
-use crate::trap::{Esr, Exit, Wfx};
+use crate::trap::{Esr, Wfx};
 
 /// What the core does after an exit of the vCPU that it has loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,43 +66,29 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
         &self.vm.vcpus[self.index]
     }
 
-    /// Handles a synchronous exception: everything that a guest can make happen at EL2 by what it executes.
-    #[inline]
-    pub fn handle(&mut self, trap: Trap) -> ExitAction {
-        let esr = Esr(trap.esr);
-        match Exit::decode(esr, trap.far, trap.hpfar) {
-            Exit::Hvc { imm } => return self.hypercall(imm),
-            Exit::MemoryFault(fault) => return self.memory_fault(&fault, esr),
-            Exit::Smc { imm } => {
-                self.step_over(esr);
-                return self.smc(imm);
-            }
-            Exit::Wfx(wait) => {
-                // A WFI of A32 or T32 whose condition fails is not executed.
-                let waits = wait == Wfx::Wfi && condition_holds(esr, self.vcpu.registers.pstate);
-                self.step_over(esr);
-                return if waits {
-                    self.wait()
-                } else {
-                    ExitAction::Yield
-                };
-            }
-            Exit::SysReg(access) => self.system_register(access, esr),
-            Exit::IllegalState => self.inject(GuestException::IllegalState),
-            Exit::Unsupported { .. } => self.inject(GuestException::Undefined),
-            Exit::SError { .. } => self.core.pend_serror(),
+    /// A wait instruction that trapped.
+    #[inline(never)]
+    pub fn wait_instruction(mut self, wait: Wfx, esr: Esr) -> ExitAction {
+        // A WFI of A32 or T32 whose condition fails is not executed.
+        let waits = wait == Wfx::Wfi && condition_holds(esr, self.vcpu.registers.pstate);
+        self.step_over(esr);
+        match waits {
+            true => self.wait(),
+            false => ExitAction::Yield,
         }
+    }
+
+    /// What the machine does not have.
+    #[cold]
+    #[inline(never)]
+    pub fn refuse(mut self, exception: GuestException) -> ExitAction {
+        self.inject(exception);
         ExitAction::Resume
     }
 
     /// Moves the pc behind the instruction that trapped.
     pub fn step_over(&mut self, esr: Esr) {
-        let registers = &mut self.vcpu.registers;
-        step_over(
-            &mut registers.pc,
-            &mut registers.pstate,
-            esr.instruction_length(),
-        );
+        self.vcpu.step_over(esr);
     }
 
     /// Has the vCPU take an exception to its EL1.

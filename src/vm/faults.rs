@@ -2,110 +2,160 @@
 //! what hardware without anything there would give it.
 
 use super::exit::{ExitAction, ExitContext};
-use super::{Core, VmBackend, VmShared};
-use crate::addr::{Ipa, PAGE_SIZE};
+use super::loaded::LoadedVcpu;
+use super::vcpu::Vcpu;
+use super::{Core, System, VmBackend, VmShared};
+use crate::addr::Ipa;
 use crate::arch::vcpu::Stage1Access;
 use crate::device::gic::{Gich, LrScope};
-use crate::device::{Absent, Device, Region};
+use crate::device::{Absent, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, Region};
 use crate::snapshot::Page;
 use crate::trap::access::Access;
-use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
 
+impl<B: VmBackend> LoadedVcpu<'_, B> {
+    /// An access that stage 2 refused. A load that needs an emulated device's registers only, as those of a driver that polls them, is done here; what is done
+    /// for all others is in functions of their own.
+    #[inline(always)]
+    pub(super) fn memory_fault(
+        &mut self,
+        shared: &mut VmShared<B>,
+        core: &mut B::Core,
+        fault: MemoryFault,
+    ) -> ExitAction {
+        let Some(page_ipa) = fault.page_ipa() else {
+            return self.context(shared, core).fault_without_page(fault);
+        };
+        if let Some(page) = shared.memory.stage2.page_at(page_ipa) {
+            return self.context(shared, core).ram_fault(fault, page);
+        }
+        if let Some(access) = fault.access().filter(|access| !access.write) {
+            let ipa = Ipa(page_ipa.0 | access.page_offset);
+            if let Some((device, offset)) = Device::at(ipa) {
+                shared.load_from_device(&mut self.vcpu, device, offset, access.register);
+                self.vcpu.step_over(fault.esr());
+                return match shared.line_changed(device) {
+                    true => self.context(shared, core).change_line(device),
+                    false => ExitAction::Resume,
+                };
+            }
+            let offset = ipa.0.wrapping_sub(DISTRIBUTOR_BASE.0);
+            if offset < DISTRIBUTOR_SIZE && shared.gic.try_prepare_load(self.index, offset, core) {
+                shared.load_from_distributor(self.index, &mut self.vcpu, offset, access.register);
+                self.vcpu.step_over(fault.esr());
+                return ExitAction::Resume;
+            }
+        }
+        self.context(shared, core).device_fault(fault, page_ipa)
+    }
+}
+
 impl<B: VmBackend> ExitContext<'_, B> {
-    /// An access that stage 2 refused.
-    #[inline]
-    pub(super) fn memory_fault(&mut self, fault: &MemoryFault, esr: Esr) -> ExitAction {
-        if fault.kind == FaultKind::TlbConflict {
+    /// An access whose page the syndrome does not say.
+    #[inline(never)]
+    fn fault_without_page(mut self, fault: MemoryFault) -> ExitAction {
+        if fault.kind() == FaultKind::TlbConflict {
             return self.tlb_conflict();
         }
-        let Some(page_ipa) = fault.page_ipa.or_else(|| self.page_by_stage1(fault)) else {
+        let Some(page_ipa) = self.page_by_stage1(&fault) else {
             return self.unplaced_fault(fault);
         };
         match self.shared.memory.stage2.page_at(page_ipa) {
             Some(page) => self.ram_fault(fault, page),
-            None => self.device_fault(fault, page_ipa, esr),
+            None => self.device_fault(fault, page_ipa),
         }
-        ExitAction::Resume
     }
 
     /// The page that the access goes to, by the guest's own tables: for a permission fault the syndrome does not say it.
     fn page_by_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
         let ipa = self
             .core
-            .translate_stage1(fault.far?, Stage1Access::El1Read)?;
+            .translate_stage1(fault.far()?, Stage1Access::El1Read)?;
         Some(Ipa(ipa.0 - ipa.page_offset()))
     }
 
     /// A TLB conflict. The syndrome does not say which stage has two entries for the address, so that all entries go, and the guest tries
     /// again. If the guest broke the rules for its own tables, it comes here as often as it does that.
     #[cold]
-    fn tlb_conflict(&mut self) -> ExitAction {
+    fn tlb_conflict(self) -> ExitAction {
         let memory = &mut self.shared.memory;
         memory.stage2.invalidate_vm(&mut memory.backend);
         ExitAction::Resume
     }
 
     /// A fault of an access whose page is not known.
-    fn unplaced_fault(&mut self, fault: &MemoryFault) -> ExitAction {
-        match fault.kind {
+    fn unplaced_fault(mut self, fault: MemoryFault) -> ExitAction {
+        match fault.kind() {
             // The guest's own tables changed since. If it tries again, it faults there.
-            FaultKind::Permission if fault.far.is_some() => {}
-            _ => self.inject_external_abort(fault),
+            FaultKind::Permission if fault.far().is_some() => {}
+            _ => self.inject_external_abort(&fault),
         }
         ExitAction::Resume
     }
 
-    #[inline]
-    fn ram_fault(&mut self, fault: &MemoryFault, page: Page) {
-        match fault.kind {
+    /// An access to a page of RAM.
+    #[inline(never)]
+    fn ram_fault(mut self, fault: MemoryFault, page: Page) -> ExitAction {
+        match fault.kind() {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
-            FaultKind::Permission if fault.fetch && !fault.s1ptw => {
+            FaultKind::Permission if fault.fetch() && !fault.s1ptw() => {
                 let memory = &mut self.shared.memory;
                 memory.stage2.make_executable(&mut memory.backend, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.fault_in(page, fault.write);
+                self.shared.fault_in(page, fault.write());
+                self.rearm_cache_traps();
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
-            _ => self.inject_external_abort(fault),
+            _ => self.inject_external_abort(&fault),
         }
-    }
-
-    /// Makes a page of RAM accessible. Out of line, or an access to a device would pay for the registers that this needs.
-    #[inline(never)]
-    fn fault_in(&mut self, page: Page, write: bool) {
-        self.shared.fault_in(page, write);
-        self.rearm_cache_traps();
+        ExitAction::Resume
     }
 
     /// An access outside of RAM, in the page at `page_ipa`.
-    fn device_fault(&mut self, fault: &MemoryFault, page_ipa: Ipa, esr: Esr) {
-        if fault.cache_op && !fault.s1ptw {
-            // Nothing outside RAM is ever cached.
-            return self.step_over(esr);
-        }
-        let offset = fault.far.map_or(0, |far| far.page_offset());
-        let ipa = Ipa(page_ipa.0 / PAGE_SIZE * PAGE_SIZE + offset);
-        let region = Region::at(ipa).filter(|_| !fault.s1ptw && !fault.fetch);
-        let (Some((region, offset)), Some(access)) = (region, fault.access) else {
-            return self.load_store(fault);
+    #[inline(never)]
+    fn device_fault(mut self, fault: MemoryFault, page_ipa: Ipa) -> ExitAction {
+        let Some(access) = fault.access() else {
+            return self.undescribed_fault(fault);
         };
-        match region {
-            Region::Distributor => self.distributor_fault(offset, access, fault.write),
-            Region::Deactivation => self.deactivation_fault(offset, access, fault.write),
-            Region::Device(device) => self.access_device(device, offset, access, fault.write),
-            Region::Absent(absent) => self.access_absent(absent, offset, access, fault.write),
+        let ipa = Ipa(page_ipa.0 | access.page_offset);
+        let (register, write) = (access.register, access.write);
+        match Region::at(ipa) {
+            Some((Region::Distributor, offset)) => self.distributor_fault(offset, register, write),
+            Some((Region::Device(device), offset)) => {
+                self.access_device(device, offset, register, write);
+            }
+            Some((Region::Deactivation, offset)) => {
+                self.deactivation_fault(offset, register, write);
+            }
+            Some((Region::Absent(absent), offset)) => {
+                self.access_absent(absent, offset, register, write);
+            }
+            None => {
+                self.load_store(&fault);
+                return ExitAction::Resume;
+            }
         }
-        self.step_over(esr);
+        self.step_over(fault.esr());
+        ExitAction::Resume
+    }
+
+    /// An access outside of RAM that the syndrome does not describe.
+    #[cold]
+    fn undescribed_fault(mut self, fault: MemoryFault) -> ExitAction {
+        match fault.cache_op() && !fault.s1ptw() {
+            // Nothing outside RAM is ever cached.
+            true => self.step_over(fault.esr()),
+            false => self.load_store(&fault),
+        }
+        ExitAction::Resume
     }
 
     /// A load, or with `write` a store, of an emulated device.
-    #[inline(always)]
     pub(super) fn access_device(
         &mut self,
         device: Device,
@@ -113,20 +163,19 @@ impl<B: VmBackend> ExitContext<'_, B> {
         access: Access,
         write: bool,
     ) {
-        let shared = &mut *self.shared;
-        let (devices, backend) = (&mut shared.devices, &mut shared.memory.backend);
         if write {
             let value = access.store_value(&self.vcpu.registers.x);
+            let shared = &mut *self.shared;
+            let (devices, backend) = (&mut shared.devices, &mut shared.memory.backend);
             devices.write(device, offset, access.size, value, backend);
         } else {
-            let value = devices.read(device, offset, access.size, backend);
-            access.complete_load(&mut self.vcpu.registers.x, value);
+            let shared = &mut *self.shared;
+            shared.load_from_device(self.vcpu, device, offset, access);
         }
         self.update_line(device);
     }
 
     /// A load, or with `write` a store, of what the machine does not have.
-    #[inline(always)]
     pub(super) fn access_absent(
         &mut self,
         absent: Absent,
@@ -141,7 +190,6 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// An access to the GIC's distributor. What it deals with may be in list registers, here or on other cores.
-    #[inline]
     fn distributor_fault(&mut self, offset: u64, access: Access, write: bool) {
         let gic = &mut self.shared.gic;
         match gic.prepare_access(self.index, offset, access.size, write, self.core) {
@@ -199,16 +247,15 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// An access to the GIC's distributor, once the interrupts that it is about are in the model.
-    #[inline]
     pub(super) fn access_distributor(&mut self, offset: u64, access: Access, write: bool) {
-        let gic = &mut self.shared.gic;
         if write {
             let value = access.store_value(&self.vcpu.registers.x);
+            let gic = &mut self.shared.gic;
             let mask = gic.write(self.index, offset, access.size, value);
             self.deliver(mask);
         } else {
-            let value = gic.read(self.index, offset, access.size);
-            access.complete_load(&mut self.vcpu.registers.x, value);
+            let shared = &mut *self.shared;
+            shared.load_from_distributor(self.index, self.vcpu, offset, access);
         }
     }
 
@@ -219,6 +266,39 @@ impl<B: VmBackend> ExitContext<'_, B> {
 }
 
 impl<B: VmBackend> VmShared<B> {
+    /// A load of an emulated device by `vcpu`. The device's interrupt line may change.
+    #[inline(always)]
+    fn load_from_device(
+        &mut self,
+        vcpu: &mut Vcpu<System<B>>,
+        device: Device,
+        offset: u64,
+        access: Access,
+    ) {
+        let (devices, backend) = (&mut self.devices, &mut self.memory.backend);
+        let value = devices.read(device, offset, access.size, backend);
+        access.complete_load(&mut vcpu.registers.x, value);
+    }
+
+    /// A load of the distributor by vCPU number `index`, which [`Gic::prepare_access`](crate::device::gic::Gic::prepare_access) has allowed.
+    #[inline(always)]
+    fn load_from_distributor(
+        &mut self,
+        index: usize,
+        vcpu: &mut Vcpu<System<B>>,
+        offset: u64,
+        access: Access,
+    ) {
+        let value = self.gic.read(index, offset, access.size);
+        access.complete_load(&mut vcpu.registers.x, value);
+    }
+
+    /// Whether the interrupt line of `device` is not what the interrupt controller was told last.
+    #[inline]
+    fn line_changed(&self, device: Device) -> bool {
+        self.gic.spi_line(device.row().intid) != self.devices.irq_line(device)
+    }
+
     /// Makes a page of RAM accessible.
     #[inline]
     pub(super) fn fault_in(&mut self, page: Page, write: bool) {

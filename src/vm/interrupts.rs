@@ -3,6 +3,7 @@
 use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::reviews::ReviewSchedule;
+use super::slot::Request;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, Interrupt, System, Vm, VmBackend};
 use crate::device::Device;
@@ -68,12 +69,19 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return ExitAction::Put;
         }
         let slot = self.slot();
-        if slot.take_request() {
-            let Some(mut shared) = self.vm.lock_shared() else {
-                slot.request();
-                return ExitAction::Put;
-            };
-            self.context(&mut shared, core).process_requests();
+        let request = slot.take_request();
+        if request == Request::Nothing {
+            return ExitAction::Resume;
+        }
+        let Some(mut shared) = self.vm.lock_shared() else {
+            slot.request();
+            return ExitAction::Put;
+        };
+        let mut context = self.context(&mut shared, core);
+        match request {
+            // Nothing else changed, and EL2 did nothing to the VM's memory that the caches could have old lines of.
+            Request::Flush => context.flush_and_wake(),
+            _ => context.process_requests(),
         }
         ExitAction::Resume
     }
@@ -186,10 +194,16 @@ impl<B: VmBackend> ExitContext<'_, B> {
             }
         }
         self.update_timer();
+        self.flush_and_wake();
+        self.rearm_cache_traps();
+    }
+
+    /// Flushes what other cores made pending, and ends the vCPU's wait if that is a reason.
+    #[inline]
+    fn flush_and_wake(&mut self) {
         self.shared.gic.note_interface(self.index, self.core);
         self.flush_lrs();
         self.wake_if_pending();
-        self.rearm_cache_traps();
     }
 
     /// Syncs the vCPU's list registers into the GIC model.
@@ -211,6 +225,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let up = self.shared.devices.irq_line(device);
         let mask = self.shared.gic.set_line(device.row().intid, self.index, up);
         self.deliver(mask);
+    }
+
+    /// The last that is done for an exit that changed the interrupt line of `device`.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn change_line(mut self, device: Device) -> ExitAction {
+        self.update_line(device);
+        ExitAction::Resume
     }
 
     /// Updates the interrupt line of the emulated timer, and the alarm for when that is going to change.

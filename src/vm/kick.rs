@@ -17,7 +17,7 @@ impl<B: VmBackend> Vm<B> {
     fn kick_some_vcpus(&self, core: &mut B::Core, mask: u8) {
         for (i, slot) in self.vcpus.iter().enumerate() {
             // If a request was there already, its core has been notified of it.
-            if mask & 1 << i != 0 && slot.request() {
+            if mask & 1 << i != 0 && slot.request_flush() {
                 self.notify_core(core, slot);
             }
         }

@@ -59,16 +59,16 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn try_load_store(&mut self, fault: &MemoryFault) -> Result<(), NotEmulated> {
         use FaultKind::{AccessFlag, AddressSize, Permission, Translation};
         let refused_by_stage2 = matches!(
-            fault.kind,
+            fault.kind(),
             Translation | Permission | AccessFlag | AddressSize
         );
         let aarch32 = self.vcpu.registers.pstate & AARCH32 != 0;
-        if !refused_by_stage2 || aarch32 || fault.fetch || fault.s1ptw {
+        if !refused_by_stage2 || aarch32 || fault.fetch() || fault.s1ptw() {
             return Err(NotEmulated::Abort);
         }
-        let far = fault.far.ok_or(NotEmulated::Abort)?;
+        let far = fault.far().ok_or(NotEmulated::Abort)?;
         let page_ipa = fault
-            .page_ipa
+            .page_ipa()
             .or_else(|| self.translate(Va(far.0 - far.page_offset()), Stage1Access::El1Read))
             .ok_or(NotEmulated::Retry)?;
         Region::at(Ipa(page_ipa.0 + far.page_offset())).ok_or(NotEmulated::Abort)?;
@@ -78,7 +78,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let registers = &self.vcpu.registers;
         let target = instruction.target(&registers.x, sp, registers.pc);
         let distance = far.0.wrapping_sub(target.address) & UNTAGGED;
-        if instruction.store != fault.write || distance >= instruction.bytes() {
+        if instruction.store != fault.write() || distance >= instruction.bytes() {
             return Err(NotEmulated::Retry);
         }
         let parts = self.parts(&instruction, &target, far, page_ipa);

@@ -12,6 +12,7 @@ use crate::device::debug::DebugState;
 use crate::device::gic::CpuInterface;
 use crate::trap::Esr;
 use crate::trap::access::step_back;
+use core::hint::cold_path;
 
 /// A vCPU that is loaded on a core. It holds the vCPU's lock.
 pub struct LoadedVcpu<'a, B: VmBackend> {
@@ -109,6 +110,7 @@ impl<B: VmBackend> Vm<B> {
 
 impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
     /// What a handler works on, with the VM's shared part locked.
+    #[inline]
     pub(super) fn context<'b>(
         &'b mut self,
         shared: &'b mut VmShared<B>,
@@ -152,14 +154,17 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
             exits += 1;
             match self.step(core) {
                 ExitAction::Resume if !reviewed => {}
-                action => match self.after_step(core, action, reviewed) {
-                    ExitAction::Resume => reviewed = false,
-                    ExitAction::Review => reviewed = true,
-                    other => {
-                        self.slot().add_exits(exits);
-                        return other;
+                action => {
+                    cold_path();
+                    match self.after_step(core, action, reviewed) {
+                        ExitAction::Resume => reviewed = false,
+                        ExitAction::Review => reviewed = true,
+                        other => {
+                            self.slot().add_exits(exits);
+                            return other;
+                        }
                     }
-                },
+                }
             }
         }
     }
@@ -182,18 +187,23 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
 
     #[inline]
     fn handle(&mut self, core: &mut B::Core, trap: Trap) -> ExitAction {
-        match trap.kind {
-            TrapKind::Sync => {
-                let Some(mut shared) = self.vm.lock_shared() else {
-                    return self.retry_later(Esr(trap.esr));
-                };
-                self.context(&mut shared, core).handle(trap)
-            }
-            TrapKind::Irq | TrapKind::Fiq => self.handle_interrupt(core),
+        if trap.kind != TrapKind::Sync {
+            return self.handle_asynchronous(core, trap.kind);
+        }
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return self.retry_later(Esr(trap.esr));
+        };
+        self.handle_exception(&mut shared, core, trap)
+    }
+
+    #[inline(never)]
+    fn handle_asynchronous(&mut self, core: &mut B::Core, kind: TrapKind) -> ExitAction {
+        match kind {
             TrapKind::SError => {
                 core.pend_serror();
                 ExitAction::Resume
             }
+            _ => self.handle_interrupt(core),
         }
     }
 

@@ -5,7 +5,8 @@
 //! | `schedule`, `console_host` | what a core does: which vCPU is next, for how long, and what is done in between |
 //! | `vcpu`, `slot`, `saved_lrs` | a vCPU in memory, and what cores may know of it without its lock |
 //! | `loaded` | a vCPU on a core: loaded, run from trap to trap, put |
-//! | `exit` | the match over all that a guest can make happen, and what its handlers work on |
+//! | `dispatch` | the match over all that a guest can make happen |
+//! | `exit` | what its handlers work on, and what the core does next |
 //! | `calls`, `faults`, `registers`, `power` | the handlers: hypercalls, accesses, system registers, PSCI |
 //! | `load_store` | an access to a device whose instruction must be read |
 //! | `interrupts`, `reviews` | what is pending gets into list registers, and ends a wait; when to look for what changes without a trap |
@@ -18,7 +19,7 @@
 //! | `memory`, `log_budget` | RAM as snapshots see it; how many lines a VM may cause in the log |
 //! | `backend` | the seams to what all this runs on |
 //!
-//! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`](crate::trap::syndrome::Exit::decode) -> the match in `ExitContext::handle` -> a handler ->
+//! The path of a trap: vectors -> [`Core::run`] returns a trap -> [`Exit::decode`](crate::trap::syndrome::Exit::decode) -> the match in `LoadedVcpu::handle_exception` -> a handler ->
 //! [`ExitAction`]. A handler that emulated an instruction steps over it, by [`step_over`](crate::trap::access::step_over) and nothing else.
 //!
 //! # Who may touch what
@@ -40,6 +41,7 @@ mod backend;
 mod calls;
 mod clock;
 mod console_host;
+mod dispatch;
 mod exit;
 mod faults;
 mod image;

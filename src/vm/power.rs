@@ -24,7 +24,8 @@ impl<B: VmBackend> PowerView for Power<'_, B> {
 
 impl<B: VmBackend> ExitContext<'_, B> {
     /// A PSCI call.
-    pub(super) fn power_call(&mut self, call: PowerCall) -> ExitAction {
+    #[inline(never)]
+    pub(super) fn power_call(mut self, call: PowerCall) -> ExitAction {
         match call.handle(&Power(self.vm, self.shared)) {
             Action::Return(results) => self.give_results(results),
             Action::Standby => {

@@ -1,6 +1,6 @@
 //! A guest's access to a system register that traps.
 
-use super::exit::ExitContext;
+use super::exit::{ExitAction, ExitContext};
 use super::{Core, VmBackend};
 use crate::arch::vcpu::Stage1Register;
 use crate::trap::aarch32::{condition_holds, flags_read};
@@ -11,7 +11,14 @@ use crate::trap::sysreg::{Answer, DebugRegister, SysRegAccess, TimerRegister, ca
 
 impl<B: VmBackend> ExitContext<'_, B> {
     /// A trapped access to a system register.
-    pub(super) fn system_register(&mut self, access: SysRegAccess, esr: Esr) {
+    #[inline(never)]
+    pub(super) fn system_register(mut self, access: SysRegAccess, esr: Esr) -> ExitAction {
+        self.access_register(access, esr);
+        ExitAction::Resume
+    }
+
+    #[inline]
+    fn access_register(&mut self, access: SysRegAccess, esr: Esr) {
         if !condition_holds(esr, self.vcpu.registers.pstate) {
             return self.step_over(esr);
         }

@@ -2,9 +2,25 @@
 
 use super::clock::NEVER;
 use super::vcpu::{RunState, Vcpu};
-use crate::arch::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::arch::sync::{AtomicU8, AtomicU64, Ordering};
 use crate::arch::{Mutex, MutexGuard};
 use crate::hvc::psci::PowerState;
+
+/// Bits of [`VcpuSlot::requested`]: interrupts became pending for the vCPU.
+const FLUSH: u8 = 1;
+/// All that there is to look at.
+const ALL: u8 = 2;
+
+/// What a vCPU was requested to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Nothing.
+    Nothing,
+    /// Interrupts that became pending for it.
+    Flush,
+    /// All that there is to look at, as its VM's input.
+    All,
+}
 
 /// A vCPU's place in its VM.
 pub struct VcpuSlot<S> {
@@ -13,8 +29,8 @@ pub struct VcpuSlot<S> {
     core: usize,
     /// [`RunState`].
     run_state: AtomicU8,
-    /// The vCPU must look around: something became pending for it, or its VM has input.
-    requested: AtomicBool,
+    /// What the vCPU must look at: [`FLUSH`] and [`ALL`].
+    requested: AtomicU8,
     /// The physical count at which one of the vCPU's timers fires, while it is not loaded.
     deadline: AtomicU64,
     /// How often the vCPU came to EL2, as far as its core has noted it.
@@ -28,7 +44,7 @@ impl<S> VcpuSlot<S> {
             vcpu: Mutex::new(vcpu),
             core,
             run_state: AtomicU8::new(RunState::Off as u8),
-            requested: AtomicBool::new(false),
+            requested: AtomicU8::new(0),
             deadline: AtomicU64::new(NEVER),
             exits: AtomicU64::new(0),
         }
@@ -90,23 +106,35 @@ impl<S> VcpuSlot<S> {
         }
     }
 
-    /// Requests that the vCPU look around. Returns whether the request is new, so that its core must be notified. A release: the look that
+    /// Requests that the vCPU look around. Returns whether there was no request yet, so that its core must be notified. A release: the look that
     /// this is for sees what the caller did before, though the caller may hold no lock, as
     /// [`Vm::request_input`](super::Vm::request_input) does.
     pub fn request(&self) -> bool {
-        !self.requested.swap(true, Ordering::Release)
+        self.requested.fetch_or(ALL, Ordering::Release) == 0
     }
 
-    /// Clears the request, and returns whether there was one.
+    /// The same for a vCPU that only has to flush what became pending for it.
+    pub fn request_flush(&self) -> bool {
+        self.requested.fetch_or(FLUSH, Ordering::Release) == 0
+    }
+
+    /// Clears the request, and returns what it was for.
     #[inline]
-    pub fn take_request(&self) -> bool {
-        // The plain load first: it is nearly always false.
-        self.requested.load(Ordering::Relaxed) && self.requested.swap(false, Ordering::Acquire)
+    pub fn take_request(&self) -> Request {
+        // The plain load first: nearly always there is none.
+        if !self.has_request() {
+            return Request::Nothing;
+        }
+        match self.requested.swap(0, Ordering::Acquire) {
+            0 => Request::Nothing,
+            FLUSH => Request::Flush,
+            _ => Request::All,
+        }
     }
 
     /// Whether a request waits for the vCPU.
     pub fn has_request(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+        self.requested.load(Ordering::Relaxed) != 0
     }
 
     /// Sets the physical count at which one of the vCPU's timers fires. The vCPU's core does, or the core that stopped the VM and kicks

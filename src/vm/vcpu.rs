@@ -5,6 +5,8 @@ use super::saved_lrs::SavedLrs;
 use crate::arch::vcpu::Registers;
 use crate::device::debug::DebugState;
 use crate::device::timer::PhysicalTimer;
+use crate::trap::Esr;
+use crate::trap::access::step_over;
 
 /// A vCPU. The core that loaded it, or the core that stopped the VM, holds its lock and may change it.
 ///
@@ -38,6 +40,13 @@ impl<S> Vcpu<S> {
             reviews: ReviewSchedule::NONE,
             debug: DebugState::RESET,
         }
+    }
+
+    /// Moves the pc behind the instruction that trapped.
+    #[inline]
+    pub fn step_over(&mut self, esr: Esr) {
+        let Registers { pc, pstate, .. } = &mut self.registers;
+        step_over(pc, pstate, esr.instruction_length());
     }
 }
 

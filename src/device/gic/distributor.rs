@@ -8,6 +8,7 @@
 use super::register_map::{self, Bits, Register, SGIR};
 use super::state::VTIMER;
 use super::{Gic, Gich, VCPUS_MAX, VTIMER_PPI};
+use crate::device::registers::{part_of_register, read_registers};
 
 /// Whose list registers need a [`Gic::sync`] before an access to the distributor, and a [`Gic::flush`] after it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +49,22 @@ impl Gic {
         }
         self.lrs[vcpu % VCPUS_MAX].vtimer_line = gich.vtimer_line();
         self.state_scope(vcpu, offset, size, write)
+    }
+
+    /// The usual case of [`prepare_access`](Self::prepare_access), for a load: returns whether no list register needs a sync. If it returns false, it
+    /// has prepared nothing.
+    #[inline]
+    pub fn try_prepare_load(&mut self, vcpu: usize, offset: u64, gich: &mut impl Gich) -> bool {
+        if !register_map::reads_state(offset) {
+            return true;
+        }
+        // A load sees nothing of other vCPUs' list registers but SPIs.
+        let lrs = &mut self.lrs[vcpu % VCPUS_MAX];
+        let is_listed = !lrs.is_empty() || self.spis_in_lrs != 0;
+        if !is_listed {
+            lrs.vtimer_line = gich.vtimer_line();
+        }
+        !is_listed
     }
 
     /// Whose list registers need a sync before `vcpu` writes `value` to GICC_DIR, and a flush after it.
@@ -96,26 +113,27 @@ impl Gic {
 
     /// A load by `vcpu` of `size` bytes (1, 2, 4 or 8) at `offset` from the distributor's base, after what
     /// [`Self::prepare_access`] asked for. The answer has no bits above `size`.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, vcpu: usize, offset: u64, size: u8) -> u64 {
         let vcpu = vcpu % VCPUS_MAX;
-        let low = u64::from(self.read_register(vcpu, Register::at(offset)));
-        if size == 4 {
-            return low;
+        if size > 4 {
+            return self.read_two(vcpu, offset);
         }
-        let shifted = low >> (8 * (offset & 3));
-        match size {
-            1 => shifted & 0xff,
-            2 => shifted & 0xffff,
-            8 => {
-                let next = Register::at((offset & !3).wrapping_add(4));
-                low | u64::from(self.read_register(vcpu, next)) << 32
-            }
-            _ => low,
-        }
+        let register = self.read_register(vcpu, Register::at(offset));
+        part_of_register(register, offset, size)
     }
 
-    #[inline]
+    /// A load of 8 bytes.
+    #[cold]
+    #[inline(never)]
+    fn read_two(&self, vcpu: usize, offset: u64) -> u64 {
+        read_registers(offset, 8, |offset| {
+            self.read_register(vcpu, Register::at(offset))
+        })
+    }
+
+    // Inlined, so that its match and that of `Register::at` become one.
+    #[inline(always)]
     fn read_register(&self, vcpu: usize, register: Register) -> u32 {
         match register {
             Register::Control => self.shared.control,
@@ -173,6 +191,12 @@ impl Gic {
         if offset == SGIR && size >= 4 {
             return self.send_sgi(vcpu, value as u32);
         }
+        self.write_any(vcpu, offset, size, value)
+    }
+
+    /// [`Self::write`], but for SGIs that are sent.
+    #[inline(never)]
+    fn write_any(&mut self, vcpu: usize, offset: u64, size: u8, value: u64) -> u8 {
         let shift = 8 * (offset & 3) as u32;
         let lanes = match size {
             1 => 0xff << shift,

@@ -29,9 +29,11 @@ impl Gic {
     #[inline]
     pub fn flush(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        match self.is_idle(vcpu) {
-            true => 0,
-            false => self.flush_some(vcpu, gich),
+        // An SGI is what most flushes are for. So that comes first; it is among what the other looks for, too.
+        let has_sgi = self.private[vcpu].sent != [0; 2];
+        match has_sgi || !self.is_idle(vcpu) {
+            true => self.flush_some(vcpu, gich),
+            false => 0,
         }
     }
 

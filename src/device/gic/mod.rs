@@ -139,6 +139,12 @@ impl Gic {
         }
     }
 
+    /// Whether the input line of the SPI `intid`, 32 to 63, is up.
+    #[inline]
+    pub fn spi_line(&self, intid: u32) -> bool {
+        self.shared.lines >> ((intid - 32) & 31) & 1 != 0
+    }
+
     fn set_ppi_line(&mut self, intid: u32, vcpu: usize, up: bool) -> u8 {
         let private = &mut self.private[vcpu % VCPUS_MAX];
         let bit = 1 << (intid - 16);

@@ -10,7 +10,7 @@ use super::ids::{
     PSCI_SYSTEM_RESET, PSCI_SYSTEM_RESET2, PSCI_SYSTEM_RESET2_64, PSCI_VERSION, SMCCC_VERSION,
 };
 use super::width::arguments;
-use super::{FunctionId, Results};
+use super::{FunctionId, Hypercall, Results};
 use crate::addr::Ipa;
 use crate::trap::access::GeneralRegisters;
 
@@ -72,10 +72,10 @@ pub enum PowerCall {
 
 // Apart, it would take its arguments and its answer through memory.
 #[inline(always)]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super::Hypercall> {
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
     let [first, second, third] = arguments(function, x);
-    let answered = |value| Some(super::Hypercall::Answered(Results::of([value])));
-    Some(super::Hypercall::Psci(match function {
+    let answered = |value| Hypercall::Answered(Results::of([value]));
+    Hypercall::Psci(match function {
         PSCI_CPU_SUSPEND | PSCI_CPU_SUSPEND_64 => PowerCall::CpuSuspend {
             state: first as u32,
         },
@@ -99,15 +99,16 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<super
         // For every function here the feature flags are 0; for CPU_SUSPEND that says: original format of the power
         // state, no OS-initiated mode. SMCCC_VERSION is asked after to learn whether there is more than SMCCC 1.0.
         PSCI_FEATURES if is_function(FunctionId(first as u32)) => return answered(0),
-        _ => return None,
-    }))
+        _ => return Hypercall::UNKNOWN,
+    })
 }
 
 /// Whether PSCI_FEATURES knows it.
 fn is_function(id: FunctionId) -> bool {
     id == SMCCC_VERSION
         || id == PSCI_FEATURES
-        || id.owner() == Some(super::Owner::StandardSecure) && decode(id, &[0; 31]).is_some()
+        || id.owner() == Some(super::Owner::StandardSecure)
+            && decode(id, &[0; 31]) != Hypercall::UNKNOWN
 }
 
 /// Where a CPU of the VM is between off and on, as AFFINITY_INFO says it.
