@@ -29,8 +29,8 @@ static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
 
 /// The VMs that may have something to read, a bit for each: a VM that polls its UART learns without the lock that it has not. Changed with the
-/// console's lock held: set by what may give a VM characters, cleared where a VM found none. Relaxed: a VM that sees an older value has looked
-/// earlier; and what requests a look from a VM's vCPU releases what the core did before.
+/// console's lock held: set by what may give a VM characters, cleared where a VM found none. Relaxed: who polls and sees an older value has polled
+/// too early, and polls again. Whom [`Vm::request_input`](crate::vm::Vm::request_input) sent takes the lock, and does not ask this.
 static READABLE: AtomicU8 = AtomicU8::new(u8::MAX);
 const _: () = assert!(VMS_MAX <= u8::BITS as usize);
 

@@ -79,8 +79,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         };
         let mut context = self.context(&mut shared, core);
         match request {
-            // Nothing else changed, and EL2 did nothing to the VM's memory that the caches could have old lines of.
-            Request::Flush => context.flush_and_wake(),
+            Request::Flush => {
+                context.flush_and_wake();
+                context.rearm_cache_traps();
+            }
             _ => context.process_requests(),
         }
         ExitAction::Resume

@@ -192,11 +192,8 @@ impl Emulated for Pl011 {
 
     /// Takes what was typed from the console, as much as the FIFO holds. The rest stays with the console; so does all of it in
     /// loopback, which cuts the line.
-    #[inline]
     fn pull_input(&mut self, console: &mut impl Console) {
-        if console.may_have_input() {
-            self.pull_some(console);
-        }
+        self.pull_some(console);
     }
 
     #[inline]
@@ -206,6 +203,14 @@ impl Emulated for Pl011 {
 }
 
 impl Pl011 {
+    /// The same for a driver that looks, which nearly always finds nothing.
+    #[inline]
+    fn poll_input(&mut self, console: &mut impl Console) {
+        if console.may_have_input() {
+            self.pull_some(console);
+        }
+    }
+
     #[inline(never)]
     fn pull_some(&mut self, console: &mut impl Console) {
         while self.control & CR_LBE == 0 && self.received < self.depth() {
@@ -297,14 +302,14 @@ impl Pl011 {
     /// Takes input into a FIFO that the driver has emptied, if the driver waits for an interrupt to look again.
     fn refill_fifo(&mut self, console: &mut impl Console) {
         if self.is_interrupted_by_input() && self.received == 0 {
-            self.pull_input(console);
+            self.poll_input(console);
         }
     }
 
     #[inline]
     fn read_fr(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.pull_input(console);
+            self.poll_input(console);
         }
         let flags = match self.received {
             0 => flag::TXFE | flag::RXFE,
@@ -341,7 +346,7 @@ impl Pl011 {
     /// DR: the oldest character with its error bits; 0 when there is none.
     fn receive(&mut self, console: &mut impl Console) -> u32 {
         if self.received == 0 {
-            self.pull_input(console);
+            self.poll_input(console);
         }
         if self.received == 0 {
             return 0;

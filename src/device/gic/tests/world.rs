@@ -114,6 +114,10 @@ impl World {
     /// What the hypervisor does around an access to the distributor.
     fn around(&mut self, vcpu: usize, offset: u64, size: u8, write: bool) -> u8 {
         let hardware = &mut self.hardware[vcpu];
+        // The short way of a load, which nothing may be missing from.
+        if !write && self.gic.try_prepare_load(vcpu, offset, hardware) {
+            return 0;
+        }
         let scope = self.gic.prepare_access(vcpu, offset, size, write, hardware);
         self.sync_these(vcpu, scope)
     }
