@@ -33,7 +33,7 @@ impl Gic {
         let mut pending = lrs.used & !(gich.empty_lrs() & LRS_MASK) as u8;
         // The usual case: the review was for the timer's interrupt, and the guest is done with that.
         let timer_waits = self.private[vcpu].lines & VTIMER != 0;
-        if pending == 0 && !timer_waits && self.shared.pending() == 0 && !lrs.has_more() {
+        if pending == 0 && !timer_waits && self.shared.pending() == 0 {
             lrs.review = Review::Nothing;
             lrs.declined = 0;
             return 0;

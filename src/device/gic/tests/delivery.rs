@@ -109,6 +109,26 @@ fn five_nested_with_four_list_registers() {
 }
 
 #[test]
+fn an_acknowledge_keeps_its_place_whatever_its_priority_is_later() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    for (intid, priority) in [(40, 0x80), (41, 0x40)] {
+        gic.write(0, 0x400 + intid, 1, priority);
+        gic.write(0, 0x204, 4, 1 << (intid - 32));
+        gic.flush(0, &mut hardware);
+        assert_eq!(u64::from(hardware.acknowledge()), intid);
+    }
+    // It waits.
+    gic.write(0, 0x204, 4, 1 << 10);
+    for priority in [0x80, 0x20] {
+        gic.write(0, 0x400 + 40, 1, priority);
+        gic.flush(0, &mut hardware);
+        gic.sync(0, &mut hardware);
+        assert_eq!(gic.private[0].last_acknowledged(1 << 40 | 1 << 41), Some(41));
+        assert_eq!(gic.private[0].last_acknowledged(1 << 42), None);
+    }
+}
+
+#[test]
 fn an_spi_goes_where_it_is_sent_when_it_has_ended() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.write(0, 0x821, 1, 0b11);
