@@ -223,6 +223,13 @@ mod tests {
     );
     const CONTROL: &str = include_str!("../arch/vcpu/control.rs");
 
+    #[test]
+    fn a_register_is_in_the_table_or_it_is_not() {
+        assert!(is_known("S3_0_C4_C1_0"), "SP_EL0");
+        assert!(!is_known("S3_0_C4_C1_1"), "allocated to none");
+        assert!(!is_known("S3_0_C4_C1"), "a part of one");
+    }
+
     /// Every encoding with op0 2 and 3, and how it is written.
     fn encodings() -> impl Iterator<Item = (SysReg, String)> {
         (0..1_u32 << 15).map(|n| {

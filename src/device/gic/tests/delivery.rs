@@ -123,7 +123,10 @@ fn an_acknowledge_keeps_its_place_whatever_its_priority_is_later() {
         gic.write(0, 0x400 + 40, 1, priority);
         gic.flush(0, &mut hardware);
         gic.sync(0, &mut hardware);
-        assert_eq!(gic.private[0].last_acknowledged(1 << 40 | 1 << 41), Some(41));
+        assert_eq!(
+            gic.private[0].last_acknowledged(1 << 40 | 1 << 41),
+            Some(41)
+        );
         assert_eq!(gic.private[0].last_acknowledged(1 << 42), None);
     }
 }
@@ -213,6 +216,22 @@ fn an_sgi_costs_two_accesses() {
         assert_eq!(hardware.acknowledge(), 1);
         hardware.end(1);
     }
+}
+
+#[test]
+fn one_more_interrupt_leaves_the_others_where_they_are() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    let added = [20, 21, 22].map(|intid| {
+        gic.write(0, 0x200, 4, 1 << intid);
+        hardware.accesses = 0;
+        gic.flush(0, &mut hardware);
+        hardware.accesses
+    });
+    assert_eq!(
+        added,
+        [2, 3, 4],
+        "ELRSR0, its own, and those that may have ended"
+    );
 }
 
 #[test]
