@@ -210,3 +210,22 @@ fn a_timer_that_waits_is_reviewed_until_its_line_falls() {
     assert_eq!(gic.review_needed(0), Review::Nothing);
     assert!(!hardware.timer_active, "or it would never come again");
 }
+
+#[test]
+fn another_takes_the_list_register_of_a_timer_whose_line_fell() {
+    let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    gic.write(0, 0x400 + u64::from(VTIMER_PPI), 1, 0x10);
+    fire(&mut gic, 0, &mut hardware);
+    for intid in 1..5u64 {
+        gic.write(0, 0xf20 + intid, 1, 1);
+        gic.flush(0, &mut hardware);
+    }
+    let listed = |hardware: &Hardware| hardware.lists.map(|it| it.intid());
+    let before = listed(&hardware);
+    assert!(before.contains(&VTIMER_PPI), "{before:?}");
+    hardware.timer_line = false;
+    gic.review(0, false, &mut hardware);
+    let mut after = listed(&hardware);
+    after.sort();
+    assert_eq!(after, [1, 2, 3, 4], "before: {before:?}");
+}
