@@ -219,6 +219,23 @@ impl Terminal {
         }
     }
 
+    /// A VM goes on from elsewhere, as after a restore: the rest of the sequence that it was sending does not come. What it sends next is text, also
+    /// for the terminal, if that saw how the sequence begins.
+    pub fn abandon_sequence(&mut self, vm: usize, screen: &mut impl Screen) {
+        let is_attached = vm == self.attached;
+        let Some(speaker) = self.speakers.get_mut(vm) else {
+            return;
+        };
+        let in_sequence = speaker.row.in_sequence();
+        speaker.row.abandon_sequence();
+        if is_attached {
+            let torn = core::mem::take(&mut self.torn);
+            if in_sequence && !torn && matches!(self.keyboard, Keyboard::Guest) {
+                print(screen, CANCEL);
+            }
+        }
+    }
+
     /// Prints `message` in whole lines, which it must consist of.
     pub fn lines(&mut self, message: fmt::Arguments, screen: &mut impl Screen) {
         self.aside(screen, |_, screen| write_lines(message, screen));

@@ -92,12 +92,17 @@ impl Row {
         self.column = 0;
     }
 
+    /// Who writes does not finish the sequence that has begun, nor the character: what comes next is text.
+    pub fn abandon_sequence(&mut self) {
+        self.state = State::Text;
+        (self.more, self.held) = (0, false);
+    }
+
     /// Takes a byte. True when the line is complete: at its newline, or because it is full.
     pub fn push(&mut self, byte: u8) -> bool {
         if byte == b'\n' {
             // No sequence is so long: this one is no sequence.
-            self.state = State::Text;
-            (self.more, self.held) = (0, false);
+            self.abandon_sequence();
             return true;
         }
         if self.more > 0 || byte >= 0x80 {

@@ -38,6 +38,9 @@ pub trait Console {
     /// Takes a character. Never refuses: a console that cannot keep up waits or drops.
     fn put(&mut self, byte: u8);
 
+    /// The VM goes on from elsewhere: the rest of a control sequence whose beginning [`put`](Self::put) took does not come.
+    fn abandon_sequence(&mut self);
+
     /// The next character that was typed, if there is one. Does not wait.
     fn get(&mut self) -> Option<u8>;
 

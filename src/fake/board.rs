@@ -32,6 +32,8 @@ pub struct FakeBoard {
     pub recorder: Recorder<Box<dyn Fn() -> u64 + Send>>,
     /// What the guest printed.
     pub printed: Vec<u8>,
+    /// How often it was said that the rest of a control sequence does not come.
+    pub abandoned: u32,
     /// What is there to be read by it.
     pub typed: VecDeque<u8>,
     /// What the log calls its VM, if there are several.
@@ -63,6 +65,7 @@ impl FakeBoard {
                 watch: None,
             },
             printed: Vec::new(),
+            abandoned: 0,
             typed: VecDeque::new(),
             log_name: None,
         }
@@ -164,6 +167,10 @@ impl Maintenance for FakeBoard {
 impl Console for FakeBoard {
     fn put(&mut self, byte: u8) {
         self.printed.push(byte);
+    }
+
+    fn abandon_sequence(&mut self) {
+        self.abandoned += 1;
     }
 
     fn get(&mut self) -> Option<u8> {

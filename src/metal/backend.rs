@@ -74,6 +74,10 @@ impl Console for BoardBackend {
         console::put(self.vm, byte);
     }
 
+    fn abandon_sequence(&mut self) {
+        console::abandon_sequence(self.vm);
+    }
+
     fn get(&mut self) -> Option<u8> {
         console::get(self.vm)
     }

@@ -138,6 +138,13 @@ pub fn put(vm: usize, byte: u8) {
     }
 }
 
+/// The rest of a control sequence that a VM was sending does not come.
+pub fn abandon_sequence(vm: usize) {
+    if let Some(mut uart) = UART.get().copied() {
+        CONSOLE.lock().abandon_sequence(vm, &mut uart);
+    }
+}
+
 /// Whether [`get`] may have a character for a VM; if not, it has none.
 #[inline]
 pub fn may_have_input(vm: usize) -> bool {

@@ -77,6 +77,7 @@ impl<B: VmBackend> Vm<B> {
         if let Some(own) = own {
             let _ = shared.gic.sync(own, core);
         }
+        shared.memory.backend.abandon_sequence();
         shared.snapshots.reset_ram(&mut shared.memory);
         shared.devices = Devices::default();
         shared.caches_agree = false;

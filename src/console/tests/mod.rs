@@ -1,5 +1,6 @@
 //! Bytes in, bytes out.
 
+mod abandoned;
 mod random;
 mod typing;
 

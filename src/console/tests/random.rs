@@ -10,6 +10,7 @@ enum Event {
     Type(u8),
     Log,
     Attach(usize),
+    Abandon(usize),
     Serve(bool),
 }
 
@@ -24,6 +25,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => byte.prop_map(Event::Type),
         1 => Just(Event::Log),
         1 => (0..3_usize).prop_map(Event::Attach),
+        1 => (0..3_usize).prop_map(Event::Abandon),
         1 => any::<bool>().prop_map(Event::Serve),
     ]
 }
@@ -52,6 +54,13 @@ proptest! {
                 Event::Attach(vm) => {
                     while t.terminal.get(t.terminal.attached()).is_some() {}
                     t.terminal.attach(vm, &mut t.screen);
+                }
+                Event::Abandon(vm) => {
+                    t.terminal.abandon_sequence(vm, &mut t.screen);
+                    t.screen.clear();
+                    t.print(vm, "x\n");
+                    let swallowed = vm < TWO.len() && !t.screen.contains(&b'x');
+                    prop_assert!(!swallowed, "{:?}", t.screen);
                 }
                 Event::Serve(stay) => {
                     if let Some(line) = t.take_command() {

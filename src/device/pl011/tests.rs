@@ -18,6 +18,8 @@ impl Console for Terminal {
         self.printed.push(byte);
     }
 
+    fn abandon_sequence(&mut self) {}
+
     fn get(&mut self) -> Option<u8> {
         self.typed.pop_front()
     }

@@ -67,6 +67,11 @@ impl Desk {
         self.vm().vcpus[0].lock().registers.x[20]
     }
 
+    /// How often the console was told that the rest of a control sequence does not come.
+    fn abandoned(&self) -> u32 {
+        self.vm().shared.lock().memory.backend.abandoned
+    }
+
     fn off(&mut self) {
         let _shared = self.vm().shared.lock();
         self.vm().turn_off(&mut self.core, None);
@@ -120,6 +125,11 @@ fn a_checkpoint_and_a_restore_of_a_running_vm() {
     assert_eq!(desk.operator().status(1).snapshots, 0);
     let stats = desk.operator().stats(0);
     assert_eq!((stats.snapshots.snapshots, stats.generation), (1, 2));
+    assert_eq!(
+        desk.abandoned(),
+        2,
+        "the guest does not finish what it prints"
+    );
 }
 
 #[test]
@@ -248,6 +258,7 @@ fn a_vm_that_is_off_runs_again_after_a_restore_or_a_reset() {
     let absent = Refusal::NoSnapshot(NOBODY);
     assert_eq!(desk.operator().restore(0, Which::Id(NOBODY)), Err(absent));
     assert_eq!(desk.state(), VmState::Off, "a refusal changes nothing");
+    assert_eq!(desk.abandoned(), 0);
     assert!(!vm.is_runnable(0));
 
     desk.core.kicked.clear();
@@ -263,6 +274,7 @@ fn a_vm_that_is_off_runs_again_after_a_restore_or_a_reset() {
     desk.off();
     assert_eq!(desk.operator().reset(0), Ok(()));
     assert_eq!((desk.state(), desk.marked()), (VmState::Running, 0));
+    assert_eq!(desk.abandoned(), 2);
     assert!(vm.is_runnable(0) && !vm.is_runnable(1));
     assert_eq!(desk.operator().status(0).snapshots, 1, "snapshots stay");
 }
