@@ -99,6 +99,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     fn alarm(&mut self, core: &mut B::Core) -> ExitAction {
+        // It may be how this core was notified of a request (`Vm::notify_core`). One that stayed would keep others from notifying it again.
+        if self.check_requests(core) == ExitAction::Put {
+            return ExitAction::Put;
+        }
         let Some(mut shared) = self.vm.lock_shared() else {
             return ExitAction::Put;
         };

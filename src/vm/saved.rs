@@ -135,8 +135,9 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         let run_state = RunState::from_number(saved.run_state);
         let slot = &self.vm.vcpus[index];
         slot.set_run_state(run_state);
-        if run_state == RunState::Waiting && self.gic.has_unlisted(index) {
-            // It had a request at the checkpoint, and had not looked yet.
+        let is_stopped = self.initiator.index() != Some(index);
+        if is_stopped && run_state == RunState::Waiting && self.gic.has_unlisted(index) {
+            // It had a request at the checkpoint, and had not looked yet. The initiator looks by itself, before it goes on.
             slot.request();
         }
         if run_state == RunState::Off {

@@ -21,6 +21,7 @@ mod pools;
 mod power;
 mod ram;
 mod random_traps;
+mod requests;
 mod resets;
 mod review;
 mod scheduling;
