@@ -18,6 +18,7 @@
 pub mod editor;
 mod keys;
 mod prompt;
+mod readable;
 mod ring;
 mod row;
 mod screen;
@@ -34,6 +35,7 @@ use ring::Ring;
 use row::Row;
 use screen::{CANCEL, print};
 
+pub use readable::Readable;
 pub use screen::{Screen, write_lines};
 pub use typed::Notice;
 use typed::{AHEAD_MAX, TYPED_MAX};

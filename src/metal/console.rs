@@ -10,8 +10,7 @@ use crate::arch::timer;
 use crate::board::gic;
 use crate::board::uart::Uart;
 use crate::config::VmConfig;
-use crate::console::{Input, Notice, Screen, Terminal, write_lines};
-use crate::limits::VMS_MAX;
+use crate::console::{Input, Notice, Readable, Screen, Terminal, write_lines};
 use crate::monitor::{self, VmControl};
 
 static UART: Once<Uart> = Once::new();
@@ -28,11 +27,8 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 const NEVER: u64 = u64::MAX;
 
-/// The VMs that may have something to read, a bit for each: a VM that polls its UART learns without the lock that it has not. Changed with the
-/// console's lock held: set by what may give a VM characters, cleared where a VM found none. Relaxed: who polls and sees an older value has polled
-/// too early, and polls again. Whom [`Vm::request_input`](crate::vm::Vm::request_input) sent takes the lock, and does not ask this.
-static READABLE: AtomicU8 = AtomicU8::new(u8::MAX);
-const _: () = assert!(VMS_MAX <= u8::BITS as usize);
+/// What a VM that polls its UART sees of [`CONSOLE`] without the lock.
+static READABLE: Readable = Readable(AtomicU8::new(u8::MAX));
 
 /// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
 const PATIENCE: u64 = 10;
@@ -121,7 +117,7 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         _ => patience_deadline(),
     };
     POLL_AT.store(at, Ordering::Relaxed);
-    READABLE.store(u8::MAX, Ordering::Relaxed);
+    READABLE.note_all(console);
     input
 }
 
@@ -148,7 +144,7 @@ pub fn abandon_sequence(vm: usize) {
 /// Whether [`get`] may have a character for a VM; if not, it has none.
 #[inline]
 pub fn may_have_input(vm: usize) -> bool {
-    READABLE.load(Ordering::Relaxed) >> vm & 1 != 0
+    READABLE.may_have(vm)
 }
 
 /// Takes a character that was typed for a VM.
@@ -168,7 +164,7 @@ pub fn get(vm: usize) -> Option<u8> {
     // Without the UART's interrupt there is no monitor, as no core would carry out its commands: the attached VM has the UART to itself.
     let polled = !LISTENING.load(Ordering::Relaxed) && vm == console.attached();
     if !polled {
-        READABLE.fetch_and(!(1 << vm), Ordering::Relaxed);
+        READABLE.note_none(&mut console, vm);
         return None;
     }
     drop(console);
@@ -210,7 +206,7 @@ pub fn attach(vm: usize) {
         let mut console = CONSOLE.lock();
         console.attach(vm, &mut uart);
         // If there is no monitor, this VM has the UART itself from here on.
-        READABLE.store(u8::MAX, Ordering::Relaxed);
+        READABLE.note_all(&mut console);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Bytes in, bytes out.
 
 mod abandoned;
+#[cfg(loom)]
+mod loom;
 mod random;
 mod typing;
 
