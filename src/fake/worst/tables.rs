@@ -23,6 +23,8 @@ struct Store {
 /// All of them, in the order in which they were made.
 pub struct Stores {
     stores: Vec<Store>,
+    /// Of each entry that has any: what walks see, which is what it held before the first of them, and how many there are.
+    entries: FxHashMap<u64, (u64, u32)>,
     orders: Vec<u64>,
 }
 
@@ -31,6 +33,7 @@ impl Stores {
     pub fn new(cores: usize) -> Self {
         Self {
             stores: Vec::new(),
+            entries: FxHashMap::default(),
             orders: std::vec![0; cores],
         }
     }
@@ -46,6 +49,7 @@ impl Stores {
     /// A core stored to the entry at `at` of a table, which held `before`.
     pub fn add(&mut self, core: usize, at: u64, before: u64, chance: &mut Chance) {
         let order = self.orders[core];
+        self.entries.entry(at).or_insert((before, 0)).1 += 1;
         self.stores.push(Store {
             core,
             at,
@@ -59,13 +63,24 @@ impl Stores {
 
     /// The store is seen, if it may be by now.
     fn show(&mut self, i: usize) {
-        let store = &self.stores[i];
-        let waits = |other: &Store| {
-            other.at == store.at || other.core == store.core && other.order < store.order
-        };
-        if !self.stores[..i].iter().any(waits) {
-            self.stores.remove(i);
+        let Store {
+            core, at, order, ..
+        } = self.stores[i];
+        let entry = self.entries.get_mut(&at).expect("it has this one");
+        let is_alone = entry.1 == 1;
+        let is_first = is_alone || !self.stores[..i].iter().any(|other| other.at == at);
+        // A core's orders only grow: its first one is the least.
+        let oldest = self.stores.iter().find(|other| other.core == core);
+        if !is_first || oldest.is_some_and(|oldest| oldest.order < order) {
+            return;
         }
+        self.stores.remove(i);
+        if is_alone {
+            self.entries.remove(&at);
+            return;
+        }
+        let next = self.stores[i..].iter().find(|other| other.at == at);
+        *entry = (next.expect("there are more").before, entry.1 - 1);
     }
 
     /// DMB for stores.
@@ -90,6 +105,10 @@ impl Stores {
             i += 1;
             !seen
         });
+        self.entries.clear();
+        for store in &self.stores {
+            self.entries.entry(store.at).or_insert((store.before, 0)).1 += 1;
+        }
     }
 
     /// What a walk reads.
@@ -101,10 +120,8 @@ impl Stores {
             // Anything: the way to more of it, and pages that are nobody's.
             return GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
         }
-        if !self.stores.is_empty()
-            && let Some(store) = self.stores.iter().find(|store| store.at == at)
-        {
-            return store.before;
+        if let Some(&(before, _)) = self.entries.get(&at) {
+            return before;
         }
         // SAFETY: the page is the one that VTTBR_EL2 names, or came out of a valid entry below it, and so it is a table of stage 2, whose entries
         // are atomics, in memory that lives as long as the board is used.
