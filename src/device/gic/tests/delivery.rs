@@ -42,26 +42,6 @@ fn a_level_comes_until_its_line_falls() {
 }
 
 #[test]
-fn more_than_list_registers() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    // The lowest of 32 priorities passes no mask.
-    for intid in 33..64u32 {
-        gic.write(0, 0x400 + u64::from(intid), 1, u64::from(8 * (63 - intid)));
-    }
-    assert_eq!(gic.write(0, 0x204, 4, 0xffff_fffe), 1);
-    gic.flush(0, &mut hardware);
-    for intid in (33..64u32).rev() {
-        assert!(!hardware.maintenance(), "it would never end");
-        assert_eq!(hardware.acknowledge(), intid);
-        hardware.end(intid);
-        if hardware.maintenance() {
-            gic.flush(0, &mut hardware);
-        }
-    }
-    assert_eq!(hardware.acknowledge(), SPURIOUS);
-}
-
-#[test]
 fn with_eoimode_the_guest_deactivates_later() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
     hardware.split = true;
@@ -74,61 +54,6 @@ fn with_eoimode_the_guest_deactivates_later() {
     assert_eq!(hardware.acknowledge(), SPURIOUS, "still active");
     deactivate(&mut gic, &mut hardware, 3);
     assert_eq!(hardware.acknowledge(), 3);
-}
-
-#[test]
-fn five_nested_with_four_list_registers() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    let mut running = std::vec::Vec::new();
-    for intid in 40..48u32 {
-        gic.write(0, 0x400 + u64::from(intid), 1, u64::from(8 * (63 - intid)));
-        gic.write(0, 0x204, 4, 1 << (intid - 32));
-        gic.flush(0, &mut hardware);
-        assert_eq!(hardware.acknowledge(), intid, "it preempts {running:?}");
-        running.push(intid);
-    }
-    gic.sync(0, &mut hardware);
-    assert_eq!(gic.read(0, 0x304, 4), 0xff00);
-    gic.flush(0, &mut hardware);
-    while let Some(intid) = running.pop() {
-        hardware.end(intid);
-        for _ in 0..2 {
-            if hardware.maintenance() {
-                gic.flush(0, &mut hardware);
-            }
-        }
-        assert!(!hardware.maintenance(), "it would never end");
-        gic.sync(0, &mut hardware);
-        assert_eq!(
-            gic.read(0, 0x304, 4),
-            (1 << (intid - 32)) - 0x100,
-            "the others are active"
-        );
-        gic.flush(0, &mut hardware);
-    }
-}
-
-#[test]
-fn an_acknowledge_keeps_its_place_whatever_its_priority_is_later() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    for (intid, priority) in [(40, 0x80), (41, 0x40)] {
-        gic.write(0, 0x400 + intid, 1, priority);
-        gic.write(0, 0x204, 4, 1 << (intid - 32));
-        gic.flush(0, &mut hardware);
-        assert_eq!(u64::from(hardware.acknowledge()), intid);
-    }
-    // It waits.
-    gic.write(0, 0x204, 4, 1 << 10);
-    for priority in [0x80, 0x20] {
-        gic.write(0, 0x400 + 40, 1, priority);
-        gic.flush(0, &mut hardware);
-        gic.sync(0, &mut hardware);
-        assert_eq!(
-            gic.private[0].last_acknowledged(1 << 40 | 1 << 41),
-            Some(41)
-        );
-        assert_eq!(gic.private[0].last_acknowledged(1 << 42), None);
-    }
 }
 
 #[test]
@@ -206,69 +131,6 @@ fn group_and_enables_of_the_distributor() {
 }
 
 #[test]
-fn an_sgi_costs_two_accesses() {
-    let (mut gic, mut hardware) = (ready(2), Hardware::default());
-    for _ in 0..3 {
-        gic.write(0, 0xf00, 4, 0x0002_0001);
-        hardware.accesses = 0;
-        gic.flush(1, &mut hardware);
-        assert_eq!(hardware.accesses, 2, "ELRSR0 and a list register");
-        assert_eq!(hardware.acknowledge(), 1);
-        hardware.end(1);
-    }
-}
-
-#[test]
-fn one_more_interrupt_leaves_the_others_where_they_are() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    let added = [20, 21, 22].map(|intid| {
-        gic.write(0, 0x200, 4, 1 << intid);
-        hardware.accesses = 0;
-        gic.flush(0, &mut hardware);
-        hardware.accesses
-    });
-    assert_eq!(
-        added,
-        [2, 3, 4],
-        "ELRSR0, its own, and those that may have ended"
-    );
-}
-
-#[test]
-fn without_list_registers_nothing_storms() {
-    struct None(u32);
-    impl Gich for None {
-        fn empty_lrs(&mut self) -> u32 {
-            0
-        }
-        fn list_register(&mut self, _: usize) -> ListRegister {
-            ListRegister::EMPTY
-        }
-        fn set_list_register(&mut self, n: usize, _: ListRegister) {
-            panic!("there is no list register {n}");
-        }
-        fn hcr(&mut self) -> u32 {
-            self.0
-        }
-        fn set_hcr(&mut self, hcr: u32) {
-            self.0 = hcr;
-        }
-        fn vtimer_line(&mut self) -> bool {
-            true
-        }
-        fn deactivate_vtimer(&mut self) {}
-        fn cpu_interface(&mut self) -> CpuInterface {
-            CpuInterface::default()
-        }
-    }
-    let (mut gic, mut nothing) = (ready(1), None(1));
-    gic.write(0, 0xf00, 4, 0x0200_0001);
-    gic.vtimer_fired(0, &mut nothing);
-    gic.flush(0, &mut nothing);
-    assert_eq!(nothing.0, 1);
-}
-
-#[test]
 fn an_edge_that_waits_for_the_end_goes_where_it_is_sent_then() {
     let (mut gic, mut first, mut second) = (ready(2), Hardware::default(), Hardware::default());
     gic.write(0, 0xc08, 4, 8);
@@ -320,21 +182,6 @@ fn an_sgi_made_active_is_nobodys() {
 }
 
 #[test]
-fn ends_of_nothing_do_not_count_when_there_are_more_active_than_list_registers() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    hardware.active = !0;
-    for _ in 0..7 {
-        hardware.end(5);
-    }
-    hardware.active = 0;
-    gic.write(0, 0x304, 4, 0x1f);
-    gic.flush(0, &mut hardware);
-    assert!(!hardware.maintenance());
-    gic.sync(0, &mut hardware);
-    assert_eq!(gic.read(0, 0x304, 4), 0x1f);
-}
-
-#[test]
 fn an_spi_has_a_group_and_a_priority_of_its_own() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
     gic.write(0, 0x084, 4, 1 << 1);
@@ -361,28 +208,6 @@ fn a_line_that_falls_is_the_business_of_the_vcpu_that_has_the_interrupt() {
     assert_eq!(gic.set_line(UART_INTID, 0, false), 0b10);
     gic.flush(1, &mut hardware);
     assert_eq!(hardware.acknowledge(), SPURIOUS);
-}
-
-/// INTIDs in list registers, in order.
-fn listed(hardware: &Hardware) -> std::vec::Vec<u32> {
-    let pending = hardware.lists.iter().filter(|r| r.is_pending());
-    let mut intids: std::vec::Vec<_> = pending.map(|r| r.intid()).collect();
-    intids.sort();
-    intids
-}
-
-#[test]
-fn groups_that_the_interface_has_off_come_last() {
-    let (mut gic, mut hardware) = (ready(1), Hardware::default());
-    hardware.enabled = [true, false];
-    gic.write(0, 0x084, 4, 0xffff);
-    for intid in [40, 41, 42, 43, 50, 51, 52, 53] {
-        let priority = if intid < 48 { 0x10 } else { 0xa0 };
-        gic.write(0, 0x400 + u64::from(intid), 1, priority);
-        gic.set_line(intid, 0, true);
-    }
-    gic.flush(0, &mut hardware);
-    assert_eq!(listed(&hardware), [50, 51, 52, 53]);
 }
 
 /// The fields of PPIs and of SPIs have a bit for each: PPI 30 and SPI 46 have the same.

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod hardware;
+mod list_registers;
 mod random;
 mod reference;
 mod registers;
@@ -41,4 +42,12 @@ fn ready(vcpus: usize) -> Gic {
     gic.write(0, 0x104, 4, 0xffff_ffff);
     gic.write(0, 0, 4, 3);
     gic
+}
+
+/// INTIDs in list registers, in order.
+fn listed(hardware: &Hardware) -> std::vec::Vec<u32> {
+    let pending = hardware.lists.iter().filter(|r| r.is_pending());
+    let mut intids: std::vec::Vec<_> = pending.map(|r| r.intid()).collect();
+    intids.sort();
+    intids
 }
