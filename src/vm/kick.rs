@@ -6,7 +6,8 @@ use super::{Core, System, Vm, VmBackend};
 use crate::arch::sync::Ordering;
 
 impl<B: VmBackend> Vm<B> {
-    /// Requests a look from each vCPU in `mask`, a bit for each, for whom something became pending, and kicks their cores.
+    /// Requests a look from each vCPU in `mask`, a bit for each, for whom something became pending, and kicks their cores. The caller holds the shared
+    /// part.
     #[inline]
     pub(super) fn kick_vcpus(&self, core: &mut B::Core, mask: u8) {
         if mask != 0 {

@@ -113,9 +113,10 @@ impl<S> VcpuSlot<S> {
         self.requested.fetch_or(ALL, Ordering::Release) == 0
     }
 
-    /// The same for a vCPU that only has to flush what became pending for it.
+    /// The same for a vCPU that only has to flush what became pending for it. The caller holds the VM's shared part, which the flush has to lock: that orders
+    /// the two, and the request need not.
     pub fn request_flush(&self) -> bool {
-        self.requested.fetch_or(FLUSH, Ordering::Release) == 0
+        self.requested.fetch_or(FLUSH, Ordering::Relaxed) == 0
     }
 
     /// Clears the request, and returns what it was for.
