@@ -72,11 +72,13 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     if !fetched::are_there() {
         return;
     }
-    let mut linux = board
-        .boots(image::with_config(config))
-        .alone()
-        .limit(600)
-        .session();
+    let run = board.boots(image::with_config(config)).limit(600);
+    // As many cores as vCPUs, where the board can have them.
+    let run = match board {
+        Board::Virt => run.set("SMP", &vcpus.to_string()).cores(vcpus as usize),
+        Board::Rpi4 => run.cores(4),
+    };
+    let mut linux = run.session();
     starts_working(&mut linux, vcpus);
     let processors = linux.shell("nproc");
     linux.require(processors.trim() == vcpus.to_string(), "it should have all");

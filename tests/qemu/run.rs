@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
@@ -81,6 +82,17 @@ impl Run {
     pub fn limit(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
         self
+    }
+
+    /// Emulates the board's cores, so many, in a thread for each where this machine has a CPU for each, alone; where it has fewer, in one
+    /// thread, in turns. Cores in threads would wait most of the time there: for a lock whose holder waits for a CPU. In turns, a core that
+    /// waits says so (YIELD, WFI, WFE), and the next one goes on.
+    pub fn cores(self, cores: usize) -> Self {
+        if thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= cores) {
+            self.alone()
+        } else {
+            self.set("QEMU_ARGS", "-accel tcg,thread=single")
+        }
     }
 
     /// Has it run while no other does: several CPUs that are busy need several of this machine's, or they wait for each other most of the time.
