@@ -21,8 +21,11 @@ fn an_sgi_from_each_vcpu_comes_by_itself() {
 #[test]
 fn a_level_comes_until_its_line_falls() {
     let (mut gic, mut hardware) = (ready(1), Hardware::default());
+    assert!(!gic.spi_line(UART_INTID));
     assert_eq!(gic.set_line(UART_INTID, 0, true), 1);
     assert_eq!(gic.set_line(UART_INTID, 0, true), 0, "nothing new");
+    assert!(gic.spi_line(UART_INTID));
+    assert!(!gic.spi_line(UART_INTID - 1) && !gic.spi_line(UART_INTID + 1));
     gic.flush(0, &mut hardware);
     for _ in 0..3 {
         assert_eq!(hardware.acknowledge(), UART_INTID);
