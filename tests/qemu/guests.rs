@@ -114,20 +114,21 @@ fn hostile_on_one_core() {
         .set("SMP", "1")
         .limit(300)
         .until_it_ends();
-    answers_all_tries(&run);
+    answers_all_tries(&run, 1_000_000);
 }
 
-/// The same where others take part in the maintenance of TLBs.
+/// The first quarter of them, where others take part in the maintenance of TLBs.
 #[test]
 fn hostile_on_a_pi() {
     let run = Board::Rpi4
-        .boots(image::with_config("tests/configs/hostile.toml"))
+        .boots(image::with_config("tests/configs/hostile-fewer.toml"))
+        .cores(4)
         .limit(300)
         .until_it_ends();
-    answers_all_tries(&run);
+    answers_all_tries(&run, 250_000);
 }
 
-/// The same where memory is nearly always full, and nearly everything that takes some frees the oldest snapshots first.
+/// The first quarter, where memory is nearly always full, and nearly everything that takes some frees the oldest snapshots first.
 #[test]
 fn hostile_without_memory() {
     let run = Board::Virt
@@ -135,23 +136,23 @@ fn hostile_without_memory() {
         .set("MEM", "64M")
         .limit(300)
         .until_it_ends();
-    answers_all_tries(&run);
+    answers_all_tries(&run, 250_000);
     let freed = run.count("AVISOR INFO: freed the oldest snapshot pool: ");
     // The guest may cause only so many lines in a while.
     let left_out = run.count(TOO_MANY);
     run.require(
-        freed >= 90 && left_out > 0,
+        freed >= 20 && left_out > 0,
         "memory should have run out often",
     );
 }
 
 #[track_caller]
-fn answers_all_tries(run: &Transcript) {
+fn answers_all_tries(run: &Transcript, tries: u32) {
     run.powers_off();
     // The tries store to the UART, too, so that anything may stand before or between these.
     let end = [
-        "hostile: 1000000 tries",
-        "hostile: 1000000 tries, all answered",
+        &format!("hostile: {tries} tries"),
+        &format!("hostile: {tries} tries, all answered"),
         "AVISOR INFO: hostile: off",
     ];
     // How many lines too many there were is said when it is over, if there were any.

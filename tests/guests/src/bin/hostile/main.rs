@@ -1,4 +1,5 @@
-//! A guest that means harm: a million things that a guest must not do, and the machine must answer each.
+//! A guest that means harm: a million things that a guest must not do, or as many as `tries=` on its command line says, and the machine
+//! must answer each.
 //!
 //! Between them it goes back in time: every few hundred tries are surrounded by a checkpoint and a restore, and what the
 //! tries have left behind must be gone. That also lets the program recover from what it did to itself.
@@ -24,15 +25,17 @@ use attempt::peek;
 use avisor_guest::random::Random;
 
 const SEED: u64 = 0x4156_4953_4f52;
+/// Where the command line says nothing else.
 const TRIES: u64 = 1_000_000;
 /// Tries between a checkpoint and its restore.
 const BATCH: u64 = 500;
 /// Tries between two lines on the console.
-const REPORT: u64 = 100_000;
+const REPORT: u64 = 50_000;
 
 entry!(main);
 
-fn main(_device_tree: usize) -> ! {
+fn main(device_tree: usize) -> ! {
+    let tries = tries(device_tree);
     println!("hostile: seed {SEED:#x}");
     attempt::prepare();
     let machine = tries::Machine {
@@ -40,7 +43,7 @@ fn main(_device_tree: usize) -> ! {
         has_snapshots: snapshot::available(),
     };
     let mut done = 0;
-    while done < TRIES {
+    while done < tries {
         done = round(&machine, done);
         if done.is_multiple_of(REPORT) {
             println!("hostile: {done} tries");
@@ -48,6 +51,24 @@ fn main(_device_tree: usize) -> ! {
     }
     println!("hostile: {done} tries, all answered");
     power_off()
+}
+
+/// What stands behind `tries=` in the tree, whose one property with such text is the command line.
+fn tries(device_tree: usize) -> u64 {
+    let header = device_tree as *const u32;
+    // SAFETY: x0 has the address of the tree, whose second word is its size, big-endian (Devicetree Specification, 5.2).
+    let tree = unsafe {
+        let size = u32::from_be(header.add(1).read()) as usize;
+        core::slice::from_raw_parts(header.cast::<u8>(), size)
+    };
+    let name = b"tries=";
+    let Some(at) = tree.windows(name.len()).position(|text| text == name) else {
+        return TRIES;
+    };
+    let digits = tree[at + name.len()..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
 /// A batch of tries, and back. Returns the number of tries done then.
