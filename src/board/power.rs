@@ -4,7 +4,7 @@ use spin::Once;
 
 use super::tree::Tree;
 use crate::arch::firmware::{self, Conduit};
-use crate::arch::memory::mmio::Registers;
+use crate::arch::memory::mmio::DeviceRegisters;
 
 /// How this board's power goes off, and whether somebody listens for an exit code.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub struct Power {
 #[derive(Debug, Clone, Copy)]
 enum Switch {
     Psci(Conduit),
-    Bcm2835(Registers),
+    Bcm2835(DeviceRegisters),
     None,
 }
 
@@ -30,14 +30,14 @@ impl Power {
     pub fn find(
         tree: &Tree,
         level: u64,
-        registers: impl Fn(u64, u64) -> Option<Registers>,
+        registers: impl Fn(u64, u64) -> Option<DeviceRegisters>,
     ) -> Self {
         let semihosting = tree
             .bootargs()
             .split_ascii_whitespace()
             .any(|word| word == SEMIHOSTING);
         let bcm2835 = || {
-            tree.compatible("brcm,bcm2835-pm-wdt")
+            tree.find_compatible("brcm,bcm2835-pm-wdt")
                 .filter(|device| device.size >= BCM2835_SIZE)
                 .and_then(|device| registers(device.base, device.size))
         };
@@ -81,7 +81,7 @@ const BCM2835_SIZE: u64 = 0x28;
 
 /// The power management block of BCM2835 to BCM2711 has no "off": a watchdog reset into partition 63 makes the boot ROM
 /// halt. As Linux's bcm2835_wdt does it.
-fn bcm2835_off(registers: Registers) {
+fn bcm2835_off(registers: DeviceRegisters) {
     const RSTC: u64 = 0x1c;
     const RSTS: u64 = 0x20;
     const WDOG: u64 = 0x24;

@@ -103,7 +103,7 @@ impl Gich for BoardCore {
     }
 
     fn cpu_interface(&mut self) -> CpuInterface {
-        vm::Core::interface_registers(self).into()
+        vm::Core::cpu_interface_registers(self).into()
     }
 }
 
@@ -239,12 +239,12 @@ impl vm::Core for BoardCore {
     }
 
     #[inline]
-    fn interface_registers(&mut self) -> [u32; 2] {
+    fn cpu_interface_registers(&mut self) -> [u32; 2] {
         [self.gic.vmcr(), self.gic.apr()]
     }
 
     #[inline]
-    fn set_interface_registers(&mut self, [vmcr, apr]: [u32; 2]) {
+    fn set_cpu_interface_registers(&mut self, [vmcr, apr]: [u32; 2]) {
         self.gic.set_vmcr(vmcr);
         self.gic.set_apr(apr);
     }

@@ -5,7 +5,7 @@ use log::{Level, LevelFilter};
 use super::{console, failure, logger};
 use crate::arch::boot::image;
 use crate::arch::firmware;
-use crate::arch::memory::mmio::Registers;
+use crate::arch::memory::mmio::DeviceRegisters;
 use crate::board::power::Power;
 use crate::board::tree::{BadTree, Tree};
 use crate::board::{ram, uart};
@@ -24,13 +24,13 @@ impl Board {
     /// the run without a word: there is no way to say anything.
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
-        let uart = uart::find(found.as_ref().ok(), Registers::map_probing);
+        let uart = uart::find(found.as_ref().ok(), DeviceRegisters::map_probing);
         if let Some((uart, _)) = uart {
             console::open(uart);
             logger::init(level);
         }
         let tree = found.unwrap_or_else(|why| fail_without_tree(why, tree));
-        Power::find(&tree, 2, Registers::map).install();
+        Power::find(&tree, 2, DeviceRegisters::map).install();
         let Some((_, console_interrupt)) = uart else {
             failure::exit_failure()
         };
@@ -67,7 +67,7 @@ fn fail_without_tree(why: BadTree, tree: u64) -> ! {
 /// board is known to have, and the end. No abort is survived here: where there is a tree, nothing is read that it does not name.
 pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let tree = read(tree);
-    let with_mmu_off = |base, size, _| Registers::with_mmu_off(base, size);
+    let with_mmu_off = |base, size, _| DeviceRegisters::with_mmu_off(base, size);
     let uart = match &tree {
         Ok(tree) => uart::named(tree, with_mmu_off),
         Err(_) => uart::find(None, with_mmu_off).map(|(uart, _)| uart),
@@ -81,7 +81,7 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
         );
     }
     match tree {
-        Ok(tree) => Power::find(&tree, level, Registers::with_mmu_off).exit_failure(),
+        Ok(tree) => Power::find(&tree, level, DeviceRegisters::with_mmu_off).exit_failure(),
         Err(_) => firmware::halt(),
     }
 }

@@ -58,10 +58,10 @@ pub fn stats(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> f
         "{name}: {} in {} hold {} ({}); room for {} more ({})",
         Count(kept.snapshots, "snapshot"),
         Count(kept.pools, "pool"),
-        Count(kept.pages, "page"),
-        Bytes(u64::from(kept.pages) * PAGE_SIZE),
-        kept.free,
-        Bytes(u64::from(kept.free) * PAGE_SIZE),
+        Count(kept.kept_pages, "page"),
+        Bytes(u64::from(kept.kept_pages) * PAGE_SIZE),
+        kept.free_pages,
+        Bytes(u64::from(kept.free_pages) * PAGE_SIZE),
     )?;
     writeln!(
         out,

@@ -98,9 +98,9 @@ pub struct Stats {
     /// Pools that exist.
     pub pools: u32,
     /// Pages of 4 KiB that are kept for snapshots alone. Pages that the running VM has too are not counted.
-    pub pages: u32,
+    pub kept_pages: u32,
     /// Pages of 4 KiB that new snapshots may take before an old pool is freed.
-    pub free: u32,
+    pub free_pages: u32,
 }
 
 /// The memory of one VM through time: its share of memory, the base and dirty list of the running VM, and its snapshots.
@@ -205,8 +205,8 @@ impl Snapshots {
         Stats {
             snapshots: self.pools.snapshots,
             pools: self.pools.count,
-            pages: used - self.present,
-            free: self.pools.unpromised_pages(&self.memory, self.present),
+            kept_pages: used - self.present,
+            free_pages: self.pools.unpromised_pages(&self.memory, self.present),
         }
     }
 

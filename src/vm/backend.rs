@@ -143,9 +143,9 @@ pub trait Core: Gich {
     fn id_register(&mut self, reg: SysReg) -> u64;
 
     /// GICH_VMCR and GICH_APR: the virtual CPU interface without its list registers.
-    fn interface_registers(&mut self) -> [u32; 2];
+    fn cpu_interface_registers(&mut self) -> [u32; 2];
     /// Writes GICH_VMCR and GICH_APR.
-    fn set_interface_registers(&mut self, state: [u32; 2]);
+    fn set_cpu_interface_registers(&mut self, state: [u32; 2]);
     /// Sets whether the hardware's interrupt of the virtual timer is active, as it is while the guest has it and did not deactivate it.
     fn set_vtimer_irq_active(&mut self, active: bool);
 

@@ -120,7 +120,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 .map_err(not_found),
             SnapshotCall::Stats => {
                 let stats = snapshots.stats();
-                let counts = [stats.snapshots, stats.pools, stats.pages, stats.free];
+                let counts = [
+                    stats.snapshots,
+                    stats.pools,
+                    stats.kept_pages,
+                    stats.free_pages,
+                ];
                 Ok(Results::of(counts.map(u64::from)))
             }
             SnapshotCall::Generation => Ok(Results::of([snapshots.generation()])),

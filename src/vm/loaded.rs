@@ -41,7 +41,7 @@ pub(super) fn load_registers<C: Core>(
     core.set_virtual_offset(offset);
     core.load_system(system);
     core.load_debug(debug);
-    core.set_interface_registers(interface);
+    core.set_cpu_interface_registers(interface);
     core.set_vtimer_irq_active(timer_active);
 }
 
@@ -229,7 +229,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
             slot.end_wait();
         }
         core.save_system(&mut vcpu.system);
-        vcpu.interface = core.interface_registers();
+        vcpu.interface = core.cpu_interface_registers();
         vcpu.lrs = SavedLrs::take(core);
         core.end_put();
         slot.set_deadline(self.vm.timer_deadline(vcpu));

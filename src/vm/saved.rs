@@ -107,7 +107,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 if self.returns_id {
                     [vcpu.registers.x[0], vcpu.registers.x[1]] = [id, 0];
                 }
-                saved.interface = self.initiator.core.interface_registers();
+                saved.interface = self.initiator.core.cpu_interface_registers();
                 // The core's state goes straight to its place, without a copy on the stack.
                 self.initiator.core.save_system(system);
                 vcpu

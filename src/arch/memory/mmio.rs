@@ -8,12 +8,12 @@ pub const SIZE_MAX: u64 = 64 << 10;
 
 /// A block of device registers that is mapped as Device memory (or the MMU is off, which makes all memory that).
 #[derive(Debug, Clone, Copy)]
-pub struct Registers {
+pub struct DeviceRegisters {
     base: u64,
     size: u64,
 }
 
-impl Registers {
+impl DeviceRegisters {
     /// The block of `size` bytes at `base`, mapped. `None` if it cannot be, or if nothing answers there: a tree may say anything. Of a block
     /// beyond [`SIZE_MAX`] only so much is mapped. Its first register is read.
     pub fn map(base: u64, size: u64) -> Option<Self> {
@@ -77,12 +77,12 @@ impl<const SIZE: u64> Block<SIZE> {
         if size < SIZE {
             return None;
         }
-        Registers::map(base, SIZE).map(|registers| Self(registers.base))
+        DeviceRegisters::map(base, SIZE).map(|registers| Self(registers.base))
     }
 
     #[inline]
-    fn registers(self) -> Registers {
-        Registers {
+    fn registers(self) -> DeviceRegisters {
+        DeviceRegisters {
             base: self.0,
             size: SIZE,
         }

@@ -16,7 +16,7 @@ use spin::Once;
 
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::isa;
-use crate::arch::memory::mmio::{Block, Registers};
+use crate::arch::memory::mmio::{Block, DeviceRegisters};
 use crate::arch::{percpu::CORES_MAX, timer};
 use crate::board::readback::Ignored;
 use crate::board::tree::Tree;
@@ -97,7 +97,9 @@ static GIC: Once<Gic> = Once::new();
 /// Finds the GIC and switches it on, with no shared interrupt enabled but `console`, which goes to this core: the boot core. Other cores
 /// switch it on by [`Gic::init_core`].
 pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> {
-    let mut found = COMPATIBLE.iter().filter_map(|model| tree.compatible(model));
+    let mut found = COMPATIBLE
+        .iter()
+        .filter_map(|model| tree.find_compatible(model));
     let device = found.next().ok_or(Missing::Gic)?;
     let [distributor, interface, control, guest] =
         [0, 1, 2, 3].map(|index| device.registers(index));
@@ -110,7 +112,7 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
     // Stage 2 maps the first page, which must be whole.
     let guest = guest.filter(|at| at.base % PAGE_SIZE == 0 && at.size >= PAGE_SIZE);
     // A guest gets it: it must be registers, and no RAM. That is mapped by now, so that mapping it again is refused.
-    let guest = guest.filter(|at| Registers::map(at.base, PAGE_SIZE).is_some());
+    let guest = guest.filter(|at| DeviceRegisters::map(at.base, PAGE_SIZE).is_some());
     let (Some(control), Some(guest)) = (control, guest) else {
         return Err(Missing::VirtualInterface);
     };

@@ -19,9 +19,9 @@ fn ask(bytes: &[u8]) -> Result<(), BadTree> {
     assert!(map.pages().all(|range| range.start < range.end));
     assert!(!tree.model().contains(char::is_control));
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")];
-    let devices = named.map(|(node, property)| tree.named(node, property));
+    let devices = named.map(|(node, property)| tree.find_referenced(node, property));
     let models = ["arm,pl011", "arm,gic-400", "brcm,bcm2835-aux-uart", "lost"];
-    let found = models.map(|model| tree.compatible(model));
+    let found = models.map(|model| tree.find_compatible(model));
     for device in devices.into_iter().chain(found).flatten() {
         tree.shared_interrupt(&device);
         tree.fixed_clock(&device);

@@ -121,7 +121,7 @@ impl<'t> Tree<'t> {
     }
 
     /// The device that `property` of `node` names: a path, or an alias, perhaps with options behind a colon.
-    pub fn named(&self, node: &str, property: &str) -> Option<Device<'t>> {
+    pub fn find_referenced(&self, node: &str, property: &str) -> Option<Device<'t>> {
         let value = string(&self.node(node)?, property)?;
         let name = value.split(':').next()?;
         let path = if name.starts_with('/') {
@@ -139,7 +139,7 @@ impl<'t> Tree<'t> {
     }
 
     /// The first device that is in use and compatible with `model`.
-    pub fn compatible(&self, model: &str) -> Option<Device<'t>> {
+    pub fn find_compatible(&self, model: &str) -> Option<Device<'t>> {
         self.find(|node| is_compatible(node, model) && is_in_use(node))
     }
 

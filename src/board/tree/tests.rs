@@ -151,17 +151,17 @@ fn devices_are_found_at_their_physical_addresses() {
     let bytes = board();
     let tree = Tree::new(&bytes).unwrap();
     let uart = Some((0xfe20_1000, 0x200));
-    assert_eq!(at(tree.named("/aliases", "serial0")), uart);
+    assert_eq!(at(tree.find_referenced("/aliases", "serial0")), uart);
     assert_eq!(
-        at(tree.compatible("arm,pl011")),
+        at(tree.find_compatible("arm,pl011")),
         uart,
         "the first one is disabled"
     );
     assert_eq!(
-        at(tree.named("/chosen", "stdout-path")),
+        at(tree.find_referenced("/chosen", "stdout-path")),
         Some((0xfe21_5040, 0x200))
     );
-    let gic = tree.compatible("arm,gic-400");
+    let gic = tree.find_compatible("arm,gic-400");
     let regions = [0, 1, 2, 3, 4].map(|index| {
         let region = gic.as_ref()?.registers(index)?;
         Some((region.base, region.size))
@@ -181,8 +181,12 @@ fn devices_are_found_at_their_physical_addresses() {
         Some((0xfe20_1400, 0x200)),
         "the first of the name"
     );
-    assert_eq!(at(tree.compatible("lost")), None, "no range leads there");
-    assert_eq!(at(tree.named("/aliases", "serial2")), None);
+    assert_eq!(
+        at(tree.find_compatible("lost")),
+        None,
+        "no range leads there"
+    );
+    assert_eq!(at(tree.find_referenced("/aliases", "serial2")), None);
     assert_eq!(at(tree.device("/soc/nobody@0")), None);
 }
 
@@ -195,7 +199,10 @@ fn only_a_fixed_clock_has_a_rate_that_the_tree_knows() {
         ("brcm,bcm2835-aux-uart", None),
         ("arm,gic-400", None),
     ] {
-        assert_eq!(tree.fixed_clock(&tree.compatible(model).unwrap()), rate);
+        assert_eq!(
+            tree.fixed_clock(&tree.find_compatible(model).unwrap()),
+            rate
+        );
     }
 }
 
@@ -258,7 +265,7 @@ fn an_interrupt_counts_from_the_first_shared_one() {
         ("arm,gic-400", None),
     ] {
         assert_eq!(
-            tree.shared_interrupt(&tree.compatible(model).unwrap()),
+            tree.shared_interrupt(&tree.find_compatible(model).unwrap()),
             interrupt
         );
     }

@@ -5,7 +5,7 @@ mod pl011;
 use crate::addr::PAGE_SIZE;
 use crate::arch::boot::image;
 use crate::arch::cpu;
-use crate::arch::memory::mmio::Registers;
+use crate::arch::memory::mmio::DeviceRegisters;
 use crate::board::tree::{Device, Tree};
 use pl011::Pl011;
 
@@ -52,9 +52,9 @@ struct Kind {
     /// The offset of a register that may be read at any time, as one that takes a character may not.
     answers_at: u64,
     /// Whether a page of registers identifies itself as this kind.
-    is_there: fn(Registers) -> bool,
+    is_there: fn(DeviceRegisters) -> bool,
     /// Takes the UART over; with its clock in Hz, if the tree tells.
-    open: fn(Registers, Option<u64>) -> Uart,
+    open: fn(DeviceRegisters, Option<u64>) -> Uart,
 }
 
 const KINDS: [Kind; 1] = [pl011::KIND];
@@ -63,14 +63,14 @@ const KINDS: [Kind; 1] = [pl011::KIND];
 const KNOWN: Kind = pl011::KIND;
 
 /// A UART that was found: registers, clock in Hz, interrupt.
-type Found = (&'static Kind, Registers, Option<u64>, Option<u32>);
+type Found = (&'static Kind, DeviceRegisters, Option<u64>, Option<u32>);
 
 /// The console, with its interrupt: the UART that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi
 /// `stdout-path` names the mini-UART, and the PL011 is serial0. One that does not identify itself is only believed where none is
 /// known that does. `registers` makes a block accessible, of which the register at the third argument can be read.
 pub fn find(
     tree: Option<&Tree>,
-    registers: impl Fn(u64, u64, u64) -> Option<Registers>,
+    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
 ) -> Option<(Uart, Option<u32>)> {
     let named = tree.and_then(|tree| find_named(tree, &registers));
     let known = || {
@@ -83,21 +83,24 @@ pub fn find(
 }
 
 /// The UART that the tree names, without a look at whether it is there. For a start that fails, where no abort is survived.
-pub fn named(tree: &Tree, registers: impl Fn(u64, u64, u64) -> Option<Registers>) -> Option<Uart> {
+pub fn named(
+    tree: &Tree,
+    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
+) -> Option<Uart> {
     find_named(tree, registers).map(|(kind, registers, clock, _)| (kind.open)(registers, clock))
 }
 
 fn find_named(
     tree: &Tree,
-    registers: impl Fn(u64, u64, u64) -> Option<Registers>,
+    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
 ) -> Option<Found> {
     let kinds = const { &KINDS };
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")]
         .into_iter()
-        .filter_map(|(node, property)| tree.named(node, property));
+        .filter_map(|(node, property)| tree.find_referenced(node, property));
     let any = kinds
         .iter()
-        .filter_map(|kind| tree.compatible(kind.compatible));
+        .filter_map(|kind| tree.find_compatible(kind.compatible));
     named.chain(any).find_map(|device: Device| {
         let range = device.base..device.base.saturating_add(device.size);
         let is_kind =

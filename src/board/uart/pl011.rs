@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Driver, Kind, Uart};
-use crate::arch::memory::mmio::Registers;
+use crate::arch::memory::mmio::DeviceRegisters;
 
 const DR: u64 = 0x00;
 /// RSR when read, ECR when written.
@@ -40,7 +40,7 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 
 /// A PL011.
 #[derive(Debug, Clone, Copy)]
-pub struct Pl011(Registers);
+pub struct Pl011(DeviceRegisters);
 
 pub(super) const KIND: Kind = Kind {
     compatible: "arm,pl011",
@@ -51,7 +51,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 /// Whether what is at `registers`, a page, identifies itself as a PL011 (DDI 0183, 3.3.17 and 3.3.18), of whatever revision.
-fn is_there(registers: Registers) -> bool {
+fn is_there(registers: DeviceRegisters) -> bool {
     if registers.size() < 0x1000 {
         return false;
     }
@@ -64,7 +64,7 @@ fn is_there(registers: Registers) -> bool {
 /// Takes the UART over, at the speed at which the firmware left it: its clock is in the hands of the firmware too
 /// (on the Raspberry Pi it is no fixed clock that the tree could tell), and the speed is right because the firmware
 /// itself prints there. One that has no speed gets one out of `clock`, in Hz, if the tree tells.
-fn open(registers: Registers, clock: Option<u64>) -> Uart {
+fn open(registers: DeviceRegisters, clock: Option<u64>) -> Uart {
     let enabled = registers.read(CR) & CR_ENABLE_TX_RX == CR_ENABLE_TX_RX;
     let has_speed = registers.read(IBRD) != 0;
     if !enabled || !has_speed {

@@ -185,11 +185,11 @@ impl Core for FakeCore {
         (self.id_register)(reg)
     }
 
-    fn interface_registers(&mut self) -> [u32; 2] {
+    fn cpu_interface_registers(&mut self) -> [u32; 2] {
         self.interface
     }
 
-    fn set_interface_registers(&mut self, state: [u32; 2]) {
+    fn set_cpu_interface_registers(&mut self, state: [u32; 2]) {
         self.interface = state;
     }
 

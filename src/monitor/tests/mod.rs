@@ -169,8 +169,8 @@ impl VmControl for Board {
             snapshots: Stats {
                 snapshots: 3,
                 pools: 1,
-                pages: 512,
-                free: 1000,
+                kept_pages: 512,
+                free_pages: 1000,
             },
             generation: 2,
             exits: 123_456,

@@ -148,7 +148,7 @@ impl Audit {
                 "nodes were lost"
             );
             assert_eq!(
-                (stats.pages, stats.pools),
+                (stats.kept_pages, stats.pools),
                 (0, 0),
                 "nothing is kept for snapshots that are gone"
             );

@@ -82,7 +82,7 @@ fn what_only_a_snapshot_holds_is_what_its_deletion_frees() {
         "page 1 as it was; page 0 is still the VM's"
     );
     vm.checkpoint(2).unwrap();
-    let used = |vm: &Pair| vm.s.stats().pages;
+    let used = |vm: &Pair| vm.s.stats().kept_pages;
     let before = used(&vm);
     assert_eq!(vm.s.info(&mut vm.m, 1).unwrap().pages, 1);
     vm.delete(1);

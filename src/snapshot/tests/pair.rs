@@ -235,7 +235,7 @@ impl<M: Guest> Pair<M> {
     pub(super) fn delete(&mut self, id: u64) {
         let there = self.kept.remove(&id).is_some();
         let pages = self.s.info(self.m.backend_mut(), id).map(|info| info.pages);
-        let used = |pair: &Self| pair.s.stats().pages;
+        let used = |pair: &Self| pair.s.stats().kept_pages;
         let used_before = used(self);
         assert_eq!(self.s.delete(self.m.backend_mut(), id).is_ok(), there);
         if let Ok(pages) = pages

@@ -148,7 +148,7 @@ fn what_is_promised_is_not_free() {
     for (accounting, left) in [(Accounting::OnDemand, 1000), (Accounting::Reserved, 1000)] {
         let plan = plan(accounting, 1);
         let mut vm = Pair::new(plan, left);
-        let free = |vm: &Pair| vm.s.stats().free;
+        let free = |vm: &Pair| vm.s.stats().free_pages;
         let whole = vm.s.memory.frames.total();
         let first = free(&vm);
         vm.write(0, 1);
