@@ -38,6 +38,7 @@
 //! for ever.
 
 mod backend;
+mod budget;
 mod calls;
 mod clock;
 mod console_host;

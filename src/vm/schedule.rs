@@ -1,9 +1,10 @@
 //! What a physical core does all day: it runs the vCPUs that are pinned to it, in turn, and sleeps when none of them would run.
 //!
 //! A vCPU that waits for an interrupt stays loaded as long as no other vCPU wants the core: then its timer's interrupt finds it there. If
-//! another one wants it, each has the core for a [`SLICE`] at most. Core 0 has the console's interrupt, and does what the operator says.
+//! another one wants it, each has the core for its [budget](super::budget) at most, and pays for what it had. Core 0 has the console's interrupt, and does what the operator says.
 
 use super::backend::Interrupt;
+use super::budget::{Budgets, SLICE};
 use super::clock::NEVER;
 use super::console_host::ConsoleHost;
 use super::exit::ExitAction;
@@ -12,9 +13,6 @@ use super::operator::Controls;
 use super::{Core, Vm, VmBackend};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
-
-/// How long a vCPU has the core if another wants it: counts of the physical counter, about 5 ms on both boards.
-pub(super) const SLICE: u64 = 1 << 18;
 
 /// How long it has the core if that other vCPU has a request, most likely from this one, which may be waiting for the answer.
 pub(super) const WAKEUP_SLICE: u64 = SLICE / 16;
@@ -37,6 +35,8 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     console: &'a C,
     /// The vCPUs that are pinned to this core: VM and number.
     run_queue: Vec<(&'a Vm<B>, usize)>,
+    /// What they have left of it.
+    budgets: Budgets,
     /// The place in the run queue at which the next search for a runnable vCPU begins.
     next: usize,
     /// The operator has entered a command.
@@ -50,6 +50,10 @@ struct Slice {
     vcpu: usize,
     /// The physical count at which it was loaded.
     start: u64,
+    /// The physical count up to which it has paid, if it pays.
+    paid: u64,
+    /// Another vCPU wanted the core at the last look: it pays.
+    contended: bool,
 }
 
 impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
@@ -64,6 +68,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             core,
             vms,
             console,
+            budgets: Budgets::new(run_queue.len()),
             run_queue,
             next: 0,
             command: false,
@@ -73,12 +78,15 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     /// Does what is to be done between two vCPUs, then runs the next runnable one; or sleeps, if there is none.
     pub(super) fn schedule_once(&mut self) {
         self.housekeep();
-        let count = self.run_queue.len();
-        let runnable = |&i: &usize| self.is_runnable(i % count);
-        match (self.next..self.next + count).find(runnable) {
+        let run_queue = &self.run_queue;
+        let runnable = |i: usize| {
+            let (vm, vcpu) = run_queue[i];
+            vm.is_runnable(vcpu)
+        };
+        match self.budgets.next(self.next, runnable) {
             Some(i) => {
-                self.next = (i + 1) % count;
-                self.run_slice(i % count);
+                self.next = (i + 1) % run_queue.len();
+                self.run_slice(i);
             }
             None => self.sleep(),
         }
@@ -123,22 +131,37 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
     }
 
-    /// The physical count up to which the loaded vCPU may keep the core.
-    fn end_of_slice(&self, slice: Slice) -> u64 {
+    /// Sees who wants the core besides the vCPU that `slice` is of, which pays for what it had since another one did. Nobody pays for a core that
+    /// nobody else wanted.
+    fn update(&mut self, slice: &mut Slice) {
+        let contended = self.needs_resched(slice.vcpu);
+        if slice.contended != contended {
+            let now = B::Core::physical_count();
+            if slice.contended {
+                self.budgets.charge(slice.vcpu, now - slice.paid);
+            }
+            (slice.paid, slice.contended) = (now, contended);
+        }
+    }
+
+    /// The physical count up to which the loaded vCPU may keep the core. One that had it to itself so long gives it to who comes at once, and has
+    /// its budget afterwards.
+    fn end_of_slice(&self, slice: &Slice) -> u64 {
         let queue = 0..self.run_queue.len();
         let others = queue.filter(|&other| other != slice.vcpu && self.is_runnable(other));
+        let left = self.budgets.left(slice.vcpu);
         let length = others.map(|other| {
             let (vm, vcpu) = self.run_queue[other];
-            match vm.has_request(vcpu) {
-                true => WAKEUP_SLICE,
-                false => SLICE,
+            match vm.has_request(vcpu) && self.budgets.left(other) > 0 {
+                true => left.min(WAKEUP_SLICE),
+                false => left,
             }
         });
         length.min().map_or(NEVER, |length| slice.start + length)
     }
 
     /// Sets the alarm to when something is to be done here besides running the loaded vCPU, which `slice` names.
-    fn set_alarm(&mut self, slice: Option<Slice>) {
+    fn set_alarm(&mut self, slice: Option<&Slice>) {
         let mut at = slice.map_or(NEVER, |slice| self.end_of_slice(slice));
         // The deadlines of vCPUs that wait. The timers of the loaded vCPU interrupt on their own.
         let is_loaded = |i: usize| slice.is_some_and(|slice| slice.vcpu == i);
@@ -182,26 +205,36 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it.
     fn run_slice(&mut self, i: usize) {
         let (vm, vcpu) = self.run_queue[i];
+        let now = B::Core::physical_count();
+        let mut slice = Slice {
+            vcpu: i,
+            start: now,
+            paid: now,
+            contended: self.needs_resched(i),
+        };
         let Some(mut loaded) = vm.load(self.core, vcpu) else {
             return;
         };
-        let start = B::Core::physical_count();
-        let slice = Slice { vcpu: i, start };
-        self.set_alarm(Some(slice));
+        self.set_alarm(Some(&slice));
         loop {
             let mut action = loaded.run(self.core);
             if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {
-                action = self.sleep_loaded(&mut loaded, slice);
+                action = self.sleep_loaded(&mut loaded, &slice);
             }
-            if self.after_run(&mut loaded, slice, action).is_break() {
+            self.update(&mut slice);
+            if self.after_run(&mut loaded, &slice, action).is_break() {
                 break;
             }
         }
         loaded.put(self.core);
+        if slice.contended {
+            self.budgets
+                .charge(i, B::Core::physical_count() - slice.start);
+        }
     }
 
     /// Sleeps with the vCPU loaded, which waits, until there is an interrupt; and has the vCPU handle that. It may still wait afterwards.
-    fn sleep_loaded(&mut self, loaded: &mut LoadedVcpu<'_, B>, slice: Slice) -> ExitAction {
+    fn sleep_loaded(&mut self, loaded: &mut LoadedVcpu<'_, B>, slice: &Slice) -> ExitAction {
         self.set_alarm(Some(slice));
         self.core.idle();
         loaded.handle_interrupt(self.core)
@@ -211,7 +244,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     fn after_run(
         &mut self,
         loaded: &mut LoadedVcpu<'_, B>,
-        slice: Slice,
+        slice: &Slice,
         action: ExitAction,
     ) -> ControlFlow<()> {
         let keeps_core = match action {
@@ -219,7 +252,11 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             ExitAction::Put => false,
             // It would have slept, had no other vCPU wanted the core.
             ExitAction::Wait => false,
-            ExitAction::Yield => !self.needs_resched(slice.vcpu),
+            ExitAction::Yield if slice.contended => {
+                self.budgets.forfeit(slice.vcpu);
+                false
+            }
+            ExitAction::Yield => true,
             ExitAction::Interrupt(Interrupt::Console) => {
                 self.console_input();
                 loaded.check_requests(self.core) != ExitAction::Put && !self.needs_housekeeping()

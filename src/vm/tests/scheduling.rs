@@ -10,8 +10,9 @@ use crate::fake::abort::Abort;
 use crate::fake::{FakeBoard, FakeCore, Patience, Step, set_count};
 use crate::monitor::VmControl;
 use crate::trap::Access;
+use crate::vm::budget::SLICE;
 use crate::vm::quiesce::{OFF, PAUSED};
-use crate::vm::schedule::{SLICE, Scheduler, WAKEUP_SLICE};
+use crate::vm::schedule::{Scheduler, WAKEUP_SLICE};
 use crate::vm::vcpu::{RunState, Vcpu};
 use crate::vm::{ConsoleHost, Core, Interrupt, Vm, VmBackend};
 use std::boxed::Box;
@@ -386,4 +387,28 @@ fn the_operators_command_is_done_with_no_vcpu_loaded() {
     scheduler.schedule_once();
     assert_eq!(*desk.commands.borrow(), [1]);
     assert_eq!(core.ran, [(0, 0)]);
+}
+
+#[test]
+fn one_whose_traps_take_long_pays_for_them() {
+    let vms = vms([PLAN, PLAN].into(), |_, _| 0);
+    vms.iter().for_each(turn_on);
+    let mut core = core(0);
+    let start = FakeCore::physical_count();
+    // A trap of the first VM's takes four slices; then both compute.
+    core.script.push_back(Box::new(|_: &mut Registers| {
+        set_count(FakeCore::physical_count() + 4 * SLICE);
+        sync(0x16, 0)
+    }));
+    let quiet = Quiet::default();
+    let mut scheduler = Scheduler::new(&mut core, vms, &quiet);
+    let mut had = [0, 0];
+    while FakeCore::physical_count() < start + 20 * SLICE {
+        let before = FakeCore::physical_count();
+        scheduler.core.ran.clear();
+        scheduler.schedule_once();
+        let (vm, _) = scheduler.core.ran[0];
+        had[vm] += FakeCore::physical_count() - before;
+    }
+    assert!(had[0].abs_diff(had[1]) <= SLICE, "{had:?}");
 }
