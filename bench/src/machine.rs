@@ -142,7 +142,19 @@ impl Machine {
             .env("MEM", format!("{memory}M"))
             .env("SMP", cores.to_string());
         command.env("QEMU_ARGS", time.arguments());
-        Self::start(command)
+        Self::start(command, "bench: waiting")
+    }
+
+    /// Avisor's image with two VMs, of which the attacker is told something, on a machine with one core.
+    pub fn neighbours(image: &Path, memory: u64, time: Time) -> Result<Self, String> {
+        let mut command = Command::new("tools/qemu");
+        command
+            .arg(image)
+            .env("BOARD", "virt")
+            .env("MEM", format!("{memory}M"))
+            .env("SMP", "1")
+            .env("QEMU_ARGS", time.arguments());
+        Self::start(command, "attacker| bench: waiting")
     }
 
     /// The guest alone, on a machine with 128 MiB.
@@ -156,10 +168,11 @@ impl Machine {
             .arg(guest)
             .args(time.arguments().split_whitespace())
             .args(more);
-        Self::start(command)
+        Self::start(command, "bench: waiting")
     }
 
-    fn start(mut command: Command) -> Result<Self, String> {
+    /// Starts it, up to the line by which the guest says that it listens.
+    fn start(mut command: Command, listens: &str) -> Result<Self, String> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -187,7 +200,7 @@ impl Machine {
             lines,
             seen: Vec::new(),
         };
-        machine.wait_for("bench: waiting")?;
+        machine.wait_for(listens)?;
         Ok(machine)
     }
 
@@ -214,6 +227,12 @@ impl Machine {
                 return Ok(());
             }
         }
+    }
+
+    /// The next line that the machine prints.
+    pub fn next_line(&mut self) -> Result<String, String> {
+        let next = self.lines.recv_timeout(LIMIT);
+        next.map_err(|_| format!("nothing more comes after:\n{}", self.seen.join("\n")))
     }
 
     /// Runs a part of the guest to its end; what it measured.

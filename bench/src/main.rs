@@ -9,6 +9,7 @@
 //! | [`linux`] | and one row of it: Debian's Linux to its shell |
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
 //! | [`published`] | whether the figures of the README and the book are still those |
+//! | [`neighbours`] | how long a VM waits for the core beside another: `--neighbours` |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
@@ -17,6 +18,7 @@ mod figures;
 mod linux;
 mod machine;
 mod monitor;
+mod neighbours;
 mod plot;
 mod published;
 mod savevm;
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => full(&target),
         ["--short"] => short(&target),
-        _ => Err("usage: avisor-bench [--short]".into()),
+        ["--neighbours"] => neighbours::print(&Builder::new(&target)),
+        _ => Err("usage: avisor-bench [--short | --neighbours]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,6 +76,7 @@ fn full(target: &Path) -> Result<(), String> {
     let judged = counted::print_and_judge(&figures, false);
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
+    neighbours::print(&builder)?;
     plot::all(&images, &sizes)?;
     judged.and(judge_published(&figures))
 }

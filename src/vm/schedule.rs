@@ -48,7 +48,7 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
 struct Slice {
     /// The vCPU's place in the run queue.
     vcpu: usize,
-    /// The physical count at which it was loaded.
+    /// The physical count at which its turn began.
     start: u64,
     /// The physical count up to which it has paid, if it pays.
     paid: u64,
@@ -77,7 +77,12 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
 
     /// Does what is to be done between two vCPUs, then runs the next runnable one; or sleeps, if there is none.
     pub(super) fn schedule_once(&mut self) {
-        self.housekeep();
+        // What it takes to choose a vCPU is part of its turn: it may end at once, and be the one again.
+        let mut start = B::Core::physical_count();
+        if self.needs_housekeeping() {
+            self.housekeep();
+            start = B::Core::physical_count();
+        }
         let run_queue = &self.run_queue;
         let runnable = |i: usize| {
             let (vm, vcpu) = run_queue[i];
@@ -86,7 +91,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         match self.budgets.next(self.next, runnable) {
             Some(i) => {
                 self.next = (i + 1) % run_queue.len();
-                self.run_slice(i);
+                self.run_slice(i, start);
             }
             None => self.sleep(),
         }
@@ -102,11 +107,8 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         (0..self.run_queue.len()).any(|other| other != i && self.is_runnable(other))
     }
 
-    /// Core 0: takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is loaded.
+    /// Takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is loaded.
     fn housekeep(&mut self) {
-        if self.core.number() != 0 {
-            return;
-        }
         if self.console.poll_due() <= B::Core::physical_count() {
             self.console_input();
         }
@@ -123,7 +125,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
     }
 
-    /// Whether [`housekeep`](Self::housekeep) has something to do.
+    /// Whether [`housekeep`](Self::housekeep) has something to do: on core 0 alone.
     fn needs_housekeeping(&self) -> bool {
         let now = B::Core::physical_count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
@@ -202,14 +204,13 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
     }
 
-    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it.
-    fn run_slice(&mut self, i: usize) {
+    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it. Its turn began at the physical count `start`.
+    fn run_slice(&mut self, i: usize, start: u64) {
         let (vm, vcpu) = self.run_queue[i];
-        let now = B::Core::physical_count();
         let mut slice = Slice {
             vcpu: i,
-            start: now,
-            paid: now,
+            start,
+            paid: start,
             contended: self.needs_resched(i),
         };
         let Some(mut loaded) = vm.load(self.core, vcpu) else {

@@ -22,12 +22,13 @@
 mod counter;
 mod interrupts;
 mod limits;
+mod line;
 mod memory;
 mod operations;
 mod report;
 mod running;
 
-use avisor_guest::{console, entry, mmio, power_off, println};
+use avisor_guest::{entry, power_off, println};
 use memory::Ram;
 use report::{named, report};
 
@@ -38,7 +39,7 @@ fn main(_device_tree: usize) -> ! {
     counter::enable();
     println!("bench: waiting");
     let mut line = [0; 32];
-    let line = read_line(&mut line);
+    let line = line::read(&mut line);
     let mut words = line.split(' ');
     let part = words.next().unwrap_or_default();
     let mut number = || words.next().and_then(|word| word.parse().ok());
@@ -88,26 +89,7 @@ fn idle(ram: &Ram) -> ! {
     for contents in ["zero", "random"] {
         ram.fill(contents == "random");
         println!("bench: RAM {contents}");
-        read_line(&mut line);
+        line::read(&mut line);
     }
     power_off()
-}
-
-/// A line from the console, as much of it as there is room for.
-fn read_line(to: &mut [u8]) -> &str {
-    const FR: usize = console::PL011 + 0x18;
-    const RXFE: u32 = 1 << 4;
-    let mut length = 0;
-    loop {
-        while mmio::read32(FR) & RXFE != 0 {}
-        match mmio::read32(console::PL011) as u8 {
-            b'\r' | b'\n' => break,
-            byte if length < to.len() => {
-                to[length] = byte;
-                length += 1;
-            }
-            _ => {}
-        }
-    }
-    core::str::from_utf8(&to[..length]).unwrap_or_default()
 }

@@ -1,0 +1,65 @@
+//! The third table: how long a VM waits for the core that it shares with another, which has EL2 do what takes time; and what it has of the core.
+//! In instructions, on one core.
+
+use super::figures::{Figure, written};
+use super::machine::{Builder, Machine, Time};
+use std::path::Path;
+
+/// What `bench/guest/src/bin/attacker` can do. The first takes nothing of EL2's time: the neighbour's slice.
+const ATTACKS: &[&str] = &[
+    "spin",
+    "info",
+    "delete",
+    "pools",
+    "checkpoint",
+    "restore",
+    "reset",
+    "caches",
+    "set/way",
+    "bad ids",
+    "console",
+    "SGIs",
+    "timers",
+    "WFI",
+    "WFE",
+];
+/// MiB of the machine.
+const MEMORY: u64 = 1536;
+/// Windows of the victim's that count. The one in which the attack begins does not.
+const WINDOWS: usize = 3;
+
+/// Prints the table.
+pub fn print(builder: &Builder) -> Result<(), String> {
+    let image = builder.image("neighbours")?;
+    println!(
+        "| beside a VM of 512 MiB that does nothing but | longest wait beyond a slice, instructions | of the core, thousandths |"
+    );
+    println!("| --- | ---: | ---: |");
+    let mut slice = None;
+    for attack in ATTACKS {
+        let (longest, had) = measure(&image, attack)?;
+        let slice = *slice.get_or_insert(longest);
+        let beyond = written((longest - slice).max(0.0));
+        println!("| {attack} | {beyond} | {had:.0} |");
+    }
+    Ok(())
+}
+
+/// The longest wait in all windows, and what the victim had of the core in the mean.
+fn measure(image: &Path, attack: &str) -> Result<(f64, f64), String> {
+    let mut machine = Machine::neighbours(image, MEMORY, Time::Counted)?;
+    machine.send(attack)?;
+    machine.wait_for("attacker| bench: begins")?;
+    let mut windows = Vec::new();
+    while windows.len() <= WINDOWS {
+        let line = machine.next_line()?;
+        windows.extend(line.strip_prefix("victim| ").and_then(Figure::parse));
+    }
+    windows.remove(0);
+    let longest = windows
+        .iter()
+        .map(|window| window.value)
+        .fold(0.0, f64::max);
+    let had = windows.iter().filter_map(|window| window.k).sum::<u64>() as f64;
+    Ok((longest, had / WINDOWS as f64))
+}
