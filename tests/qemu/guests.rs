@@ -137,11 +137,14 @@ fn hostile_without_memory() {
         .limit(300)
         .until_it_ends();
     answers_all_tries(&run, 250_000);
-    let freed = run.count("AVISOR INFO: freed the oldest snapshot pool: ");
-    // The guest may cause only so many lines in a while.
-    let left_out = run.count(TOO_MANY);
+    // Nobody deletes all of the first ones.
+    let oldest = run
+        .lines
+        .iter()
+        .find_map(|line| line.strip_prefix("hostile: the oldest snapshot is #"));
+    let oldest = oldest.and_then(|id| id.parse::<u64>().ok());
     run.require(
-        freed >= 20 && left_out > 0,
+        oldest.is_some_and(|id| id >= 100),
         "memory should have run out often",
     );
 }
@@ -151,7 +154,6 @@ fn answers_all_tries(run: &Transcript, tries: u32) {
     run.powers_off();
     // The tries store to the UART, too, so that anything may stand before or between these.
     let end = [
-        &format!("hostile: {tries} tries"),
         &format!("hostile: {tries} tries, all answered"),
         "AVISOR INFO: hostile: off",
     ];

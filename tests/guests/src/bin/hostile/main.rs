@@ -49,6 +49,9 @@ fn main(device_tree: usize) -> ! {
             println!("hostile: {done} tries");
         }
     }
+    if let Ok(Id(oldest)) = snapshot::next(Id(0)) {
+        println!("hostile: the oldest snapshot is #{oldest}");
+    }
     println!("hostile: {done} tries, all answered");
     power_off()
 }
