@@ -160,7 +160,7 @@ impl Gic {
             Register::Identification(n) => {
                 IDENTIFICATION.get(n as usize).copied().map_or(0, u32::from)
             }
-            Register::SoftwareInterrupt | Register::Absent => 0,
+            Register::Absent => 0,
         }
     }
 

@@ -10,7 +10,6 @@ pub enum Register {
     Priorities(u32),
     Targets(u32),
     Configuration(u32),
-    SoftwareInterrupt,
     ClearSgis(u32),
     SetSgis(u32),
     Identification(u32),
@@ -67,7 +66,6 @@ impl Register {
             16 if word < 16 => Self::Targets(word),
             24 if word < 4 => Self::Configuration(word),
             30 => match word {
-                0 => Self::SoftwareInterrupt,
                 4..8 => Self::ClearSgis(word - 4),
                 8..12 => Self::SetSgis(word - 8),
                 _ => Self::Absent,

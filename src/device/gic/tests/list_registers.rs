@@ -168,3 +168,25 @@ fn groups_that_the_interface_has_off_come_last() {
     gic.flush(0, &mut hardware);
     assert_eq!(listed(&hardware), [50, 51, 52, 53]);
 }
+
+#[test]
+fn others_take_the_list_register_of_an_spi_that_another_target_has() {
+    let (mut gic, mut hardware, mut other) = (ready(2), Hardware::default(), Hardware::default());
+    gic.write(0, 0x400 + 40, 1, 0x10);
+    gic.write(0, 0x800 + 40, 1, 0b11);
+    gic.write(0, 0x204, 4, 1 << (40 - 32));
+    gic.flush(0, &mut hardware);
+    // The other target would take it, as far as is noted of it.
+    gic.poll_signalled(1, &mut other);
+    for intid in 1..5u64 {
+        gic.write(0, 0xf20 + intid, 1, 1);
+        gic.flush(0, &mut hardware);
+    }
+    let listed = |hardware: &Hardware| hardware.lists.map(|it| it.intid());
+    let before = listed(&hardware);
+    assert!(before.contains(&40), "{before:?}");
+    gic.review(0, true, &mut hardware);
+    let mut after = listed(&hardware);
+    after.sort();
+    assert_eq!(after, [1, 2, 3, 4], "before: {before:?}");
+}
