@@ -230,7 +230,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         loaded.put(self.core);
         if slice.contended {
             self.budgets
-                .charge(i, B::Core::physical_count() - slice.start);
+                .charge(i, B::Core::physical_count() - slice.paid);
         }
     }
 

@@ -25,6 +25,7 @@ mod requests;
 mod resets;
 mod review;
 mod scheduling;
+mod shares;
 mod smp;
 mod smp_power;
 mod snapshot_calls;

@@ -79,21 +79,21 @@ pub fn turn_on(vm: &Vm<FakeBoard>) {
     }
 }
 
-fn core(number: usize) -> FakeCore {
+pub fn core(number: usize) -> FakeCore {
     let mut core = FakeCore::new(number);
     core.patience = Patience::Alarm;
     core
 }
 
 /// One VM with so many vCPUs, all on and all on core 0.
-fn one(vcpus: u32) -> &'static [Vm<FakeBoard>] {
+pub fn one(vcpus: u32) -> &'static [Vm<FakeBoard>] {
     let vms = vms([VmConfig { vcpus, ..PLAN }].into(), |_, _| 0);
     turn_on(&vms[0]);
     vms
 }
 
 /// WFI, with the virtual timer set to fire so many counts after the VM's begin, if not 0.
-fn waits(vm: &Vm<FakeBoard>, vcpu: usize, deadline: u64) {
+pub fn waits(vm: &Vm<FakeBoard>, vcpu: usize, deadline: u64) {
     let mut slot = vm.vcpus[vcpu].lock();
     slot.system.timer_deadline = deadline;
     vm.vcpus[vcpu].set_run_state(RunState::Waiting);
@@ -387,28 +387,4 @@ fn the_operators_command_is_done_with_no_vcpu_loaded() {
     scheduler.schedule_once();
     assert_eq!(*desk.commands.borrow(), [1]);
     assert_eq!(core.ran, [(0, 0)]);
-}
-
-#[test]
-fn one_whose_traps_take_long_pays_for_them() {
-    let vms = vms([PLAN, PLAN].into(), |_, _| 0);
-    vms.iter().for_each(turn_on);
-    let mut core = core(0);
-    let start = FakeCore::physical_count();
-    // A trap of the first VM's takes four slices; then both compute.
-    core.script.push_back(Box::new(|_: &mut Registers| {
-        set_count(FakeCore::physical_count() + 4 * SLICE);
-        sync(0x16, 0)
-    }));
-    let quiet = Quiet::default();
-    let mut scheduler = Scheduler::new(&mut core, vms, &quiet);
-    let mut had = [0, 0];
-    while FakeCore::physical_count() < start + 20 * SLICE {
-        let before = FakeCore::physical_count();
-        scheduler.core.ran.clear();
-        scheduler.schedule_once();
-        let (vm, _) = scheduler.core.ran[0];
-        had[vm] += FakeCore::physical_count() - before;
-    }
-    assert!(had[0].abs_diff(had[1]) <= SLICE, "{had:?}");
 }
