@@ -9,7 +9,7 @@ mod section;
 
 use std::ops::RangeInclusive;
 
-use limits::{VCPUS_MAX, VMS_MAX};
+use limits::{CORES_MAX, VCPUS_MAX, VMS_MAX};
 use section::{Section, syntax_error};
 use toml::{Table, Value};
 
@@ -45,6 +45,8 @@ pub struct Vm {
     pub cmdline: Option<String>,
     /// Virtual CPUs.
     pub vcpus: u32,
+    /// The cores of the board that its vCPUs are pinned to, in turn; empty: all cores, in turn with the other VMs' vCPUs.
+    pub cores: Vec<usize>,
     /// Bytes of RAM.
     pub memory: u64,
     /// Where a raw binary goes.
@@ -141,6 +143,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "initrd",
         "cmdline",
         "vcpus",
+        "cores",
         "memory",
         "load_address",
         "entry",
@@ -151,13 +154,15 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "snapshots",
     ])?;
     let memory = memory(section)?;
+    let vcpus = number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX as u32)?.unwrap_or(1);
     let (pool_capacity, accounting) = pools(&section.section("snapshots")?)?;
     Ok(Vm {
         name: name(section)?,
         guest: guest(section)?,
         initrd: path(section, "initrd")?,
         cmdline: cmdline(section)?,
-        vcpus: number(section, "vcpus", "1 to 8", 1..=VCPUS_MAX as u32)?.unwrap_or(1),
+        vcpus,
+        cores: cores(section, vcpus)?,
         memory,
         load_address: load_address(section, memory)?,
         entry: entry(section, memory)?,
@@ -187,6 +192,28 @@ fn memory(section: &Section) -> Result<u64, String> {
             .filter(|bytes| bytes % (2 * MIB) == 0 && (2 * MIB..=15 * GIB).contains(bytes))
     })?;
     Ok(memory.unwrap_or(128 * MIB))
+}
+
+/// Whether the board has them is seen when it starts.
+fn cores(section: &Section, vcpus: u32) -> Result<Vec<usize>, String> {
+    let allowed = "a list of cores, numbers from 0 to 7, for example [0, 1]";
+    let cores = section.read("cores", allowed, |value| {
+        let core = |value: &Value| {
+            let core = usize::try_from(value.as_integer()?).ok()?;
+            (core < CORES_MAX).then_some(core)
+        };
+        let cores: Option<Vec<usize>> = value.as_array()?.iter().map(core).collect();
+        cores.filter(|cores| !cores.is_empty())
+    })?;
+    let cores = cores.unwrap_or_default();
+    match cores.len() > vcpus as usize {
+        true => Err(format!(
+            "{}: {} cores for {vcpus} vCPUs; allowed: one for each vCPU at the most",
+            section.key("cores"),
+            cores.len()
+        )),
+        false => Ok(cores),
+    }
 }
 
 fn load_address(section: &Section, memory: u64) -> Result<Option<u64>, String> {

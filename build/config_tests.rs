@@ -16,6 +16,7 @@ fn what_is_left_out_has_defaults() {
         initrd: None,
         cmdline: None,
         vcpus: 1,
+        cores: vec![],
         memory: 128 << 20,
         load_address: None,
         entry: None,
@@ -37,7 +38,7 @@ fn what_is_left_out_has_defaults() {
 #[test]
 fn every_key_is_read() {
     let text = "log = \"off\"\n[[vm]]\nname = \"vm-1\"\nimage = \"a/b\"\nmemory = \"1G\"\nload_address = 0x4010_0000\nentry = 0x4010_0040\n\
-                initrd = \"c d\"\ncmdline = 'console=ttyAMA0 \"x\"'\nvcpus = 8\n\
+                initrd = \"c d\"\ncmdline = 'console=ttyAMA0 \"x\"'\nvcpus = 8\ncores = [3, 0, 3]\n\
                 on_reset = \"restore\"\nreset_tries = 7\ncheckpoint_every = \"10s\"\ntime = \"passes\"\n\
                 [vm.snapshots]\npool_capacity = 1024\naccounting = \"on-demand\"\n";
     let vm = Vm {
@@ -46,6 +47,7 @@ fn every_key_is_read() {
         initrd: Some("c d".into()),
         cmdline: Some("console=ttyAMA0 \"x\"".into()),
         vcpus: 8,
+        cores: vec![3, 0, 3],
         memory: 1 << 30,
         load_address: Some(0x4010_0000),
         entry: Some(0x4010_0040),
@@ -136,7 +138,7 @@ fn unknown_keys_are_refused_in_every_section() {
         parse("lgo = \"info\"\n").unwrap_err(),
         "lgo: unknown key; allowed: log, vm"
     );
-    let keys = "name, guest, image, initrd, cmdline, vcpus, memory, load_address, entry, on_reset, reset_tries, \
+    let keys = "name, guest, image, initrd, cmdline, vcpus, cores, memory, load_address, entry, on_reset, reset_tries, \
                 checkpoint_every, time, snapshots";
     assert_eq!(
         error_in_vm("mem = \"1G\""),
@@ -243,6 +245,30 @@ fn vcpus_are_as_many_as_a_gicv2_serves() {
             format!("vm[0].vcpus: {bad} is not allowed; allowed: 1 to 8")
         );
     }
+}
+
+#[test]
+fn cores_are_numbers_of_cores_and_no_more_than_vcpus() {
+    for (bad, shown) in [
+        ("0", "0"),
+        ("\"0\"", "\"0\""),
+        ("[]", "this array"),
+        ("[8]", "this array"),
+        ("[0, -1]", "this array"),
+        ("[0, \"1\"]", "this array"),
+    ] {
+        let error = error_in_vm(&format!("vcpus = 2\ncores = {bad}"));
+        assert_eq!(
+            error,
+            format!(
+                "vm[0].cores: {shown} is not allowed; allowed: a list of cores, numbers from 0 to 7, for example [0, 1]"
+            )
+        );
+    }
+    assert_eq!(
+        error_in_vm("vcpus = 2\ncores = [0, 1, 2]"),
+        "vm[0].cores: 3 cores for 2 vCPUs; allowed: one for each vCPU at the most"
+    );
 }
 
 #[test]

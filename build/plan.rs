@@ -29,6 +29,7 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
         initrd: _,
         cmdline,
         vcpus,
+        cores,
         memory,
         // The image's plan has them.
         load_address: _,
@@ -55,6 +56,7 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
             initrd: {initrd},
             cmdline: {cmdline:?},
             vcpus: {vcpus},
+            cores: &{cores:?},
             memory: {memory:#x},
             on_reset: avisor::config::OnReset::{on_reset},
             checkpoint_every: {checkpoint_every:?},

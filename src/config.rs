@@ -24,6 +24,9 @@ pub struct VmConfig {
     pub cmdline: Option<&'static str>,
     /// Virtual CPUs, 1 to 8.
     pub vcpus: u32,
+    /// The numbers of the cores that its vCPUs are pinned to, in turn: as many as it has vCPUs at the most. Empty: all cores, in turn with
+    /// the vCPUs of the other VMs that name none.
+    pub cores: &'static [usize],
     /// Bytes of RAM: a multiple of 2 MiB.
     pub memory: u64,
     /// What becomes of it when it resets itself.

@@ -8,9 +8,8 @@ use super::memory::page;
 use crate::addr::PAGE_SIZE;
 use crate::arch::isa::registers::{Readable, TPIDR_EL2, TTBR0_EL2};
 use crate::arch::vcpu::Registers;
+pub use crate::limits::CORES_MAX;
 
-/// The most cores that are used: as many as a GICv2 has interfaces for. The others stay off.
-pub const CORES_MAX: usize = 8;
 const MAIN_SIZE: usize = 64 << 10;
 const EMERGENCY_SIZE: usize = 8 << 10;
 

@@ -13,7 +13,7 @@ use crate::console::Input;
 use crate::monitor::VmControl;
 use crate::vm::{self, ConsoleHost, Vm};
 
-/// All VMs of the configuration. Their vCPUs are pinned to the cores, `cores` of them, in turn. Ends the run where one does not fit.
+/// All VMs of the configuration, on `cores` cores. Ends the run where one does not fit.
 pub fn make_vms(
     configs: &'static [VmConfig],
     gic: &'static Gic,
@@ -25,14 +25,12 @@ pub fn make_vms(
         .map(|config| vm::heap_bytes(config, free))
         .sum();
     let shares = vm::carve_memory::<BoardCore>(configs, &heap::take_blocks(keep));
-    let mut first = 0;
-    let vms = configs.iter().zip(shares).enumerate();
-    let vms = vms.map(|(number, (config, share))| {
+    let pins =
+        vm::pins(configs, cores).unwrap_or_else(|no_core| failure::fail(format_args!("{no_core}")));
+    let vms = configs.iter().zip(shares).zip(pins).enumerate();
+    let vms = vms.map(|(number, ((config, share), pins))| {
         let backend = BoardBackend::new(number, share.clone(), gic);
-        let vm = Vm::new(config, number, backend, &share, |vcpu| {
-            (first + vcpu) % cores
-        });
-        first += config.vcpus as usize;
+        let vm = Vm::new(config, number, backend, &share, |vcpu| pins[vcpu]);
         vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
     });
     vms.collect()

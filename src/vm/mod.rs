@@ -16,6 +16,7 @@
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
+//! | `pins` | which core each vCPU is pinned to |
 //! | `memory`, `log_budget` | RAM as snapshots see it; how many lines a VM may cause in the log |
 //! | `backend` | the seams to what all this runs on |
 //!
@@ -56,6 +57,7 @@ mod memory_share;
 mod operator;
 mod pause;
 mod periodic;
+mod pins;
 mod power;
 mod quiesce;
 mod registers;
@@ -79,6 +81,7 @@ pub use loaded::LoadedVcpu;
 pub(crate) use memory::GuestMemory;
 pub use memory::RAM_BASE;
 pub use memory_share::{carve_memory, heap_bytes};
+pub use pins::pins;
 pub use schedule::run;
 pub use start::StartError;
 

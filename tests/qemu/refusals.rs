@@ -64,6 +64,20 @@ fn too_little_memory_for_anything() {
     ));
 }
 
+/// `cores` names a core that only larger machines have.
+#[test]
+fn a_core_that_the_machine_has_not() {
+    let boots = |cores: &str| {
+        let run = Board::Virt.boots(image::with_config("tests/configs/cores.toml"));
+        run.set("SMP", cores).until_it_ends()
+    };
+    boots("2").powers_off();
+    boots("1").fails(
+        "AVISOR INFO: {banner}
+         AVISOR ERROR: hello: `cores` names core 1, and the machine's last is core 0",
+    );
+}
+
 /// Its bookkeeping alone would take much of the board's memory.
 fn guest_too_large(board: Board) {
     let run = board

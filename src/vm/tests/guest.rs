@@ -46,6 +46,7 @@ pub const PLAN: VmConfig = VmConfig {
     initrd: None,
     cmdline: None,
     vcpus: 1,
+    cores: &[],
     memory: RAM_SIZE,
     on_reset: OnReset::Restart,
     checkpoint_every: None,

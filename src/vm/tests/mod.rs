@@ -17,6 +17,7 @@ mod logged;
 mod loom;
 mod operator;
 mod ordinary_calls;
+mod pins;
 mod pools;
 mod power;
 mod ram;
