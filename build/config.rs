@@ -6,12 +6,17 @@
 mod limits;
 #[path = "section.rs"]
 mod section;
+#[path = "windows.rs"]
+mod windows;
 
 use std::ops::RangeInclusive;
 
 use limits::{CORES_MAX, VCPUS_MAX, VMS_MAX};
 use section::{Section, syntax_error};
 use toml::{Table, Value};
+use windows::windows;
+
+pub use windows::Window;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -30,6 +35,8 @@ pub struct Config {
     pub log: &'static str,
     /// The VMs in the order of the file.
     pub vms: Vec<Vm>,
+    /// The windows in the order of the file.
+    pub windows: Vec<Window>,
 }
 
 /// One VM.
@@ -90,7 +97,7 @@ pub fn parse(text: &str) -> Result<Config, String> {
         path: String::new(),
         table: &table,
     };
-    root.only(&["log", "vm"])?;
+    root.only(&["log", "vm", "window"])?;
     let log = root.choice("log", &LOG_LEVELS)?.unwrap_or("Info");
     let vms = root
         .sections("vm")?
@@ -101,7 +108,8 @@ pub fn parse(text: &str) -> Result<Config, String> {
         0 => Err("vm: there is none; allowed: 1 to 8 [[vm]] sections".into()),
         1..=VMS_MAX => {
             distinct(&vms)?;
-            Ok(Config { log, vms })
+            let windows = windows(&root, &vms)?;
+            Ok(Config { log, vms, windows })
         }
         more => Err(format!(
             "vm: there are {more}; allowed: 1 to 8 [[vm]] sections"

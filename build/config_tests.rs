@@ -30,7 +30,8 @@ fn what_is_left_out_has_defaults() {
         config,
         Config {
             log: "Info",
-            vms: vec![vm]
+            vms: vec![vm],
+            windows: vec![],
         }
     );
 }
@@ -61,7 +62,8 @@ fn every_key_is_read() {
         parse(text).unwrap(),
         Config {
             log: "Off",
-            vms: vec![vm]
+            vms: vec![vm],
+            windows: vec![],
         }
     );
 }
@@ -136,7 +138,7 @@ fn an_entry_is_an_instruction_in_ram() {
 fn unknown_keys_are_refused_in_every_section() {
     assert_eq!(
         parse("lgo = \"info\"\n").unwrap_err(),
-        "lgo: unknown key; allowed: log, vm"
+        "lgo: unknown key; allowed: log, vm, window"
     );
     let keys = "name, guest, image, initrd, cmdline, vcpus, cores, memory, load_address, entry, on_reset, reset_tries, \
                 checkpoint_every, time, snapshots";

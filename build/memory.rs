@@ -1,6 +1,6 @@
 //! Whether a machine of a given size can be large enough for a configuration.
 //!
-//! What EL2 says is exact. It knows what the image, the tables and the bookkeeping take, too; here is only what guests' RAM does.
+//! What EL2 says is exact. It knows what the image, the tables and the bookkeeping take, too; here is only what guests' RAM and the windows do.
 
 #[path = "../src/snapshot/promise.rs"]
 mod promise;
@@ -13,7 +13,8 @@ const MIB: u64 = 1 << 20;
 
 /// What is wrong with `MEM=memory` for the configuration in `file`, if anything can be said before the image is built.
 pub fn check(config: &Config, file: &str, memory: &str) -> Result<(), String> {
-    let least: u64 = config.vms.iter().map(least).sum();
+    let windows: u64 = config.windows.iter().map(|window| window.size).sum();
+    let least = config.vms.iter().map(least).sum::<u64>() + windows;
     match size(memory) {
         Some(bytes) if bytes <= least => Err(format!(
             "MEM: {memory} is too little for {file}, whose VMs need more than {} MiB, each with one pool of snapshots: give the machine \
@@ -65,6 +66,12 @@ mod tests {
                 assert_eq!(check(&config, "x.toml", memory), Ok(()));
             }
         }
+        // A window more.
+        let window = "[[window]]\nname = \"w\"\nsize = \"1M\"\nvms = [\"a\"]\n";
+        let vm = "[[vm]]\nname = \"a\"\nimage = \"b\"\nmemory = \"64M\"\n[vm.snapshots]\naccounting = \"on-demand\"\n";
+        let config = parse(&[vm, window].concat()).unwrap();
+        assert!(check(&config, "x.toml", "65M").is_err());
+        assert_eq!(check(&config, "x.toml", "66M"), Ok(()));
         // tools/qemu says what is wrong with that.
         assert_eq!(check(&vms("reserved"), "x.toml", "banana"), Ok(()));
     }

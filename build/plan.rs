@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, OnReset, Vm};
+use crate::config::{Config, OnReset, Vm, Window};
 use crate::guests::Files;
 
 /// The source of `plan.rs`.
@@ -16,13 +16,31 @@ pub fn source(config: &Config, files: &[Files]) -> String {
              log: log::LevelFilter::{},\n    vms: &[\n",
         config.log
     );
-    for (vm, files) in config.vms.iter().zip(files) {
-        source += &vm_source(vm, files);
+    for (number, (vm, files)) in config.vms.iter().zip(files).enumerate() {
+        source += &vm_source(
+            vm,
+            files,
+            &windows(config, |window| window.vms.contains(&number)),
+        );
     }
-    source + "    ],\n};\n"
+    source + "    ],\n    windows: " + &windows(config, |_| true) + ",\n};\n"
 }
 
-fn vm_source(vm: &Vm, files: &Files) -> String {
+/// The windows that `has` is true for.
+fn windows(config: &Config, has: impl Fn(&Window) -> bool) -> String {
+    let windows = config.windows.iter().enumerate();
+    let source = windows
+        .filter(|(_, window)| has(window))
+        .map(|(number, window)| {
+            let Window { name, size, vms: _ } = window;
+            format!(
+                "avisor::device::Window {{ number: {number}, name: {name:?}, bytes: {size:#x} }}, "
+            )
+        });
+    format!("&[{}]", source.collect::<String>())
+}
+
+fn vm_source(vm: &Vm, files: &Files, windows: &str) -> String {
     let Vm {
         name,
         guest: _,
@@ -58,6 +76,7 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
             vcpus: {vcpus},
             cores: &{cores:?},
             memory: {memory:#x},
+            windows: {windows},
             on_reset: avisor::config::OnReset::{on_reset},
             checkpoint_every: {checkpoint_every:?},
             time: avisor::config::Time::{time},

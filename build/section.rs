@@ -122,7 +122,7 @@ fn one_line(value: &Value) -> String {
 }
 
 /// Text on one line, whatever is in it.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let shown = |c: char| match c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
         true => c.escape_default().to_string(),
         false => c.to_string(),

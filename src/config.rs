@@ -1,5 +1,6 @@
 //! What `configs/*.toml` says, as the hypervisor sees it: checked and written out as Rust by `build.rs`.
 
+use crate::device::Window;
 use crate::guest_image::Image;
 
 /// Everything that was decided when the image was built.
@@ -9,6 +10,8 @@ pub struct Config {
     pub log: log::LevelFilter,
     /// The VMs, in the order of the file.
     pub vms: &'static [VmConfig],
+    /// The windows, in the order of the file.
+    pub windows: &'static [Window],
 }
 
 /// One VM.
@@ -29,6 +32,8 @@ pub struct VmConfig {
     pub cores: &'static [usize],
     /// Bytes of RAM: a multiple of 2 MiB.
     pub memory: u64,
+    /// The windows that it has.
+    pub windows: &'static [Window],
     /// What becomes of it when it resets itself.
     pub on_reset: OnReset,
     /// Milliseconds between the snapshots that are taken without being asked for; `None`: none are.

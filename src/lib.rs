@@ -43,7 +43,7 @@
 //! | [`board`] | the board's device tree and RAM; its UART, interrupt controller, other cores and power switch | all |
 //! | [`arch`] | the CPU at EL2: entry and exit, registers, tables, TLBs, caches | all |
 //! | [`addr`] | physical, guest-physical, virtual addresses; page and block sizes | none |
-//! | [`limits`] | how many VMs and vCPUs there may be | none |
+//! | [`limits`] | how many VMs, vCPUs, cores and windows there may be | none |
 //!
 //! # The path of a trap
 //!

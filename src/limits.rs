@@ -1,4 +1,4 @@
-//! The most VMs, vCPUs and cores that there may be. The build script reads this file too: it refuses configurations that ask for more.
+//! The most VMs, vCPUs, cores and windows that there may be. The build script reads this file too: it refuses configurations that ask for more.
 
 /// VMs on a board.
 pub const VMS_MAX: usize = 8;
@@ -6,3 +6,5 @@ pub const VMS_MAX: usize = 8;
 pub const VCPUS_MAX: usize = 8;
 /// Cores of a board that are used: as many as a GICv2 has interfaces for. The others stay off.
 pub const CORES_MAX: usize = 8;
+/// Windows of a configuration.
+pub const WINDOWS_MAX: usize = 8;

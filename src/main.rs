@@ -50,7 +50,7 @@ mod image {
                 run: other_core,
             },
         );
-        VMS.call_once(|| metal::make_vms(CONFIG.vms, gic, cores));
+        VMS.call_once(|| metal::make_vms(&CONFIG, gic, cores));
         if board.console_interrupt.is_some() {
             console::listen();
         }

@@ -8,6 +8,8 @@
 //! | the interrupt controller | [`gic`] | there |
 //! | nothing, but as in an empty `virt` | [`Absent`] | it has none |
 //!
+//! [Windows](Window) are not in it: which a VM has, its configuration says.
+//!
 //! A vCPU's own devices, [`timer`] and [`debug`], are reached by system registers.
 //!
 //! # A new device
@@ -26,10 +28,12 @@ pub mod pl011;
 mod registers;
 mod table;
 pub mod timer;
+mod window;
 
 pub use absent::{Absent, PCIE_CONFIGURATION, PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS};
 pub use emulated::{Emulated, TreeNode};
 pub use table::{Device, DeviceRow, Devices, UART_BASE};
+pub use window::{WINDOW_STRIDE, WINDOWS_BASE, Window};
 
 use crate::addr::Ipa;
 

@@ -2,6 +2,7 @@
 
 use super::absent::regions;
 use super::*;
+use crate::limits::WINDOWS_MAX;
 use pl011::tests::Terminal;
 use std::vec::Vec;
 
@@ -46,6 +47,7 @@ fn ranges_are_disjoint() {
         (CPU_INTERFACE_BASE.0, CPU_INTERFACE_SIZE),
         (DEACTIVATION_BASE.0, DEACTIVATION_SIZE),
         (0x4000_0000, 15 << 30),
+        (WINDOWS_BASE.0, WINDOWS_MAX as u64 * WINDOW_STRIDE),
     ];
     let rows = Device::ALL.iter().map(|device| device.row());
     let devices = rows.map(|row| (row.base.0, row.size));
@@ -53,6 +55,28 @@ fn ranges_are_disjoint() {
     all.sort();
     for pair in all.windows(2) {
         assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{pair:x?}");
+    }
+}
+
+/// In one GiB, each at the start of a block, with its doorbell below the next one.
+#[test]
+fn windows_are_apart() {
+    let window = |number, bytes| Window {
+        number,
+        name: "w",
+        bytes,
+    };
+    for number in 0..WINDOWS_MAX {
+        for bytes in [0x1000, 0x20_0000] {
+            let this = window(number, bytes);
+            assert!(this.ipa().0.is_multiple_of(0x20_0000));
+            assert_eq!(this.doorbell().0, this.ipa().0 + bytes);
+            let end = this.doorbell().0 + Window::DOORBELL_SIZE;
+            assert!(end <= window(number + 1, bytes).ipa().0);
+            assert_eq!((end - 1) >> 30, WINDOWS_BASE.0 >> 30);
+            assert_eq!(Region::at(this.ipa()), None);
+            assert_eq!(Region::at(this.doorbell()), None);
+        }
     }
 }
 

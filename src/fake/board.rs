@@ -38,6 +38,8 @@ pub struct FakeBoard {
     pub typed: VecDeque<u8>,
     /// What the log calls its VM, if there are several.
     pub log_name: Option<&'static str>,
+    /// The memory of each window.
+    pub windows: Vec<Pa>,
 }
 
 impl FakeBoard {
@@ -68,6 +70,7 @@ impl FakeBoard {
             abandoned: 0,
             typed: VecDeque::new(),
             log_name: None,
+            windows: Vec::new(),
         }
     }
 
@@ -251,5 +254,9 @@ impl VmBackend for FakeBoard {
 
     fn gicv_base(&self) -> Pa {
         Pa(0x0804_0000)
+    }
+
+    fn window_base(&self, number: usize) -> Pa {
+        self.windows[number]
     }
 }

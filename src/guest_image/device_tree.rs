@@ -5,7 +5,7 @@
 use crate::addr::Ipa;
 use crate::device::{
     CPU_INTERFACE_BASE, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, DeviceRow, PCIE_CONFIGURATION,
-    PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS,
+    PCIE_HIGH_MEMORY, PCIE_MEMORY, PCIE_PORTS, Window,
 };
 use alloc::format;
 use alloc::string::String;
@@ -27,6 +27,8 @@ pub struct TreeParams<'a> {
     pub cmdline: Option<&'a str>,
     /// Where the initial RAM disk was put.
     pub initrd: Option<Range<Ipa>>,
+    /// The VM's windows.
+    pub windows: &'a [Window],
 }
 
 /// GICv2, distributor and CPU interface: first address and size.
@@ -72,6 +74,7 @@ pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
     fdt.property_u32("interrupt-parent", PHANDLE_GIC)?;
     chosen(&mut fdt, params)?;
     memory(&mut fdt, params)?;
+    windows(&mut fdt, params)?;
     cpus(&mut fdt, params)?;
     firmware(&mut fdt)?;
     interrupts(&mut fdt, params)?;
@@ -107,6 +110,27 @@ fn memory(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     fdt.property_string("device_type", "memory")?;
     fdt.property_array_u64("reg", &[start.0, end.0 - start.0])?;
     fdt.end_node(memory)
+}
+
+/// Memory that the VM shares with others (reserved-memory.yaml): for a driver that looks for its name or its `compatible`, not for the
+/// kernel, which is told to leave it alone (`no-map`). The first part of `reg` is the memory, the second the doorbell.
+fn windows(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
+    if params.windows.is_empty() {
+        return Ok(());
+    }
+    let reserved = fdt.begin_node("reserved-memory")?;
+    fdt.property_u32("#address-cells", 2)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_null("ranges")?;
+    for window in params.windows {
+        let (ipa, doorbell) = (window.ipa().0, window.doorbell().0);
+        let node = fdt.begin_node(&format!("{}@{ipa:x}", window.name))?;
+        fdt.property_string("compatible", "avisor,window")?;
+        fdt.property_array_u64("reg", &[ipa, window.bytes, doorbell, Window::DOORBELL_SIZE])?;
+        fdt.property_null("no-map")?;
+        fdt.end_node(node)?;
+    }
+    fdt.end_node(reserved)
 }
 
 fn cpus(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
@@ -257,6 +281,7 @@ mod tests {
         vcpus: 1,
         cmdline: None,
         initrd: None,
+        windows: &[],
     };
 
     /// All properties of the tree as `node/property` -> bytes.
@@ -305,7 +330,7 @@ mod tests {
         assert_eq!(tree["chosen/stdout-path"], b"/pl011@9000000\0");
         assert_eq!(tree["aliases/serial0"], b"/pl011@9000000\0");
         assert_eq!(tree["hypervisor/compatible"], b"avisor,avisor\0");
-        let absent = ["bootargs", "initrd", "cpu@1"];
+        let absent = ["bootargs", "initrd", "cpu@1", "reserved-memory"];
         assert!(
             !tree
                 .keys()
@@ -336,6 +361,31 @@ mod tests {
         assert_eq!(tree["chosen/bootargs"], b"console=ttyAMA0 quiet\0");
         assert_eq!(tree["chosen/linux,initrd-start"], cells(&[0, 0x4400_0000]));
         assert_eq!(tree["chosen/linux,initrd-end"], cells(&[0, 0x4400_1234]));
+    }
+
+    #[test]
+    fn windows_are_reserved_memory() {
+        let window = |number, name, bytes| Window {
+            number,
+            name,
+            bytes,
+        };
+        let tree = parsed(&TreeParams {
+            windows: &[window(0, "first", 0x2000), window(7, "b-2", 0x20_0000)],
+            ..SMALL
+        });
+        let cells_of = |name: &str| tree[&format!("reserved-memory/{name}")].clone();
+        assert_eq!(cells_of("#address-cells"), cells(&[2]));
+        assert_eq!(cells_of("#size-cells"), cells(&[2]));
+        assert_eq!(cells_of("ranges"), []);
+        let reg = [4, 0, 0, 0x2000, 4, 0x2000, 0, 0x1000];
+        assert_eq!(tree["first@400000000/reg"], cells(&reg));
+        let reg = [4, 0x1c0_0000, 0, 0x20_0000, 4, 0x1e0_0000, 0, 0x1000];
+        assert_eq!(tree["b-2@401c00000/reg"], cells(&reg));
+        for node in ["first@400000000", "b-2@401c00000"] {
+            assert_eq!(tree[&format!("{node}/compatible")], b"avisor,window\0");
+            assert_eq!(tree[&format!("{node}/no-map")], []);
+        }
     }
 
     /// As `dumpdtb` of QEMU 10.0 shows it for `-M virt,gic-version=2`, but for `msi-map`.

@@ -23,11 +23,12 @@ pub struct BoardBackend {
 }
 
 impl BoardBackend {
-    /// For VM number `vm`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone.
-    pub fn new(vm: usize, memory: Vec<Range<Pa>>, gic: &Gic) -> Self {
+    /// For VM number `vm`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone; `windows` are others, for all
+    /// VMs.
+    pub fn new(vm: usize, memory: Vec<Range<Pa>>, windows: &[Range<Pa>], gic: &Gic) -> Self {
         Self {
             vm,
-            ram: Ram::new(memory),
+            ram: Ram::new(memory).with_windows(windows),
             gicv_base: gic.gicv_base(),
         }
     }
@@ -138,5 +139,9 @@ impl VmBackend for BoardBackend {
 
     fn gicv_base(&self) -> Pa {
         self.gicv_base
+    }
+
+    fn window_base(&self, number: usize) -> Pa {
+        self.ram.window_base(number)
     }
 }

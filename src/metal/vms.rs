@@ -6,30 +6,37 @@ use alloc::vec::Vec;
 
 use super::{BoardBackend, BoardCore, console, failure};
 use crate::arch::memory::heap;
+use crate::arch::memory::ram::Ram;
 use crate::board::gic::{self, Gic};
 use crate::board::power;
-use crate::config::VmConfig;
+use crate::config::Config;
 use crate::console::Input;
 use crate::monitor::VmControl;
 use crate::vm::{self, ConsoleHost, Vm};
 
 /// All VMs of the configuration, on `cores` cores. Ends the run where one does not fit.
-pub fn make_vms(
-    configs: &'static [VmConfig],
-    gic: &'static Gic,
-    cores: usize,
-) -> Vec<Vm<BoardBackend>> {
+pub fn make_vms(config: &'static Config, gic: &'static Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
+    let configs = config.vms;
     let free = heap::free_bytes();
     let keep = configs
         .iter()
         .map(|config| vm::heap_bytes(config, free))
         .sum();
-    let shares = vm::carve_memory::<BoardCore>(configs, &heap::take_blocks(keep));
+    let mut memory = heap::take_blocks(keep);
+    let windows = vm::carve_windows(config.windows, &mut memory).unwrap_or_else(|| {
+        failure::fail(format_args!(
+            "no memory is left for the windows: give the machine more"
+        ))
+    });
+    for window in &windows {
+        Ram::new([window.clone()].into()).zero(window.start, window.end.0 - window.start.0);
+    }
+    let shares = vm::carve_memory::<BoardCore>(configs, &memory);
     let pins =
         vm::pins(configs, cores).unwrap_or_else(|no_core| failure::fail(format_args!("{no_core}")));
     let vms = configs.iter().zip(shares).zip(pins).enumerate();
     let vms = vms.map(|(number, ((config, share), pins))| {
-        let backend = BoardBackend::new(number, share.clone(), gic);
+        let backend = BoardBackend::new(number, share.clone(), &windows, gic);
         let vm = Vm::new(config, number, backend, &share, |vcpu| pins[vcpu]);
         vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
     });

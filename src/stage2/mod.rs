@@ -1,4 +1,4 @@
-//! Stage 2: from the guest's IPAs to frames. It maps RAM, and device pages that a guest uses without help; any other access traps.
+//! Stage 2: from the guest's IPAs to frames. It maps RAM, windows, and device pages that a guest uses without help; any other access traps.
 //!
 //! Level 1 is one page that covers 39 bits of IPA; its entries for RAM lead to level 2 tables, one for each GiB, whose
 //! entries are 2 MiB blocks, or level 3 tables of 4 KiB pages. All tables are made with the VM: its size is known, so changing a mapping
@@ -33,6 +33,7 @@ mod tests;
 
 pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
+pub use passthrough::PassthroughPages;
 
 use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
 use crate::arch::isa::{self, TableEntry};
@@ -54,6 +55,8 @@ pub struct Stage2 {
     level3: Vec<Table>,
     /// Tables for device pages below RAM. They stay attached when those of RAM are detached.
     devices: Option<PassthroughTables>,
+    /// Tables for windows above RAM. They stay attached, too.
+    windows: Option<PassthroughTables>,
     /// Where RAM starts, a multiple of 1 GiB.
     ram: Ipa,
     pages: u32,
@@ -71,6 +74,7 @@ impl Stage2 {
             level2: tables(pages.div_ceil(PAGES_PER_GIB)),
             level3: tables(pages.div_ceil(BLOCK_PAGES)),
             devices: None,
+            windows: None,
             ram,
             pages,
             frames,
@@ -83,8 +87,26 @@ impl Stage2 {
     /// loading the VM's first vCPU makes the entries complete for table walks.
     pub fn map_device(&mut self, ipa: Ipa, pa: Pa, pages: u64) {
         assert!(self.devices.is_none() && ipa.0 >> 30 < self.ram.0 >> 30);
-        let devices = self.devices.insert(PassthroughTables::new(ipa, pa, pages));
+        let pages = PassthroughPages { ipa, pa, pages };
+        let devices = PassthroughTables::new(&[pages], Descriptor::device);
         write(&self.level1.0[(ipa.0 >> 30) as usize], devices.descriptor());
+        self.devices = Some(devices);
+    }
+
+    /// Maps windows: cacheable memory that the guest may read and write, but not execute. All of them are in the GiB at `base`, above RAM, each in
+    /// a 2 MiB block of its own. Called once at the most, before the VM runs, as [`map_device`](Self::map_device). No change of RAM's mappings
+    /// touches them.
+    pub fn map_windows(&mut self, base: Ipa, windows: &[PassthroughPages]) {
+        let gib = (base.0 >> 30) as usize;
+        assert!(self.windows.is_none() && gib >= (self.ram.0 >> 30) as usize + self.level2.len());
+        assert!(
+            windows
+                .iter()
+                .all(|window| window.ipa.0 >> 30 == base.0 >> 30)
+        );
+        let tables = PassthroughTables::new(windows, |at| Descriptor::page(at).writable());
+        write(&self.level1.0[gib], tables.descriptor());
+        self.windows = Some(tables);
     }
 
     /// The level 1 table, for VTTBR_EL2.

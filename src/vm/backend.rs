@@ -42,6 +42,8 @@ pub trait VmBackend: Maintenance + Console {
     fn log_name(&self) -> Option<&'static str>;
     /// The first page of the board's virtual CPU interface (GICV), which is mapped into the guest.
     fn gicv_base(&self) -> Pa;
+    /// The memory of window number `number`, one of the VM's. It was all zero when the VMs were made, completely.
+    fn window_base(&self, number: usize) -> Pa;
 }
 
 /// A vCPU, as the core that it is loaded on must know it.

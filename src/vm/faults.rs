@@ -135,6 +135,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
             Some((Region::Absent(absent), offset)) => {
                 self.access_absent(absent, offset, register, write);
             }
+            None if self.is_doorbell(ipa) => {
+                return self.access_doorbell(register, write, fault.esr());
+            }
             None => {
                 self.load_store(&fault);
                 return ExitAction::Resume;

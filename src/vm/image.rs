@@ -31,6 +31,7 @@ impl<B: VmBackend> VmShared<B> {
             vcpus: config.vcpus,
             cmdline: config.cmdline,
             initrd: initrd.clone(),
+            windows: config.windows,
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
         // What follows a segment's bytes is zero already.

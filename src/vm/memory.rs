@@ -3,9 +3,10 @@
 use super::backend::{Core, VmBackend};
 use super::log_budget::LogBudget;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
-use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
+use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE, WINDOWS_BASE, Window};
 use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page};
-use crate::stage2::Stage2;
+use crate::stage2::{PassthroughPages, Stage2};
+use alloc::vec::Vec;
 use core::fmt;
 use log::Level;
 
@@ -23,14 +24,23 @@ pub struct GuestMemory<B> {
 }
 
 impl<B: VmBackend> GuestMemory<B> {
-    /// `pages` pages of RAM, all of it absent, whose frame 0 is at `frames`, and the virtual CPU interface (GICV).
-    pub fn new(backend: B, pages: u32, frames: Pa) -> Self {
+    /// `pages` pages of RAM, all of it absent, whose frame 0 is at `frames`, the virtual CPU interface (GICV), and the VM's windows.
+    pub fn new(backend: B, pages: u32, frames: Pa, windows: &[Window]) -> Self {
         let mut stage2 = Stage2::new(RAM_BASE, pages, frames);
         stage2.map_device(
             CPU_INTERFACE_BASE,
             backend.gicv_base(),
             CPU_INTERFACE_SIZE / PAGE_SIZE,
         );
+        let mapped = |window: &Window| PassthroughPages {
+            ipa: window.ipa(),
+            pa: backend.window_base(window.number),
+            pages: window.bytes / PAGE_SIZE,
+        };
+        let windows: Vec<_> = windows.iter().map(mapped).collect();
+        if !windows.is_empty() {
+            stage2.map_windows(WINDOWS_BASE, &windows);
+        }
         Self {
             backend,
             stage2,

@@ -4,6 +4,7 @@ use super::Core;
 use super::saved::state_size;
 use crate::addr::{BLOCK_SIZE, PAGE_SIZE, Pa};
 use crate::config::VmConfig;
+use crate::device::Window;
 use crate::snapshot::{Frames, MAX_FRAMES, Snapshots, min_frames};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -44,6 +45,33 @@ pub fn carve_memory<C: Core>(configs: &[VmConfig], memory: &[Range<Pa>]) -> Vec<
         shares.push(split_off(&mut rest, take));
     }
     shares
+}
+
+/// Takes memory for the windows out of `memory`, ranges of whole 2 MiB blocks, for good. Windows that fit share a block; none is in two.
+/// `None` if there is too little.
+pub fn carve_windows(windows: &[Window], memory: &mut Vec<Range<Pa>>) -> Option<Vec<Range<Pa>>> {
+    let mut block = Pa(0)..Pa(0);
+    let carve = |window: &Window| {
+        if block.end.0 - block.start.0 < window.bytes {
+            block = take_last_block(memory)?;
+        }
+        let start = block.start;
+        block.start = Pa(start.0 + window.bytes);
+        Some(start..block.start)
+    };
+    windows.iter().map(carve).collect()
+}
+
+/// Takes the last block of the last range, which is the smallest: the large ones stay whole.
+fn take_last_block(ranges: &mut Vec<Range<Pa>>) -> Option<Range<Pa>> {
+    let last = ranges.last_mut()?;
+    let end = last.end;
+    last.end = Pa(end.0 - BLOCK_SIZE);
+    let block = last.end..end;
+    if last.is_empty() {
+        ranges.pop();
+    }
+    Some(block)
 }
 
 /// Takes `blocks` blocks of 2 MiB from the front of `ranges`.

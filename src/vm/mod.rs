@@ -8,6 +8,7 @@
 //! | `dispatch` | the match over all that a guest can make happen |
 //! | `exit` | what its handlers work on, and what the core does next |
 //! | `calls`, `faults`, `registers`, `power` | the handlers: hypercalls, accesses, system registers, PSCI |
+//! | `doorbell` | an access to the page behind a window |
 //! | `load_store` | an access to a device whose instruction must be read |
 //! | `interrupts`, `reviews` | what is pending gets into list registers, and ends a wait; when to look for what changes without a trap |
 //! | `kick` | how a core has another one look at a vCPU: requests, kicks, the console's input |
@@ -44,6 +45,7 @@ mod calls;
 mod clock;
 mod console_host;
 mod dispatch;
+mod doorbell;
 mod exit;
 mod faults;
 mod image;
@@ -80,7 +82,7 @@ pub use exit::ExitAction;
 pub use loaded::LoadedVcpu;
 pub(crate) use memory::GuestMemory;
 pub use memory::RAM_BASE;
-pub use memory_share::{carve_memory, heap_bytes};
+pub use memory_share::{carve_memory, carve_windows, heap_bytes};
 pub use pins::pins;
 pub use schedule::run;
 pub use start::StartError;

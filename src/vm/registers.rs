@@ -104,7 +104,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             .write_stage1_register(Stage1Register::Sctlr, sctlr);
     }
 
-    /// Cleans all of the VM's memory out of the caches. Caches and memory are not taken to agree until a vCPU switches its caches on.
+    /// Cleans all of the VM's memory out of the caches, its windows too. Caches and memory are not taken to agree until a vCPU switches its caches on.
     fn clean_caches(&mut self) {
         self.shared.caches_agree = false;
         let memory = &mut self.shared.memory;
@@ -112,6 +112,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
         memory
             .stage2
             .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+        for window in self.vm.config.windows {
+            let at = backend.window_base(window.number);
+            backend.clean_and_invalidate(at, window.bytes);
+        }
     }
 
     /// DC ISW, CSW or CISW. By set and way a cache is maintained, and not the memory of a VM: other vCPUs' lines in other cores' caches stay,

@@ -95,7 +95,7 @@ impl<B: VmBackend> Vm<B> {
             next_checkpoint: AtomicU64::new(NEVER),
             input: AtomicBool::new(false),
             shared: Mutex::new(VmShared {
-                memory: GuestMemory::new(backend, pages, base),
+                memory: GuestMemory::new(backend, pages, base, config.windows),
                 snapshots,
                 devices: Devices::default(),
                 gic: Gic::new(vcpus),

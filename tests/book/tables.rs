@@ -8,6 +8,7 @@ use std::path::Path;
 use avisor::addr::Ipa;
 use avisor::device::{self, Absent, Device, Region};
 use avisor::hvc::{Hypercall, error, ids, vendor};
+use avisor::limits::WINDOWS_MAX;
 use avisor::monitor::{Command, Mistake, Vms, each_completion};
 use avisor::trap::registers::{Fate, ROWS};
 use avisor::vm::RAM_BASE;
@@ -107,6 +108,7 @@ fn addresses() {
     let table = named("docs/machine.md").table(&["from", "to", "what"]);
     let whole = |base: u64, bytes: u64| (base, Some(base + bytes - 1));
     let range = |(base, bytes): (u64, u64)| whole(base, bytes);
+    let windows = WINDOWS_MAX as u64 * device::WINDOW_STRIDE;
     let mut code = vec![
         whole(device::DISTRIBUTOR_BASE.0, device::DISTRIBUTOR_SIZE),
         whole(device::CPU_INTERFACE_BASE.0, device::CPU_INTERFACE_SIZE),
@@ -115,6 +117,7 @@ fn addresses() {
         range(device::PCIE_PORTS),
         range(device::PCIE_CONFIGURATION),
         range(device::PCIE_HIGH_MEMORY),
+        range((device::WINDOWS_BASE.0, windows)),
         (RAM_BASE.0, None),
     ];
     let rows = Device::ALL.iter().map(|device| device.row());
@@ -210,7 +213,7 @@ fn monitor_commands() {
 /// A section of a configuration, in which `line` stands with whatever it needs besides.
 fn with(section: &str, line: &str) -> String {
     let key = line.split(' ').next().unwrap_or_default();
-    let own = |name: &str| key == name;
+    let own = |name: &str| key == name && section != "window";
     let mut text = String::new();
     let mut put = |line: &str| writeln!(text, "{line}").expect("a String has room");
     if section == "log" {
@@ -236,6 +239,13 @@ fn with(section: &str, line: &str) -> String {
         put("[vm.snapshots]");
         put(line);
     }
+    if section == "window" {
+        put("[[window]]");
+        put(line);
+        let needed = ["name = \"a\"", "size = \"4K\"", "vms = [\"a\"]"];
+        let rest = needed.iter().filter(|other| !other.starts_with(key));
+        rest.for_each(|line| put(line));
+    }
     text
 }
 
@@ -247,6 +257,7 @@ fn configuration_keys() {
         ("key", "log", "unknown = 1"),
         ("key of a [[vm]]", "vm", "unknown = 1"),
         ("key of [vm.snapshots]", "snapshots", "unknown = 1"),
+        ("key of a [[window]]", "window", "unknown = 1"),
     ] {
         let table = page.table(&[head, "value", "default"]);
         let keys: Vec<&str> = table.iter().map(|row| row[0].as_str()).collect();

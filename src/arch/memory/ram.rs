@@ -13,19 +13,34 @@ use crate::addr::{PAGE_SIZE, Pa};
 ///
 /// This trusts its callers, without `unsafe`, to keep to a VM's frames and to their alignment: debug builds panic where they do not, and
 /// [`write`](Self::write) always does.
-pub struct Ram(Vec<Range<Pa>>);
+///
+/// Windows, which several VMs have, are here only to be made to agree with the caches.
+pub struct Ram {
+    own: Vec<Range<Pa>>,
+    windows: Vec<Range<Pa>>,
+}
 
 impl Ram {
     /// Ranges of RAM in EL2's map that were taken out of the heap for good, for this alone ([`take_blocks`](super::heap::take_blocks)).
-    pub fn new(ranges: Vec<Range<Pa>>) -> Self {
-        Self(ranges)
+    pub fn new(own: Vec<Range<Pa>>) -> Self {
+        let windows = Vec::new();
+        Self { own, windows }
     }
 
-    /// Whether `bytes` from `at` on are in it.
+    /// With these windows, ranges of the same kind, but for all VMs.
+    pub fn with_windows(self, windows: &[Range<Pa>]) -> Self {
+        let windows = windows.to_vec();
+        Self { windows, ..self }
+    }
+
+    /// Where the memory of window number `number` begins.
+    pub fn window_base(&self, number: usize) -> Pa {
+        self.windows[number].start
+    }
+
+    /// Whether `bytes` from `at` on are in it, windows aside.
     fn owns(&self, at: Pa, bytes: u64) -> bool {
-        self.0
-            .iter()
-            .any(|range| range.start <= at && at.0 + bytes <= range.end.0)
+        holds(&self.own, at, bytes)
     }
 
     /// A value of EL2's own. `at` is a multiple of its alignment.
@@ -63,7 +78,7 @@ impl Ram {
 
     /// See [`page::clean_and_invalidate`].
     pub fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
-        debug_assert!(self.owns(at, bytes));
+        debug_assert!(self.owns(at, bytes) || holds(&self.windows, at, bytes));
         page::clean_and_invalidate(at.0..at.0 + bytes);
     }
 
@@ -87,4 +102,10 @@ impl Ram {
         // SAFETY: a word of a frame out of this VM's share, which is RAM in EL2's map.
         unsafe { page::read_word(at) }
     }
+}
+
+/// Whether `bytes` from `at` on are in one of the `ranges`.
+fn holds(ranges: &[Range<Pa>], at: Pa, bytes: u64) -> bool {
+    let is_in = |range: &Range<Pa>| range.start <= at && at.0 + bytes <= range.end.0;
+    ranges.iter().any(is_in)
 }

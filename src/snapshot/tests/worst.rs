@@ -43,7 +43,7 @@ impl WorstBackend {
         worst.enter(0);
         let board = FakeBoard::with(&share, worst.clone());
         let mut machine = Self {
-            memory: GuestMemory::new(board, pages, Pa(FRAMES)),
+            memory: GuestMemory::new(board, pages, Pa(FRAMES), &[]),
             worst,
             by,
             core: Cell::new(0),

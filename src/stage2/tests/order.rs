@@ -1,5 +1,6 @@
 //! The order of table writes and maintenance, as the fake sees it: with each operation, what the entry held at that moment.
 
+use super::fixed::walk;
 use crate::fake::Asked::*;
 use crate::fake::{Asked, Recorder};
 use crate::stage2::*;
@@ -215,91 +216,6 @@ fn a_large_guest_loses_all_of_its_translations_while_many_change() {
     assert_eq!(s.page_at(Ipa(RAM.0 + (4 << 30))), None);
 }
 
-/// Where a table walk leads for `ipa`: the leaf entry, if each level has one.
-fn walk(s: &Stage2, ipa: Ipa) -> Option<Descriptor> {
-    let devices = s
-        .devices
-        .as_ref()
-        .map_or(&[][..], PassthroughTables::tables);
-    let tables = || {
-        [&*s.level1]
-            .into_iter()
-            .chain(&s.level2)
-            .chain(&s.level3)
-            .chain(devices)
-    };
-    let mut at = s.root();
-    for level in 1..=3 {
-        let table = tables().find(|table| table.at() == at)?;
-        let entry = read(&table.0[(ipa.0 >> (39 - 9 * level)) as usize % ENTRIES]);
-        match (level, entry.is_valid(), entry.is_table()) {
-            (1 | 2, true, true) => at = entry.address(),
-            (_, true, _) => return Some(entry),
-            _ => return None,
-        }
-    }
-    None
-}
-
-#[test]
-fn device_pages_are_mapped_and_their_neighbours_are_not() {
-    const GICV: Ipa = Ipa(0x0801_0000);
-    let mut s = stage2();
-    assert_eq!(walk(&s, GICV), None);
-    s.map_device(GICV, Pa(0xff84_6000), 2);
-    // D8.5, "Stage 2 memory region attributes": MemAttr 0b0001; S2AP 0b11; AF; XN[1].
-    let attributes = 1 << 54 | 1 << 10 | 0b11 << 6 | 0b0001 << 2 | 0b11;
-    for page in 0..2 {
-        assert_eq!(
-            walk(&s, Ipa(GICV.0 + page * PAGE_SIZE)),
-            Some(Descriptor((0xff84_6000 + page * PAGE_SIZE) | attributes))
-        );
-    }
-    for ipa in [
-        0,
-        0x0800_0000,
-        0x0800_f000,
-        0x0801_2000,
-        0x0821_0000,
-        0x4801_0000,
-    ] {
-        assert_eq!(walk(&s, Ipa(ipa)), None, "{ipa:#x}");
-    }
-    assert_eq!(s.page_at(GICV), None, "it is no RAM");
-    assert_eq!(s.translate(GICV), None);
-    let mut present = Vec::new();
-    s.each_present(|at, bytes| present.push((at, bytes)));
-    assert!(present.is_empty(), "its caches are nobody's business");
-}
-
-#[test]
-fn device_pages_stay_while_ram_is_remapped() {
-    let mut s = stage2();
-    s.map_device(Ipa(0x0801_0000), Pa(0xff84_6000), 2);
-    s.set_block(0, Some(Frame(0)));
-    let device = || walk(&s, Ipa(0x0801_1000)).map_or(0, |entry| entry.0);
-    let mut m = Recorder {
-        asked: Vec::new(),
-        watch: Some(&device as &dyn Fn() -> u64),
-    };
-    s.begin_remap(&mut m);
-    assert_eq!(walk(&s, RAM), None);
-    s.end_remap(&mut m);
-    assert!(walk(&s, RAM).is_some());
-    let mapped = Descriptor::device(Pa(0xff84_7000)).0;
-    assert!(
-        m.asked.iter().all(|(_, seen)| *seen == mapped),
-        "{:?}",
-        m.asked
-    );
-}
-
-#[test]
-#[should_panic(expected = "one block")]
-fn device_pages_lie_in_one_block() {
-    stage2().map_device(Ipa(0x081f_f000), Pa(0xff84_6000), 2);
-}
-
 #[test]
 fn all_that_is_mapped_is_gone_through() {
     let s = stage2();
@@ -350,10 +266,4 @@ fn descriptors_are_what_the_architecture_says() {
     for descriptor in [page, block, page.writable().executable()] {
         assert_eq!(descriptor.address(), at);
     }
-}
-
-#[test]
-#[should_panic(expected = "is_none()")]
-fn device_pages_lie_below_the_gigabyte_of_ram() {
-    stage2().map_device(Ipa(RAM.0 + (64 << 20)), Pa(0xff84_6000), 2);
 }

@@ -9,6 +9,7 @@ use crate::fake::worst::Access;
 use crate::fake::{Asked, FakeBoard, FakeCore, System};
 use crate::guest_image::{Format, Image, Segment};
 use crate::hvc::ids;
+use crate::limits::WINDOWS_MAX;
 use crate::snapshot::Snapshots;
 use crate::trap;
 use crate::vm::quiesce::Initiator;
@@ -48,6 +49,7 @@ pub const PLAN: VmConfig = VmConfig {
     vcpus: 1,
     cores: &[],
     memory: RAM_SIZE,
+    windows: &[],
     on_reset: OnReset::Restart,
     checkpoint_every: None,
     time: Time::Stops,
@@ -61,6 +63,12 @@ pub const PLAN: VmConfig = VmConfig {
 pub fn share(number: u64, blocks: u64) -> Range<Pa> {
     let start = BOARD.0 + number * (1 << 30);
     Pa(start)..Pa(start + blocks * BLOCK_SIZE)
+}
+
+/// The memory of window number `number`.
+fn window_at(number: u64) -> Range<Pa> {
+    let start = 0x8000_0000 + number * BLOCK_SIZE;
+    Pa(start)..Pa(start + BLOCK_SIZE)
 }
 
 /// What a snapshot brings back, RAM aside.
@@ -97,7 +105,14 @@ impl Guest {
     /// The same, with memory in pieces.
     pub fn start_in(plan: VmConfig, share: &[Range<Pa>]) -> Result<Self, StartError> {
         let plan = Box::leak(Box::new(plan));
-        let mut vm = Vm::new(plan, 0, FakeBoard::new(share), share, |vcpu| vcpu)?;
+        let windows: Vec<_> = (0..).map(window_at).take(WINDOWS_MAX).collect();
+        let memory = [share, windows.as_slice()].concat();
+        let mut board = FakeBoard::new(&memory);
+        board.windows = windows.iter().map(|window| window.start).collect();
+        for window in windows {
+            board.memory.zero(window.start, BLOCK_SIZE);
+        }
+        let mut vm = Vm::new(plan, 0, board, share, |vcpu| vcpu)?;
         let mut core = FakeCore::new(0);
         core.worst = Some(vm.shared.get_mut().memory.backend.worst.clone());
         let mut guest = Self { vm, core };

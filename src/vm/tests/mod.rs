@@ -33,4 +33,5 @@ mod snapshot_calls;
 mod stopping;
 mod time;
 mod two_vms;
+mod windows;
 mod worst;

@@ -2,18 +2,20 @@
 //! wrote, or what a snapshot brought back.
 
 mod op;
+mod places;
 
 use super::guest::*;
 use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
-use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
+use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::vcpu::Trap;
 use crate::config::VmConfig;
 use crate::fake::worst::{Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck};
 use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
 use crate::vm::vcpu::RunState;
-use crate::vm::{ExitAction, LoadedVcpu, Vm};
+use crate::vm::{ExitAction, LoadedVcpu, Vm, VmBackend};
 use op::{Op, op};
+use places::{PAGES, WINDOW, WINDOW_AT, WINDOW_SLOT, mapped, table};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
@@ -21,32 +23,14 @@ use std::vec::Vec;
 const CORES: usize = 2;
 
 /// Each of two VMs may have up to three vCPUs.
-static PLANS: [VmConfig; 3] = [
-    VmConfig { vcpus: 1, ..PLAN },
-    VmConfig { vcpus: 2, ..PLAN },
-    VmConfig { vcpus: 3, ..PLAN },
-];
+static PLANS: [VmConfig; 3] = [plan(1), plan(2), plan(3)];
 
-/// The pages that the guests use: neighbours, both ends of a block, and one beside the image.
-const PAGES: [u64; 8] = [
-    RAM + BLOCK_SIZE,
-    RAM + BLOCK_SIZE + PAGE_SIZE,
-    RAM + BLOCK_SIZE + 64 * PAGE_SIZE,
-    RAM + 2 * BLOCK_SIZE - PAGE_SIZE,
-    RAM + 3 * BLOCK_SIZE,
-    RAM + 3 * BLOCK_SIZE + 5 * PAGE_SIZE,
-    DATA,
-    DATA + PAGE_SIZE,
-];
-
-/// Where a vCPU has its table of stage 1.
-fn table(vcpu: usize) -> u64 {
-    RAM + 3 * BLOCK_SIZE + (8 + vcpu as u64) * PAGE_SIZE
-}
-
-/// What a vCPU maps as its page `slot`: each another one, all under one ASID.
-fn mapped(vcpu: usize, slot: usize) -> u64 {
-    PAGES[(slot + 3 * vcpu) % PAGES.len()]
+const fn plan(vcpus: u32) -> VmConfig {
+    VmConfig {
+        vcpus,
+        windows: &[WINDOW],
+        ..PLAN
+    }
 }
 
 /// What a guest's memory must be.
@@ -76,6 +60,8 @@ struct World<'a> {
     cores: Vec<FakeCore>,
     loaded: Vec<Option<Loaded<'a>>>,
     models: Vec<Model>,
+    /// What is in the window, whoever stored it.
+    window: BTreeMap<u64, u64>,
 }
 
 impl<'a> World<'a> {
@@ -91,6 +77,7 @@ impl<'a> World<'a> {
             cores: (0..CORES).map(core).collect(),
             loaded: (0..CORES).map(|_| None).collect(),
             models: vms.iter().map(|_| Model::default()).collect(),
+            window: BTreeMap::new(),
         }
     }
 
@@ -226,7 +213,7 @@ impl<'a> World<'a> {
         let (vm, vcpu) = (loaded.vm, loaded.vcpu);
         if vcpu == 0 {
             for vcpu in 0..self.vms[vm].vcpus.len() {
-                for slot in 0..PAGES.len() {
+                for slot in 0..=WINDOW_SLOT {
                     self.store_at(core, table(vcpu) + slot as u64 * 8, mapped(vcpu, slot) | 1);
                 }
             }
@@ -303,6 +290,17 @@ impl<'a> World<'a> {
                 assert_eq!(value, expected, "instruction at {ipa:#x}");
                 self.forget_the_freed(core);
             }
+            Op::StoreWindow { word } if is_on => {
+                self.store_at(core, WINDOW_SLOT as u64 * PAGE_SIZE + word, stamp);
+                self.window.insert(word, stamp);
+            }
+            Op::LoadWindow { word } if is_on => {
+                let va = WINDOW_SLOT as u64 * PAGE_SIZE + word;
+                let load = |worst: &Worst| worst.load(core, va, By::Cache);
+                let value = self.access(core, va, Access::Load, load);
+                let expected = self.window.get(&word).copied().unwrap_or(0);
+                assert_eq!(value, expected, "window, {word:#x}");
+            }
             Op::On if !is_on => self.switch_on(core),
             Op::Off if is_on && vcpus == 1 => self.switch_off(core),
             Op::CpuOn(other) if is_on && other < vcpus => {
@@ -354,6 +352,7 @@ impl<'a> World<'a> {
                     self.save(core);
                 }
             }
+            Op::StoreWindow { .. } | Op::LoadWindow { .. } => {}
             Op::On | Op::Off | Op::CpuOn(_) => {}
         }
     }
@@ -371,9 +370,12 @@ proptest! {
     ) {
         let worst = Worst::new(CORES, luck);
         worst.enter(0);
+        let window = WINDOW_AT..Pa(WINDOW_AT.0 + WINDOW.bytes);
+        FakeBoard::with(&[window], worst.clone()).zero(WINDOW_AT, WINDOW.bytes);
         let vm = |(number, vcpus): (usize, &usize)| {
             let share = [share(number as u64, blocks)];
-            let board = FakeBoard::with(&share, worst.clone());
+            let mut board = FakeBoard::with(&share, worst.clone());
+            board.windows.push(WINDOW_AT);
             Vm::new(&PLANS[vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
         };
         let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();

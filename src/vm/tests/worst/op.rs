@@ -1,6 +1,6 @@
 //! What happens in a history on the worst board.
 
-use super::PAGES;
+use super::places::PAGES;
 use proptest::prelude::*;
 use std::vec;
 
@@ -21,6 +21,13 @@ pub(super) enum Op {
         slot: usize,
         word: u64,
     },
+    /// To the window that the VMs share, if the vCPU has its MMU and caches on.
+    StoreWindow {
+        word: u64,
+    },
+    LoadWindow {
+        word: u64,
+    },
     /// Its MMU and caches are switched on, ...
     On,
     /// ... and off.
@@ -35,17 +42,15 @@ pub(super) enum Op {
 
 /// Any of them.
 pub(super) fn op() -> impl Strategy<Value = Op> {
-    let place = || {
-        (
-            0..PAGES.len(),
-            prop::sample::select([0, 8, 0xfc0].as_slice()),
-        )
-    };
+    let word = || prop::sample::select([0, 8, 0xfc0].as_slice());
+    let place = || (0..PAGES.len(), word());
     prop_oneof![
         6 => (0..6_usize).prop_map(Op::Turn),
         16 => place().prop_map(|(slot, word)| Op::Store { slot, word }),
         10 => place().prop_map(|(slot, word)| Op::Load { slot, word }),
         10 => place().prop_map(|(slot, word)| Op::Fetch { slot, word }),
+        4 => word().prop_map(|word| Op::StoreWindow { word }),
+        4 => word().prop_map(|word| Op::LoadWindow { word }),
         4 => Just(Op::On),
         1 => Just(Op::Off),
         2 => (0..3_usize).prop_map(Op::CpuOn),
