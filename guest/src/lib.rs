@@ -14,6 +14,7 @@
 //! | [`timer`] | the virtual and the physical timer |
 //! | [`mmu`] | memory with caches, which atomics and other CPUs need |
 //! | [`smp`] | the other CPUs |
+//! | [`window`] | memory shared with other VMs |
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
 //! | [`memory`] | RAM behind the image |
@@ -48,6 +49,7 @@ pub mod smccc;
 pub mod smp;
 pub mod snapshot;
 pub mod timer;
+pub mod window;
 
 pub use boot::{image_end, stack_top};
 pub use psci::power_off;

@@ -3,6 +3,7 @@
 use crate::board::Board;
 use crate::image;
 use crate::on_both_boards;
+use crate::run::Run;
 use crate::transcript::Transcript;
 
 on_both_boards!(
@@ -16,6 +17,7 @@ on_both_boards!(
     reset_while_time_passes,
     crash,
     periodic,
+    windows,
 );
 
 /// How the program `snapshots` begins: its first pool is full.
@@ -279,5 +281,36 @@ fn periodic(board: Board) {
          AVISOR INFO: new snapshot pool size: 384MB
          periodic: three snapshots
          AVISOR INFO: periodic: off",
+    );
+}
+
+/// Two guests share memory, which no restore or reset of one takes back.
+fn windows(board: Board) {
+    share_windows(board.boots(image::with_config("tests/configs/windows.toml")));
+}
+
+/// The same where both have one core.
+#[test]
+fn windows_on_one_core() {
+    let run = Board::Virt.boots(image::with_config("tests/configs/windows.toml"));
+    share_windows(run.set("SMP", "1"));
+}
+
+#[track_caller]
+fn share_windows(run: Run) {
+    let run = run.until_it_ends();
+    run.powers_off();
+    let expected = [
+        "keeper| windows: 20 and 2048 KiB, zero: true",
+        "keeper| windows: edges: right",
+        "keeper| windows: edges: right",
+        "keeper| windows: the peer's stores are there: true",
+        "keeper| windows: after a restore: as the peer left it: true, the own one too: true, RAM is back: true",
+        "keeper| windows: after a reset: as the peer left it: true, RAM is new: true",
+        "keeper| windows: the own one: as it was before the reset: true",
+    ];
+    run.require(
+        run.guest_lines().eq(expected),
+        "the guests should have printed something else",
     );
 }

@@ -147,6 +147,9 @@ fn smccc_call(budget: &mut Budget, x: &mut Registers, random: &mut Random) {
     }
 }
 
+/// Where the first window of a configuration is.
+const WINDOW: u64 = 0x4_0000_0000;
+
 /// An address that is not in RAM, and where nothing is printed.
 fn address_outside(machine: &Machine, random: &mut Random) -> u64 {
     let address = match random.below(8) {
@@ -156,6 +159,8 @@ fn address_outside(machine: &Machine, random: &mut Random) -> u64 {
         3 => random.below(machine.ram.start),
         4 => machine.ram.end + random.below(1 << 20),
         5 => machine.ram.end + (random.next() >> (20 + random.below(24))),
+        // Over the edges of a window of two pages and its doorbell, if there is one.
+        6 => WINDOW - 128 + random.below(0x3100),
         _ => random.number(),
     };
     let near_uart_data = (address & !0xfff) == console::PL011 as u64 && address & 0xfff < 8;
