@@ -38,6 +38,9 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
         time,
         pool_capacity,
         accounting,
+        controls,
+        controlled_by,
+        start,
     } = vm;
     let image = image(files);
     let initrd = match &files.initrd {
@@ -63,6 +66,9 @@ fn vm_source(vm: &Vm, files: &Files) -> String {
                 capacity: {pool_capacity},
                 accounting: avisor::config::Accounting::{accounting},
             }},
+            controls: &{controls:?},
+            controlled_by: {controlled_by:?},
+            start: avisor::config::Start::{start},
         }},\n"
     )
 }
