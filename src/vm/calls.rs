@@ -124,6 +124,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
 impl<B: VmBackend> VmShared<B> {
     /// The snapshot calls that neither stop the VM nor take it back.
+    #[inline(always)]
     pub(super) fn snapshot_call(&mut self, call: SnapshotCall) -> Result<Results, i64> {
         let not_found = |NotFound| error::NOT_FOUND;
         let (snapshots, memory) = (&mut self.snapshots, &mut self.memory);
