@@ -2,6 +2,8 @@
 //!
 //! Every error is one line that names the key and what is allowed; the caller puts the file's name before it.
 
+#[path = "control.rs"]
+mod control;
 #[path = "../src/limits.rs"]
 mod limits;
 #[path = "section.rs"]
@@ -70,6 +72,12 @@ pub struct Vm {
     pub pool_capacity: u32,
     /// The variant of `avisor::config::Accounting`.
     pub accounting: &'static str,
+    /// The numbers of the VMs that it controls.
+    pub controls: Vec<usize>,
+    /// The number of the VM that controls it.
+    pub controlled_by: Option<usize>,
+    /// The variant of `avisor::config::Start`.
+    pub start: &'static str,
 }
 
 /// What becomes of a VM that resets itself.
@@ -99,15 +107,15 @@ pub fn parse(text: &str) -> Result<Config, String> {
     };
     root.only(&["log", "vm", "window"])?;
     let log = root.choice("log", &LOG_LEVELS)?.unwrap_or("Info");
-    let vms = root
-        .sections("vm")?
-        .iter()
-        .map(vm)
-        .collect::<Result<Vec<_>, _>>()?;
+    let sections = root.sections("vm")?;
+    let mut vms = sections.iter().map(vm).collect::<Result<Vec<_>, _>>()?;
+    let controls = sections.iter().map(control::names);
+    let controls = controls.collect::<Result<Vec<_>, _>>()?;
     match vms.len() {
         0 => Err("vm: there is none; allowed: 1 to 8 [[vm]] sections".into()),
         1..=VMS_MAX => {
             distinct(&vms)?;
+            control::resolve(&mut vms, &controls)?;
             let windows = windows(&root, &vms)?;
             Ok(Config { log, vms, windows })
         }
@@ -141,6 +149,8 @@ const LOG_LEVELS: [(&str, &str); 6] = [
 
 const TIMES: [(&str, &str); 2] = [("stops", "Stops"), ("passes", "Passes")];
 
+const STARTS: [(&str, &str); 2] = [("running", "Running"), ("stopped", "Stopped")];
+
 const ACCOUNTINGS: [(&str, &str); 2] = [("reserved", "Reserved"), ("on-demand", "OnDemand")];
 
 fn vm(section: &Section) -> Result<Vm, String> {
@@ -159,6 +169,8 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "reset_tries",
         "checkpoint_every",
         "time",
+        "controls",
+        "start",
         "snapshots",
     ])?;
     let memory = memory(section)?;
@@ -179,6 +191,10 @@ fn vm(section: &Section) -> Result<Vm, String> {
         time: section.choice("time", &TIMES)?.unwrap_or("Stops"),
         pool_capacity,
         accounting,
+        // What names mean is seen when all VMs are known.
+        controls: Vec::new(),
+        controlled_by: None,
+        start: section.choice("start", &STARTS)?.unwrap_or("Running"),
     })
 }
 

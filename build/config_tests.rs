@@ -25,6 +25,9 @@ fn what_is_left_out_has_defaults() {
         time: "Stops",
         pool_capacity: 3,
         accounting: "Reserved",
+        controls: vec![],
+        controlled_by: None,
+        start: "Running",
     };
     assert_eq!(
         config,
@@ -57,6 +60,9 @@ fn every_key_is_read() {
         time: "Passes",
         pool_capacity: 1024,
         accounting: "OnDemand",
+        controls: vec![],
+        controlled_by: None,
+        start: "Running",
     };
     assert_eq!(
         parse(text).unwrap(),
@@ -141,7 +147,7 @@ fn unknown_keys_are_refused_in_every_section() {
         "lgo: unknown key; allowed: log, vm, window"
     );
     let keys = "name, guest, image, initrd, cmdline, vcpus, cores, memory, load_address, entry, on_reset, reset_tries, \
-                checkpoint_every, time, snapshots";
+                checkpoint_every, time, controls, start, snapshots";
     assert_eq!(
         error_in_vm("mem = \"1G\""),
         format!("vm[0].mem: unknown key; allowed: {keys}")

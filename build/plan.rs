@@ -57,6 +57,9 @@ fn vm_source(vm: &Vm, files: &Files, windows: &str) -> String {
         time,
         pool_capacity,
         accounting,
+        controls,
+        controlled_by,
+        start,
     } = vm;
     let image = image(files);
     let initrd = match &files.initrd {
@@ -84,6 +87,9 @@ fn vm_source(vm: &Vm, files: &Files, windows: &str) -> String {
                 capacity: {pool_capacity},
                 accounting: avisor::config::Accounting::{accounting},
             }},
+            controls: &{controls:?},
+            controlled_by: {controlled_by:?},
+            start: avisor::config::Start::{start},
         }},\n"
     )
 }

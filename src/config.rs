@@ -42,6 +42,21 @@ pub struct VmConfig {
     pub time: Time,
     /// How its snapshots are kept.
     pub pools: PoolPlan,
+    /// The numbers of the VMs that it controls. No VM controls one that controls it, be it by way of others.
+    pub controls: &'static [usize],
+    /// The number of the VM that controls it.
+    pub controlled_by: Option<usize>,
+    /// What it does when the board starts.
+    pub start: Start,
+}
+
+/// What a VM does when the board starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It runs.
+    Running,
+    /// It waits for the VM that controls it.
+    Stopped,
 }
 
 /// How the snapshots of a VM are kept.

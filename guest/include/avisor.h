@@ -27,6 +27,7 @@
 #define AVISOR_INVALID_PARAMETER (-3) /* an argument makes no sense */
 #define AVISOR_NOT_FOUND (-4)         /* no snapshot of this machine has that id (any more) */
 #define AVISOR_NO_MEMORY (-5)         /* memory does not allow it, with all older snapshots freed */
+#define AVISOR_DENIED (-6)            /* this machine controls no such target, or not as that is now */
 
 /* In place of an id: the newest snapshot that exists. */
 #define AVISOR_LATEST (-1)
@@ -39,6 +40,16 @@
 #define AVISOR_FN_NEXT UINT64_C(0xC6000005)
 #define AVISOR_FN_STATS UINT64_C(0xC6000006)
 #define AVISOR_FN_GENERATION UINT64_C(0xC6000007)
+#define AVISOR_FN_EVENT UINT64_C(0xC6000008)
+#define AVISOR_FN_TARGET UINT64_C(0xC6000010)
+#define AVISOR_FN_RUN UINT64_C(0xC6000011)
+#define AVISOR_FN_STOP UINT64_C(0xC6000012)
+#define AVISOR_FN_CHECKPOINT_OF UINT64_C(0xC6000018)
+#define AVISOR_FN_RESTORE_OF UINT64_C(0xC6000019)
+#define AVISOR_FN_DELETE_OF UINT64_C(0xC600001A)
+#define AVISOR_FN_INFO_OF UINT64_C(0xC600001B)
+#define AVISOR_FN_NEXT_OF UINT64_C(0xC600001C)
+#define AVISOR_FN_STATS_OF UINT64_C(0xC600001D)
 #define AVISOR_FN_CALL_COUNT UINT64_C(0x8600FF00)
 #define AVISOR_FN_UID UINT64_C(0x8600FF01)
 #define AVISOR_FN_REVISION UINT64_C(0x8600FF03)
@@ -141,6 +152,109 @@ static inline int64_t avisor_next(int64_t id)
 static inline int64_t avisor_stats(struct avisor_stats *stats)
 {
     struct avisor_result result = avisor_call(AVISOR_FN_STATS, 0, 0, 0);
+
+    if ((int64_t)result.x0 < 0)
+        return (int64_t)result.x0;
+    stats->snapshots = result.x0;
+    stats->pools = result.x1;
+    stats->pages_used = result.x2;
+    stats->pages_free = result.x3;
+    return 0;
+}
+
+/*
+ * Stops this machine, and hands the values to the one that controls it. Returns 0 when that one runs it again;
+ * AVISOR_NOT_SUPPORTED at once if nobody controls it.
+ */
+static inline int64_t avisor_event(uint64_t code, uint64_t a, uint64_t b)
+{
+    return (int64_t)avisor_call(AVISOR_FN_EVENT, code, a, b).x0;
+}
+
+/* Why avisor_run() returned. */
+#define AVISOR_STOP_EVENT 0       /* the target called avisor_event() */
+#define AVISOR_STOP_RESET 1       /* it was reset, and has not begun again yet */
+#define AVISOR_STOP_OFF 2         /* it is off */
+#define AVISOR_STOP_LIMIT 3       /* the time that it was given is over */
+#define AVISOR_STOP_STOPPED 4     /* another CPU called avisor_stop() */
+#define AVISOR_STOP_INTERRUPTED 5 /* it did not stop: there is an interrupt for this machine */
+
+/* What avisor_target() tells. */
+struct avisor_target {
+    uint64_t state; /* 0: off, 1: stopped, 2: running */
+    uint64_t vcpus;
+    uint64_t pages; /* 4 KiB pages of RAM */
+};
+
+/* A target is named by its place in `controls` of the configuration. Returns 0 or an error, and then leaves *about alone. */
+static inline int64_t avisor_target(uint64_t target, struct avisor_target *about)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_TARGET, target, 0, 0);
+
+    if ((int64_t)result.x0 >= 0) {
+        about->state = result.x1;
+        about->vcpus = result.x2;
+        about->pages = result.x3;
+    }
+    return (int64_t)result.x0;
+}
+
+/*
+ * Runs a target until something happens: for at most `limit` ns in which it could run, or with 0 without a limit.
+ * x0 is one of AVISOR_STOP_..., or an error; with AVISOR_STOP_EVENT x1 to x3 are the event.
+ */
+static inline struct avisor_result avisor_run(uint64_t target, uint64_t limit)
+{
+    return avisor_call(AVISOR_FN_RUN, target, limit, 0);
+}
+
+/* Stops a target. Returns 0 or an error. */
+static inline int64_t avisor_stop(uint64_t target)
+{
+    return (int64_t)avisor_call(AVISOR_FN_STOP, target, 0, 0).x0;
+}
+
+/* Takes a snapshot of a target, which does not notice. Returns its id or an error. */
+static inline int64_t avisor_checkpoint_of(uint64_t target)
+{
+    return (int64_t)avisor_call(AVISOR_FN_CHECKPOINT_OF, target, 0, 0).x0;
+}
+
+/* Takes a target back to a snapshot; `value` is what the target's own avisor_checkpoint() gives then. Returns the id or an error. */
+static inline int64_t avisor_restore_of(uint64_t target, int64_t id, uint64_t value)
+{
+    return (int64_t)avisor_call(AVISOR_FN_RESTORE_OF, target, (uint64_t)id, value).x0;
+}
+
+/* Frees a target's snapshot. Returns 0 or an error. */
+static inline int64_t avisor_delete_of(uint64_t target, int64_t id)
+{
+    return (int64_t)avisor_call(AVISOR_FN_DELETE_OF, target, (uint64_t)id, 0).x0;
+}
+
+/* Tells about a target's snapshot. Returns 0 or an error, and then leaves *info alone. */
+static inline int64_t avisor_info_of(uint64_t target, int64_t id, struct avisor_info *info)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_INFO_OF, target, (uint64_t)id, 0);
+
+    if ((int64_t)result.x0 >= 0) {
+        info->parent = (int64_t)result.x1;
+        info->own_pages = result.x2;
+        info->virtual_counter = result.x3;
+    }
+    return (int64_t)result.x0;
+}
+
+/* A target's smallest id that exists and is not below `id`, or an error. */
+static inline int64_t avisor_next_of(uint64_t target, int64_t id)
+{
+    return (int64_t)avisor_call(AVISOR_FN_NEXT_OF, target, (uint64_t)id, 0).x0;
+}
+
+/* Tells about all snapshots of a target. Returns 0 or an error, and then leaves *stats alone. */
+static inline int64_t avisor_stats_of(uint64_t target, struct avisor_stats *stats)
+{
+    struct avisor_result result = avisor_call(AVISOR_FN_STATS_OF, target, 0, 0);
 
     if ((int64_t)result.x0 < 0)
         return (int64_t)result.x0;

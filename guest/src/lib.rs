@@ -7,6 +7,7 @@
 //! | module | what it gives |
 //! | --- | --- |
 //! | [`snapshot`] | checkpoint, restore and the other snapshot calls |
+//! | [`control`] | other machines driven, or this one by another |
 //! | [`smccc`] | `hvc #0` and `smc #0` with registers, as in Arm's DEN0028 |
 //! | [`psci`] | power-off and the other PSCI calls (DEN0022) |
 //! | [`exception`] | vectors whose handlers a program may replace; interrupts masked and let in |
@@ -37,6 +38,7 @@ mod assembly;
 mod boot;
 pub mod check;
 pub mod console;
+pub mod control;
 pub mod exception;
 pub mod gic;
 pub mod memory;

@@ -68,6 +68,8 @@ pub enum Error {
     NotFound,
     /// Memory does not allow it, with all older snapshots freed.
     NoMemory,
+    /// This machine controls no such target, or not as that is now.
+    Denied,
     /// A code that the interface does not list.
     Other(i64),
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Error {
             Error::InvalidParameter => f.write_str("invalid parameter"),
             Error::NotFound => f.write_str("no such snapshot"),
             Error::NoMemory => f.write_str("no memory"),
+            Error::Denied => f.write_str("denied"),
             Error::Other(code) => write!(f, "error {code}"),
         }
     }
@@ -169,13 +172,16 @@ pub fn delete(id: Id) -> Result<(), Error> {
 
 /// Tells about snapshot `id`.
 pub fn info(id: Id) -> Result<Info, Error> {
-    let [_, parent, own_pages, virtual_counter] = call(INFO, id.0, 0)?;
-    let parent = (parent != u64::MAX).then_some(Id(parent));
-    Ok(Info {
-        parent,
+    call(INFO, id.0, 0).map(info_of)
+}
+
+/// INFO's results.
+pub(crate) fn info_of([_, parent, own_pages, virtual_counter]: [u64; 4]) -> Info {
+    Info {
+        parent: (parent != u64::MAX).then_some(Id(parent)),
         own_pages,
         virtual_counter,
-    })
+    }
 }
 
 /// The smallest id that exists and is not below `id`.
@@ -185,13 +191,17 @@ pub fn next(id: Id) -> Result<Id, Error> {
 
 /// Tells about all snapshots.
 pub fn stats() -> Result<Stats, Error> {
-    let [snapshots, pools, pages_used, pages_free] = call(STATS, 0, 0)?;
-    Ok(Stats {
+    call(STATS, 0, 0).map(stats_of)
+}
+
+/// STATS's results.
+pub(crate) fn stats_of([snapshots, pools, pages_used, pages_free]: [u64; 4]) -> Stats {
+    Stats {
         snapshots,
         pools,
         pages_used,
         pages_free,
-    })
+    }
 }
 
 /// How often this machine was restored. No restore takes it back.
@@ -218,13 +228,18 @@ pub fn vendor_revision() -> Option<(u32, u32)> {
 }
 
 fn call(function: u64, x1: u64, x2: u64) -> Result<[u64; 4], Error> {
-    let results = hvc([function, x1, x2, 0]);
+    checked(hvc([function, x1, x2, 0]))
+}
+
+/// A call's results, or the error that they say.
+pub(crate) fn checked(results: [u64; 4]) -> Result<[u64; 4], Error> {
     match results[0] as i64 {
         0.. => Ok(results),
         -1 => Err(Error::NotSupported),
         -3 => Err(Error::InvalidParameter),
         -4 => Err(Error::NotFound),
         -5 => Err(Error::NoMemory),
+        -6 => Err(Error::Denied),
         code => Err(Error::Other(code)),
     }
 }

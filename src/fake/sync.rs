@@ -67,6 +67,18 @@ macro_rules! atomics {
             pub fn fetch_and(&self, value: $value, ordering: Ordering) -> $value {
                 self.0.fetch_and(value, kept(ordering))
             }
+
+            /// It becomes `new` if it is `current`; returns what it was.
+            #[track_caller]
+            pub fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.0.compare_exchange(current, new, kept(success), failure)
+            }
         }
     )*};
 }

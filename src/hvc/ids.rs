@@ -53,6 +53,27 @@ pub const STATS: FunctionId = FunctionId(0xc600_0006);
 /// GENERATION() -> restores of this VM so far.
 pub const GENERATION: FunctionId = FunctionId(0xc600_0007);
 
+/// EVENT(code, a, b), by a VM that another one controls, stops it -> 0 when it is run again; or x0 < 0.
+pub const EVENT: FunctionId = FunctionId(0xc600_0008);
+/// TARGET(t) -> 0; 0, 1 or 2: off, stopped, running; vCPUs; pages of RAM. Or x0 < 0, as all that follow.
+pub const TARGET: FunctionId = FunctionId(0xc600_0010);
+/// RUN(t, limit in ns or 0) -> why it stopped, and what belongs to that.
+pub const RUN: FunctionId = FunctionId(0xc600_0011);
+/// STOP(t) -> 0.
+pub const STOP: FunctionId = FunctionId(0xc600_0012);
+/// CHECKPOINT_OF(t) -> id.
+pub const CHECKPOINT_OF: FunctionId = FunctionId(0xc600_0018);
+/// RESTORE_OF(t, id or -1, value) -> id.
+pub const RESTORE_OF: FunctionId = FunctionId(0xc600_0019);
+/// DELETE_OF(t, id) -> 0.
+pub const DELETE_OF: FunctionId = FunctionId(0xc600_001a);
+/// INFO_OF(t, id) -> as INFO.
+pub const INFO_OF: FunctionId = FunctionId(0xc600_001b);
+/// NEXT_OF(t, id) -> as NEXT.
+pub const NEXT_OF: FunctionId = FunctionId(0xc600_001c);
+/// STATS_OF(t) -> as STATS.
+pub const STATS_OF: FunctionId = FunctionId(0xc600_001d);
+
 /// The call count of the vendor-specific hypervisor service (DEN0028, "General service queries").
 pub const VENDOR_CALL_COUNT: FunctionId = FunctionId(0x8600_ff00);
 /// The UID of the vendor-specific hypervisor service.

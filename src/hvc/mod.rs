@@ -6,14 +6,17 @@
 //! Every other immediate and every name without an owner answers NOT_SUPPORTED.
 
 pub mod architecture;
+pub mod control;
 pub mod function;
 pub mod ids;
 pub mod psci;
+mod snapshot;
 pub mod vendor;
 mod width;
 
+pub use control::{ControlAction, ControlCall};
 pub use function::{FunctionId, Owner, Results};
-pub use vendor::SnapshotCall;
+pub use snapshot::SnapshotCall;
 
 use crate::snapshot::Which;
 use crate::trap::access::GeneralRegisters;
@@ -27,6 +30,8 @@ pub mod error {
     pub const NOT_FOUND: i64 = -4;
     /// The memory for it could not be had.
     pub const NO_MEMORY: i64 = -5;
+    /// The caller controls no such VM, or not as it is now.
+    pub const DENIED: i64 = -6;
 }
 
 /// A decoded `hvc`.
@@ -38,6 +43,10 @@ pub enum Hypercall {
     BareRestore(Which),
     /// A snapshot call by SMCCC.
     Snapshot(SnapshotCall),
+    /// EVENT: tells the VM's controller this.
+    Event([u64; 3]),
+    /// A call of a controller.
+    Control(ControlCall),
     /// A power call.
     Psci(psci::PowerCall),
     /// The answer needed the question only: versions, UID, features, and everything that is not supported.

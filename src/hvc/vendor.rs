@@ -1,56 +1,22 @@
-//! Vendor-specific hypervisor calls, 0x8600_0000 and on: who we are, and the snapshot calls.
+//! Vendor-specific hypervisor calls, 0x8600_0000 and on: who we are, the snapshot calls, and which others there are.
 
 use super::ids::{
-    CHECKPOINT, DELETE, GENERATION, INFO, NEXT, RESTORE, STATS, VENDOR_CALL_COUNT, VENDOR_REVISION,
-    VENDOR_UID,
+    CHECKPOINT, DELETE, EVENT, GENERATION, INFO, NEXT, RESTORE, STATS, VENDOR_CALL_COUNT,
+    VENDOR_REVISION, VENDOR_UID,
 };
 use super::width::arguments;
-use super::{FunctionId, Hypercall, Results, which};
-use crate::snapshot::Which;
+use super::{FunctionId, Hypercall, Results, SnapshotCall, control, which};
 use crate::trap::access::GeneralRegisters;
 
-/// The snapshot calls, CHECKPOINT to GENERATION.
-const CALLS: u64 = 7;
+/// The snapshot calls, CHECKPOINT to GENERATION; EVENT; and those of a controller.
+const CALLS: u64 = 8 + control::CALLS;
 
 /// Avisor's UID, 573f1bb6-71db-4714-86dd-43da27b18993.
 pub const UUID: [u8; 16] = 0x573f_1bb6_71db_4714_86dd_43da_27b1_8993_u128.to_be_bytes();
 
-/// Revision of the snapshot calls, major and minor: a change that callers notice counts the first up, an addition the
+/// Revision of these calls, major and minor: a change that callers notice counts the first up, an addition the
 /// second.
-const CALLS_REVISION: [u64; 2] = [1, 0];
-
-/// A snapshot call by SMCCC. Ids are as the guest gave them, existing or not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SnapshotCall {
-    /// Take a snapshot.
-    Checkpoint,
-    /// Go back.
-    Restore {
-        /// Where to.
-        which: Which,
-        /// What the CHECKPOINT that returns again has in x1: the value passed, 1 for 0, so never 0.
-        value: u64,
-    },
-    /// Forget a snapshot.
-    Delete {
-        /// Its id.
-        id: u64,
-    },
-    /// Ask about a snapshot.
-    Info {
-        /// Its id.
-        id: u64,
-    },
-    /// Find the first snapshot from an id on.
-    Next {
-        /// The id to begin with.
-        id: u64,
-    },
-    /// Ask about pools and memory.
-    Stats,
-    /// Ask for the number of restores.
-    Generation,
-}
+const CALLS_REVISION: [u64; 2] = [1, 1];
 
 #[inline(always)]
 pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
@@ -70,7 +36,13 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
         VENDOR_CALL_COUNT => return Hypercall::Answered(Results::of([CALLS])),
         VENDOR_UID => return Hypercall::Answered(uid()),
         VENDOR_REVISION => return Hypercall::Answered(Results::of(CALLS_REVISION)),
-        _ => return Hypercall::UNKNOWN,
+        EVENT => return Hypercall::Event(arguments(EVENT, x)),
+        _ => {
+            return match control::decode(function, x) {
+                Some(call) => Hypercall::Control(call),
+                None => Hypercall::UNKNOWN,
+            };
+        }
     })
 }
 
@@ -85,15 +57,19 @@ fn uid() -> Results {
 mod tests {
     use super::*;
     use crate::hvc::tests::smccc;
+    use crate::snapshot::Which;
 
     #[test]
     fn who_we_are() {
         let uid = [0xb61b_3f57, 0x1447_db71, 0xda43_dd86, 0x9389_b127];
         assert_eq!(smccc(&[0x8600_ff01]), Hypercall::Answered(Results::of(uid)));
-        assert_eq!(smccc(&[0x8600_ff00]), Hypercall::Answered(Results::of([7])));
+        assert_eq!(
+            smccc(&[0x8600_ff00]),
+            Hypercall::Answered(Results::of([17]))
+        );
         assert_eq!(
             smccc(&[0x8600_ff03]),
-            Hypercall::Answered(Results::of([1, 0]))
+            Hypercall::Answered(Results::of([1, 1]))
         );
     }
 
@@ -128,7 +104,11 @@ mod tests {
             assert_eq!(smccc(arguments), Hypercall::Snapshot(call));
         }
         assert_eq!(
-            smccc(&[0xc600_0008]),
+            smccc(&[0xc600_0008, id, 2, 3]),
+            Hypercall::Event([id, 2, 3])
+        );
+        assert_eq!(
+            smccc(&[0xc600_0009]),
             Hypercall::Answered(Results::NOT_SUPPORTED)
         );
         assert_eq!(

@@ -38,6 +38,13 @@ const fn widths(function: FunctionId) -> [Width; 3] {
         ids::PSCI_SYSTEM_RESET2_64 => [W, X, No],
         // Id, value.
         ids::RESTORE => [X, X, No],
+        // Code, two values.
+        ids::EVENT => [X, X, X],
+        // Which VM; limit, or id and value.
+        ids::RUN => [X, X, No],
+        ids::RESTORE_OF => [X, X, X],
+        ids::DELETE_OF | ids::INFO_OF | ids::NEXT_OF => [X, X, No],
+        ids::TARGET | ids::STOP | ids::CHECKPOINT_OF | ids::STATS_OF => [X, No, No],
         // Id.
         ids::DELETE | ids::INFO | ids::NEXT => [X, No, No],
         _ => [No, No, No],
@@ -62,7 +69,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Calls that are there, and how wide DEN0022, DEN0028 and the documentation say that x1 to x3 are: w, x, or - for none.
-    const CALLS: [(u64, &str); 29] = [
+    const CALLS: [(u64, &str); 39] = [
         (0x8000_0000, "---"), // SMCCC_VERSION
         (0x8000_0001, "w--"), // SMCCC_ARCH_FEATURES(uint32)
         (0x8400_0000, "---"), // PSCI_VERSION
@@ -86,11 +93,21 @@ mod tests {
         (0xc600_0005, "x--"), // NEXT(id)
         (0xc600_0006, "---"), // STATS
         (0xc600_0007, "---"), // GENERATION
+        (0xc600_0008, "xxx"), // EVENT(code, a, b)
+        (0xc600_0010, "x--"), // TARGET(t)
+        (0xc600_0011, "xx-"), // RUN(t, limit)
+        (0xc600_0012, "x--"), // STOP(t)
+        (0xc600_0018, "x--"), // CHECKPOINT of t
+        (0xc600_0019, "xxx"), // RESTORE of t(t, id, value)
+        (0xc600_001a, "xx-"), // DELETE of t(t, id)
+        (0xc600_001b, "xx-"), // INFO of t(t, id)
+        (0xc600_001c, "xx-"), // NEXT of t(t, id)
+        (0xc600_001d, "x--"), // STATS of t
         (0x8600_ff00, "---"), // call count
         (0x8600_ff01, "---"), // UID
         (0x8600_ff03, "---"), // revision
         (0x8400_0005, "---"), // MIGRATE: not supported
-        (0xc600_0008, "---"), // nor is this one
+        (0xc600_0009, "---"), // nor is this one
         (0x8600_0002, "---"), // nor RESTORE by a 32-bit name
     ];
 

@@ -46,6 +46,8 @@ pub struct BoardCore {
     last: [Option<u8>; VMS_MAX],
     /// Several vCPUs are pinned to this core.
     multiplexed: bool,
+    /// What of the loaded vCPU makes way for another VM's stage 2.
+    lent: Option<walks::Lent>,
 }
 
 impl BoardCore {
@@ -57,6 +59,7 @@ impl BoardCore {
             alarm: u64::MAX,
             last: [None; VMS_MAX],
             multiplexed: true,
+            lent: None,
         }
     }
 
@@ -140,6 +143,16 @@ impl vm::Core for BoardCore {
 
     fn leave_stage2(&mut self) {
         walks::leave_stage2();
+    }
+
+    fn borrow_stage2(&mut self, vm: usize, root: Pa) {
+        self.lent = Some(walks::borrow_stage2(root, vmid(vm)));
+    }
+
+    fn return_stage2(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            walks::return_stage2(lent);
+        }
     }
 
     #[inline]

@@ -77,6 +77,8 @@ pub enum VmState {
     Running,
     /// The operator paused it.
     Paused,
+    /// The VM that controls it stopped it, or has not run it yet.
+    Stopped,
     /// It switched itself off, or could not start.
     Off,
 }

@@ -97,6 +97,7 @@ fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Writ
             let says = match control.status(vm).state {
                 VmState::Running => "starts from its image",
                 VmState::Paused => "starts from its image when it is resumed: it is paused",
+                VmState::Stopped => "starts from its image when its controller runs it",
                 VmState::Off => "does not start again: it is off",
             };
             print_outcome(vm, done, control, out, |out, ()| out.write_str(says))

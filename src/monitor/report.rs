@@ -20,6 +20,7 @@ pub fn vms(control: &mut impl VmControl, out: &mut impl Write) -> fmt::Result {
         let state = match status.state {
             VmState::Running => "running",
             VmState::Paused => "paused",
+            VmState::Stopped => "stopped",
             VmState::Off => "off",
         };
         write!(

@@ -98,6 +98,11 @@ pub trait Core: Gich {
     fn enter_stage2(&mut self, vm: usize, root: Pa);
     /// Ends what [`enter_stage2`](Self::enter_stage2) began: nothing of that VM is in the core any more.
     fn leave_stage2(&mut self);
+    /// With a vCPU of another VM loaded, does what [`enter_stage2`](Self::enter_stage2) does without one. The vCPU's registers stay, but its translations
+    /// do not: nothing of it may be accessed until [`return_stage2`](Self::return_stage2).
+    fn borrow_stage2(&mut self, vm: usize, root: Pa);
+    /// The loaded vCPU's stage 2 is current again.
+    fn return_stage2(&mut self);
     /// Runs the loaded vCPU until it traps.
     fn run(&mut self, registers: &mut Registers) -> Trap;
 

@@ -29,6 +29,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(),
             Hypercall::BareRestore(which) => self.context(shared, core).bare_restore(which),
             Hypercall::Psci(call) => self.context(shared, core).power_call(call),
+            Hypercall::Event(values) => self.context(shared, core).event_call(values),
+            // With the shared part unlocked, as locks of other VMs come first.
+            Hypercall::Control(_) => ExitAction::Control,
         }
     }
 
@@ -91,8 +94,6 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     #[inline(never)]
     fn snapshot_call(mut self, call: SnapshotCall) -> ExitAction {
-        let not_found = |NotFound| error::NOT_FOUND;
-        let (snapshots, memory) = (&mut self.shared.snapshots, &mut self.shared.memory);
         let done = match call {
             SnapshotCall::Checkpoint => match self.checkpoint(true) {
                 Some(id) => Ok(Results::of([id, 0])),
@@ -103,6 +104,32 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 Ok(next) => return next,
                 Err(NotFound) => Err(error::NOT_FOUND),
             },
+            other => self.shared.snapshot_call(other),
+        };
+        self.give_results(done.unwrap_or_else(Results::error))
+    }
+
+    #[inline(never)]
+    fn event_call(mut self, values: [u64; 3]) -> ExitAction {
+        match self.event(values) {
+            Some(action) => {
+                // When it is run again.
+                self.give_results(Results::SUCCESS);
+                action
+            }
+            None => self.give_results(Results::NOT_SUPPORTED),
+        }
+    }
+}
+
+impl<B: VmBackend> VmShared<B> {
+    /// The snapshot calls that neither stop the VM nor take it back.
+    #[inline(always)]
+    pub(super) fn snapshot_call(&mut self, call: SnapshotCall) -> Result<Results, i64> {
+        let not_found = |NotFound| error::NOT_FOUND;
+        let (snapshots, memory) = (&mut self.snapshots, &mut self.memory);
+        match call {
+            SnapshotCall::Checkpoint | SnapshotCall::Restore { .. } => Err(error::NOT_SUPPORTED),
             SnapshotCall::Delete { id } => snapshots
                 .delete(memory, id)
                 .map(|()| Results::SUCCESS)
@@ -129,7 +156,6 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 Ok(Results::of(counts.map(u64::from)))
             }
             SnapshotCall::Generation => Ok(Results::of([snapshots.generation()])),
-        };
-        self.give_results(done.unwrap_or_else(Results::error))
+        }
     }
 }

@@ -33,8 +33,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
         }
     }
 
-    /// EVENT(word, 0, 0) by the vCPU. Nobody controls its VM, so the answer is NOT_SUPPORTED, which a store does not see.
-    fn doorbell(self, _word: u32) -> ExitAction {
-        ExitAction::Resume
+    /// EVENT(word, 0, 0) by the vCPU. The answer, where nobody controls its VM, is one that a store does not see.
+    fn doorbell(mut self, word: u32) -> ExitAction {
+        self.event([word.into(), 0, 0])
+            .unwrap_or(ExitAction::Resume)
     }
 }

@@ -25,6 +25,8 @@ pub enum ExitAction {
     Wait,
     /// Puts the vCPU: it is off, or the gate is closed.
     Put,
+    /// Carries out the call of a controller that is in the vCPU's registers.
+    Control,
     /// Does what an interrupt of the board asks for that is not only this vCPU's business.
     Interrupt(Interrupt),
 }

@@ -53,9 +53,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     fn kicked(&mut self, core: &mut B::Core) -> ExitAction {
+        let may_have_limit = self.vm.config.controlled_by.is_some();
         match self.check_requests(core) {
-            // The kick may have been for another vCPU of this core, or for what the boot core does besides.
-            ExitAction::Resume if core.number() == 0 || core.is_multiplexed() => {
+            // The kick may have been for another vCPU of this core, for what the boot core does besides, or for a new limit.
+            ExitAction::Resume if core.number() == 0 || core.is_multiplexed() || may_have_limit => {
                 ExitAction::Interrupt(Interrupt::Kick)
             }
             ExitAction::Resume if self.vcpu.reviews.is_some() => ExitAction::Review,
@@ -153,12 +154,16 @@ impl<B: VmBackend> ExitContext<'_, B> {
     pub(super) fn wake_if_pending(&mut self) {
         if self.slot().is_waiting() && self.poll_pending() {
             self.slot().set_run_state(RunState::Ready);
+            // If somebody else ended its wait for a VM just now, it has RUN return why.
+            if self.vcpu.in_run && self.slot().take_awaits() {
+                self.vcpu.interrupt_run();
+            }
         }
     }
 
     /// Looks for an interrupt that its CPU interface signals to this vCPU, and returns whether there is one.
     #[inline(never)]
-    fn poll_pending(&mut self) -> bool {
+    pub(super) fn poll_pending(&mut self) -> bool {
         // An interrupt whose line fell is not pending any more.
         self.review();
         self.shared.gic.poll_signalled(self.index, self.core)

@@ -141,6 +141,9 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 other => return other,
             }
         }
+        if self.resumes_call() {
+            return ExitAction::Control;
+        }
         let mut reviewed = self.vcpu.reviews.is_some();
         if reviewed {
             match self.review(core) {
@@ -205,6 +208,15 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
             }
             _ => self.handle_interrupt(core),
         }
+    }
+
+    /// Whether the vCPU was woken in the midst of RUN; its pc is behind that call then, as if it had just trapped.
+    fn resumes_call(&mut self) -> bool {
+        let resumes = self.vcpu.in_run && !self.slot().is_waiting();
+        if resumes {
+            self.vcpu.step_over_call();
+        }
+        resumes
     }
 
     /// Drops a trap, as the VM is being stopped: its instruction runs again when the VM goes on. Only an HVC's return address is behind its

@@ -15,6 +15,7 @@
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
+//! | `control`, `target`, `controller` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `pins` | which core each vCPU is pinned to |
@@ -37,13 +38,15 @@
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. A core that holds a vCPU
 //! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
-//! for ever.
+//! for ever. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
 
 mod backend;
 mod budget;
 mod calls;
 mod clock;
 mod console_host;
+mod control;
+mod controller;
 mod dispatch;
 mod doorbell;
 mod exit;
@@ -71,6 +74,7 @@ mod schedule;
 mod slot;
 mod snapshot;
 mod start;
+mod target;
 mod vcpu;
 
 #[cfg(test)]
@@ -103,6 +107,7 @@ use crate::snapshot::Snapshots;
 use clock::NEVER;
 use quiesce::Gate;
 use slot::VcpuSlot;
+use target::Target;
 use vcpu::RunState;
 
 /// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.
@@ -120,8 +125,14 @@ pub struct Vm<B: VmBackend> {
     gate: Gate,
     /// How far the guest's counter is behind the physical count, in ticks: one for the whole VM, so that its vCPUs agree on the time.
     offset: AtomicU64,
-    /// The physical count at which the operator paused the VM; or [`NEVER`].
+    /// The physical count since which the VM stands still, paused by the operator or stopped by its controller; or [`NEVER`].
     paused_at: AtomicU64,
+    /// The physical count at which the time is over that its controller gave it; while it stands still, how much is left. Or [`NEVER`].
+    limit: AtomicU64,
+    /// The VM ended or was reset, and those that it controls must stop before it controls them again.
+    abandons: AtomicBool,
+    /// Who has them stop.
+    abandoning: Mutex<()>,
     /// The physical count at which the next periodic checkpoint is due; or [`NEVER`].
     next_checkpoint: AtomicU64,
     /// The console has characters for the UART.
@@ -137,6 +148,8 @@ struct VmShared<B: VmBackend> {
     gic: Gic,
     /// How many times the guest's resets went back to the newest snapshot since that was taken.
     restores_since_snapshot: u32,
+    /// What its controller has made of it, if it has one.
+    target: Option<Target>,
     /// A vCPU has switched its caches on since the VM was started or restored, and caches and memory were made to agree then.
     caches_agree: bool,
 }

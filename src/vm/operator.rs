@@ -1,13 +1,15 @@
 //! What the monitor does with VMs: from a core that has no vCPU loaded.
 
 use super::console_host::ConsoleHost;
-use super::quiesce::Initiator;
+use super::control::tell_controller;
+use super::controller::abandon_targets;
+use super::quiesce::{Initiator, STOPPED};
 use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::monitor::{
     Refusal, SnapshotInfo, VcpuState, VcpuStatus, VmControl, VmState, VmStats, VmStatus,
 };
-use crate::snapshot::Which;
+use crate::snapshot::{NotFound, Which};
 
 /// All VMs in the operator's hands, on a core that has no vCPU loaded.
 pub struct Controls<'a, B: VmBackend, C> {
@@ -42,9 +44,10 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
 
     fn status(&mut self, vm: usize) -> VmStatus {
         self.with(vm, |vm, shared, _| VmStatus {
-            state: match (vm.is_off(), vm.is_paused()) {
-                (true, _) => VmState::Off,
-                (_, true) => VmState::Paused,
+            state: match () {
+                _ if vm.is_off() => VmState::Off,
+                _ if vm.is_paused() => VmState::Paused,
+                _ if vm.gate.is_closed_for(STOPPED) => VmState::Stopped,
                 _ => VmState::Running,
             },
             vcpus: vm.vcpus.len() as u32,
@@ -108,7 +111,14 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
             Which::Id(id) => Refusal::NoSnapshot(id),
         };
         let restored = self.with(vm, |vm, shared, initiator| {
-            vm.restore(shared, initiator, which, 1)
+            let id = vm.restore(shared, initiator, which, 1)?;
+            // While nothing prints, which takes the shared part. Not for a guest that goes back by itself, as often as it may: at worst the rest of a
+            // line does not show.
+            shared.memory.backend.abandon_sequence();
+            if let Some(target) = &mut shared.target {
+                target.forget();
+            }
+            Ok::<_, NotFound>(id)
         });
         // The UART may have room again.
         self.vms[vm].request_input(self.core);
@@ -145,6 +155,8 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
 
     fn reset(&mut self, vm: usize) -> Result<(), Refusal> {
         self.with(vm, |vm, shared, initiator| vm.reset(shared, initiator));
+        abandon_targets(self.vms, &self.vms[vm], self.core);
+        tell_controller(self.vms, &self.vms[vm], self.core);
         // The UART may have room again.
         self.vms[vm].request_input(self.core);
         Ok(())

@@ -1,7 +1,7 @@
 //! Checkpoints that a VM takes by itself from time to time, as `checkpoint_every` in the configuration says.
 
 use super::clock::NEVER;
-use super::quiesce::{OFF, PAUSED};
+use super::quiesce::{OFF, PAUSED, STOPPED};
 use super::{Core, Vm, VmBackend};
 use crate::arch::sync::Ordering;
 
@@ -18,7 +18,7 @@ impl<B: VmBackend> Vm<B> {
             return;
         }
         self.schedule_checkpoint(now);
-        if !self.gate.is_closed_for(PAUSED | OFF) {
+        if !self.gate.is_closed_for(PAUSED | STOPPED | OFF) {
             self.with_locked(core, |shared, initiator| {
                 self.checkpoint(shared, initiator, false)
             });

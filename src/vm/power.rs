@@ -40,15 +40,28 @@ impl<B: VmBackend> ExitContext<'_, B> {
             } => self.cpu_on(target as usize, entry, context),
             Action::SystemOff => {
                 self.shared.memory.log_left_out(true);
-                self.vm.turn_off(self.core, Some(self.index));
+                self.turn_off();
                 ExitAction::Put
             }
             Action::SystemReset => {
                 let (vm, shared, initiator) = self.initiator();
                 vm.reset_by_guest(shared, initiator);
-                self.resume_restored()
+                match self.resume_restored() {
+                    // Those that it controls stop first.
+                    ExitAction::Resume | ExitAction::Review | ExitAction::Wait
+                        if !self.vm.config.controls.is_empty() =>
+                    {
+                        ExitAction::Put
+                    }
+                    other => other,
+                }
             }
         }
+    }
+
+    fn turn_off(&mut self) {
+        let (vm, shared, initiator) = self.initiator();
+        vm.turn_off(shared, initiator.core, initiator.index());
     }
 
     fn cpu_off(&mut self) -> ExitAction {
@@ -62,7 +75,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.shared
                 .log_named(self.vm.config.name, Level::Info, what);
             self.shared.memory.log_left_out(true);
-            self.vm.turn_off(self.core, Some(self.index));
+            self.turn_off();
         }
         ExitAction::Put
     }

@@ -22,6 +22,8 @@ pub const QUIESCED: u8 = 1;
 pub const PAUSED: u8 = 2;
 /// The VM is off.
 pub const OFF: u8 = 4;
+/// The VM that controls it has it stopped.
+pub const STOPPED: u8 = 8;
 
 impl Gate {
     /// Whether there is any reason.
@@ -164,6 +166,15 @@ impl<B: VmBackend> Vm<B> {
         drop(stopped);
         self.gate.open(QUIESCED);
         self.wake_cores(core);
+    }
+
+    /// Ends a stop of a VM whose gate stays closed for another reason: nobody has anything to do yet.
+    #[inline]
+    pub(super) fn end_stop(&self, stopped: StoppedVcpus<'_, System<B>>) {
+        if stopped.0.is_some() {
+            drop(stopped);
+            self.gate.open(QUIESCED);
+        }
     }
 
     /// Does something with the VM's shared part, from a core that has no vCPU loaded. So no core waits for that core while it waits for the

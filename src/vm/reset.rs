@@ -4,8 +4,10 @@ use super::image::BootEntry;
 use super::loaded::load_registers;
 use super::quiesce::{Initiator, OFF};
 use super::saved_lrs::SavedLrs;
+use super::target::Reason;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
+use crate::arch::sync::Ordering;
 use crate::config::OnReset;
 use crate::device::Devices;
 use crate::device::gic::Gic;
@@ -19,11 +21,25 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// Turns the VM off. The caller holds the shared part and, if its core has a vCPU of this VM loaded, that one, number `own`.
-    pub(super) fn turn_off(&self, core: &mut B::Core, own: Option<usize>) {
+    pub(super) fn turn_off(
+        &self,
+        shared: &mut VmShared<B>,
+        core: &mut B::Core,
+        own: Option<usize>,
+    ) {
+        self.stop(shared, core, own, Some(Reason::Off));
+        self.abandon();
         let stopped = self.quiesce(core, own);
         self.set_off();
         log::info!("{}: off", self.config.name);
         self.release(core, stopped);
+    }
+
+    /// The VMs that this one controls are not to run until it runs them again. It is about to end, or to start again.
+    fn abandon(&self) {
+        if !self.config.controls.is_empty() {
+            self.abandons.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The VM is off, and so is each of its vCPUs. They are stopped.
@@ -35,6 +51,7 @@ impl<B: VmBackend> Vm<B> {
     fn set_vcpus_off(&self) {
         for slot in &self.vcpus {
             slot.set_run_state(RunState::Off);
+            slot.take_awaits();
         }
     }
 
@@ -49,6 +66,9 @@ impl<B: VmBackend> Vm<B> {
 
     /// The guest resets itself: it goes back to its newest snapshot, if its configuration says so, or starts from its image.
     pub(super) fn reset_by_guest(&self, shared: &mut VmShared<B>, mut initiator: Initiator<'_, B>) {
+        // At once, not when it may run already.
+        let own = initiator.index();
+        self.stop(shared, initiator.core, own, Some(Reason::Reset));
         if let OnReset::Restore { tries } = self.config.on_reset
             && shared.restores_since_snapshot < tries
         {
@@ -69,6 +89,8 @@ impl<B: VmBackend> Vm<B> {
         initiator.clear_core();
         let own = initiator.index();
         let Initiator { core, vcpu } = initiator;
+        self.stop(shared, core, own, Some(Reason::Reset));
+        self.abandon();
         let mut stopped = self.quiesce(core, own);
         // Interrupts in list registers go: those of stopped vCPUs with them, those in the core by way of the model, which is made anew.
         for (_, vcpu) in stopped.iter_mut() {

@@ -101,6 +101,14 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         let (saved, _) = SavedVcpu::mut_from_prefix(to).expect(ALIGNED);
         let run_state = self.vm.vcpus[index].run_state();
         saved.run_state = run_state as u64;
+        if self
+            .stopped
+            .get(index)
+            .is_some_and(|vcpu| vcpu.in_run && run_state != RunState::Off)
+        {
+            // In the midst of RUN, its pc on the call: that has not happened.
+            saved.run_state = RunState::Ready as u64;
+        }
         copy(&self.gic.private[index], &mut saved.gic);
         let vcpu = match &mut self.initiator.vcpu {
             Some((own, vcpu)) if *own == index => {
@@ -135,6 +143,10 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         let run_state = RunState::from_number(saved.run_state);
         let slot = &self.vm.vcpus[index];
         slot.set_run_state(run_state);
+        slot.take_awaits();
+        if let Some(vcpu) = self.stopped.get(index) {
+            vcpu.in_run = false;
+        }
         let is_stopped = self.initiator.index() != Some(index);
         if is_stopped && run_state == RunState::Waiting && self.gic.has_unlisted(index) {
             // It had a request at the checkpoint, and had not looked yet. The initiator looks by itself, before it goes on.

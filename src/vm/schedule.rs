@@ -7,6 +7,8 @@ use super::backend::Interrupt;
 use super::budget::{Budgets, SLICE};
 use super::clock::NEVER;
 use super::console_host::ConsoleHost;
+use super::control::{has_ended, tell_controller};
+use super::controller::{AfterCall, abandon_targets};
 use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
 use super::operator::Controls;
@@ -21,7 +23,7 @@ pub(super) const WAKEUP_SLICE: u64 = SLICE / 16;
 pub fn run<B: VmBackend>(core: &mut B::Core, vms: &[Vm<B>], console: &impl ConsoleHost<B>) -> ! {
     let mut scheduler = Scheduler::new(core, vms, console);
     loop {
-        if vms.iter().all(Vm::is_off) {
+        if vms.iter().all(|vm| has_ended(vms, vm)) {
             console.power_off();
         }
         scheduler.schedule_once();
@@ -41,6 +43,8 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     next: usize,
     /// The operator has entered a command.
     command: bool,
+    /// Some of them are under control: their time may have a limit.
+    limits: bool,
 }
 
 /// A vCPU's time on the core.
@@ -69,6 +73,9 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             vms,
             console,
             budgets: Budgets::new(run_queue.len()),
+            limits: run_queue
+                .iter()
+                .any(|(vm, _)| vm.config.controlled_by.is_some()),
             run_queue,
             next: 0,
             command: false,
@@ -107,8 +114,20 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         (0..self.run_queue.len()).any(|other| other != i && self.is_runnable(other))
     }
 
-    /// Takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is loaded.
+    /// Stops those whose time is over. On core 0, takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is
+    /// loaded.
     fn housekeep(&mut self) {
+        let now = B::Core::physical_count();
+        for i in 0..self.run_queue.len() {
+            let (vm, _) = self.run_queue[i];
+            if vm.limit() <= now {
+                vm.stop_at_limit(self.core);
+                tell_controller(self.vms, vm, self.core);
+            }
+        }
+        if self.core.number() != 0 {
+            return;
+        }
         if self.console.poll_due() <= B::Core::physical_count() {
             self.console_input();
         }
@@ -125,12 +144,13 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
     }
 
-    /// Whether [`housekeep`](Self::housekeep) has something to do: on core 0 alone.
+    /// Whether [`housekeep`](Self::housekeep) has something to do.
     fn needs_housekeeping(&self) -> bool {
         let now = B::Core::physical_count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
-        self.core.number() == 0
-            && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
+        self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
+            || self.core.number() == 0
+                && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
     }
 
     /// Sees who wants the core besides the vCPU that `slice` is of, which pays for what it had since another one did. Nobody pays for a core that
@@ -173,6 +193,10 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 at = at.min(vm.deadline_of(vcpu));
             }
         }
+        if self.limits {
+            let limits = self.run_queue.iter().map(|(vm, _)| vm.limit());
+            at = at.min(limits.min().unwrap_or(NEVER));
+        }
         if self.core.number() == 0 {
             let next = self.vms.iter().map(Vm::next_checkpoint).min();
             at = at.min(next.unwrap_or(NEVER)).min(self.console.poll_due());
@@ -204,8 +228,21 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
     }
 
-    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it. Its turn began at the physical count `start`.
+    /// Runs the `i`th vCPU, whose turn began at the physical count `start`; and as long as it, or who follows it, hands the core over, that one: who waits
+    /// for a VM that it controls, and the VM that tells it something, need no queue.
     fn run_slice(&mut self, i: usize, start: u64) {
+        let (mut i, mut start) = (i, start);
+        while let Some(next) = self.take_turn(i, start) {
+            if self.budgets.left(next) == 0 && self.needs_resched(next) {
+                break;
+            }
+            (i, start) = (next, B::Core::physical_count());
+        }
+    }
+
+    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it. Returns to whom it hands the core over. Its turn began at the physical
+    /// count `start`.
+    fn take_turn(&mut self, i: usize, start: u64) -> Option<usize> {
         let (vm, vcpu) = self.run_queue[i];
         let mut slice = Slice {
             vcpu: i,
@@ -213,12 +250,25 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             paid: start,
             contended: self.needs_resched(i),
         };
-        let Some(mut loaded) = vm.load(self.core, vcpu) else {
-            return;
-        };
+        let mut loaded = vm.load(self.core, vcpu)?;
         self.set_alarm(Some(&slice));
+        let mut next = None;
         loop {
             let mut action = loaded.run(self.core);
+            if action == ExitAction::Control {
+                action = match loaded.control_call(self.vms, self.core) {
+                    AfterCall::Resume => continue,
+                    AfterCall::Put => ExitAction::Put,
+                    AfterCall::Await(target) => {
+                        next =
+                            self.place_of(|vm, vcpu| vm.number == target && vm.is_runnable(vcpu));
+                        match next {
+                            Some(_) => ExitAction::Put,
+                            None => ExitAction::Wait,
+                        }
+                    }
+                };
+            }
             if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {
                 action = self.sleep_loaded(&mut loaded, &slice);
             }
@@ -232,6 +282,24 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             self.budgets
                 .charge(i, B::Core::physical_count() - slice.paid);
         }
+        next.or_else(|| self.after_put(vm))
+    }
+
+    /// What comes after a vCPU of `vm` was put: who controls the VM, or is controlled by it, gets to know that it stopped. Returns who waited for that.
+    #[inline]
+    fn after_put(&mut self, vm: &Vm<B>) -> Option<usize> {
+        abandon_targets(self.vms, vm, self.core);
+        let vcpu = tell_controller(self.vms, vm, self.core)?;
+        let controller = vm.config.controlled_by?;
+        self.place_of(|vm, index| vm.number == controller && index == vcpu)
+    }
+
+    /// The first place in the run queue of which this is true.
+    #[inline]
+    fn place_of(&self, is_it: impl Fn(&Vm<B>, usize) -> bool) -> Option<usize> {
+        self.run_queue
+            .iter()
+            .position(|&(vm, vcpu)| is_it(vm, vcpu))
     }
 
     /// Sleeps with the vCPU loaded, which waits, until there is an interrupt; and has the vCPU handle that. It may still wait afterwards.
@@ -251,6 +319,8 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let keeps_core = match action {
             ExitAction::Resume | ExitAction::Review => true,
             ExitAction::Put => false,
+            // `take_turn` has carried it out.
+            ExitAction::Control => true,
             // It would have slept, had no other vCPU wanted the core.
             ExitAction::Wait => false,
             ExitAction::Yield if slice.contended => {

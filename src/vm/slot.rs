@@ -6,6 +6,9 @@ use crate::arch::sync::{AtomicU8, AtomicU64, Ordering};
 use crate::arch::{Mutex, MutexGuard};
 use crate::hvc::psci::PowerState;
 
+/// In [`VcpuSlot::awaits`]: no VM.
+const NONE: u8 = u8::MAX;
+
 /// Bits of [`VcpuSlot::requested`]: interrupts became pending for the vCPU.
 const FLUSH: u8 = 1;
 /// All that there is to look at.
@@ -31,6 +34,8 @@ pub struct VcpuSlot<S> {
     run_state: AtomicU8,
     /// What the vCPU must look at: [`FLUSH`] and [`ALL`].
     requested: AtomicU8,
+    /// The number of the VM that the vCPU waits for, in RUN; or [`NONE`].
+    awaits: AtomicU8,
     /// The physical count at which one of the vCPU's timers fires, while it is not loaded.
     deadline: AtomicU64,
     /// How often the vCPU came to EL2, as far as its core has noted it.
@@ -45,6 +50,7 @@ impl<S> VcpuSlot<S> {
             core,
             run_state: AtomicU8::new(RunState::Off as u8),
             requested: AtomicU8::new(0),
+            awaits: AtomicU8::new(NONE),
             deadline: AtomicU64::new(NEVER),
             exits: AtomicU64::new(0),
         }
@@ -91,11 +97,48 @@ impl<S> VcpuSlot<S> {
         self.run_state() == RunState::Waiting
     }
 
-    /// Ends the vCPU's wait, if it waits.
+    /// Ends the vCPU's wait, if it waits. RUN is called again.
     pub fn end_wait(&self) {
         if self.is_waiting() {
             self.set_run_state(RunState::Ready);
         }
+    }
+
+    /// The vCPU waits for VM number `vm` to stop, too. It waits already. A release: who finds this finds it waiting.
+    pub fn set_awaits(&self, vm: usize) {
+        self.awaits.store(vm as u8, Ordering::Release);
+    }
+
+    /// The vCPU waits for no VM any more. Returns whether it did, and nobody else ended that before.
+    pub fn take_awaits(&self) -> bool {
+        self.awaits.swap(NONE, Ordering::Relaxed) != NONE
+    }
+
+    /// Whether the vCPU waits for VM number `vm` to stop.
+    pub fn awaits(&self, vm: usize) -> bool {
+        self.awaits.load(Ordering::Relaxed) == vm as u8
+    }
+
+    /// Ends the vCPU's wait if it waits for VM number `vm`, and returns whether it did. Any core may do this, and holds no lock of this VM's
+    /// meanwhile: the vCPU may begin to wait for something else, whose end this is then too. It looks again, and waits on.
+    pub fn end_awaiting(&self, vm: usize) -> bool {
+        let (vm, acquire) = (vm as u8, Ordering::Acquire);
+        let ended = self.awaits(vm.into())
+            && self
+                .awaits
+                .compare_exchange(vm, NONE, acquire, Ordering::Relaxed)
+                .is_ok();
+        if ended {
+            // Only if it waits: it may be off by now.
+            let [waiting, ready] = [RunState::Waiting, RunState::Ready].map(|state| state as u8);
+            let _ = self.run_state.compare_exchange(
+                waiting,
+                ready,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+        ended
     }
 
     /// AFFINITY_INFO's answer.

@@ -48,14 +48,9 @@ impl<B: VmBackend> Vm<B> {
         which: Which,
         value: u64,
     ) -> Result<u64, NotFound> {
-        let by_operator = initiator.vcpu.is_none();
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
-            // While nothing prints. Not for a guest that goes back by itself, as often as it may: at worst the rest of a line does not show.
-            if by_operator {
-                memory.backend.abandon_sequence();
-            }
             // Before the cores are told to look: they sleep again while the VM is off.
             self.gate.open(OFF);
             Ok(restored)

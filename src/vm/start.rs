@@ -3,15 +3,16 @@
 use super::clock::NEVER;
 use super::memory::GuestMemory;
 use super::memory_share::{frames_of, needed_bytes};
-use super::quiesce::Gate;
+use super::quiesce::{Gate, STOPPED};
 use super::saved::state_size;
 use super::slot::VcpuSlot;
+use super::target::Target;
 use super::vcpu::Vcpu;
 use super::{Core, RAM_PAGES_MAX, System, Vm, VmBackend, VmShared};
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::Mutex;
 use crate::arch::sync::{AtomicBool, AtomicU64};
-use crate::config::VmConfig;
+use crate::config::{Start, VmConfig};
 use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::guest_image::NoRoom;
@@ -92,6 +93,9 @@ impl<B: VmBackend> Vm<B> {
             gate: Gate::default(),
             offset: AtomicU64::new(0),
             paused_at: AtomicU64::new(NEVER),
+            limit: AtomicU64::new(NEVER),
+            abandons: AtomicBool::new(false),
+            abandoning: Mutex::new(()),
             next_checkpoint: AtomicU64::new(NEVER),
             input: AtomicBool::new(false),
             shared: Mutex::new(VmShared {
@@ -100,12 +104,18 @@ impl<B: VmBackend> Vm<B> {
                 devices: Devices::default(),
                 gic: Gic::new(vcpus),
                 restores_since_snapshot: 0,
+                target: config
+                    .controlled_by
+                    .map(|_| Target::new(config.start == Start::Running)),
                 caches_agree: false,
             }),
         };
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.
         let entry = vm.shared.lock().load_image(config)?;
         vm.boot(&entry, &mut vm.vcpus[0].lock());
+        if config.start == Start::Stopped {
+            vm.stand_still(STOPPED);
+        }
         vm.schedule_checkpoint(B::Core::physical_count());
         Ok(vm)
     }

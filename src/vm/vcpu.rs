@@ -5,8 +5,12 @@ use super::saved_lrs::SavedLrs;
 use crate::arch::vcpu::Registers;
 use crate::device::debug::DebugState;
 use crate::device::timer::PhysicalTimer;
+use crate::hvc::Results;
 use crate::trap::Esr;
 use crate::trap::access::step_over;
+
+/// RUN's results when the caller has an interrupt, and the VM that it controls runs.
+pub const INTERRUPTED: Results = Results::of([5]);
 
 /// A vCPU. The core that loaded it, or the core that stopped the VM, holds its lock and may change it.
 ///
@@ -24,6 +28,8 @@ pub struct Vcpu<S> {
     pub timer: PhysicalTimer,
     /// When the vCPU must be looked at for what changes without a trap.
     pub reviews: ReviewSchedule,
+    /// It is in the midst of RUN: it waits, its pc on the call; or it was woken, and the call is to be made again.
+    pub in_run: bool,
     /// Its debug registers. The core that loaded the vCPU has a copy of those that act.
     pub debug: DebugState,
 }
@@ -38,8 +44,25 @@ impl<S> Vcpu<S> {
             lrs: SavedLrs::default(),
             timer: PhysicalTimer::default(),
             reviews: ReviewSchedule::NONE,
+            in_run: false,
             debug: DebugState::RESET,
         }
+    }
+
+    /// RUN returns that its caller has an interrupt, if the vCPU waits in it.
+    #[inline]
+    pub fn interrupt_run(&mut self) {
+        if core::mem::take(&mut self.in_run) {
+            self.step_over_call();
+            INTERRUPTED.write_to(&mut self.registers.x);
+        }
+    }
+
+    /// Moves the pc behind an `hvc` or `smc` of A64.
+    #[inline]
+    pub fn step_over_call(&mut self) {
+        let Registers { pc, pstate, .. } = &mut self.registers;
+        step_over(pc, pstate, 4);
     }
 
     /// Moves the pc behind the instruction that trapped.

@@ -32,9 +32,11 @@ fn read(file: &str) -> String {
 /// The names and function ids: the book's, the hypervisor's, those of the C header and of the guests' crate.
 #[test]
 fn calls() {
-    let table = named("docs/guests.md").table(&["x0", "call"]);
-    let book: Vec<(String, u64)> = table
+    let chapters = ["docs/guests.md", "docs/control.md"];
+    let rows = chapters.map(|chapter| named(chapter).table(&["x0", "call"]));
+    let book: Vec<(String, u64)> = rows
         .iter()
+        .flatten()
         .map(|row| (row[1].clone(), number(&row[0])))
         .collect();
     let code = [
@@ -45,6 +47,16 @@ fn calls() {
         ("NEXT", ids::NEXT),
         ("STATS", ids::STATS),
         ("GENERATION", ids::GENERATION),
+        ("EVENT", ids::EVENT),
+        ("TARGET", ids::TARGET),
+        ("RUN", ids::RUN),
+        ("STOP", ids::STOP),
+        ("CHECKPOINT_OF", ids::CHECKPOINT_OF),
+        ("RESTORE_OF", ids::RESTORE_OF),
+        ("DELETE_OF", ids::DELETE_OF),
+        ("INFO_OF", ids::INFO_OF),
+        ("NEXT_OF", ids::NEXT_OF),
+        ("STATS_OF", ids::STATS_OF),
     ];
     let code = code.map(|(name, function)| (name.to_owned(), u64::from(function.0)));
     assert_eq!(book, code);
@@ -58,7 +70,8 @@ fn calls() {
     assert_eq!(x[0], book.len() as u64, "CALL_COUNT");
 
     let header = read("guest/include/avisor.h");
-    let rust = read("guest/src/snapshot.rs");
+    let rust = ["snapshot", "control"].map(|module| read(&format!("guest/src/{module}.rs")));
+    let rust = rust.concat();
     for (name, id) in book {
         let line = format!("#define AVISOR_FN_{name} UINT64_C(0x{id:X})");
         assert!(header.contains(&line), "{line}");
@@ -67,11 +80,7 @@ fn calls() {
             .split(&begin)
             .nth(1)
             .and_then(|rest| rest.split(';').next());
-        assert_eq!(
-            value.map(number),
-            Some(id),
-            "{name} in guest/src/snapshot.rs"
-        );
+        assert_eq!(value.map(number), Some(id), "{name} in the guests' crate");
     }
 }
 
@@ -93,6 +102,7 @@ fn errors() {
         ("INVALID_PARAMETER", -3),
         ("NOT_FOUND", error::NOT_FOUND),
         ("NO_MEMORY", error::NO_MEMORY),
+        ("DENIED", error::DENIED),
     ];
     assert_eq!(book, code.map(|(name, code)| (name.to_owned(), code)));
     let header = read("guest/include/avisor.h");

@@ -11,6 +11,7 @@
 //! | [`machines`] | boards with more or fewer cores and more or less memory, other CPUs, large guests |
 //! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
+//! | [`control`] | a VM that drives another one |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`firmware`] | a start from EL3, with garbage in all that the boot protocol does not promise |
 //! | [`trees`] | device trees that are missing, broken or wrong |
@@ -25,6 +26,7 @@
 mod board;
 mod book;
 mod console;
+mod control;
 mod encodings;
 mod faults;
 mod fetched;

@@ -51,6 +51,38 @@ pub fn stop_walks() {
     isa::isb();
 }
 
+/// What [`borrow_stage2`] puts aside.
+pub struct Lent {
+    sctlr: u64,
+    tcr: u64,
+    vttbr: u64,
+}
+
+/// Stage 2 goes through the table at `root`, with entries tagged `vmid`, until [`return_stage2`]. A vCPU of another VM is loaded, which has to have no
+/// walks meanwhile: they would go through its stage 1 and somebody else's stage 2.
+#[must_use]
+pub fn borrow_stage2(root: Pa, vmid: u8) -> Lent {
+    let lent = Lent {
+        sctlr: SCTLR_EL1.get(),
+        tcr: TCR_EL1.get(),
+        vttbr: VTTBR_EL2.get(),
+    };
+    stop_walks();
+    set_stage2(root, vmid);
+    lent
+}
+
+/// Puts back what [`borrow_stage2`] put aside. In the order of [`SystemState::load`](super::SystemState::load): walks come last.
+pub fn return_stage2(lent: Lent) {
+    VTTBR_EL2.set(lent.vttbr);
+    isa::isb();
+    SCTLR_EL1.set(lent.sctlr);
+    isa::isb();
+    TCR_EL1.set(lent.tcr);
+    // Unlike there, what follows may be more of EL2's work with this vCPU, and no ERET.
+    isa::isb();
+}
+
 /// Nothing of a VM is live in the EL1&0 regime from here on, and no walk starts, until a vCPU's state is loaded: erratum 1319367 again, and
 /// speculation in general, which may use these registers at any time.
 #[inline]

@@ -10,7 +10,7 @@ use super::sync::AtomicBool;
 use super::system::System;
 use super::worst::Worst;
 use crate::addr::{Ipa, Va};
-use crate::arch::vcpu::{Registers, Stage1Access, Trap};
+use crate::arch::vcpu::{Registers, Stage1Access, Trap, walks};
 use crate::device::debug::DebugState;
 use crate::device::gic::{LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
@@ -64,6 +64,8 @@ pub struct FakeCore {
     pub faced: Option<usize>,
     /// It still faces that one.
     facing: bool,
+    /// What of the loaded vCPU makes way for it.
+    lent: Option<walks::Lent>,
     /// Its registers.
     pub system: System,
     /// Its debug registers.
@@ -119,6 +121,7 @@ impl FakeCore {
             vcpu: None,
             faced: None,
             facing: false,
+            lent: None,
             system: System::RESET,
             debug: DebugState::RESET,
             script: VecDeque::new(),

@@ -56,7 +56,22 @@ impl Core for FakeCore {
         self.facing = false;
     }
 
+    fn borrow_stage2(&mut self, vm: usize, root: Pa) {
+        let loaded = self.vcpu.expect("a vCPU is loaded");
+        assert!(loaded.vm != vm && !self.facing && self.lent.is_none());
+        self.acts();
+        self.lent = Some(walks::borrow_stage2(root, vmid(vm)));
+        self.facing = true;
+        self.faced = Some(vm);
+    }
+
+    fn return_stage2(&mut self) {
+        walks::return_stage2(self.lent.take().expect("it was borrowed"));
+        self.facing = false;
+    }
+
     fn run(&mut self, registers: &mut Registers) -> Trap {
+        assert!(!self.facing, "it is in its own stage 2");
         let vcpu = self.vcpu.expect("a vCPU is loaded");
         self.acts();
         self.ran.push((vcpu.vm, vcpu.vcpu));

@@ -2,6 +2,7 @@
 
 mod bare_calls;
 mod clock;
+mod control;
 mod debug_registers;
 mod devices;
 mod errors;

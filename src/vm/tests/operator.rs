@@ -73,8 +73,8 @@ impl Desk {
     }
 
     fn off(&mut self) {
-        let _shared = self.vm().shared.lock();
-        self.vm().turn_off(&mut self.core, None);
+        let mut shared = self.vm().shared.lock();
+        self.vm().turn_off(&mut shared, &mut self.core, None);
     }
 }
 

@@ -1,0 +1,170 @@
+//! Calls of a VM that controls others, and the one call of a VM that is controlled.
+//!
+//! The configuration says who controls whom: `controls = ["a", "b"]` makes `a` that VM's [`Target`] 0, and `b` its target 1.
+//! A target that is not running costs nothing.
+//!
+//! How a fuzzer goes round, with what its target does beside it:
+//!
+//! | controller | target |
+//! | --- | --- |
+//! | [`run`](Target::run) | starts, gets ready, and calls [`event`] |
+//! | [`checkpoint`](Target::checkpoint), once | |
+//! | `run`, with a limit | goes on behind its event, works, and calls `event` again; or is reset, ends, takes too long |
+//! | looks at what it said; [`restore`](Target::restore) | is where it was at the checkpoint |
+
+use crate::smccc::hvc;
+use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, stats_of};
+
+/// The function id of [`event`]: code, a, b.
+pub const EVENT: u64 = 0xc600_0008;
+/// The function id of [`Target::status`]: target.
+pub const TARGET: u64 = 0xc600_0010;
+/// The function id of [`Target::run`]: target, limit.
+pub const RUN: u64 = 0xc600_0011;
+/// The function id of [`Target::stop`]: target.
+pub const STOP: u64 = 0xc600_0012;
+/// The function id of [`Target::checkpoint`]: target.
+pub const CHECKPOINT_OF: u64 = 0xc600_0018;
+/// The function id of [`Target::restore_with`]: target, id, value.
+pub const RESTORE_OF: u64 = 0xc600_0019;
+/// The function id of [`Target::delete`]: target, id.
+pub const DELETE_OF: u64 = 0xc600_001a;
+/// The function id of [`Target::info`]: target, id.
+pub const INFO_OF: u64 = 0xc600_001b;
+/// The function id of [`Target::next`]: target, id.
+pub const NEXT_OF: u64 = 0xc600_001c;
+/// The function id of [`Target::stats`]: target.
+pub const STATS_OF: u64 = 0xc600_001d;
+
+/// Stops this machine, and hands the values to the one that controls it. Returns when that one runs it again. [`Error::NotSupported`] at once if
+/// there is none: a program may call this wherever it runs.
+pub fn event(code: u64, a: u64, b: u64) -> Result<(), Error> {
+    checked(hvc([EVENT, code, a, b])).map(drop)
+}
+
+/// A machine that this one controls: the place of its name in `controls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(pub u64);
+
+/// Why a target stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It called [`event`] with these values.
+    Event {
+        /// What it is.
+        code: u64,
+        /// What belongs to it.
+        a: u64,
+        /// What else belongs to it.
+        b: u64,
+    },
+    /// It was reset, by itself or by the operator. It has not begun again yet.
+    Reset,
+    /// It is off. Only a restore, or the operator's reset, has it run again.
+    Off,
+    /// The time that it was given is over.
+    Limit,
+    /// Another CPU of this machine called [`Target::stop`].
+    Stopped,
+    /// It did not: it runs on. There is an interrupt for this machine, or was.
+    Interrupted,
+    /// A reason that this crate does not know.
+    Other(u64),
+}
+
+/// Whether a target runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It switched itself off.
+    Off,
+    /// It waits for [`Target::run`].
+    Stopped,
+    /// It runs, as far as it has something to do.
+    Running,
+}
+
+/// How a target does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it runs.
+    pub state: State,
+    /// Its CPUs.
+    pub vcpus: u64,
+    /// Pages of 4 KiB of its RAM.
+    pub pages: u64,
+}
+
+impl Target {
+    fn call(self, function: u64, x2: u64, x3: u64) -> Result<[u64; 4], Error> {
+        checked(hvc([function, self.0, x2, x3]))
+    }
+
+    /// How the target does.
+    pub fn status(self) -> Result<Status, Error> {
+        let [_, state, vcpus, pages] = self.call(TARGET, 0, 0)?;
+        let state = match state {
+            0 => State::Off,
+            1 => State::Stopped,
+            _ => State::Running,
+        };
+        Ok(Status {
+            state,
+            vcpus,
+            pages,
+        })
+    }
+
+    /// Runs the target until something happens: for at most `limit` ns in which it could run, if there is a limit.
+    pub fn run(self, limit: Option<u64>) -> Result<Stop, Error> {
+        let [why, code, a, b] = self.call(RUN, limit.map_or(0, |limit| limit.max(1)), 0)?;
+        Ok(match why {
+            0 => Stop::Event { code, a, b },
+            1 => Stop::Reset,
+            2 => Stop::Off,
+            3 => Stop::Limit,
+            4 => Stop::Stopped,
+            5 => Stop::Interrupted,
+            other => Stop::Other(other),
+        })
+    }
+
+    /// Stops the target. A CPU that waits in [`run`](Self::run) for it is told.
+    pub fn stop(self) -> Result<(), Error> {
+        self.call(STOP, 0, 0).map(drop)
+    }
+
+    /// Takes a snapshot of the target, which does not notice.
+    pub fn checkpoint(self) -> Result<Id, Error> {
+        self.call(CHECKPOINT_OF, 0, 0).map(|[id, ..]| Id(id))
+    }
+
+    /// Takes the target back to a snapshot, and says which that was.
+    pub fn restore(self, id: Id) -> Result<Id, Error> {
+        self.restore_with(id, 1)
+    }
+
+    /// The same. A snapshot that the target took by its own [`checkpoint`](crate::checkpoint) returns `value` from that (1 if it is 0).
+    pub fn restore_with(self, id: Id, value: u64) -> Result<Id, Error> {
+        self.call(RESTORE_OF, id.0, value).map(|[id, ..]| Id(id))
+    }
+
+    /// Frees a snapshot of the target. Those that were taken after it stay.
+    pub fn delete(self, id: Id) -> Result<(), Error> {
+        self.call(DELETE_OF, id.0, 0).map(drop)
+    }
+
+    /// Tells about a snapshot of the target.
+    pub fn info(self, id: Id) -> Result<Info, Error> {
+        self.call(INFO_OF, id.0, 0).map(info_of)
+    }
+
+    /// The target's smallest id that exists and is not below `id`.
+    pub fn next(self, id: Id) -> Result<Id, Error> {
+        self.call(NEXT_OF, id.0, 0).map(|[id, ..]| Id(id))
+    }
+
+    /// Tells about all snapshots of the target.
+    pub fn stats(self) -> Result<Stats, Error> {
+        self.call(STATS_OF, 0, 0).map(stats_of)
+    }
+}

@@ -1,0 +1,60 @@
+//! The calls by which a VM drives another one, 0xc600_0008 and 0xc600_0010 on, decoded.
+
+use super::ids;
+use super::width::arguments;
+use super::{FunctionId, SnapshotCall, which};
+use crate::trap::access::GeneralRegisters;
+
+/// A call of a controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ControlCall {
+    /// The place of the VM that it is about in the caller's `controls`, as the caller gave it.
+    pub target: u64,
+    /// What is to be done.
+    pub action: ControlAction,
+}
+
+/// What a controller has done with a VM. Numbers are as it gave them, sensible or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ControlAction {
+    /// Says how it does.
+    Target,
+    /// Runs it until something happens.
+    Run {
+        /// For so many ns of its own time; 0: however long it takes.
+        limit: u64,
+    },
+    /// Stops it.
+    Stop,
+    /// One of the snapshot calls, as if it had made it itself.
+    Snapshot(SnapshotCall),
+}
+
+/// How many calls there are here.
+pub(super) const CALLS: u64 = 9;
+
+/// The call that `x` holds, if it is one of a controller's.
+pub fn decode_again(x: &GeneralRegisters) -> Option<ControlCall> {
+    decode(FunctionId(x[0] as u32), x)
+}
+
+#[inline(always)]
+pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<ControlCall> {
+    let [target, second, third] = arguments(function, x);
+    let action = match function {
+        ids::TARGET => ControlAction::Target,
+        ids::RUN => ControlAction::Run { limit: second },
+        ids::STOP => ControlAction::Stop,
+        ids::CHECKPOINT_OF => ControlAction::Snapshot(SnapshotCall::Checkpoint),
+        ids::RESTORE_OF => ControlAction::Snapshot(SnapshotCall::Restore {
+            which: which(second),
+            value: third.max(1),
+        }),
+        ids::DELETE_OF => ControlAction::Snapshot(SnapshotCall::Delete { id: second }),
+        ids::INFO_OF => ControlAction::Snapshot(SnapshotCall::Info { id: second }),
+        ids::NEXT_OF => ControlAction::Snapshot(SnapshotCall::Next { id: second }),
+        ids::STATS_OF => ControlAction::Snapshot(SnapshotCall::Stats),
+        _ => return None,
+    };
+    Some(ControlCall { target, action })
+}

@@ -1,0 +1,238 @@
+//! What the calls of a controller do.
+//!
+//! They are carried out in the scheduler's hands, which knows all VMs: the vCPU that calls is loaded and its lock is held; its VM's shared part is
+//! not. Locks are taken in the order of who controls whom, which has no circles (`build/control.rs`): a core that holds something of a controller may
+//! wait for its target's, or for the target's vCPUs to be put. None of what those wait for is the controller's:
+//! - the core that has a vCPU of the target loaded runs the guest, and is kicked; or handles a trap, and needs the target's shared part, for which
+//!   it does not wait while the gate is closed; or carries out a call of the target's own, and waits for VMs further down, where the same holds;
+//! - the core that stops a VM tells its controller by an atomic and a kick, and waits for nothing;
+//! - the core that stops the *controller* waits for this vCPU, which comes back from the target, and waits for its own shared part only
+//!   as long as its gate is open. Otherwise its call has not happened yet: it is made again.
+//!
+//! RUN keeps its vCPU's pc on the call while it waits. So there is no state "in the midst of RUN" that a snapshot of the controller would have to
+//! have: what it has is a vCPU that is about to call RUN.
+
+use super::loaded::LoadedVcpu;
+use super::quiesce::{Initiator, OFF, STOPPED};
+use super::target::{Reason, Target, ticks};
+use super::vcpu::{INTERRUPTED, RunState};
+use super::{Core, Vm, VmBackend, VmShared};
+use crate::arch::sync::Ordering;
+use crate::hvc::{ControlAction, Results, SnapshotCall, control, error};
+use crate::snapshot::NotFound;
+use crate::trap::access::step_back;
+
+/// TARGET's x1.
+const IS_OFF: u64 = 0;
+const IS_STOPPED: u64 = 1;
+const IS_RUNNING: u64 = 2;
+
+/// What the core does after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterCall {
+    /// Runs the vCPU again.
+    Resume,
+    /// Puts the vCPU: its VM is being stopped, and the call is made again.
+    Put,
+    /// The vCPU waits for the VM with this number.
+    Await(usize),
+}
+
+/// RUN's results.
+fn results_of(reason: Reason) -> Results {
+    match reason {
+        Reason::Event([code, a, b]) => Results::of([0, code, a, b]),
+        Reason::Reset => Results::of([1]),
+        Reason::Off => Results::of([2]),
+        Reason::Limit => Results::of([3]),
+        Reason::Stopped => Results::of([4]),
+    }
+}
+
+impl<B: VmBackend> LoadedVcpu<'_, B> {
+    /// Has the call made again later: its instruction is an `hvc #0` or `smc #0` of A64.
+    fn step_back_to_call(&mut self) {
+        let registers = &mut self.vcpu.registers;
+        step_back(&mut registers.pc, &mut registers.pstate);
+    }
+
+    fn give(&mut self, results: Results) -> AfterCall {
+        results.write_to(&mut self.vcpu.registers.x);
+        AfterCall::Resume
+    }
+
+    /// Carries out the call that is in the vCPU's registers. Its pc is behind the call.
+    #[inline(never)]
+    pub(super) fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
+        abandon_targets(vms, self.vm, core);
+        let Some(call) = control::decode_again(&self.vcpu.registers.x) else {
+            return self.give(Results::NOT_SUPPORTED);
+        };
+        let place = usize::try_from(call.target).ok();
+        let Some(&number) = place.and_then(|place| self.vm.config.controls.get(place)) else {
+            return self.give(Results::error(error::DENIED));
+        };
+        let target = &vms[number];
+        match call.action {
+            ControlAction::Run { limit } => self.run_target(core, target, limit),
+            ControlAction::Target => self.give(target.description()),
+            ControlAction::Stop => {
+                let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(number));
+                let mut shared = target.shared.lock();
+                let reason = is_awaited.then_some(Reason::Stopped);
+                target.stop(&mut shared, core, None, reason);
+                drop(shared);
+                if self.vm.end_awaiting(number, core).is_some() {
+                    core.set_alarm_no_later(B::Core::physical_count());
+                }
+                self.give(Results::SUCCESS)
+            }
+            ControlAction::Snapshot(call) => {
+                let done = target.snapshot_call_by_controller(core, call);
+                self.give(done.unwrap_or_else(Results::error))
+            }
+        }
+    }
+
+    /// RUN.
+    fn run_target(&mut self, core: &mut B::Core, target: &Vm<B>, limit: u64) -> AfterCall {
+        let was_woken = core::mem::take(&mut self.vcpu.in_run);
+        if was_woken {
+            // Most likely by what there is to be told. If it is told here, the wait need not begin.
+            self.slot().take_awaits();
+            let mut shared = target.shared.lock();
+            if let Some(reason) = shared.target.as_mut().and_then(Target::take_news) {
+                return self.give(results_of(reason));
+            }
+        }
+        let Some(is_interrupted) = self.begin_await(core, target.number) else {
+            self.step_back_to_call();
+            return AfterCall::Put;
+        };
+        let mut shared = target.shared.lock();
+        let reason = target.run(&mut shared, core, ticks(limit, B::Core::frequency()));
+        drop(shared);
+        match reason {
+            None if !is_interrupted => AfterCall::Await(target.number),
+            None => {
+                // There may be another one now that wants this core.
+                core.set_alarm_no_later(B::Core::physical_count());
+                self.give(INTERRUPTED)
+            }
+            Some(reason) => {
+                if core::mem::take(&mut self.vcpu.in_run) {
+                    self.slot().take_awaits();
+                    self.slot().set_run_state(RunState::Ready);
+                    self.vcpu.step_over_call();
+                }
+                self.give(results_of(reason))
+            }
+        }
+    }
+
+    /// The vCPU waits for VM number `target`, its pc on the call, unless there is an interrupt for it; returns whether there is. `None`: its VM is being
+    /// stopped.
+    #[inline]
+    fn begin_await(&mut self, core: &mut B::Core, target: usize) -> Option<bool> {
+        // An SError ends a wait, as it ends a WFI.
+        if core.consume_serror() {
+            core.pend_serror();
+            return Some(true);
+        }
+        let mut shared = self.vm.lock_shared()?;
+        let is_interrupted = self.context(&mut shared, core).poll_pending();
+        if !is_interrupted {
+            self.slot().set_run_state(RunState::Waiting);
+            self.slot().set_awaits(target);
+            self.vcpu.in_run = true;
+            self.step_back_to_call();
+        }
+        Some(is_interrupted)
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// TARGET's results.
+    fn description(&self) -> Results {
+        let shared = self.shared.lock();
+        let state = match () {
+            _ if self.gate.is_closed_for(OFF) => IS_OFF,
+            _ if self.gate.is_closed_for(STOPPED) => IS_STOPPED,
+            _ => IS_RUNNING,
+        };
+        let (vcpus, pages) = (self.vcpus.len() as u64, shared.snapshots.pages());
+        Results::of([0, state, vcpus, pages.into()])
+    }
+
+    /// Does something with this VM and its shared part, from a core that has a vCPU of its controller loaded.
+    fn with_controlled<R>(
+        &self,
+        core: &mut B::Core,
+        action: impl FnOnce(&mut VmShared<B>, Initiator<'_, B>) -> R,
+    ) -> R {
+        let mut shared = self.shared.lock();
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
+        let initiator = Initiator {
+            core: &mut *core,
+            vcpu: None,
+        };
+        let result = action(&mut shared, initiator);
+        core.return_stage2();
+        result
+    }
+
+    /// A snapshot call that the VM's controller makes for it.
+    fn snapshot_call_by_controller(
+        &self,
+        core: &mut B::Core,
+        call: SnapshotCall,
+    ) -> Result<Results, i64> {
+        let done = self.with_controlled(core, |shared, initiator| match call {
+            SnapshotCall::Checkpoint if self.is_off() => Err(error::DENIED),
+            SnapshotCall::Checkpoint => self
+                .checkpoint(shared, initiator, false)
+                .map(|id| Results::of([id]))
+                .ok_or(error::NO_MEMORY),
+            SnapshotCall::Restore { which, value } => self
+                .restore(shared, initiator, which, value)
+                .inspect(|_| {
+                    if let Some(target) = &mut shared.target {
+                        target.forget();
+                    }
+                })
+                .map(|id| Results::of([id]))
+                .map_err(|NotFound| error::NOT_FOUND),
+            other => shared.snapshot_call(other),
+        });
+        if matches!(call, SnapshotCall::Restore { .. }) && !self.gate.is_closed() {
+            // It runs, and may want this core, which it did not want before.
+            core.set_alarm_no_later(B::Core::physical_count());
+        }
+        done
+    }
+}
+
+/// Stops those that `controller`, one of `vms`, controls, if it ended or was reset since. The core has no vCPU of theirs loaded.
+#[inline]
+pub(super) fn abandon_targets<B: VmBackend>(vms: &[Vm<B>], controller: &Vm<B>, core: &mut B::Core) {
+    if controller.abandons.load(Ordering::Relaxed) {
+        stop_targets(vms, controller, core);
+    }
+}
+
+#[cold]
+fn stop_targets<B: VmBackend>(vms: &[Vm<B>], controller: &Vm<B>, core: &mut B::Core) {
+    // Whoever comes here before it is done waits until it is: a call of the controller's next life comes after it.
+    let _abandoning = controller.abandoning.lock();
+    if controller.abandons.load(Ordering::Relaxed) {
+        for &number in controller.config.controls {
+            let target = &vms[number];
+            let mut shared = target.shared.lock();
+            target.stop(&mut shared, core, None, None);
+            if let Some(target) = &mut shared.target {
+                target.forget();
+            }
+        }
+        controller.abandons.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,216 @@
+//! Drives `controlled`: runs it, stops it, and takes it back, by the calls of a VM that controls another.
+
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use avisor_guest::check::{Group, Outcome, equal, holds, run};
+use avisor_guest::control::{State, Stop, Target};
+use avisor_guest::timer::{Timer, frequency};
+use avisor_guest::{Checkpoint, Error, Id, checkpoint, entry, gic, restore_with};
+
+const TARGET: Target = Target(0);
+const NOBODY: Target = Target(1);
+/// 50 ms.
+const LIMIT: Option<u64> = Some(50_000_000);
+
+/// The target's own snapshot, at which it does what the restorer's value says.
+static READY: AtomicU64 = AtomicU64::new(0);
+
+entry!(main);
+
+fn main(_device_tree: usize) -> ! {
+    run(
+        "controller",
+        &[
+            Group::of_snapshots("begins", begins),
+            Group::of_snapshots("denied", denied),
+            Group::of_snapshots("commands", commands),
+            Group::of_snapshots("snapshots", snapshots),
+            Group::of_snapshots("limit", limit),
+            Group::of_snapshots("interrupted", interrupted),
+            Group::of_snapshots("time", time),
+            Group::of_snapshots("controller goes back", goes_back),
+            Group::of_snapshots("reset", reset),
+            Group::of_snapshots("off", off),
+            Group::of_snapshots("many rounds", many_rounds),
+        ],
+        || (),
+    )
+}
+
+/// Runs the target until it says `code`.
+fn says(code: u64) -> Result<(u64, u64), avisor_guest::check::Failure> {
+    match TARGET.run(None)? {
+        Stop::Event { code: said, a, b } => equal("event", code, said).map(|()| (a, b)),
+        stop => {
+            avisor_guest::println!("controller: {stop:?}");
+            Err(avisor_guest::check::Failure::Says("no event"))
+        }
+    }
+}
+
+/// Takes the target to where it does `command`.
+fn command(command: u64) -> Outcome {
+    let ready = Id(READY.load(Relaxed));
+    equal("restored", ready.0, TARGET.restore_with(ready, command)?.0)
+}
+
+fn state_is(wanted: State) -> Outcome {
+    holds(TARGET.status()?.state == wanted, "another state")
+}
+
+fn begins() -> Outcome {
+    let status = TARGET.status()?;
+    holds(status.state == State::Stopped, "it should wait")?;
+    equal("vCPUs", 1, status.vcpus)?;
+    equal("pages", 16 << 8, status.pages)?;
+    equal("rounds", 7, says(100)?.0)?;
+    READY.store(says(101)?.0, Relaxed);
+    state_is(State::Stopped)
+}
+
+fn denied() -> Outcome {
+    let denied = Err(Error::Denied);
+    holds(NOBODY.status().err() == Some(Error::Denied), "status")?;
+    holds(NOBODY.run(None) == Err(Error::Denied), "run")?;
+    holds(NOBODY.stop() == denied, "stop")?;
+    holds(NOBODY.checkpoint() == Err(Error::Denied), "checkpoint")?;
+    holds(NOBODY.restore(Id::LATEST) == Err(Error::Denied), "restore")?;
+    holds(NOBODY.delete(Id(0)) == denied, "delete")?;
+    holds(NOBODY.info(Id(0)) == Err(Error::Denied), "info")?;
+    holds(NOBODY.next(Id(0)) == Err(Error::Denied), "next")?;
+    holds(NOBODY.stats() == Err(Error::Denied), "stats")
+}
+
+fn commands() -> Outcome {
+    for _ in 0..3 {
+        command(2)?;
+        let (before, after) = says(102)?;
+        equal("before", 7, before)?;
+        equal("after", 8, after)?;
+        equal("later", 8, says(2)?.0)?;
+    }
+    Ok(())
+}
+
+fn snapshots() -> Outcome {
+    command(2)?;
+    says(102)?;
+    let eight = TARGET.checkpoint()?;
+    equal(
+        "parent",
+        READY.load(Relaxed),
+        TARGET.info(eight)?.parent.map_or(0, |id| id.0),
+    )?;
+    equal("next", eight.0, TARGET.next(Id(READY.load(Relaxed) + 1))?.0)?;
+    equal("snapshots", 2, TARGET.stats()?.snapshots)?;
+    command(1)?;
+    equal("seven", 7, says(1)?.0)?;
+    equal("latest", eight.0, TARGET.restore(Id::LATEST)?.0)?;
+    equal("eight", 8, says(2)?.0)?;
+    TARGET.delete(eight)?;
+    holds(
+        TARGET.restore(eight) == Err(Error::NotFound),
+        "it is deleted",
+    )?;
+    // One's own is no target's.
+    holds(
+        TARGET.restore(Id(u64::MAX - 1)) == Err(Error::NotFound),
+        "nobody's",
+    )
+}
+
+fn limit() -> Outcome {
+    for number in [3, 6] {
+        command(number)?;
+        let start = Timer::Virtual.count();
+        holds(TARGET.run(LIMIT)? == Stop::Limit, "it should take too long")?;
+        let took = Timer::Virtual.count() - start;
+        holds(took >= frequency() / 20, "too early")?;
+        state_is(State::Stopped)?;
+        // It goes on where it was.
+        holds(TARGET.run(LIMIT)? == Stop::Limit, "it should go on")?;
+    }
+    Ok(())
+}
+
+fn interrupted() -> Outcome {
+    gic::enable();
+    gic::enable_cpu();
+    gic::enable_interrupt(Timer::Virtual.intid());
+    command(3)?;
+    Timer::Virtual.start(Timer::Virtual.count() + frequency() / 100);
+    holds(TARGET.run(None)? == Stop::Interrupted, "the timer is due")?;
+    state_is(State::Running)?;
+    Timer::Virtual.stop();
+    let acknowledged = gic::acknowledge();
+    equal(
+        "interrupt",
+        Timer::Virtual.intid().into(),
+        acknowledged.into(),
+    )?;
+    gic::end(acknowledged);
+    holds(TARGET.run(LIMIT)? == Stop::Limit, "it runs on")?;
+    command(3)?;
+    Timer::Virtual.start(Timer::Virtual.count());
+    holds(TARGET.run(None)? == Stop::Interrupted, "it was due before")?;
+    Timer::Virtual.stop();
+    gic::end(gic::acknowledge());
+    TARGET.stop()?;
+    state_is(State::Stopped)?;
+    command(2)?;
+    says(102).map(drop)
+}
+
+/// A target's clock stands still while it does.
+fn time() -> Outcome {
+    command(7)?;
+    let (first, _) = says(107)?;
+    let start = Timer::Virtual.count();
+    while Timer::Virtual.count() - start < frequency() / 5 {}
+    let (second, _) = says(107)?;
+    holds(second - first < frequency() / 10, "its clock went on")
+}
+
+/// A restore of the controller leaves its target as it is.
+fn goes_back() -> Outcome {
+    command(2)?;
+    match checkpoint()? {
+        Checkpoint::Taken(id) => {
+            says(102)?;
+            Err(restore_with(id, 1).into())
+        }
+        Checkpoint::Restored { .. } => equal("later", 8, says(2)?.0),
+    }
+}
+
+fn reset() -> Outcome {
+    command(4)?;
+    holds(TARGET.run(None)? == Stop::Reset, "it should reset")?;
+    state_is(State::Stopped)?;
+    equal("from its image", 7, says(100)?.0)
+}
+
+fn off() -> Outcome {
+    command(5)?;
+    holds(TARGET.run(None)? == Stop::Off, "it should be off")?;
+    state_is(State::Off)?;
+    holds(TARGET.run(None)? == Stop::Off, "it still is")?;
+    holds(
+        TARGET.checkpoint() == Err(Error::Denied),
+        "there is nothing to save",
+    )?;
+    command(2)?;
+    state_is(State::Stopped)?;
+    equal("before", 7, says(102)?.0)
+}
+
+fn many_rounds() -> Outcome {
+    for _ in 0..10_000 {
+        command(2)?;
+        equal("after", 8, says(102)?.1)?;
+    }
+    Ok(())
+}
