@@ -5,6 +5,7 @@
 
 use core::sync::atomic::AtomicU64;
 
+use crate::memory::PAGE;
 use crate::mmio;
 
 /// What begins a device tree (Devicetree Specification 0.4, 5.2).
@@ -15,12 +16,11 @@ const END_NODE: u32 = 2;
 const PROPERTY: u32 = 3;
 const NOP: u32 = 4;
 
-/// A window.
+/// A window: memory, and behind it a page that is its doorbell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     memory: usize,
     bytes: usize,
-    doorbell: usize,
 }
 
 impl Window {
@@ -60,13 +60,13 @@ impl Window {
 
     /// The address of its doorbell, a page.
     pub fn doorbell(&self) -> usize {
-        self.doorbell
+        self.memory + self.bytes
     }
 
     /// Rings the doorbell: EVENT(word, 0, 0), if a VM controls this one; else nothing.
     pub fn ring(&self, word: u32) {
         // SAFETY: a doorbell is for stores.
-        unsafe { mmio::write32(self.doorbell, word) }
+        unsafe { mmio::write32(self.doorbell(), word) }
     }
 }
 
@@ -128,7 +128,7 @@ fn find_in(tree: &Tree<'_>, name: &str) -> Option<Window> {
                 }
                 match tree.string(strings + property as usize)? {
                     b"compatible" => compatible = tree.string(value)? == b"avisor,window",
-                    b"reg" if length == 32 => reg = window(tree, value),
+                    b"reg" if length == 16 => reg = window(tree, value),
                     _ => {}
                 }
             }
@@ -138,15 +138,13 @@ fn find_in(tree: &Tree<'_>, name: &str) -> Option<Window> {
     }
 }
 
-/// The window whose `reg` is at `at`: address and bytes of the memory and of the doorbell, two cells each.
+/// The window whose `reg` is at `at`: address and bytes, two cells each. The last page is the doorbell.
 fn window(tree: &Tree<'_>, at: usize) -> Option<Window> {
     let number = |n: usize| {
         let [high, low] = [tree.word(at + n)?, tree.word(at + n + 4)?];
         Some((u64::from(high) << 32 | u64::from(low)) as usize)
     };
-    Some(Window {
-        memory: number(0)?,
-        bytes: number(8)?,
-        doorbell: number(16)?,
-    })
+    let memory = number(0)?;
+    let bytes = number(8)?.checked_sub(PAGE)?;
+    Some(Window { memory, bytes })
 }

@@ -112,8 +112,8 @@ fn memory(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     fdt.end_node(memory)
 }
 
-/// Memory that the VM shares with others (reserved-memory.yaml): for a driver that looks for its name or its `compatible`, not for the
-/// kernel, which is told to leave it alone (`no-map`). The first part of `reg` is the memory, the second the doorbell.
+/// Memory that the VM shares with others, below `reserved-memory` (its schema in dt-schema: one range in `reg`): for a driver that looks for the
+/// node's name or `compatible`, not for the kernel, which is told not to map it by itself (`no-map`). The last page of the range is the doorbell.
 fn windows(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     if params.windows.is_empty() {
         return Ok(());
@@ -123,10 +123,10 @@ fn windows(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     fdt.property_u32("#size-cells", 2)?;
     fdt.property_null("ranges")?;
     for window in params.windows {
-        let (ipa, doorbell) = (window.ipa().0, window.doorbell().0);
-        let node = fdt.begin_node(&format!("{}@{ipa:x}", window.name))?;
+        let bytes = window.bytes + Window::DOORBELL_SIZE;
+        let node = fdt.begin_node(&format!("{}@{:x}", window.name, window.ipa()))?;
         fdt.property_string("compatible", "avisor,window")?;
-        fdt.property_array_u64("reg", &[ipa, window.bytes, doorbell, Window::DOORBELL_SIZE])?;
+        fdt.property_array_u64("reg", &[window.ipa().0, bytes])?;
         fdt.property_null("no-map")?;
         fdt.end_node(node)?;
     }
@@ -378,9 +378,9 @@ mod tests {
         assert_eq!(cells_of("#address-cells"), cells(&[2]));
         assert_eq!(cells_of("#size-cells"), cells(&[2]));
         assert_eq!(cells_of("ranges"), []);
-        let reg = [4, 0, 0, 0x2000, 4, 0x2000, 0, 0x1000];
+        let reg = [4, 0, 0, 0x3000];
         assert_eq!(tree["first@400000000/reg"], cells(&reg));
-        let reg = [4, 0x1c0_0000, 0, 0x20_0000, 4, 0x1e0_0000, 0, 0x1000];
+        let reg = [4, 0x1c0_0000, 0, 0x20_1000];
         assert_eq!(tree["b-2@401c00000/reg"], cells(&reg));
         for node in ["first@400000000", "b-2@401c00000"] {
             assert_eq!(tree[&format!("{node}/compatible")], b"avisor,window\0");

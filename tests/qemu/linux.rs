@@ -169,6 +169,50 @@ fn beside_another_vm(board: Board) {
     );
 }
 
+/// A user program finds a window in the device tree, and maps it; what it stores there another VM sees, and a restore does not take back.
+#[test]
+fn a_window_from_a_user_program() {
+    if !fetched::are_there() {
+        return;
+    }
+    let mut linux = Board::Virt
+        .boots(image::with_config("tests/configs/linux-window.toml"))
+        .session();
+    linux.expect(PROMPT);
+    let nodes = linux.shell("ls -d /proc/device-tree/reserved-memory/*@*");
+    let node = "/proc/device-tree/reserved-memory/shared@400000000";
+    linux.require(nodes.trim() == node, "one window should be in the tree");
+    let reg = linux.shell(&format!("hexdump -e '8/1 \"%02x\" \"\\n\"' {node}/reg"));
+    let expected = "0000000400000000\n0000000000005000\n";
+    linux.require(reg == expected, "it should say where it is");
+    let word = |linux: &mut Session, offset: u32| {
+        linux.shell(&format!(
+            "devmem {:#x} 64",
+            0x4_0000_0000_u64 + u64::from(offset)
+        ))
+    };
+    let ask = |linux: &mut Session, question: u64| {
+        linux.shell(&format!("devmem 0x400000000 64 {question}; usleep 100000"));
+    };
+    let found = word(&mut linux, 0);
+    linux.require(found == "0x0000000000000000\n", "it should be zero");
+    ask(&mut linux, 41);
+    let answer = word(&mut linux, 8);
+    linux.require(answer == "0x000000000000002A\n", "it should be answered");
+    let id = linux.checkpoint("linux");
+    ask(&mut linux, 1000);
+    linux.restore("linux", id);
+    let answers = [word(&mut linux, 0), word(&mut linux, 8)];
+    let kept = answers == ["0x00000000000003E8\n", "0x00000000000003E9\n"];
+    linux.require(kept, "neither should be taken back");
+    // The doorbell, which nobody listens to.
+    linux.shell("devmem 0x400004000 32 1");
+    let rung = word(&mut linux, 0x4000);
+    linux.require(rung == "0x0000000000000000\n", "it should read zero");
+    ask(&mut linux, u64::MAX);
+    powers_off(linux);
+}
+
 /// The workload and what judges it, where nothing takes Linux back and forth.
 #[test]
 fn works_without_avisor() {
