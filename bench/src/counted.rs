@@ -14,12 +14,17 @@ const BESIDES: u64 = 896;
 /// The configuration with two vCPUs.
 const TWO: &str = "smp";
 
+/// The configuration of a VM that drives another one.
+const PAIR: &str = "control";
+
 /// What runs.
 pub struct Images {
     /// MiB of the guest's RAM, and Avisor's image with that guest; the smallest first.
     pub avisor: Vec<(u64, PathBuf)>,
     /// With two vCPUs and the smallest RAM.
     pub two: PathBuf,
+    /// A VM that drives another one.
+    pub pair: PathBuf,
     /// The guest alone.
     pub plain: PathBuf,
 }
@@ -34,6 +39,7 @@ impl Images {
                 .map(image)
                 .collect::<Result<_, String>>()?,
             two: builder.image(TWO)?,
+            pair: builder.image(PAIR)?,
             plain: builder.guest()?,
         })
     }
@@ -53,7 +59,13 @@ pub fn run(image: &Path, ram: u64, part: &str) -> Result<Figures, String> {
 pub fn short(builder: &Builder) -> Result<Figures, String> {
     let mut figures = with_smallest(&builder.image("128m")?, &builder.guest()?)?;
     figures.0.extend(interrupts(&builder.image(TWO)?)?.0);
+    figures.0.extend(control(&builder.image(PAIR)?)?.0);
     Ok(figures)
+}
+
+/// What it costs to drive another VM.
+fn control(image: &Path) -> Result<Figures, String> {
+    Machine::control(image, 128 + BESIDES)
 }
 
 /// What interrupts cost, on two cores. The order in which QEMU runs these is not the same every time.
@@ -102,6 +114,7 @@ pub fn full(images: &Images, sizes: &[(u64, Figures)]) -> Result<Figures, String
         return Err("a second run counted other figures than the first".into());
     }
     figures.0.extend(interrupts(&images.two)?.0);
+    figures.0.extend(control(&images.pair)?.0);
     let (_, smallest) = &sizes[0];
     for name in ["checkpoint", "restore"] {
         for (ram, size) in &sizes[1..] {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::figures::Figures;
+use super::figures::{Figure, Figures};
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/");
@@ -155,6 +155,22 @@ impl Machine {
             .env("SMP", "1")
             .env("QEMU_ARGS", time.arguments());
         Self::start(command, "attacker| bench: waiting")
+    }
+
+    /// Avisor's image with two VMs of which one drives the other, on a machine with one core; what that one measures, which begins at once.
+    pub fn control(image: &Path, memory: u64) -> Result<Figures, String> {
+        let mut command = Command::new("tools/qemu");
+        command
+            .arg(image)
+            .env("BOARD", "virt")
+            .env("MEM", format!("{memory}M"))
+            .env("SMP", "1")
+            .env("QEMU_ARGS", COUNTING);
+        let mut machine = Self::start(command, "driver| bench: waiting")?;
+        machine.wait_for("driver| bench: done")?;
+        let lines = machine.seen.iter();
+        let own = lines.filter_map(|line| line.strip_prefix("driver| "));
+        Ok(Figures(own.filter_map(Figure::parse).collect()))
     }
 
     /// The guest alone, on a machine with 128 MiB.

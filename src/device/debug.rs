@@ -136,6 +136,12 @@ impl DebugState {
         }
     }
 
+    /// Whether a comparator is, or was, more than zero. All of them are zero otherwise.
+    #[inline]
+    pub fn uses_comparators(&self) -> bool {
+        self.used != 0
+    }
+
     /// The value of the core's MDSCR_EL1 while the vCPU runs. A locked OS Lock or Double Lock disables all debug exceptions but that of BRK
     /// (`AArch64.GenerateDebugExceptionsFrom`): as the core's OS Lock is open, MDE and SS are off instead, without which there is
     /// no breakpoint, watchpoint or step.

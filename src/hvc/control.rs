@@ -1,4 +1,4 @@
-//! The calls by which a VM drives another one, 0xc600_0008 and 0xc600_0010 on, decoded.
+//! The calls by which a VM drives another one, 0xc600_0010 on, decoded.
 
 use super::ids;
 use super::width::arguments;
@@ -34,27 +34,39 @@ pub enum ControlAction {
 pub(super) const CALLS: u64 = 9;
 
 /// The call that `x` holds, if it is one of a controller's.
+#[inline]
 pub fn decode_again(x: &GeneralRegisters) -> Option<ControlCall> {
     decode(FunctionId(x[0] as u32), x)
 }
 
 #[inline(always)]
 pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<ControlCall> {
-    let [target, second, third] = arguments(function, x);
+    // With names that are known, as in `vendor`.
+    let second = |function| arguments(function, x)[1];
     let action = match function {
         ids::TARGET => ControlAction::Target,
-        ids::RUN => ControlAction::Run { limit: second },
+        ids::RUN => ControlAction::Run {
+            limit: second(ids::RUN),
+        },
         ids::STOP => ControlAction::Stop,
         ids::CHECKPOINT_OF => ControlAction::Snapshot(SnapshotCall::Checkpoint),
         ids::RESTORE_OF => ControlAction::Snapshot(SnapshotCall::Restore {
-            which: which(second),
-            value: third.max(1),
+            which: which(second(ids::RESTORE_OF)),
+            value: arguments(ids::RESTORE_OF, x)[2].max(1),
         }),
-        ids::DELETE_OF => ControlAction::Snapshot(SnapshotCall::Delete { id: second }),
-        ids::INFO_OF => ControlAction::Snapshot(SnapshotCall::Info { id: second }),
-        ids::NEXT_OF => ControlAction::Snapshot(SnapshotCall::Next { id: second }),
+        ids::DELETE_OF => ControlAction::Snapshot(SnapshotCall::Delete {
+            id: second(ids::DELETE_OF),
+        }),
+        ids::INFO_OF => ControlAction::Snapshot(SnapshotCall::Info {
+            id: second(ids::INFO_OF),
+        }),
+        ids::NEXT_OF => ControlAction::Snapshot(SnapshotCall::Next {
+            id: second(ids::NEXT_OF),
+        }),
         ids::STATS_OF => ControlAction::Snapshot(SnapshotCall::Stats),
         _ => return None,
     };
+    // Each of them begins with it.
+    let target = arguments(ids::TARGET, x)[0];
     Some(ControlCall { target, action })
 }

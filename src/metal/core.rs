@@ -48,6 +48,8 @@ pub struct BoardCore {
     multiplexed: bool,
     /// What of the loaded vCPU makes way for another VM's stage 2.
     lent: Option<walks::Lent>,
+    /// Whether the core's comparators are those of a vCPU that uses some; `None`: they are whatever the board came with.
+    comparators: Option<bool>,
 }
 
 impl BoardCore {
@@ -60,6 +62,7 @@ impl BoardCore {
             last: [None; VMS_MAX],
             multiplexed: true,
             lent: None,
+            comparators: None,
         }
     }
 
@@ -183,11 +186,13 @@ impl vm::Core for BoardCore {
 
     #[inline]
     fn load_debug(&mut self, from: &DebugState) {
-        debug::load(
-            |n| from.breakpoint(n),
-            |n| from.watchpoint(n),
-            from.effective_mdscr(),
-        );
+        // Nearly no guest uses any: then they are loaded once, all zero.
+        let used = from.uses_comparators();
+        if used || self.comparators != Some(false) {
+            debug::load_comparators(|n| from.breakpoint(n), |n| from.watchpoint(n));
+            self.comparators = Some(used);
+        }
+        debug::load_mdscr(from.effective_mdscr());
     }
 
     #[inline]

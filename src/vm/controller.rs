@@ -94,6 +94,30 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         }
     }
 
+    /// Has RUN return what there is to be told, if the vCPU was woken for that. All else is left to [`control_call`](Self::control_call).
+    #[inline]
+    pub(super) fn return_from_run(&mut self, vms: &[Vm<B>]) {
+        if !self.vcpu.in_run || self.slot().is_waiting() {
+            return;
+        }
+        // The call that it is in.
+        let place = self.vcpu.registers.x[1] as usize;
+        let Some(&number) = self.vm.config.controls.get(place) else {
+            return;
+        };
+        let news = vms[number]
+            .shared
+            .lock()
+            .target
+            .as_mut()
+            .and_then(Target::take_news);
+        if let Some(reason) = news {
+            self.vcpu.in_run = false;
+            self.vcpu.step_over_call();
+            self.give(results_of(reason));
+        }
+    }
+
     /// RUN.
     fn run_target(&mut self, core: &mut B::Core, target: &Vm<B>, limit: u64) -> AfterCall {
         let was_woken = core::mem::take(&mut self.vcpu.in_run);

@@ -184,7 +184,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Whether a core that has nothing else to do should load vCPU number `vcpu`.
     fn is_runnable(&self, vcpu: usize) -> bool {
-        !self.gate.is_closed() && self.vcpus[vcpu].is_runnable(B::Core::physical_count())
+        !self.gate.is_closed() && self.vcpus[vcpu].is_runnable(B::Core::physical_count)
     }
 
     /// Whether a request waits for vCPU number `vcpu`.

@@ -60,6 +60,25 @@ struct Slice {
     contended: bool,
 }
 
+/// A vCPU whose turn it is.
+struct Turn {
+    /// Its place in the run queue.
+    vcpu: usize,
+    /// The physical count at which its turn began.
+    start: u64,
+    /// Another one handed it the core.
+    handed: Option<Handed>,
+}
+
+/// How a vCPU came to the core without the queue.
+#[derive(Clone, Copy)]
+struct Handed {
+    /// The place in the run queue of who had the core.
+    by: usize,
+    /// A third one wants it.
+    contended: bool,
+}
+
 impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     pub(super) fn new(core: &'a mut B::Core, vms: &'a [Vm<B>], console: &'a C) -> Self {
         let number = core.number();
@@ -231,43 +250,59 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     /// Runs the `i`th vCPU, whose turn began at the physical count `start`; and as long as it, or who follows it, hands the core over, that one: who waits
     /// for a VM that it controls, and the VM that tells it something, need no queue.
     fn run_slice(&mut self, i: usize, start: u64) {
-        let (mut i, mut start) = (i, start);
-        while let Some(next) = self.take_turn(i, start) {
-            if self.budgets.left(next) == 0 && self.needs_resched(next) {
+        let mut turn = Turn {
+            vcpu: i,
+            start,
+            handed: None,
+        };
+        while let Some(next) = self.take_turn(&turn) {
+            // Who wants the core besides the two has its share of it.
+            if next.handed.is_some_and(|from| from.contended) && self.budgets.left(next.vcpu) == 0 {
                 break;
             }
-            (i, start) = (next, B::Core::physical_count());
+            turn = next;
         }
     }
 
-    /// Loads the `i`th vCPU, runs it as long as it keeps the core, and puts it. Returns to whom it hands the core over. Its turn began at the physical
-    /// count `start`.
-    fn take_turn(&mut self, i: usize, start: u64) -> Option<usize> {
+    /// Loads a vCPU, runs it as long as it keeps the core, and puts it. Returns whose turn is next, if the core is handed over.
+    fn take_turn(&mut self, turn: &Turn) -> Option<Turn> {
+        let i = turn.vcpu;
         let (vm, vcpu) = self.run_queue[i];
         let mut slice = Slice {
             vcpu: i,
-            start,
-            paid: start,
-            contended: self.needs_resched(i),
+            start: turn.start,
+            paid: turn.start,
+            contended: match turn.handed {
+                Some(from) => from.contended,
+                None => self.needs_resched(i),
+            },
         };
         let mut loaded = vm.load(self.core, vcpu)?;
-        self.set_alarm(Some(&slice));
+        if let Some(from) = turn.handed {
+            self.set_alarm_when_handed(from, &slice);
+            loaded.return_from_run(self.vms);
+        } else {
+            self.set_alarm(Some(&slice));
+        }
         let mut next = None;
         loop {
             let mut action = loaded.run(self.core);
             if action == ExitAction::Control {
-                action = match loaded.control_call(self.vms, self.core) {
+                match loaded.control_call(self.vms, self.core) {
                     AfterCall::Resume => continue,
-                    AfterCall::Put => ExitAction::Put,
+                    AfterCall::Put => break,
                     AfterCall::Await(target) => {
                         next =
                             self.place_of(|vm, vcpu| vm.number == target && vm.is_runnable(vcpu));
-                        match next {
-                            Some(_) => ExitAction::Put,
-                            None => ExitAction::Wait,
+                        if next.is_some() {
+                            break;
                         }
+                        action = ExitAction::Wait;
                     }
-                };
+                }
+            }
+            if action == ExitAction::Put {
+                break;
             }
             if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {
                 action = self.sleep_loaded(&mut loaded, &slice);
@@ -278,11 +313,32 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             }
         }
         loaded.put(self.core);
+        let now = B::Core::physical_count();
         if slice.contended {
-            self.budgets
-                .charge(i, B::Core::physical_count() - slice.paid);
+            self.budgets.charge(i, now - slice.paid);
         }
-        next.or_else(|| self.after_put(vm))
+        Some(Turn {
+            vcpu: next.or_else(|| self.after_put(vm))?,
+            start: now,
+            handed: Some(Handed {
+                by: i,
+                contended: slice.contended,
+            }),
+        })
+    }
+
+    /// Sets the alarm for a vCPU that was handed the core. It is set already for all that the one before had to be interrupted for; what is new is the one
+    /// before, if it waits now, and the limit that it gave.
+    #[inline]
+    fn set_alarm_when_handed(&mut self, from: Handed, slice: &Slice) {
+        let [(vm, _), (by, vcpu)] = [slice.vcpu, from.by].map(|i| self.run_queue[i]);
+        let mut at = vm.limit().min(by.deadline_of(vcpu));
+        if slice.contended {
+            at = at.min(self.end_of_slice(slice));
+        }
+        if at != NEVER {
+            self.core.set_alarm_no_later(at);
+        }
     }
 
     /// What comes after a vCPU of `vm` was put: who controls the VM, or is controlled by it, gets to know that it stopped. Returns who waited for that.
@@ -318,8 +374,8 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     ) -> ControlFlow<()> {
         let keeps_core = match action {
             ExitAction::Resume | ExitAction::Review => true,
+            // `take_turn` has dealt with these.
             ExitAction::Put => false,
-            // `take_turn` has carried it out.
             ExitAction::Control => true,
             // It would have slept, had no other vCPU wanted the core.
             ExitAction::Wait => false,

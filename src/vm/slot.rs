@@ -203,12 +203,15 @@ impl<S> VcpuSlot<S> {
         self.exits.store(exits, Ordering::Relaxed);
     }
 
-    /// Whether a core that has nothing else to do should load the vCPU at the physical count `now`.
-    pub fn is_runnable(&self, now: u64) -> bool {
+    /// Whether a core that has nothing else to do should load the vCPU at the physical count `now`, which is read if it matters.
+    #[inline]
+    pub fn is_runnable(&self, now: impl FnOnce() -> u64) -> bool {
         match self.run_state() {
             RunState::Off => false,
             RunState::Ready => true,
-            RunState::Waiting => self.has_request() || self.deadline() <= now,
+            RunState::Waiting => {
+                self.has_request() || self.deadline() != NEVER && self.deadline() <= now()
+            }
         }
     }
 }

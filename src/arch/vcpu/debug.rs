@@ -31,12 +31,17 @@ macro_rules! each {
     }};
 }
 
-/// Puts a vCPU's registers into the core: value and control of each comparator, and what MDSCR_EL1 is. Nothing of them acts at EL2: with MDCR_EL2.TDE = 0 debug exceptions go to EL1, from EL1 and EL0.
+/// Sets MDSCR_EL1. The ERET to the guest synchronizes it.
+#[inline]
+pub fn load_mdscr(mdscr: u64) {
+    write_register!("mdscr_el1", mdscr);
+}
+
+/// Puts a vCPU's comparators into the core, value and control of each. Nothing of them acts at EL2: with MDCR_EL2.TDE = 0 debug exceptions go to EL1, from EL1 and EL0.
 /// The ERET to the guest synchronizes them.
-pub fn load(
+pub fn load_comparators(
     breakpoint: impl Fn(usize) -> (u64, u64),
     watchpoint: impl Fn(usize) -> (u64, u64),
-    mdscr: u64,
 ) {
     macro_rules! load_breakpoint {
         ($n:literal) => {
@@ -55,5 +60,4 @@ pub fn load(
     let features = features();
     each!(features.breakpoints, load_breakpoint);
     each!(features.watchpoints, load_watchpoint);
-    write_register!("mdscr_el1", mdscr);
 }

@@ -1,0 +1,81 @@
+//! Measures what it costs to drive another VM: `bench: <name> [<k>]: <figure>`, in instructions of both VMs and the hypervisor.
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+use avisor_guest::control::{Stop, Target};
+use avisor_guest::{Id, entry, power_off, println};
+use core::arch::asm;
+
+const TARGET: Target = Target(0);
+/// Rounds of each measurement: the last half counts, when whatever may be learnt of the pages is.
+const ROUNDS: u64 = 64;
+
+entry!(main);
+
+/// The cycle counter, which under `-icount shift=0` counts instructions at all levels.
+fn count() -> u64 {
+    let count;
+    // SAFETY: reads a register.
+    unsafe { asm!("isb", "mrs {}, pmccntr_el0", out(reg) count, options(nostack)) };
+    count
+}
+
+/// As `bench` does.
+fn enable_counter() {
+    // SAFETY: the performance monitors are this guest's: PMCNTENSET_EL0.C, PMCR_EL0.{E, C, LC}, PMCCFILTR_EL0.NSH.
+    unsafe {
+        asm!(
+            "msr pmcntenset_el0, {enable}",
+            "msr pmcr_el0, {control}",
+            "msr pmccfiltr_el0, {filter}",
+            "isb",
+            enable = in(reg) 1_u64 << 31,
+            control = in(reg) 1_u64 << 6 | 1 << 2 | 1,
+            filter = in(reg) 1_u64 << 27,
+            options(nostack)
+        );
+    }
+}
+
+fn event() -> (u64, u64) {
+    match TARGET.run(None) {
+        Ok(Stop::Event { code, a, .. }) => (code, a),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn restore(start: Id, pages: u64) {
+    if let Err(error) = TARGET.restore_with(start, pages + 1) {
+        panic!("{error}");
+    }
+}
+
+/// What so many rounds take in which the target stores to so many pages.
+fn rounds(start: Id, pages: u64, rounds: u64) -> u64 {
+    let before = count();
+    for _ in 0..rounds {
+        event();
+        restore(start, pages);
+    }
+    count() - before
+}
+
+fn main(_device_tree: usize) -> ! {
+    enable_counter();
+    println!("bench: waiting");
+    let (_, start) = event();
+    let start = Id(start);
+    for pages in [0, 1, 20, 100] {
+        restore(start, pages);
+        rounds(start, pages, ROUNDS / 2);
+        let took = rounds(start, pages, ROUNDS / 2);
+        println!(
+            "bench: round of a controller [{pages}]: {}",
+            took / (ROUNDS / 2)
+        );
+    }
+    println!("bench: done");
+    power_off()
+}
