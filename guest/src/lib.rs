@@ -19,6 +19,8 @@
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
 //! | [`memory`] | RAM behind the image |
+//! | [`device_tree`] | the device tree: command line, initial RAM disk |
+//! | [`fuzz`] | programs that are fuzzed |
 //! | [`random`] | random numbers, for programs that test |
 //! | [`check`] | expectations, for programs that test, and a `main` that runs tests |
 //!
@@ -34,12 +36,17 @@
 // A guest is bare metal: registers, devices and hypercalls are reached by assembly only.
 #![allow(unsafe_code)]
 
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
 mod assembly;
 mod boot;
 pub mod check;
 pub mod console;
 pub mod control;
+pub mod device_tree;
 pub mod exception;
+pub mod fuzz;
 pub mod gic;
 pub mod memory;
 pub mod mmio;
@@ -78,8 +85,24 @@ macro_rules! entry {
     };
 }
 
+/// What is called on a panic before it is reported; null for nothing.
+static PANIC_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Makes `handler` what is called on a panic from now on. If it returns, the panic is printed and the machine switched off, as without one.
+pub fn set_panic_handler(handler: fn(&PanicInfo)) {
+    PANIC_HANDLER.store(handler as *mut (), Ordering::Relaxed);
+}
+
 #[panic_handler]
-fn panic(info: &core::panic::PanicInfo) -> ! {
+fn panic(info: &PanicInfo) -> ! {
+    let handler = PANIC_HANDLER.load(Ordering::Relaxed);
+    // A panic of the handler is reported.
+    PANIC_HANDLER.store(core::ptr::null_mut(), Ordering::Relaxed);
+    if !handler.is_null() {
+        // SAFETY: a pointer that is not null was stored by the setter.
+        let handler = unsafe { core::mem::transmute::<*mut (), fn(&PanicInfo)>(handler) };
+        handler(info);
+    }
     println!("GUEST PANIC: {info}");
     power_off()
 }
