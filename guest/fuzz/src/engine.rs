@@ -1,0 +1,135 @@
+//! Puts LibAFL's parts together.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use libafl::corpus::{Corpus, InMemoryCorpus};
+use libafl::events::NopEventManager;
+use libafl::feedbacks::MaxMapFeedback;
+use libafl::fuzzer::{Evaluator, Fuzzer, StdFuzzer};
+use libafl::inputs::BytesInput;
+use libafl::mutators::{HavocScheduledMutator, Tokens, havoc_mutations, tokens_mutations};
+use libafl::observers::{CanTrack, HitcountsMapObserver, StdMapObserver};
+use libafl::schedulers::powersched::PowerSchedule;
+use libafl::schedulers::{IndexesLenTimeMinimizerScheduler, StdWeightedScheduler};
+use libafl::stages::{CalibrationStage, StdPowerMutationalStage};
+use libafl::state::{HasCorpus, HasMaxSize, StdState};
+use libafl::{Error, HasMetadata, feedback_and_fast};
+use libafl_bolts::Named;
+use libafl_bolts::rands::StdRand;
+use libafl_bolts::tuples::{Merge, tuple_list};
+
+use crate::archive;
+use crate::endings::{Endings, IsDone, IsNew};
+use crate::keep::Keeper;
+use crate::options::Options;
+use crate::registry;
+use crate::rounds::Rounds;
+use crate::stages::{Compare, Shorten};
+use crate::state::Wishes;
+use crate::target::{Output, Target};
+
+/// What is tried where there is no seed.
+const SEED: [u8; 16] = [0; 16];
+/// The file of an archive that has tokens.
+const DICTIONARY: &str = "dictionary";
+
+/// Fuzzes `target`, which uses `map_bytes` of its map, with what `archive` has, until `options` say that it is enough. An error is a text for
+/// the user.
+pub fn run<T: Target, O: Output>(
+    target: &mut T,
+    map_bytes: usize,
+    options: &Options,
+    archive: &[u8],
+    output: &mut O,
+) -> Result<(), String> {
+    registry::fill();
+    match fuzz(target, map_bytes, options, archive, output) {
+        Ok(()) | Err(Error::ShuttingDown) => Ok(()),
+        Err(error) => Err(alloc::format!("{error}")),
+    }
+}
+
+fn fuzz<T: Target, O: Output>(
+    target: &mut T,
+    map_bytes: usize,
+    options: &Options,
+    archive: &[u8],
+    output: &mut O,
+) -> Result<(), Error> {
+    // SAFETY: the map is in the window, which stays, and which nobody else touches between rounds.
+    let map = unsafe { StdMapObserver::from_mut_ptr("edges", target.window().map(), map_bytes) };
+    let edges = HitcountsMapObserver::new(map).track_indices();
+    let map_feedback = MaxMapFeedback::new(&edges);
+    let map_name = map_feedback.name().clone();
+    let calibrate = CalibrationStage::new(&map_feedback);
+    let endings = Endings::new();
+    let mut feedback = feedback_and_fast!(IsDone, map_feedback);
+    let mut objective = IsNew(endings.clone());
+    let mut state = StdState::new(
+        StdRand::with_seed(options.seed),
+        InMemoryCorpus::new(),
+        InMemoryCorpus::new(),
+        &mut feedback,
+        &mut objective,
+    )?;
+    state.set_max_size(options.longest);
+    let power =
+        StdWeightedScheduler::with_schedule(&mut state, &edges, Some(PowerSchedule::fast()));
+    let scheduler = IndexesLenTimeMinimizerScheduler::new(&edges, power);
+    let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
+    let mut events = NopEventManager::new();
+    let keeper = Keeper::new(output, options, map_name, map_bytes, target.now());
+    let wishes = Rc::new(Wishes::default());
+    let observers = tuple_list!(edges);
+    let mut rounds = Rounds::new(target, map_bytes, observers, endings, wishes, keeper);
+
+    let mut tokens = Tokens::new();
+    for (name, bytes) in seeds(archive) {
+        if name == DICTIONARY {
+            let read = archive::tokens(bytes).map_err(|line| {
+                Error::illegal_argument(alloc::format!("dictionary, line {line}: no token"))
+            })?;
+            tokens.add_tokens(read.iter());
+            continue;
+        }
+        let is_old = name.starts_with("crashes/") || name.starts_with("hangs/");
+        let input = BytesInput::new(bytes[..bytes.len().min(options.longest)].to_vec());
+        rounds.begin_seed(name, is_old);
+        fuzzer.evaluate_input(&mut state, &mut rounds, &mut events, &input)?;
+        rounds.keep(&state, false)?;
+    }
+    rounds.end_seeds();
+    if state.corpus().count() == 0 {
+        rounds.keep(&state, true)?;
+        return Err(Error::illegal_argument(
+            "no seed lets the target come to its end",
+        ));
+    }
+    state.add_metadata(tokens);
+
+    let mutator = HavocScheduledMutator::new(havoc_mutations().merge(tokens_mutations()));
+    let mut stages = tuple_list!(
+        Shorten,
+        calibrate,
+        Compare::default(),
+        StdPowerMutationalStage::new(mutator),
+    );
+    rounds.wishes().stage.set("havoc");
+    loop {
+        let done = fuzzer.fuzz_one(&mut stages, &mut rounds, &mut state, &mut events);
+        let goes_on = rounds.keep(&state, done.is_err());
+        done?;
+        goes_on?;
+    }
+}
+
+/// The files of an archive, those of the queue last: what a seed has found before is then found again by it. One of zeros, if there is none.
+fn seeds(archive: &[u8]) -> Vec<(&str, &[u8])> {
+    let mut files: Vec<_> = archive::files(archive).collect();
+    if files.iter().all(|(name, _)| *name == DICTIONARY) {
+        files.push(("zeros", &SEED));
+    }
+    files
+}
