@@ -21,8 +21,8 @@ LINUX      := $(shell grep -lsF target/linux/ "$(CONFIG)")
 # Through the environment, so that a path may have spaces in it. Whether the files are good ones, build.rs says.
 run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
 run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
-run: export BOARD := $(BOARD)
-run: export MEM := $(MEM)
+run fuzz: export BOARD := $(BOARD)
+run fuzz: export MEM := $(MEM)
 # The build refuses a configuration that such a machine has no room for.
 run: export AVISOR_MEM = $(MEM)
 
@@ -46,6 +46,16 @@ build: ## The image for all boards: target/kernel8.img
 	@$(if $(LINUX),tools/linux)
 	@tools/cargo build --release
 	@cp "$(TARGET_DIR)/$(BUILT)" "$(IMAGE)"
+
+fuzz: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu) $(if $(filter %-c,$(TARGET)),arm64-cc)
+fuzz: export TARGET := $(TARGET)
+fuzz: export REPLAY := $(REPLAY)
+fuzz: export SECONDS_MAX := $(SECONDS)
+fuzz: export ROUNDS := $(ROUNDS)
+fuzz: export SEED := $(or $(SEED),1)
+fuzz: ## Fuzz TARGET=planted (guest/fuzz-targets), for SECONDS=60 or until Ctrl-C; REPLAY=file runs that input once
+	@tools/setup $(NEEDS)
+	@tools/fuzz
 
 linux: ## Debian's Linux as a guest, target/linux: for CONFIG=configs/linux.toml
 	@tools/setup linux
@@ -85,6 +95,10 @@ test-host: ## Those tests that need no QEMU: the library's, the layout, the conf
 	@tools/setup $(NEEDS)
 	@tools/cargo test --target host-tuple --lib --test layout --test config --test book
 
+test-fuzz: ## The fuzzer's own tests, on the host, with targets that are functions; a minute or two the first time
+	@tools/setup cc
+	@cd guest/fuzz && ../../tools/cargo test --quiet --target host-tuple --lib --target-dir "$(abspath $(TARGET_DIR))/fuzz-build/host"
+
 loom: ## All that cores may do and see beside each other, where they share atomics: half a minute, minutes the first time
 	@tools/setup $(NEEDS)
 	@RUSTFLAGS="$$RUSTFLAGS --cfg loom" tools/cargo test --target host-tuple --target-dir "$(TARGET_DIR)/loom" --lib loom
@@ -123,4 +137,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build linux book doc pictures elf test test-host loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build fuzz linux book doc pictures elf test test-host test-fuzz loom miri mutants soak bench ci rpi4 clean
