@@ -12,6 +12,7 @@
 //! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`control`] | a VM that drives another one |
+//! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`firmware`] | a start from EL3, with garbage in all that the boot protocol does not promise |
 //! | [`trees`] | device trees that are missing, broken or wrong |
@@ -33,6 +34,7 @@ mod fetched;
 mod files;
 mod firmware;
 mod formats;
+mod fuzz;
 mod gdb_client;
 mod guests;
 mod image;

@@ -1,0 +1,218 @@
+//! The fuzzer with the targets in guest/fuzz-targets: that it finds each bug within so many rounds, and nothing where it is mended; what it leaves
+//! on the disk; and inputs run once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use crate::board::Board;
+use crate::image::{ROOT, folder};
+use crate::on_both_boards;
+use crate::transcript::Transcript;
+
+on_both_boards!(planted);
+
+/// A campaign: the folder that `tools/fuzz` works in.
+struct Campaign {
+    folder: PathBuf,
+    target: &'static str,
+}
+
+impl Campaign {
+    /// One that nothing is in so far.
+    fn new(name: &str, target: &'static str) -> Self {
+        let folder = folder("fuzz").join(name);
+        // Of an earlier run of the tests.
+        let _ = fs::remove_dir_all(&folder);
+        Self { folder, target }
+    }
+
+    /// `tools/fuzz` with these settings, such as `ROUNDS=10`.
+    fn command(&self, settings: &str) -> Command {
+        let mut command = Command::new("tools/fuzz");
+        command.current_dir(ROOT);
+        command.env("CARGO_TARGET_DIR", folder("fuzz-build"));
+        command.env("FOLDER", &self.folder);
+        command.env("TARGET", self.target);
+        for setting in settings.split_whitespace() {
+            let (name, value) = setting.split_once('=').expect("a name and a value");
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// Builds with these settings, and boots that until it ends.
+    fn runs(&self, board: Board, settings: &str) -> Transcript {
+        let image = self.image(&mut self.command(settings));
+        board.boots(image).cores(4).until_it_ends()
+    }
+
+    /// Runs one input, and tells what is shown of it.
+    fn replays(&self, board: Board, input: &Path) -> Transcript {
+        let mut command = self.command("");
+        command.env("REPLAY", input);
+        let image = self.image(&mut command);
+        let run = board.boots(image).cores(4).until_it_ends();
+        run.powers_off();
+        run
+    }
+
+    fn image(&self, command: &mut Command) -> PathBuf {
+        // All images come out of one folder.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = command.arg("--build").output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "it does not build:\n{errors}");
+        let path = String::from_utf8(output.stdout).expect("a path");
+        PathBuf::from(path.trim_end())
+    }
+
+    /// The files of `default/WHERE`: names and contents, in their order.
+    fn files(&self, place: &str) -> Vec<(String, Vec<u8>)> {
+        files(&self.folder.join("default").join(place))
+    }
+
+    /// The path of the first crash.
+    fn first_crash(&self) -> PathBuf {
+        let name = &self.files("crashes")[0].0;
+        self.folder.join("default/crashes").join(name)
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("{folder:?}: {why}"));
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().expect("it has one").to_string_lossy();
+            (name.into_owned(), fs::read(&path).expect("a file"))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// A bug behind four bytes and a length, from zeros; then the run goes on, and the crash is run once.
+fn planted(board: Board) {
+    let campaign = Campaign::new(&format!("planted-{}", board.name()), "planted");
+    let run = campaign.runs(board, "SEED=1 ROUNDS=60000 UNTIL_CRASH=1");
+    run.powers_off();
+    let crashes = campaign.files("crashes");
+    run.require(crashes.len() == 1, "it finds the bug");
+    let (name, bytes) = &crashes[0];
+    assert!(name.starts_with("id:000000,sig:06,src:"), "{name}");
+    assert!(bytes.starts_with(b"AVIS"), "{bytes:?}");
+
+    let found = campaign.files("queue");
+    let run = campaign.runs(board, "SEED=2 ROUNDS=500");
+    run.powers_off();
+    assert_eq!(campaign.files("crashes").len(), 1, "it is known: {run}");
+    // What the first run kept is there, under its names.
+    let kept = campaign.files("queue");
+    assert!(kept.len() >= found.len(), "{found:?} {kept:?}");
+    assert_eq!(kept[0].0, found[0].0);
+
+    let replay = campaign.replays(board, &campaign.first_crash());
+    let text = replay.lines.join("\n");
+    let says = |part: &str| replay.require(text.contains(part), part);
+    says("bytes: crash");
+    says("  panicked at src/bin/planted.rs:");
+    says("out of range for slice of length");
+    replay.require(replay.count("  called from 0x4008") >= 2, "a call chain");
+}
+
+#[test]
+fn planted_in_c() {
+    let campaign = Campaign::new("planted-c", "planted-c");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=60000 UNTIL_CRASH=1");
+    run.powers_off();
+    run.require(campaign.files("crashes").len() == 1, "it finds the bug");
+    let replay = campaign.replays(Board::Virt, &campaign.first_crash());
+    let text = replay.lines.join("\n");
+    // A data abort from the same exception level.
+    replay.require(text.contains("(EC 0x25)"), "an exception");
+    replay.require(text.contains("  x28 0x"), "registers");
+}
+
+/// What nobody planted.
+#[test]
+fn a_device_tree_with_nops() {
+    let campaign = Campaign::new("fdt", "fdt");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=400000 UNTIL_CRASH=1");
+    run.powers_off();
+    let crashes = campaign.files("crashes");
+    run.require(crashes.len() == 1, "it finds the bug");
+    let words = crashes[0].1.chunks_exact(4);
+    assert!(words.clone().any(|word| word == [0, 0, 0, 4]), "a NOP");
+    let replay = campaign.replays(Board::Virt, &campaign.first_crash());
+    let text = replay.lines.join("\n");
+    let is_the_bug = text.contains("fdt-0.1.5/src/node.rs:") && text.contains("bad node");
+    replay.require(is_the_bug, "the bug of the parser");
+}
+
+#[test]
+fn nothing_where_the_bugs_are_mended() {
+    for target in ["planted", "planted-c", "fdt"] {
+        let campaign = Campaign::new(&format!("{target}-mended"), target);
+        let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=20000 MENDED=1 LIMIT_MS=2000");
+        run.powers_off();
+        let found = campaign.files("crashes").len() + campaign.files("hangs").len();
+        run.require(found == 0, "there is nothing to find");
+        run.require(campaign.files("queue").len() >= 3, "it gets somewhere");
+    }
+}
+
+/// Panic, exception, reset, off, and what takes too long: each is found once, and the next round is none the worse.
+#[test]
+fn every_way_to_end() {
+    let campaign = Campaign::new("endings", "endings");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=2000");
+    run.powers_off();
+    let firsts = |place: &str| -> Vec<u8> {
+        let files = campaign.files(place);
+        let mut firsts: Vec<_> = files.iter().map(|(_, bytes)| bytes[0]).collect();
+        firsts.sort();
+        firsts
+    };
+    run.require(firsts("crashes") == [1, 2, 4, 5], "four crashes");
+    // Time is the host's: where that is busy, others may take too long, too.
+    let hangs = campaign.files("hangs");
+    let hang = hangs.iter().find(|(_, bytes)| bytes[0] == 3);
+    run.require(hang.is_some(), "one that takes too long");
+    let hang = campaign
+        .folder
+        .join("default/hangs")
+        .join(&hang.expect("see above").0);
+    let replay = campaign.replays(Board::Virt, &hang);
+    let said = replay
+        .lines
+        .iter()
+        .any(|line| line.ends_with(": it took longer than the limit"));
+    replay.require(said, "a hang is told");
+}
+
+/// Without semihosting, as on a board: the console has all that the files have.
+#[test]
+fn files_out_of_a_log() {
+    let campaign = Campaign::new("log", "planted");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=60000 UNTIL_CRASH=1 LOG=1");
+    let log = campaign.folder.join("log");
+    fs::write(&log, run.lines.join("\r\n")).expect("writable");
+    let made = campaign.folder.join("made");
+    let done = Command::new("tools/fuzz-log")
+        .arg(&made)
+        .current_dir(ROOT)
+        .stdin(fs::File::open(&log).expect("it was just made"))
+        .status();
+    assert!(done.expect("it starts").success());
+    assert_eq!(campaign.files("crashes"), [], "{run}");
+    let crashes = files(&made.join("crashes"));
+    assert_eq!(crashes.len(), 1, "{run}");
+    assert!(crashes[0].1.starts_with(b"AVIS"), "{crashes:?}");
+    let queue = files(&made.join("queue"));
+    assert!(queue.len() >= 5 && queue.iter().all(|(_, bytes)| !bytes.is_empty()));
+    let stats = fs::read_to_string(made.join("fuzzer_stats")).expect("it is there");
+    assert!(stats.contains("\nsaved_crashes     : 1\n"), "{stats}");
+}
