@@ -208,6 +208,15 @@ impl VmBackend for FakeBoard {
         }
     }
 
+    fn copy_page_cached(&mut self, from: Pa, to: Pa) {
+        self.recorder.note(Asked::CopyCached { from, to });
+        self.memory.copy(from, to);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::copy_page_cached(from, to) };
+        }
+    }
+
     fn zero(&mut self, at: Pa, bytes: u64) {
         self.recorder.note(Asked::Zero(at, bytes));
         self.memory.zero(at, bytes);

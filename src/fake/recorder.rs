@@ -28,6 +28,13 @@ pub enum Asked {
         /// To there.
         to: Pa,
     },
+    /// The same, through the caches alone.
+    CopyCached {
+        /// From here.
+        from: Pa,
+        /// To there.
+        to: Pa,
+    },
     /// So many bytes from here on were filled with zeros.
     Zero(Pa, u64),
     /// So many bytes were written here.

@@ -116,6 +116,11 @@ impl VmBackend for BoardBackend {
         self.ram.copy_page(from, to);
     }
 
+    #[inline]
+    fn copy_page_cached(&mut self, from: Pa, to: Pa) {
+        self.ram.copy_page_cached(from, to);
+    }
+
     fn zero(&mut self, at: Pa, bytes: u64) {
         self.ram.zero(at, bytes);
     }

@@ -4,8 +4,8 @@ use super::failure;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::{self, fixup};
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Register, SystemState, Trap, control, debug,
-    el1, id, walks,
+    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, SystemState, Trap,
+    control, debug, el1, id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
@@ -223,7 +223,15 @@ impl vm::Core for BoardCore {
     }
 
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        fixup::translate(va, access).map(|mapping| mapping.ipa)
+    }
+
+    fn stage1_mapping(&mut self, va: Va, access: Stage1Access) -> Option<Stage1Mapping> {
         fixup::translate(va, access)
+    }
+
+    fn saved_sctlr(system: &SystemState) -> u64 {
+        system.sctlr
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

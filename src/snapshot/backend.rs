@@ -29,6 +29,15 @@ pub enum Mapping {
     Write,
 }
 
+/// How the guest reaches the page that it accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through the caches, which all cores and EL2 agree on.
+    Cached,
+    /// Around the caches, or perhaps so.
+    Around,
+}
+
 /// Bookkeeping memory, guest memory, and stage 2 of one VM.
 ///
 /// Calls that change stage 2 are of two kinds:
@@ -48,8 +57,9 @@ pub trait Backend {
     /// A word of bookkeeping memory, to change, by the same number.
     fn word_mut(&mut self, number: u32) -> &mut u32;
 
-    /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy.
-    fn copy_frame(&mut self, from: Frame, to: Frame);
+    /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy. It reaches the page as `reach`
+    /// says.
+    fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach);
     /// Fills `pages` frames from `first` on with zeros, completely: the guest may be given them.
     fn zero_frames(&mut self, first: Frame, pages: u32);
 

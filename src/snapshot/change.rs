@@ -255,7 +255,7 @@ impl FrameStore {
 
     /// Makes the run `node`, whose first frame is `first`, a plain node with the same pages, in place.
     #[cold]
-    fn expand_run<B: Backend>(
+    pub(super) fn expand_run<B: Backend>(
         &mut self,
         b: &mut B,
         node: NodeId,

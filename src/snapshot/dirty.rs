@@ -11,7 +11,7 @@ use super::frames::Frame;
 pub(super) struct DirtyEntry {
     /// The page, or the first of a block.
     pub(super) page: u32,
-    /// The frame that the base has there; 0: none.
+    /// The frame that the base has there, with the contents of before the store; 0: none.
     pub(super) base: u32,
     /// The frame that the guest writes to.
     pub(super) private: u32,

@@ -1,14 +1,16 @@
 //! A guest's access that stage 2 refused: the first touch of an absent page, and the first store to a clean one.
 
 use super::Snapshots;
-use super::backend::{Backend, Mapping, Page};
+use super::backend::{Backend, Mapping, Page, Reach};
 use super::dirty::BLOCK_FLAG;
 use super::fold::FOLD_RESERVE;
 use super::frames::{Frame, NoMemory};
+use super::place::Place;
 use crate::addr::BLOCK_PAGES;
 
 impl Snapshots {
-    /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access. The guest then tries again.
+    /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access, which reached it as `reach` says. The guest then
+    /// tries again.
     ///
     /// If memory is short, the oldest pools are freed until it suffices. Fails if it never does, which a share of
     /// [`min_frames`](super::min_frames) frames rules out.
@@ -18,8 +20,9 @@ impl Snapshots {
         b: &mut B,
         page: Page,
         write: bool,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
-        while let Err(error) = self.try_fault_in(b, page, write) {
+        while let Err(error) = self.try_fault_in(b, page, write, reach) {
             if !self.free_oldest_pool(b) {
                 return Err(error);
             }
@@ -33,10 +36,11 @@ impl Snapshots {
         b: &mut B,
         page: Page,
         write: bool,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
         match b.mapping(page) {
-            Mapping::Read(base) if write => self.first_store(b, page, base),
-            Mapping::ReadBlock(first) if write => self.first_store_in_block(b, page, first),
+            Mapping::Read(frame) if write => self.first_store(b, page, frame, reach),
+            Mapping::ReadBlock(first) if write => self.first_store_in_block(b, page, first, reach),
             Mapping::AbsentBlock => self.fill_block(b, page),
             Mapping::Absent => self.fill_page(b, page),
             // Another core was faster, or this core's TLB remembers an older mapping.
@@ -47,22 +51,44 @@ impl Snapshots {
         }
     }
 
+    /// The first store to `page`, which is clean and whose frame is `frame`. The VM keeps its frame, if no more than one leaf holds it: the
+    /// fresh frame, with the contents as they were, takes its place in that leaf, and so in all maps that share the leaf. Then the page's entry
+    /// of stage 2 keeps its output address. Where several leaves hold it, the VM gets the fresh frame.
     #[inline]
     fn first_store<B: Backend>(
         &mut self,
         b: &mut B,
         page: Page,
-        base: Frame,
+        frame: Frame,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
-        if self.memory.is_exclusive(b, self.base, self.level, page) {
-            b.make_page_writable(page);
-            self.push_dirty(page, base.0, base);
-            return Ok(());
+        let entry = match self.memory.place_of(b, self.base, self.level, page) {
+            Place::Exclusive => {
+                b.make_page_writable(page);
+                self.push_dirty(page, frame.0, frame);
+                return Ok(());
+            }
+            Place::Leaf(entry) => Some(entry),
+            // The nodes may take a new slab, beside the copy and what a fold may need.
+            Place::Run if self.memory.frames.free_count() > FOLD_RESERVE + 1 => {
+                let (base, level) = (self.base, self.level);
+                Some(self.memory.expand_to_leaf(b, base, level, page)?)
+            }
+            Place::Run | Place::Several => None,
+        };
+        let fresh = self.alloc_private_page()?;
+        b.copy_frame(frame, fresh, reach);
+        match entry {
+            Some(entry) => {
+                *b.word_mut(entry) = fresh.0;
+                b.make_page_writable(page);
+                self.push_dirty(page, fresh.0, frame);
+            }
+            None => {
+                b.map_page_writable(page, fresh);
+                self.push_dirty(page, frame.0, fresh);
+            }
         }
-        let private = self.alloc_private_page()?;
-        b.copy_frame(base, private);
-        b.map_page_writable(page, private);
-        self.push_dirty(page, base.0, private);
         self.superseding += 1;
         Ok(())
     }
@@ -72,15 +98,16 @@ impl Snapshots {
         b: &mut B,
         page: Page,
         first: Frame,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        if self.memory.is_exclusive(b, self.base, self.level, page) {
+        if self.memory.place_of(b, self.base, self.level, page) == Place::Exclusive {
             b.make_block_writable(page);
             self.push_dirty(start | BLOCK_FLAG, first.0, first);
             return Ok(());
         }
         b.split_live(page);
-        self.first_store(b, page, Frame(first.0 + page % BLOCK_PAGES))
+        self.first_store(b, page, Frame(first.0 + page % BLOCK_PAGES), reach)
     }
 
     fn fill_block<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {

@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | `checkpoint`, `restore`, `delete` | the verbs of the API |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
-//! | `map`, `change`, `remap` | page maps: the tree, copy on write, stage 2 from one map to another |
+//! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
 //! | `layout`, `frames`, `nodes` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
 //! | `backend` | what all of this asks of the machine |
@@ -23,7 +23,9 @@
 //! | dirty and folded | writable | `(page, frame, frame)` | the base, and no other map |
 //!
 //! Three verbs move a page between these states:
-//! - the first **store** takes a clean page to dirty by a copy, or straight to folded where no other map holds the frame;
+//! - the first **store** takes a clean page to dirty, or straight to folded where no other map holds the frame. A fresh frame gets the old
+//!   contents and takes the VM's place in the map, so that the VM keeps its frame; only where several leaves hold that frame the VM gets the
+//!   fresh one;
 //! - **fold** writes the dirty pages into the base. A node shared with a snapshot is copied on the way, so snapshots do not notice;
 //! - **protect** makes folded pages clean.
 //!
@@ -43,6 +45,7 @@ mod index;
 mod layout;
 pub mod map;
 mod nodes;
+mod place;
 mod pools;
 mod promise;
 mod record;
@@ -54,7 +57,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Mapping, Moment, Page, SaveState, StateSize};
+pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use layout::{Bookkeeping, Node};
 

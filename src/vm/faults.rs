@@ -6,13 +6,14 @@ use super::loaded::LoadedVcpu;
 use super::vcpu::Vcpu;
 use super::{Core, System, VmBackend, VmShared};
 use crate::addr::Ipa;
-use crate::arch::vcpu::Stage1Access;
+use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 use crate::device::gic::{Gich, LrScope};
 use crate::device::{Absent, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, Region};
-use crate::snapshot::Page;
+use crate::snapshot::{Page, Reach};
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
+use crate::trap::sysreg::caches_are_on;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
@@ -31,7 +32,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return self.context(shared, core).fault_without_page(fault);
         };
         if let Some(page) = shared.memory.stage2.page_at(page_ipa) {
-            return self.context(shared, core).ram_fault(fault, page);
+            return self
+                .context(shared, core)
+                .ram_fault(fault, page, Reach::Around);
         }
         if let Some(access) = fault.access().filter(|access| !access.write) {
             let ipa = Ipa(page_ipa.0 | access.page_offset);
@@ -61,21 +64,34 @@ impl<B: VmBackend> ExitContext<'_, B> {
         if fault.kind() == FaultKind::TlbConflict {
             return self.tlb_conflict();
         }
-        let Some(page_ipa) = self.page_by_stage1(&fault) else {
+        let Some(mapping) = self.mapping_by_stage1(&fault) else {
             return self.unplaced_fault(fault);
         };
-        match self.shared.memory.stage2.page_at(page_ipa) {
-            Some(page) => self.ram_fault(fault, page),
-            None => self.device_fault(fault, page_ipa),
+        let ipa = mapping.ipa;
+        match self.shared.memory.stage2.page_at(ipa) {
+            Some(page) => {
+                let reach = self.reach(mapping);
+                self.ram_fault(fault, page, reach)
+            }
+            None => self.device_fault(fault, Ipa(ipa.0 - ipa.page_offset())),
         }
     }
 
-    /// The page that the access goes to, by the guest's own tables: for a permission fault the syndrome does not say it.
-    fn page_by_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self
-            .core
-            .translate_stage1(fault.far()?, Stage1Access::El1Read)?;
-        Some(Ipa(ipa.0 - ipa.page_offset()))
+    /// Where the access goes, by the guest's own tables: for a permission fault the syndrome does not say it.
+    fn mapping_by_stage1(&mut self, fault: &MemoryFault) -> Option<Stage1Mapping> {
+        self.core
+            .stage1_mapping(fault.far()?, Stage1Access::El1Read)
+    }
+
+    /// How an access by that mapping reaches memory. A page whose accesses are Write-Back is in the caches that all cores and EL2 share: stage 2
+    /// makes it Inner Shareable, whatever stage 1 says. If the guest reaches it by other attributes elsewhere, it is the guest that keeps the
+    /// two in order, as on any machine (B2.11, "Mismatched memory attributes"). PAR_EL1.ATTR may say what the tables say although SCTLR_EL1
+    /// has the MMU or the caches off (PAR_EL1, "ATTR").
+    fn reach(&mut self, mapping: Stage1Mapping) -> Reach {
+        match mapping.write_back && caches_are_on(self.core.sctlr()) {
+            true => Reach::Cached,
+            false => Reach::Around,
+        }
     }
 
     /// A TLB conflict. The syndrome does not say which stage has two entries for the address, so that all entries go, and the guest tries
@@ -97,9 +113,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
         ExitAction::Resume
     }
 
-    /// An access to a page of RAM.
+    /// An access to a page of RAM, which reaches it as `reach` says.
     #[inline(never)]
-    fn ram_fault(mut self, fault: MemoryFault, page: Page) -> ExitAction {
+    fn ram_fault(mut self, fault: MemoryFault, page: Page, reach: Reach) -> ExitAction {
         match fault.kind() {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch() && !fault.s1ptw() => {
@@ -107,8 +123,11 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 memory.stage2.make_executable(&mut memory.backend, page);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.shared.fault_in(page, fault.write());
-                self.rearm_cache_traps();
+                self.shared.fault_in(page, fault.write(), reach);
+                // What goes through the caches has them on.
+                if reach == Reach::Around {
+                    self.rearm_cache_traps();
+                }
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.inject_external_abort(&fault),
@@ -299,12 +318,12 @@ impl<B: VmBackend> VmShared<B> {
         self.gic.spi_line(device.row().intid) != self.devices.irq_line(device)
     }
 
-    /// Makes a page of RAM accessible.
+    /// Makes a page of RAM accessible to an access that reaches it as `reach` says.
     #[inline]
-    pub(super) fn fault_in(&mut self, page: Page, write: bool) {
+    pub(super) fn fault_in(&mut self, page: Page, write: bool, reach: Reach) {
         // A VM is started only with a share of memory that suffices whatever it does.
         self.snapshots
-            .fault_in(&mut self.memory, page, write)
+            .fault_in(&mut self.memory, page, write, reach)
             .expect("a VM's share of memory holds all of its RAM");
     }
 }

@@ -4,7 +4,7 @@ use super::backend::{Core, VmBackend};
 use super::log_budget::LogBudget;
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
-use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page};
+use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page, Reach};
 use crate::stage2::Stage2;
 use core::fmt;
 use log::Level;
@@ -18,6 +18,8 @@ pub struct GuestMemory<B> {
     pub backend: B,
     /// The RAM as the CPUs see it.
     pub stage2: Stage2,
+    /// The caches may be ahead of memory: copies were left in them that snapshots have.
+    is_ahead: bool,
     /// How many lines it may cause in the log.
     log_budget: LogBudget,
 }
@@ -34,7 +36,24 @@ impl<B: VmBackend> GuestMemory<B> {
         Self {
             backend,
             stage2,
+            is_ahead: false,
             log_budget: LogBudget::default(),
+        }
+    }
+
+    /// Has memory agree with the caches on all that is mapped: a vCPU is about to go around the caches that did not before.
+    #[cold]
+    pub fn clean(&mut self) {
+        let backend = &mut self.backend;
+        self.stage2
+            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+    }
+
+    /// The same before a vCPU is to run with its caches off, unless memory has all anyway. Copies that are not mapped now, but in snapshots,
+    /// are left as they are.
+    pub fn clean_if_ahead(&mut self) {
+        if self.is_ahead {
+            self.clean();
         }
     }
 
@@ -107,9 +126,15 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
-    fn copy_frame(&mut self, from: Frame, to: Frame) {
-        self.backend
-            .copy_page(self.stage2.pa(from), self.stage2.pa(to));
+    fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach) {
+        let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
+        match reach {
+            Reach::Cached => {
+                self.is_ahead = true;
+                self.backend.copy_page_cached(from, to);
+            }
+            Reach::Around => self.backend.copy_page(from, to),
+        }
     }
 
     fn zero_frames(&mut self, first: Frame, pages: u32) {

@@ -69,6 +69,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     fn cpu_on(&mut self, target: usize, entry: Ipa, context: u64) -> ExitAction {
         let slot = &self.vm.vcpus[target];
+        // It starts with its caches off.
+        self.shared.memory.clean_if_ahead();
         // The target is off: a core that still holds its lock is about to unlock it.
         *slot.lock() = Vcpu::reset(B::Core::RESET, entry.0, context);
         slot.set_run_state(RunState::Ready);

@@ -107,11 +107,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// Cleans all of the VM's memory out of the caches. Caches and memory are not taken to agree until a vCPU switches its caches on.
     fn clean_caches(&mut self) {
         self.shared.caches_agree = false;
-        let memory = &mut self.shared.memory;
-        let backend = &mut memory.backend;
-        memory
-            .stage2
-            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+        self.shared.memory.clean();
     }
 
     /// DC ISW, CSW or CISW. By set and way a cache is maintained, and not the memory of a VM: other vCPUs' lines in other cores' caches stay,

@@ -18,6 +18,7 @@ use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
 use crate::snapshot::{Moment, Node, SaveState, StateSize};
+use crate::trap::sysreg::caches_are_on;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -93,6 +94,21 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
     fn vcpus(&self, part: usize) -> Range<usize> {
         let first = part * PER_PART;
         first..(first + PER_PART).min(self.vm.vcpus.len())
+    }
+
+    /// Whether a vCPU that is on has its caches off.
+    pub fn goes_around_caches(&mut self) -> bool {
+        (0..self.vm.vcpus.len()).any(|index| {
+            let sctlr = match self.initiator.index() {
+                _ if self.vm.vcpus[index].run_state() == RunState::Off => return false,
+                Some(own) if own == index => self.initiator.core.sctlr(),
+                _ => match self.stopped.get(index) {
+                    Some(vcpu) => B::Core::saved_sctlr(&vcpu.system),
+                    None => return false,
+                },
+            };
+            !caches_are_on(sctlr)
+        })
     }
 
     #[inline]

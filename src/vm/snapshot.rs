@@ -52,6 +52,9 @@ impl<B: VmBackend> Vm<B> {
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
+            if state.goes_around_caches() {
+                memory.clean_if_ahead();
+            }
             // While nothing prints. Not for a guest that goes back by itself, as often as it may: at worst the rest of a line does not show.
             if by_operator {
                 memory.backend.abandon_sequence();

@@ -93,6 +93,13 @@ pub fn dc_civac(address: u64) {
     unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
 }
 
+/// The line of `address`, cleaned to the point of unification.
+#[inline(always)]
+pub fn dc_cvau(address: u64) {
+    // SAFETY: as above.
+    unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
+}
+
 /// What instruction caches hold of the line of `address`, in the inner-shareable domain.
 #[inline(always)]
 pub fn ic_ivau(address: u64) {

@@ -69,6 +69,12 @@ pub fn dc_civac(address: u64) {
     perform(Instruction::Dc(Cache::CleanAndInvalidate, address));
 }
 
+/// See `metal::dc_cvau`.
+#[track_caller]
+pub fn dc_cvau(address: u64) {
+    perform(Instruction::Dc(Cache::Clean, address));
+}
+
 /// See `metal::ic_ivau`.
 #[track_caller]
 pub fn ic_ivau(address: u64) {

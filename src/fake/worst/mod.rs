@@ -18,6 +18,7 @@
 //!
 //! A thread stands for a core ([`Worst::on`]); then [`isa`] is what that core does. What the guest does, tests say ([`Worst::load`], ...).
 
+mod counts;
 pub mod el2;
 pub mod entry;
 pub mod errors;
@@ -35,6 +36,7 @@ pub mod tables;
 mod tests;
 pub mod tlb;
 
+pub use counts::Counts;
 pub use entry::{Access, Fault};
 pub use handle::{On, Worst, current};
 pub use luck::{Luck, any_luck};
@@ -95,6 +97,8 @@ pub enum Tlbi {
 /// What a DC does to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
+    /// CVAU. Memory is the point of unification, too.
+    Clean,
     /// CIVAC.
     CleanAndInvalidate,
     /// IVAC.
@@ -139,6 +143,7 @@ pub struct Board {
     registers: Vec<Registers>,
     special: Special,
     errors: Errors,
+    counts: Counts,
     /// EL2's own translation, once the board was switched on.
     el2: Option<El2>,
 }
@@ -152,6 +157,7 @@ impl Board {
             registers: (0..cores).map(|_| Registers::default()).collect(),
             special: Special::new(cores),
             errors: Errors::new(cores),
+            counts: Counts::default(),
             el2: None,
         }
     }
@@ -215,6 +221,7 @@ impl Board {
 
     /// A core does an instruction.
     pub fn perform(&mut self, core: usize, instruction: Instruction) {
+        self.counts.add(instruction);
         match instruction {
             // Those of a page in a row: it is enough if now and then something happens between.
             Instruction::Dc(_, at) if at % 512 != 0 => {}

@@ -279,7 +279,8 @@ fn a_load_that_faulted_for_nothing_copies_nothing() {
             matches!(mapping, Mapping::Read(_) | Mapping::ReadBlock(_)),
             "{mapping:?}"
         );
-        vm.s.fault_in(&mut vm.m, page, false).unwrap();
+        vm.s.fault_in(&mut vm.m, page, false, Reach::Around)
+            .unwrap();
         assert_eq!(vm.m.mapping(page), mapping);
         assert_eq!(vm.s.memory.frames.free_count(), free);
     }

@@ -2,7 +2,7 @@
 
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
-use crate::snapshot::backend::{Backend, Mapping, Moment, Page, SaveState};
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, Reach, SaveState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
 use core::fmt;
@@ -199,7 +199,7 @@ impl Backend for ModelBackend {
         &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
-    fn copy_frame(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame, _: Reach) {
         self.words.remove(&to.0);
         self.contents.set(to.0, self.contents.get(from.0));
         self.copies += 1;

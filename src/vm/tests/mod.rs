@@ -6,6 +6,7 @@ mod debug_registers;
 mod devices;
 mod errors;
 mod guest;
+mod hardware;
 mod history;
 mod holes;
 mod instructions;
