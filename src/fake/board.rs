@@ -142,6 +142,14 @@ impl Maintenance for FakeBoard {
     }
 
     #[track_caller]
+    fn invalidate_stage1_here(&mut self) {
+        self.recorder.invalidate_stage1_here();
+        if !mutants::is_left_out() {
+            tlb::invalidate_stage1_here();
+        }
+    }
+
+    #[track_caller]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
         self.recorder.invalidate_ipa_here(ipa);
         if !mutants::is_left_out() {

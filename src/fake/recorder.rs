@@ -15,6 +15,8 @@ pub enum Asked {
     InvalidateIpa(Ipa),
     /// TLBI VMALLE1IS.
     InvalidateStage1,
+    /// TLBI VMALLE1, completed.
+    InvalidateStage1Here,
     /// TLBI IPAS2E1 and VMALLE1, completed.
     InvalidateIpaHere(Ipa),
     /// TLBI VMALLS12E1IS.
@@ -79,6 +81,11 @@ impl<F: Fn() -> u64> Maintenance for Recorder<F> {
     #[track_caller]
     fn invalidate_stage1(&mut self) {
         self.note(Asked::InvalidateStage1);
+    }
+
+    #[track_caller]
+    fn invalidate_stage1_here(&mut self) {
+        self.note(Asked::InvalidateStage1Here);
     }
 
     #[track_caller]

@@ -55,6 +55,11 @@ impl Maintenance for BoardBackend {
     }
 
     #[inline]
+    fn invalidate_stage1_here(&mut self) {
+        tlb::invalidate_stage1_here();
+    }
+
+    #[inline]
     fn invalidate_ipa_here(&mut self, ipa: Ipa) {
         tlb::invalidate_ipa_here(ipa);
     }

@@ -78,15 +78,17 @@ impl Snapshots {
         };
         let fresh = self.alloc_private_page()?;
         b.copy_frame(frame, fresh, reach);
+        // What is written back in place is written through the caches.
+        let keeper = reach == Reach::Cached && self.recent.has(page);
         match entry {
             Some(entry) => {
                 *b.word_mut(entry) = fresh.0;
                 b.make_page_writable(page);
-                self.push_dirty(page, fresh.0, frame);
+                self.push_entry(page, fresh.0, frame, keeper);
             }
             None => {
                 b.map_page_writable(page, fresh);
-                self.push_dirty(page, frame.0, fresh);
+                self.push_entry(page, frame.0, fresh, keeper);
             }
         }
         self.superseding += 1;

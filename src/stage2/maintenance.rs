@@ -17,6 +17,9 @@ pub trait Maintenance {
     /// (Arm ARM D8.16, "TLB maintenance instructions that apply to stage 2 only").
     #[cfg_attr(test, track_caller)]
     fn invalidate_stage1(&mut self);
+    /// TLBI VMALLE1, completed: what this core alone cached of stages 1 and 2 combined.
+    #[cfg_attr(test, track_caller)]
+    fn invalidate_stage1_here(&mut self);
     /// TLBI IPAS2E1 and VMALLE1, completed: what this core alone cached for `ipa`, of stage 2 and of both stages combined.
     #[cfg_attr(test, track_caller)]
     fn invalidate_ipa_here(&mut self, ipa: Ipa);

@@ -369,6 +369,25 @@ impl Stage2 {
         write(self.block_entry(page), descriptor);
     }
 
+    /// Whether `page`, which is mapped, may be executed.
+    #[inline]
+    pub fn is_executable(&self, page: Page) -> bool {
+        read(self.leaf_entry(page)).is_executable()
+    }
+
+    /// Has no translation left of stage 1 as it was, after memory changed under the guest's tables while no vCPU of the VM ran. What stage 2
+    /// says is the same. If `only_here`, no other core than this one has run a vCPU of the VM.
+    pub fn end_write_back(&self, m: &mut impl Maintenance, only_here: bool) {
+        // What was written is what the guest's walks see.
+        m.complete_stores();
+        if only_here {
+            m.invalidate_stage1_here();
+        } else {
+            m.invalidate_stage1();
+            m.complete_invalidations();
+        }
+    }
+
     /// Attaches the tables of RAM again.
     pub fn end_remap(&self, m: &mut impl Maintenance) {
         // Completes the entries below before a walk can reach them.

@@ -20,6 +20,8 @@ pub struct GuestMemory<B> {
     pub stage2: Stage2,
     /// The caches may be ahead of memory: copies were left in them that snapshots have.
     is_ahead: bool,
+    /// For a restore: the core that does it is the only one that ever runs a vCPU of the VM.
+    pub runs_only_here: bool,
     /// How many lines it may cause in the log.
     log_budget: LogBudget,
 }
@@ -37,6 +39,7 @@ impl<B: VmBackend> GuestMemory<B> {
             backend,
             stage2,
             is_ahead: false,
+            runs_only_here: false,
             log_budget: LogBudget::default(),
         }
     }
@@ -207,5 +210,21 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
 
     fn end_remap(&mut self) {
         self.stage2.end_remap(&mut self.backend);
+    }
+
+    #[inline]
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
+        let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
+        self.is_ahead = true;
+        self.backend.copy_page_cached(from, to);
+        // The guest may execute the page without another fault: no core fetches what was there before.
+        if self.stage2.is_executable(page) {
+            self.backend.invalidate_instructions(to, PAGE_SIZE);
+        }
+    }
+
+    fn end_write_back(&mut self) {
+        let only_here = self.runs_only_here;
+        self.stage2.end_write_back(&mut self.backend, only_here);
     }
 }

@@ -49,6 +49,8 @@ impl<B: VmBackend> Vm<B> {
         value: u64,
     ) -> Result<u64, NotFound> {
         let by_operator = initiator.vcpu.is_none();
+        // A vCPU is pinned to its core.
+        shared.memory.runs_only_here = !by_operator && self.vcpus.len() == 1;
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;

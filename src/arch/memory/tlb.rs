@@ -17,6 +17,13 @@ pub fn flush_vcpu_context() {
     isa::dsb_nsh();
 }
 
+/// Invalidates what this core's TLB holds of stages 1 and 2 combined for the VMID in VTTBR_EL2, completely.
+#[inline]
+pub fn invalidate_stage1_here() {
+    isa::tlbi_vmalle1();
+    isa::dsb_nsh();
+}
+
 /// Invalidates what this core's TLB holds for `ipa` of the VMID in VTTBR_EL2, completely.
 #[inline]
 pub fn invalidate_ipa_here(ipa: Ipa) {

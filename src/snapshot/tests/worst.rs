@@ -161,6 +161,10 @@ fn near(op: Op) -> Op {
         },
         Op::Write { page, .. } => Op::Write { page, count: 100 },
         Op::Read { page } => Op::Read { page: near(page) },
+        Op::Rounds { page, rounds } => Op::Rounds {
+            page: near(page),
+            rounds,
+        },
         op => op,
     }
 }

@@ -124,6 +124,28 @@ fn protection_holds_when_all_cores_have_forgotten() {
     assert_eq!(s.mapping(5), Mapping::Read(Frame(7)));
 }
 
+/// Pages of the guest's tables may be among those that were written back.
+#[test]
+fn what_was_written_back_is_complete_before_stage_1_is_walked_anew() {
+    let s = stage2();
+    s.split_unreachable(5);
+    s.set_page(5, Some(Frame(7)));
+    let here = watch(&s, 5, |m| s.end_write_back(m, true)).into_iter();
+    assert!(
+        here.map(|(asked, _)| asked)
+            .eq([StoresComplete, InvalidateStage1Here])
+    );
+    let all = watch(&s, 5, |m| s.end_write_back(m, false)).into_iter();
+    assert!(all.map(|(asked, _)| asked).eq([
+        StoresComplete,
+        InvalidateStage1,
+        InvalidationsComplete
+    ]));
+    assert!(!s.is_executable(5));
+    watch(&s, 5, |m| s.make_executable(m, 5));
+    assert!(s.is_executable(5));
+}
+
 #[test]
 fn many_changes_break_the_path() {
     let s = stage2();

@@ -101,6 +101,7 @@ fn what_hardware_pays_for() {
     let fetch = cost(&mut vm, |vm| _ = vm.fetch(DATA));
     judge("first fetch from a page", fetch, LINES, 0);
     assert_eq!(fetch.0.ic, LINES);
+    written_back();
     let mut vm = guest(false);
     let around = cost(&mut vm, |vm| vm.store(DATA, 20));
     judge(
@@ -108,6 +109,51 @@ fn what_hardware_pays_for() {
         around,
         2 * LINES,
         0,
+    );
+}
+
+/// Rounds with the same two pages: from the third on they are written back in place.
+fn written_back() {
+    let mut vm = guest(true);
+    vm.store(UNTOUCHED, 1);
+    vm.checkpoint();
+    let mut last = Default::default();
+    for broadcast in [1, 1, 0, 0] {
+        for page in 0..2 {
+            vm.store(UNTOUCHED + page * PAGE_SIZE, 2);
+        }
+        last = cost(&mut vm, |vm| vm.restore(LATEST, 1));
+        judge("restore", last, 0, broadcast);
+    }
+    judge("restore, pages written back in place only", last, 0, 0);
+    assert_eq!(last.1, 2 * PAGE_SIZE);
+    // One that may be executed has its instructions forgotten, by address.
+    vm.fetch(UNTOUCHED);
+    vm.store(UNTOUCHED, 3);
+    let restore = cost(&mut vm, |vm| vm.restore(LATEST, 1));
+    judge("the same, one of them executable", restore, LINES, 0);
+    assert_eq!(restore.0.ic, LINES);
+    let nothing = cost(&mut vm, |vm| vm.restore(LATEST, 1));
+    assert_eq!(nothing.0.tlbi_broadcast, 0);
+}
+
+/// With several vCPUs, all cores forget translations.
+#[test]
+fn two_vcpus_forget_translations_when_memory_was_written_back() {
+    let mut vm = guest(true);
+    vm.vm.shared.get_mut().memory.runs_only_here = false;
+    let asked = vm.watched(DATA, |vm| {
+        let memory = &mut vm.vm.shared.get_mut().memory;
+        crate::snapshot::Backend::end_write_back(memory);
+    });
+    let asked: std::vec::Vec<Asked> = asked.into_iter().map(|(asked, _)| asked).collect();
+    assert_eq!(
+        asked,
+        [
+            Asked::StoresComplete,
+            Asked::InvalidateStage1,
+            Asked::InvalidationsComplete
+        ]
     );
 }
 

@@ -339,6 +339,15 @@ impl<'a> World<'a> {
                     self.restored(core, next, id);
                 }
             }
+            Op::Rounds { slot, word } => {
+                for round in 0..4 {
+                    self.step(core, Op::Store { slot, word }, stamp << 8 | round);
+                    self.step(core, Op::Fetch { slot, word }, stamp);
+                    self.step(core, Op::Latest, stamp);
+                    self.step(core, Op::Load { slot, word }, stamp);
+                    self.step(core, Op::Fetch { slot, word }, stamp);
+                }
+            }
             Op::Delete(choice) => {
                 let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
                 if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {

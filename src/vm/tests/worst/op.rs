@@ -29,6 +29,11 @@ pub(super) enum Op {
     Checkpoint,
     Restore(u16),
     Latest,
+    /// A store, a fetch and back to the latest, again and again.
+    Rounds {
+        slot: usize,
+        word: u64,
+    },
     Delete(u16),
     Reset,
 }
@@ -52,6 +57,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Checkpoint),
         3 => any::<u16>().prop_map(Op::Restore),
         2 => Just(Op::Latest),
+        3 => place().prop_map(|(slot, word)| Op::Rounds { slot, word }),
         2 => any::<u16>().prop_map(Op::Delete),
         1 => Just(Op::Reset),
     ]
