@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::recorder::{Asked, Recorder};
 use super::worst::tables::leaf_entry;
 use super::worst::{Access, Fault, Luck, Worst, mutants};
-use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::{page, tlb};
 use crate::arch::vcpu::Trap;
@@ -150,10 +150,10 @@ impl Maintenance for FakeBoard {
     }
 
     #[track_caller]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        self.recorder.invalidate_ipa_here(ipa);
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>) {
+        self.recorder.invalidate_ipa_here(ipa, va);
         if !mutants::is_left_out() {
-            tlb::invalidate_ipa_here(ipa);
+            tlb::invalidate_ipa_here(ipa, va);
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{BoardCore, console};
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::ram::Ram;
 use crate::arch::memory::tlb;
@@ -60,8 +60,8 @@ impl Maintenance for BoardBackend {
     }
 
     #[inline]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa_here(ipa);
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>) {
+        tlb::invalidate_ipa_here(ipa, va);
     }
 
     #[inline]

@@ -38,23 +38,27 @@ impl Snapshots {
         write: bool,
         reach: Reach,
     ) -> Result<(), NoMemory> {
-        match b.mapping(page) {
-            Mapping::Read(frame) if write => self.first_store(b, page, frame, reach),
-            Mapping::ReadBlock(first) if write => self.first_store_in_block(b, page, first, reach),
-            Mapping::AbsentBlock => self.fill_block(b, page),
-            Mapping::Absent => self.fill_page(b, page),
+        let frame = match b.mapping(page) {
+            Mapping::Read(frame) if write => frame,
+            Mapping::ReadBlock(first) if write => match self.leave_block(b, page, first) {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+            Mapping::AbsentBlock => return self.fill_block(b, page),
+            Mapping::Absent => return self.fill_page(b, page),
             // Another core was faster, or this core's TLB remembers an older mapping.
             _ => {
                 b.invalidate_local(page);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.first_store(b, page, frame, reach)
     }
 
     /// The first store to `page`, which is clean and whose frame is `frame`. The VM keeps its frame, if no more than one leaf holds it: the
     /// fresh frame, with the contents as they were, takes its place in that leaf, and so in all maps that share the leaf. Then the page's entry
     /// of stage 2 keeps its output address. Where several leaves hold it, the VM gets the fresh frame.
-    #[inline]
+    #[inline(always)]
     fn first_store<B: Backend>(
         &mut self,
         b: &mut B,
@@ -70,11 +74,10 @@ impl Snapshots {
             }
             Place::Leaf(entry) => Some(entry),
             // The nodes may take a new slab, beside the copy and what a fold may need.
-            Place::Run if self.memory.frames.free_count() > FOLD_RESERVE + 1 => {
-                let (base, level) = (self.base, self.level);
-                Some(self.memory.expand_to_leaf(b, base, level, page)?)
+            Place::Run(node, level) if self.memory.frames.free_count() > FOLD_RESERVE + 1 => {
+                Some(self.memory.expand_to_leaf(b, node, level, page)?)
             }
-            Place::Run | Place::Several => None,
+            Place::Run(..) | Place::Several => None,
         };
         let fresh = self.alloc_private_page()?;
         b.copy_frame(frame, fresh, reach);
@@ -95,23 +98,22 @@ impl Snapshots {
         Ok(())
     }
 
-    fn first_store_in_block<B: Backend>(
-        &mut self,
-        b: &mut B,
-        page: Page,
-        first: Frame,
-        reach: Reach,
-    ) -> Result<(), NoMemory> {
-        let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        if self.memory.place_of(b, self.base, self.level, page) == Place::Exclusive {
+    /// The first store to a page of the block that is mapped to the frames from `first` on. If no other map has the block, it becomes writable as
+    /// a whole. Else it is split in stage 2, and the page's frame is returned: its first store must follow.
+    #[inline(never)]
+    fn leave_block<B: Backend>(&mut self, b: &mut B, page: Page, first: Frame) -> Option<Frame> {
+        let (base, level) = (self.base, self.level);
+        if self.memory.is_exclusive_run(b, base, level, page) {
             b.make_block_writable(page);
+            let start = page / BLOCK_PAGES * BLOCK_PAGES;
             self.push_dirty(start | BLOCK_FLAG, first.0, first);
-            return Ok(());
+            return None;
         }
         b.split_live(page);
-        self.first_store(b, page, Frame(first.0 + page % BLOCK_PAGES), reach)
+        Some(Frame(first.0 + page % BLOCK_PAGES))
     }
 
+    #[inline(never)]
     fn fill_block<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
         // Near its end the share has single frames still, and they are enough.
         if self.memory.frames.free_count() <= FOLD_RESERVE + BLOCK_PAGES {
@@ -129,6 +131,7 @@ impl Snapshots {
         Ok(())
     }
 
+    #[inline(never)]
     fn fill_page<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
         let private = self.alloc_private_page()?;
         b.zero_frames(private, 1);

@@ -197,20 +197,48 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) -> bool {
+        match self.exclusive_frame(b, root, level, page, 2) {
+            Ok(frame) => frame.is_some_and(|frame| self.frames.holders(frame) == 1),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether the map `root` has `page` in a run that no other map has.
+    pub fn is_exclusive_run<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+    ) -> bool {
+        self.exclusive_frame(b, root, level, page, 1).is_err()
+    }
+
+    /// The frame that the map `root` has for `page`, in nodes that no other map has, but for the root, which may have `root_holders` holders; `None`
+    /// if there is none, or other maps have those nodes. An error is the run that it is in.
+    #[inline]
+    fn exclusive_frame<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+        root_holders: u32,
+    ) -> Result<Option<Frame>, NodeId> {
         let mut node = root;
-        let mut allowed = 2;
+        let mut allowed = root_holders;
         for level in (0..=level).rev() {
             if node.is_none() || nodes::holders(b, node) > allowed {
-                return false;
+                return Ok(None);
             }
             let words = nodes::read(b, node);
             if run_start(words).is_some() {
-                return true;
+                return Err(node);
             }
             node = NodeId(words.0[entry_index(page, level)]);
             allowed = 1;
         }
-        node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
+        Ok(Frame::from_entry(node.0))
     }
 }
 

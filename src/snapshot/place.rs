@@ -3,7 +3,7 @@
 use super::backend::{Backend, Page};
 use super::frames::{Frame, NoMemory};
 use super::layout::NodeId;
-use super::map::{FrameStore, entry_index, run_start};
+use super::map::{BLOCK_LEVEL, FrameStore, entry_index, run_start};
 use super::nodes;
 
 /// Where a map holds the frame of a page.
@@ -13,15 +13,15 @@ pub enum Place {
     Exclusive,
     /// In one leaf, which other maps may share: this word of bookkeeping memory is its entry for the page.
     Leaf(u32),
-    /// In a run that other maps share.
-    Run,
+    /// In a run that other maps share: this node, of this level.
+    Run(NodeId, u32),
     /// In several leaves; or the map has no frame for the page.
     Several,
 }
 
 impl FrameStore {
     /// Where the map `root`, whose root is of `level`, holds the frame of `page`.
-    #[inline]
+    #[inline(always)]
     pub fn place_of<B: Backend>(&self, b: &B, root: NodeId, level: u32, page: Page) -> Place {
         let (mut node, mut at) = (root, level);
         // Below a node that others hold, it does not matter who holds what. Mostly that is the root, which a snapshot has.
@@ -39,10 +39,15 @@ impl FrameStore {
             }
             (node, at) = (NodeId(next), at - 1);
         }
+        // Runs are no larger than a block.
+        while at > BLOCK_LEVEL && !node.is_none() {
+            let next = nodes::read(b, node).0[entry_index(page, at)];
+            (node, at) = (NodeId(next), at - 1);
+        }
         while !node.is_none() {
             let words = nodes::read(b, node);
             if run_start(words).is_some() {
-                return Place::Run;
+                return Place::Run(node, at);
             }
             let index = entry_index(page, at);
             let next = words.0[index];
@@ -57,17 +62,17 @@ impl FrameStore {
         Place::Several
     }
 
-    /// Expands the runs on the way to `page`, of which the map `root` has a frame, and returns the number of the word that is its entry in
-    /// the leaf. That changes no map's pages, so it is done in place, whoever shares the nodes. Takes 16 nodes at the most.
+    /// Expands the run `node`, of `level`, as far as it takes to have an entry of its own for `page` in a leaf, and returns the number of the word
+    /// that is this entry. That changes no map's pages, so it is done in place, whoever shares the nodes. Takes 16 nodes at the most.
     #[cold]
     pub fn expand_to_leaf<B: Backend>(
         &mut self,
         b: &mut B,
-        root: NodeId,
+        node: NodeId,
         level: u32,
         page: Page,
     ) -> Result<u32, NoMemory> {
-        let (mut node, mut entry) = (root, 0);
+        let (mut node, mut entry) = (node, 0);
         for level in (0..=level).rev() {
             if let Some(first) = run_start(nodes::read(b, node)) {
                 self.expand_run(b, node, level, first)?;

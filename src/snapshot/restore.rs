@@ -99,28 +99,38 @@ impl Snapshots {
         kept
     }
 
+    /// Drops the dirty blocks from number `first` of the list on.
+    #[inline(never)]
+    fn drop_blocks<B: Backend>(&mut self, b: &mut B, first: usize) {
+        for entry in self.dirty[first..].iter().filter(|entry| entry.is_block()) {
+            b.set_block(entry.page(), Frame::from_entry(entry.base));
+            if !entry.is_folded() {
+                self.memory.frames.free_block(Frame(entry.private));
+            }
+        }
+    }
+
     /// Drops the dirty pages, but for keepers if `round` says so, and makes the map `root` the base. Stage 2, which is detached, shows it then.
     fn switch_base<B: Backend>(&mut self, b: &mut B, root: NodeId, round: Round) {
         let kept = match round {
             Round::First => 0,
             Round::Drop | Round::Keep => self.keep(b, round),
         };
+        let mut blocks = 0;
+        let mut freeing = self.memory.frames.begin_free();
         for entry in &self.dirty[kept..] {
-            let base = Frame::from_entry(entry.base);
-            match (entry.is_block(), entry.is_folded()) {
-                (true, folded) => {
-                    b.set_block(entry.page(), base);
-                    if !folded {
-                        self.memory.frames.free_block(Frame(entry.private));
-                    }
-                }
-                (false, folded) => {
-                    b.set_page(entry.page(), base);
-                    if !folded {
-                        self.memory.frames.free(Frame(entry.private));
-                    }
-                }
+            if entry.is_block() {
+                blocks += 1;
+                continue;
             }
+            b.set_page(entry.page, Frame::from_entry(entry.base));
+            if !entry.is_folded() {
+                freeing.free(Frame(entry.private));
+            }
+        }
+        drop(freeing);
+        if blocks != 0 {
+            self.drop_blocks(b, kept);
         }
         self.dirty.truncate(kept);
         (self.superseding, self.added) = (kept as u32, 0);

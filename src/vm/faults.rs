@@ -5,7 +5,7 @@ use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::vcpu::Vcpu;
 use super::{Core, System, VmBackend, VmShared};
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Va};
 use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 use crate::device::gic::{Gich, LrScope};
 use crate::device::{Absent, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, Region};
@@ -71,7 +71,11 @@ impl<B: VmBackend> ExitContext<'_, B> {
         match self.shared.memory.stage2.page_at(ipa) {
             Some(page) => {
                 let reach = self.reach(mapping);
-                self.ram_fault(fault, page, reach)
+                // Mostly a first store.
+                match fault.fetch() || fault.kind() != FaultKind::Permission {
+                    true => self.ram_fault(fault, page, reach),
+                    false => self.permit(page, fault.wnr(), reach, fault.far()),
+                }
             }
             None => self.device_fault(fault, Ipa(ipa.0 - ipa.page_offset())),
         }
@@ -104,6 +108,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// A fault of an access whose page is not known.
+    #[cold]
+    #[inline(never)]
     fn unplaced_fault(mut self, fault: MemoryFault) -> ExitAction {
         match fault.kind() {
             // The guest's own tables changed since. If it tries again, it faults there.
@@ -120,17 +126,28 @@ impl<B: VmBackend> ExitContext<'_, B> {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch() && !fault.s1ptw() => {
                 let memory = &mut self.shared.memory;
-                memory.stage2.make_executable(&mut memory.backend, page);
+                let va = fault.far();
+                memory.stage2.make_executable(&mut memory.backend, page, va);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.shared.fault_in(page, fault.write(), reach);
-                // What goes through the caches has them on.
-                if reach == Reach::Around {
-                    self.rearm_cache_traps();
-                }
+                // On the guest's table walk it is the table's page that is to be permitted, and not what FAR_EL2 says.
+                let va = fault.far().filter(|_| !fault.s1ptw());
+                return self.permit(page, fault.write(), reach, va);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.inject_external_abort(&fault),
+        }
+        ExitAction::Resume
+    }
+
+    /// Makes a page of RAM accessible to the access that faulted, at the guest's address `va` if that is known.
+    #[inline(always)]
+    fn permit(&mut self, page: Page, write: bool, reach: Reach, va: Option<Va>) -> ExitAction {
+        self.shared.memory.faulting = va;
+        self.shared.fault_in(page, write, reach);
+        // What goes through the caches has them on.
+        if reach == Reach::Around {
+            self.rearm_cache_traps();
         }
         ExitAction::Resume
     }
@@ -279,6 +296,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// Has the vCPU take a synchronous external abort, as from a bus without a device at that address.
+    #[cold]
+    #[inline(never)]
     pub(super) fn inject_external_abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }

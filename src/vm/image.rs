@@ -68,6 +68,7 @@ impl<B: VmBackend> VmShared<B> {
                 self.memory.mapping(page),
                 Mapping::Write | Mapping::WriteBlock
             ) {
+                self.memory.faulting = None;
                 self.fault_in(page, true, Reach::Around);
             }
             let stage2 = &self.memory.stage2;

@@ -2,7 +2,7 @@
 
 use super::backend::{Core, VmBackend};
 use super::log_budget::LogBudget;
-use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE};
 use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page, Reach};
 use crate::stage2::Stage2;
@@ -20,6 +20,8 @@ pub struct GuestMemory<B> {
     pub stage2: Stage2,
     /// The caches may be ahead of memory: copies were left in them that snapshots have.
     is_ahead: bool,
+    /// The guest's address whose access is being made to be permitted, where it is known that no other access of its needs to be.
+    pub faulting: Option<Va>,
     /// For a restore: the core that does it is the only one that ever runs a vCPU of the VM.
     pub runs_only_here: bool,
     /// How many lines it may cause in the log.
@@ -40,6 +42,7 @@ impl<B: VmBackend> GuestMemory<B> {
             stage2,
             is_ahead: false,
             runs_only_here: false,
+            faulting: None,
             log_budget: LogBudget::default(),
         }
     }
@@ -161,12 +164,15 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
             .map_block_writable(&mut self.backend, page, first);
     }
 
+    #[inline]
     fn make_page_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.backend, page);
+        self.stage2
+            .make_page_writable(&mut self.backend, page, self.faulting);
     }
 
     fn make_block_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.backend, page);
+        self.stage2
+            .make_block_writable(&mut self.backend, page, self.faulting);
     }
 
     fn split_live(&mut self, page: Page) {
@@ -174,7 +180,8 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn invalidate_local(&mut self, page: Page) {
-        self.stage2.invalidate_local(&mut self.backend, page);
+        self.stage2
+            .invalidate_local(&mut self.backend, page, self.faulting);
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 
 use super::registers::at_reset;
 use super::{Barrier, Cache, Domain, Instruction, Tlbi, current, mutants};
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Does `instruction`, unless the place that calls leaves it out.
@@ -55,6 +55,12 @@ pub fn tlbi_ipas2e1is(ipa: Ipa) {
 #[track_caller]
 pub fn tlbi_ipas2e1(ipa: Ipa) {
     perform(Instruction::Tlbi(Domain::Core, Tlbi::Stage2(ipa)));
+}
+
+/// See `metal::tlbi_vaae1`.
+#[track_caller]
+pub fn tlbi_vaae1(va: Va) {
+    perform(Instruction::Tlbi(Domain::Core, Tlbi::Address(va)));
 }
 
 /// See `metal::tlbi_vae2is`.
@@ -144,5 +150,12 @@ impl TableEntry {
         if stored.is_none() {
             self.0.store(descriptor, Ordering::Release);
         }
+    }
+}
+
+/// See `metal::fill_entries`.
+pub fn fill_entries(table: &[TableEntry; 512], first: u64, step: u64) {
+    for (i, entry) in (0..).zip(table) {
+        entry.set(first + i * step);
     }
 }

@@ -42,7 +42,7 @@ pub use handle::{On, Worst, current};
 pub use luck::{Luck, any_luck};
 pub use table::Table;
 
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Va};
 use el2::El2;
 use errors::Errors;
 use luck::Chance;
@@ -84,6 +84,8 @@ pub enum Tlbi {
     Stage2(Ipa),
     /// VMALLE1.
     Stage1,
+    /// VAAE1.
+    Address(Va),
     /// VMALLS12E1.
     Vm,
     /// ALLE1.
