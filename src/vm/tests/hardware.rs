@@ -13,7 +13,7 @@ fn guest(caches: bool) -> Guest {
     let share = share(0, 32);
     let worst = Worst::new(2, Luck::GOOD);
     worst.enter(0);
-    let board = FakeBoard::with(&[share.clone()], worst.clone());
+    let board = FakeBoard::with(core::slice::from_ref(&share), worst.clone());
     let plan = Box::leak(Box::new(PLAN));
     let vm = Vm::new(plan, 0, board, &[share], |vcpu| vcpu).unwrap();
     let mut core = FakeCore::new(0);
