@@ -67,7 +67,7 @@ avisor_fill_entries:
     shl     v4.2d, v4.2d, #2            // eight
     add     x2, x0, #4096
 1:
-    .rept 16
+    .rept 8
     st1     {v0.2d-v3.2d}, [x0], #64
     add     v0.2d, v0.2d, v4.2d
     add     v1.2d, v1.2d, v4.2d
