@@ -222,6 +222,11 @@ impl vm::Core for BoardCore {
         el1::sctlr()
     }
 
+    #[inline]
+    fn tcr(&mut self) -> u64 {
+        el1::tcr()
+    }
+
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
         fixup::translate(va, access).map(|mapping| mapping.ipa)
     }
@@ -230,8 +235,13 @@ impl vm::Core for BoardCore {
         fixup::translate(va, access)
     }
 
-    fn saved_sctlr(system: &SystemState) -> u64 {
-        system.sctlr
+    #[inline]
+    fn saved_sctlr_and_tcr(system: &SystemState) -> (u64, u64) {
+        (system.sctlr, system.tcr)
+    }
+
+    fn trap_stage1_registers_of(system: &mut SystemState) {
+        system.trap_stage1_registers();
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

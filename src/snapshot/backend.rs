@@ -60,6 +60,8 @@ pub trait Backend {
     /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy. It reaches the page as `reach`
     /// says.
     fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach);
+    /// Has memory and the caches agree on a frame that the guest is about to reach around the caches.
+    fn clean_frame(&mut self, frame: Frame);
     /// Fills `pages` frames from `first` on with zeros, completely: the guest may be given them.
     fn zero_frames(&mut self, first: Frame, pages: u32);
 
@@ -86,6 +88,11 @@ pub trait Backend {
     /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): every core finds those pages read-only.
     fn end_protect(&mut self);
 
+    /// Begins a restore. If `around`, a vCPU goes around the caches then: memory must have all that is mapped when the restore ends, before a vCPU
+    /// is in a core whose stage 2 has it.
+    fn begin_restore(&mut self, around: bool);
+    /// Whether the restore that has begun has to clean what it maps ([`clean_frame`](Self::clean_frame)).
+    fn cleans_what_it_maps(&self) -> bool;
     /// Detaches the tables of RAM, to change many mappings: no core has a translation of the VM from here on.
     fn begin_remap(&mut self);
     /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet.
@@ -142,6 +149,8 @@ pub trait SaveState {
     fn moment(&mut self) -> Moment;
     /// Sets the time to that of a snapshot that was taken at `taken`. Called before the first [`load`](Self::load).
     fn set_moment(&mut self, taken: Moment);
+    /// Whether a vCPU goes around the caches in the state that [`save`](Self::save) made, whose first part is `first`.
+    fn goes_around_caches(&self, first: &[Node]) -> bool;
     /// Saves part number `part` for the snapshot `id` into `to`, which is [`StateSize::nodes`] long. Called for each part, from 0 up.
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
     /// Loads part number `part` from what [`save`](Self::save) made. Called for each part, from 0 up, when RAM is as the snapshot has it and

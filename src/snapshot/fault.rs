@@ -68,6 +68,10 @@ impl Snapshots {
     ) -> Result<(), NoMemory> {
         let entry = match self.memory.place_of(b, self.base, self.level, page) {
             Place::Exclusive => {
+                // What a restore left in the caches must not go over what is stored around them.
+                if reach == Reach::Around {
+                    b.clean_frame(frame);
+                }
                 b.make_page_writable(page);
                 self.push_dirty(page, frame.0, frame);
                 return Ok(());
@@ -80,7 +84,9 @@ impl Snapshots {
             Place::Run(..) | Place::Several => None,
         };
         let fresh = self.alloc_private_page()?;
-        b.copy_frame(frame, fresh, reach);
+        // What the VM gets, memory has as well.
+        let copied = entry.map_or(Reach::Around, |_| reach);
+        b.copy_frame(frame, fresh, copied);
         // What is written back in place is written through the caches.
         let keeper = reach == Reach::Cached && self.recent.has(page);
         match entry {

@@ -22,6 +22,10 @@ impl Snapshots {
             Which::Latest => self.newest.ok_or(NotFound)?,
         };
         let (addr, record) = self.find(b, id)?;
+        let size = self.pools.state;
+        b.begin_restore(
+            state.goes_around_caches(&b.bookkeeping(addr.frame)[addr.state_nodes(size)]),
+        );
         let round = self.next_round(record.root);
         // With nothing but keepers, if anything, stage 2 stays as it is.
         let only_keepers = round == Round::Keep && self.has_only_keepers();
@@ -32,7 +36,6 @@ impl Snapshots {
         } else {
             self.write_back_all(b);
         }
-        let size = self.pools.state;
         // The time is set once, before any vCPU is loaded: timers of vCPUs are compared with it.
         state.set_moment(record.taken);
         state.load(0, &b.bookkeeping(addr.frame)[addr.state_nodes(size)]);
@@ -99,6 +102,17 @@ impl Snapshots {
         kept
     }
 
+    /// Has memory agree with the caches on what the base has of the dirty pages from number `first` of the list on. Blocks need none of it:
+    /// nothing was ever copied to their frames, which were filled with zeroes around the caches.
+    #[cold]
+    #[inline(never)]
+    fn clean_base<B: Backend>(&mut self, b: &mut B, first: usize) {
+        let pages = self.dirty[first..].iter().filter(|entry| !entry.is_block());
+        pages
+            .filter_map(|entry| Frame::from_entry(entry.base))
+            .for_each(|frame| b.clean_frame(frame));
+    }
+
     /// Drops the dirty blocks from number `first` of the list on.
     #[inline(never)]
     fn drop_blocks<B: Backend>(&mut self, b: &mut B, first: usize) {
@@ -116,6 +130,9 @@ impl Snapshots {
             Round::First => 0,
             Round::Drop | Round::Keep => self.keep(b, round),
         };
+        if b.cleans_what_it_maps() {
+            self.clean_base(b, kept);
+        }
         let mut blocks = 0;
         let mut freeing = self.memory.frames.begin_free();
         for entry in &self.dirty[kept..] {
@@ -136,7 +153,11 @@ impl Snapshots {
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {
-            self.memory.remap(b, self.base, root, self.level, 0);
+            let memory = &self.memory;
+            match b.cleans_what_it_maps() {
+                true => memory.remap::<B, true>(b, self.base, root, self.level, 0),
+                false => memory.remap::<B, false>(b, self.base, root, self.level, 0),
+            }
             if !root.is_none() {
                 nodes::hold(b, root);
             }

@@ -136,14 +136,18 @@ pub trait Core: Gich {
     fn trap_stage1_registers(&mut self) -> bool;
     /// The loaded vCPU's SCTLR_EL1.
     fn sctlr(&mut self) -> u64;
+    /// The loaded vCPU's TCR_EL1.
+    fn tcr(&mut self) -> u64;
 
     /// Where the guest's stage 1 maps `va` for that access, if it does. PSTATE.PAN is not looked at.
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
     /// The same, and whether the mapping is Normal memory, Inner and Outer Write-Back Cacheable. That is what the guest's tables say; whether its
     /// caches are on is another matter ([`sctlr`](Self::sctlr)).
     fn stage1_mapping(&mut self, va: Va, access: Stage1Access) -> Option<Stage1Mapping>;
-    /// SCTLR_EL1 in a saved state.
-    fn saved_sctlr(system: &Self::System) -> u64;
+    /// SCTLR_EL1 and TCR_EL1 in a saved state.
+    fn saved_sctlr_and_tcr(system: &Self::System) -> (u64, u64);
+    /// In a saved state, has the guest's writes to [`Stage1Register`]s trap.
+    fn trap_stage1_registers_of(system: &mut Self::System);
     /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
     fn stack_pointer(&mut self, el1: bool) -> u64;
     /// Writes the guest's SP_EL1 or, if not `el1`, SP_EL0.

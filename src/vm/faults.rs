@@ -13,7 +13,7 @@ use crate::snapshot::{Page, Reach};
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
-use crate::trap::sysreg::caches_are_on;
+use crate::trap::sysreg::goes_through_caches;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
@@ -88,11 +88,18 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// How an access by that mapping reaches memory. A page whose accesses are Write-Back is in the caches that all cores and EL2 share: stage 2
-    /// makes it Inner Shareable, whatever stage 1 says. If the guest reaches it by other attributes elsewhere, it is the guest that keeps the
-    /// two in order, as on any machine (B2.11, "Mismatched memory attributes"). PAR_EL1.ATTR may say what the tables say although SCTLR_EL1
-    /// has the MMU or the caches off (PAR_EL1, "ATTR").
+    /// makes it Inner Shareable, whatever stage 1 says. That is so only if nobody reads or writes the VM's memory otherwise: no vCPU that is on
+    /// has its caches off, or its table walks Non-cacheable. If the guest reaches the page by a mapping of other attributes elsewhere, it is the
+    /// guest that keeps the two in order, as on any machine (B2.11, "Mismatched memory attributes"). PAR_EL1.ATTR may say what the tables say
+    /// although SCTLR_EL1 has the MMU or the caches off (PAR_EL1, "ATTR").
+    ///
+    /// The registers of other vCPUs may change unseen. But what is copied was stored before the last checkpoint or restore, when all of them
+    /// were seen; and who stores later faults first.
     fn reach(&mut self, mapping: Stage1Mapping) -> Reach {
-        match mapping.write_back && caches_are_on(self.core.sctlr()) {
+        let is_cached = mapping.write_back
+            && goes_through_caches(self.core.sctlr(), self.core.tcr())
+            && self.shared.memory.others_go_through_caches(self.index);
+        match is_cached {
             true => Reach::Cached,
             false => Reach::Around,
         }

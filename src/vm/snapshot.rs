@@ -27,7 +27,9 @@ impl<B: VmBackend> Vm<B> {
         let taken = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.returns_id = returns_id;
             let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
-            snapshots.checkpoint(memory, state, next_id).ok()
+            let id = snapshots.checkpoint(memory, state, next_id).ok()?;
+            memory.note_all_caches(state.around);
+            Some(id)
         });
         match taken {
             Some(_) => shared.restores_since_snapshot = 0,
@@ -54,8 +56,10 @@ impl<B: VmBackend> Vm<B> {
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
-            if state.goes_around_caches() {
-                memory.clean_if_ahead();
+            // Before any vCPU runs.
+            memory.note_all_caches(state.around);
+            if memory.is_mapped_ahead() {
+                memory.note_watched(state.watch_caches());
             }
             // While nothing prints. Not for a guest that goes back by itself, as often as it may: at worst the rest of a line does not show.
             if by_operator {
@@ -108,6 +112,7 @@ impl<B: VmBackend> Vm<B> {
             returns_id: false,
             value: 1,
             taken_by: 0,
+            around: 0,
             restored: false,
         };
         let done = action((snapshots, memory), &mut state);

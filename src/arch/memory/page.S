@@ -4,12 +4,15 @@
 
 // One line of 64 bytes. The accesses to one line need no barrier between them: a DC by address is executed in program
 // order relative to loads and stores to the same line of Normal write-back memory (D7.5, "Ordering and completion of
-// data and instruction cache instructions").
+// data and instruction cache instructions"). What was read goes again: a guest that keeps that page stores to it around the
+// caches next, and the line would be stale.
 .macro copy_line
     dc      civac, x1
-    ld1     {v0.2d-v3.2d}, [x1], #64
+    ld1     {v0.2d-v3.2d}, [x1]
     st1     {v0.2d-v3.2d}, [x0]
+    dc      civac, x1
     dc      civac, x0
+    add     x1, x1, #64
     add     x0, x0, #64
 .endm
 

@@ -69,7 +69,8 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
     clean_and_invalidate(at.0..at.0 + bytes.len() as u64);
 }
 
-/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely.
+/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely. No line of either is left in
+/// the caches.
 ///
 /// # Safety
 /// Both are whole pages of RAM in EL2's map; nobody else uses `to`.
@@ -110,6 +111,7 @@ pub(in crate::arch) unsafe fn copy_words(from: Pa, to: Pa) {
         // SAFETY: as above.
         unsafe { isa::store(Pa(to.0 + offset), &word.to_ne_bytes()) };
     }
+    clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
     clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
 }
 

@@ -251,7 +251,7 @@ fn a_page_is_copied_line_by_line() {
     assert_eq!([*registers.q(0), *registers.q(3)], [[1, 2], [3, 4]]);
     let dsb = Instruction::Dsb(Domain::System, Barrier::All);
     let lines = (0..PAGE_SIZE / 64).map(|n| n * 64);
-    let maintained = lines.flat_map(|n| [0x10_0000 + n, 0x20_0000 + n]);
+    let maintained = lines.flat_map(|n| [0x10_0000 + n, 0x10_0000 + n, 0x20_0000 + n]);
     let maintained = maintained.map(|at| Instruction::Dc(Cache::CleanAndInvalidate, at));
     let expected: Vec<_> = [dsb].into_iter().chain(maintained).chain([dsb]).collect();
     assert_eq!(note.performed(), expected);

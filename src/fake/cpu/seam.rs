@@ -160,6 +160,10 @@ impl Core for FakeCore {
         self.system.sctlr
     }
 
+    fn tcr(&mut self) -> u64 {
+        self.system.tcr
+    }
+
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
         match self.system.has_table() {
             true => fixup::translate(va, access).map(|mapping| mapping.ipa),
@@ -175,8 +179,12 @@ impl Core for FakeCore {
         (self.stage1)(va, access).map(|ipa| Stage1Mapping { ipa, write_back })
     }
 
-    fn saved_sctlr(system: &System) -> u64 {
-        system.sctlr
+    fn saved_sctlr_and_tcr(system: &System) -> (u64, u64) {
+        (system.sctlr, system.tcr)
+    }
+
+    fn trap_stage1_registers_of(system: &mut System) {
+        system.watched = 1;
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

@@ -217,6 +217,14 @@ impl Backend for ModelBackend {
         self.copies += 1;
     }
 
+    fn clean_frame(&mut self, _: Frame) {}
+
+    fn begin_restore(&mut self, _: bool) {}
+
+    fn cleans_what_it_maps(&self) -> bool {
+        false
+    }
+
     fn zero_frames(&mut self, first: Frame, pages: u32) {
         for frame in first.0..first.0 + pages {
             self.words.remove(&frame);
@@ -369,6 +377,10 @@ impl SaveState for ModelState {
 
     fn set_moment(&mut self, taken: Moment) {
         self.taken = taken;
+    }
+
+    fn goes_around_caches(&self, _: &[Node]) -> bool {
+        false
     }
 
     fn save(&mut self, _: u64, part: usize, to: &mut [Node]) {

@@ -1,6 +1,7 @@
 //! From a trap to what becomes of it: VMs on a fake core.
 
 mod bare_calls;
+mod caches;
 mod clock;
 mod debug_registers;
 mod devices;

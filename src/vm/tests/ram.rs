@@ -120,11 +120,16 @@ fn a_page_that_nobody_else_holds_any_more_becomes_writable_as_it_is() {
     guest.smccc(DELETE, &[last]);
     assert_eq!(guest.load(DATA), 20);
     let asked = guest.watched(DATA, |guest| traps_once(guest, DATA));
+    // What EL2 may have left in the caches would go over what is stored around them.
+    let (CleanAndInvalidate(_, PAGE_SIZE), before) = asked[0] else {
+        panic!("{asked:?}")
+    };
+    assert!(before & WRITABLE == 0);
     assert_eq!(
-        names(&asked),
+        names(&asked[1..]),
         [StoresComplete, InvalidateIpaHere(Ipa(DATA), Some(Va(DATA)))]
     );
-    assert!(asked.iter().all(|(_, entry)| entry & WRITABLE != 0));
+    assert!(asked[1..].iter().all(|(_, entry)| entry & WRITABLE != 0));
     assert_eq!(guest.load(DATA), 20);
 }
 
