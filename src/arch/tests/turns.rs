@@ -17,7 +17,9 @@ fn vm(number: usize) -> (Stage2, SystemState) {
     // SAFETY: as above.
     unsafe { page::write(Pa(frames + mapped), &frames.to_ne_bytes()) };
     let mut state = SystemState::reset();
-    state.sctlr |= 1;
+    state.sctlr |= 5;
+    // Write-Back walks.
+    state.tcr |= 1 << 10 | 1 << 8;
     state.el1.ttbr0 = PAGE;
     (Stage2::new(frames), state)
 }

@@ -199,7 +199,7 @@ impl Board {
             }
         };
         let memory = &mut self.memory;
-        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let mut stage1 = |table, va| stage1(memory, core, regime, table, va);
         self.tlbs.speculate(core, regime, va, &mut stage1, chance);
         if self.chance.strikes(self.chance.luck.prefetch) {
             self.prefetch(core, regime, va);
@@ -279,7 +279,7 @@ impl Board {
         self.special.check_stage2(core);
         let regime = self.regime(core);
         let memory = &mut self.memory;
-        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let mut stage1 = |table, va| stage1(memory, core, regime, table, va);
         let chance = &mut self.chance;
         self.tlbs
             .access(core, regime, va, access, &mut stage1, chance)
@@ -289,10 +289,14 @@ impl Board {
 /// Pages that a guest's table of stage 1 maps.
 pub const STAGE1_PAGES: usize = 512;
 
-/// Stage 1 of these guests is one page: a doubleword for each page of addresses from 0 on, the IPA's page and bit 0, valid. Walks read it
-/// through the caches.
-fn stage1(memory: &mut Memory, core: usize, table: u64, va: u64) -> Option<u64> {
-    let entry = memory.load(core, table + va / 4096 % STAGE1_PAGES as u64 * 8);
+/// Stage 1 of these guests is one page: a doubleword for each page of addresses from 0 on, the IPA's page and bit 0, valid. Walks read it through
+/// the caches or around them, as SCTLR_EL1.C and TCR_EL1 say.
+fn stage1(memory: &mut Memory, core: usize, regime: Regime, table: u64, va: u64) -> Option<u64> {
+    let at = table + va / 4096 % STAGE1_PAGES as u64 * 8;
+    let entry = match regime.walks_through_caches() {
+        true => memory.load(core, at),
+        false => memory.load_around(core, at),
+    };
     let ipa = entry & 0x7f_ffff_f000 | (va % 4096);
     (entry & 1 != 0).then_some(ipa)
 }

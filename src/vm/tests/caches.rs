@@ -266,3 +266,32 @@ fn memory_is_clean_before_the_restored_vcpu_can_walk() {
     assert_eq!(cleans.len(), 1, "{asked:?}");
     assert!(cleans[0] + 1 < attached.unwrap(), "{asked:?}");
 }
+
+/// With several vCPUs, all cores forget translations when memory was written back in place.
+#[test]
+fn two_vcpus_forget_translations_when_memory_was_written_back() {
+    let mut smp = Smp::new(2);
+    with_pages(&mut smp);
+    smp.ask(0, CHECKPOINT, &[]);
+    let mut asked = Vec::new();
+    for round in 0..4 {
+        let worst = smp.cores[0].worst.clone().unwrap();
+        if let Err(fault) = worst.translate(0, DATA, Access::Store) {
+            assert!(round < 3, "it stays writable");
+            smp.trap(0, trap(fault, DATA, Access::Store));
+        }
+        smp.vm.shared.lock().memory.backend.recorder.asked.clear();
+        smp.ask(0, RESTORE, &[LATEST, 1]);
+        let taken = std::mem::take(&mut smp.vm.shared.lock().memory.backend.recorder.asked);
+        asked = taken.into_iter().map(|(asked, _)| asked).collect();
+    }
+    assert!(matches!(asked[0], Asked::CopyCached { .. }), "{asked:?}");
+    assert_eq!(
+        asked[1..],
+        [
+            Asked::StoresComplete,
+            Asked::InvalidateStage1,
+            Asked::InvalidationsComplete
+        ]
+    );
+}

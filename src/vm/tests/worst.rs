@@ -1,6 +1,7 @@
 //! VMs on the worst board: their vCPUs take turns on its cores, with stage 1 on and off, caches on and off; and what they read is what they
 //! wrote, or what a snapshot brought back.
 
+mod around;
 mod op;
 
 use super::guest::*;
@@ -44,6 +45,21 @@ fn table(vcpu: usize) -> u64 {
     RAM + 3 * BLOCK_SIZE + (8 + vcpu as u64) * PAGE_SIZE
 }
 
+/// The page that a vCPU uses with its caches off only, if it is not the first.
+fn off_page(vcpu: usize) -> u64 {
+    RAM + 3 * BLOCK_SIZE + (16 + vcpu as u64) * PAGE_SIZE
+}
+
+/// The page that vCPUs with their caches on store to and clean, for those that have theirs off.
+const MAIL: u64 = RAM + 3 * BLOCK_SIZE + 24 * PAGE_SIZE;
+
+/// Slots of a vCPU's table: the first ones are there from the beginning; then those that it maps later, ...
+const LATER: usize = PAGES.len();
+/// ... [`MAIL`], ...
+const MAIL_SLOT: usize = LATER + 4;
+/// ... and the table itself.
+const TABLE_SLOT: usize = MAIL_SLOT + 1;
+
 /// What a vCPU maps as its page `slot`: each another one, all under one ASID.
 fn mapped(vcpu: usize, slot: usize) -> u64 {
     PAGES[(slot + 3 * vcpu) % PAGES.len()]
@@ -55,6 +71,8 @@ struct Contents {
     words: BTreeMap<u64, u64>,
     /// Lines that were stored to, and not made known to instruction caches.
     written: BTreeSet<u64>,
+    /// What a vCPU has mapped as a slot from [`LATER`] on.
+    maps: BTreeMap<(usize, usize), u64>,
 }
 
 #[derive(Default)]
@@ -76,10 +94,12 @@ struct World<'a> {
     cores: Vec<FakeCore>,
     loaded: Vec<Option<Loaded<'a>>>,
     models: Vec<Model>,
+    /// Which vCPUs have Non-cacheable table walks: a bit for each of each VM.
+    uncached_walks: u8,
 }
 
 impl<'a> World<'a> {
-    fn new(vms: &'a [Vm<FakeBoard>], worst: &Worst) -> Self {
+    fn new(vms: &'a [Vm<FakeBoard>], worst: &Worst, uncached_walks: u8) -> Self {
         let core = |number| {
             let mut core = FakeCore::new(number);
             core.worst = Some(worst.clone());
@@ -91,6 +111,7 @@ impl<'a> World<'a> {
             cores: (0..CORES).map(core).collect(),
             loaded: (0..CORES).map(|_| None).collect(),
             models: vms.iter().map(|_| Model::default()).collect(),
+            uncached_walks,
         }
     }
 
@@ -226,14 +247,20 @@ impl<'a> World<'a> {
         let (vm, vcpu) = (loaded.vm, loaded.vcpu);
         if vcpu == 0 {
             for vcpu in 0..self.vms[vm].vcpus.len() {
-                for slot in 0..PAGES.len() {
-                    self.store_at(core, table(vcpu) + slot as u64 * 8, mapped(vcpu, slot) | 1);
+                let fixed = (0..PAGES.len()).map(|slot| (slot, mapped(vcpu, slot)));
+                for (slot, page) in fixed.chain([(MAIL_SLOT, MAIL), (TABLE_SLOT, table(vcpu))]) {
+                    self.store_at(core, table(vcpu) + slot as u64 * 8, page | 1);
                 }
             }
             self.dsb(core);
         }
-        let sctlr = self.cores[core].system.sctlr | 5;
+        let sctlr = self.cores[core].system.sctlr | 1 << 12 | 5;
+        let tcr = match self.uncached_walks >> (3 * vm + vcpu) & 1 {
+            0 => 1 << 23 | 1 << 10 | 1 << 8,
+            _ => 1 << 23,
+        };
         self.msr(core, 3 << 20 | 2 << 10, table(vcpu));
+        self.msr(core, 3 << 20 | 2 << 17 | 2 << 10, tcr);
         self.msr(core, 3 << 20 | 1 << 10, sctlr);
     }
 
@@ -271,8 +298,8 @@ impl<'a> World<'a> {
         let (vm, vcpu) = (loaded.vm, loaded.vcpu);
         let vcpus = self.vms[vm].vcpus.len();
         let is_on = self.by(core) == By::Cache;
-        if vcpu != 0 && !is_on {
-            return self.switch_on(core);
+        if vcpu != 0 && !is_on && self.step_around(core, op, stamp) {
+            return;
         }
         match op {
             Op::Turn(_) => {}
@@ -286,11 +313,10 @@ impl<'a> World<'a> {
             }
             Op::Load { slot, word } => {
                 let (va, ipa) = self.place(core, slot, word);
-                let by = self.by(core);
-                let value = self.access(core, va, Access::Load, |worst| worst.load(core, va, by));
-                let expected = self.models[vm].now.words.get(&ipa).copied().unwrap_or(0);
-                assert_eq!(value, expected, "{ipa:#x}");
+                self.expect(core, va, ipa);
             }
+            Op::Map { slot, page } if is_on => self.map(core, LATER + slot, page),
+            Op::Mail { word } => self.mail(core, word, stamp),
             Op::Fetch { slot, word } => {
                 let (va, ipa) = self.place(core, slot, word);
                 if self.models[vm].now.written.contains(&(ipa / 64)) {
@@ -363,7 +389,7 @@ impl<'a> World<'a> {
                     self.save(core);
                 }
             }
-            Op::On | Op::Off | Op::CpuOn(_) => {}
+            Op::On | Op::Off | Op::CpuOn(_) | Op::Map { .. } => {}
         }
     }
 }
@@ -376,6 +402,7 @@ proptest! {
         luck in any_luck(),
         vcpus in prop::collection::vec(1..=3_usize, 1..=2),
         blocks in prop::sample::select([6, 9, 16].as_slice()),
+        uncached_walks in prop_oneof![Just(0), any::<u8>()],
         ops in prop::collection::vec((0..CORES, op()), 1..120),
     ) {
         let worst = Worst::new(CORES, luck);
@@ -386,7 +413,7 @@ proptest! {
             Vm::new(&PLANS[vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
         };
         let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
-        let mut world = World::new(&vms, &worst);
+        let mut world = World::new(&vms, &worst, uncached_walks);
         for core in 0..CORES {
             world.turn(core, 0);
         }
