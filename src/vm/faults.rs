@@ -18,6 +18,14 @@ use crate::trap::sysreg::goes_through_caches;
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
 
+/// The guest's address `va`, if this core's TLB need forget no other. What goes around the caches has all of the VM's forgotten, as its MMU may
+/// be off. The Arm ARM would have it by the address as well. But QEMU's TLB, when EL2 stores to a page, takes the same address in the guest's
+/// regime for that page, and misses what the guest stores to its code from there on (`tlb_set_dirty` looks at no MMU index, 10.0): and a guest
+/// with its MMU off uses EL2's addresses.
+fn alone(va: Option<Va>, reach: Reach) -> Option<Va> {
+    va.filter(|_| reach == Reach::Cached)
+}
+
 impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// An access that stage 2 refused. A load that needs an emulated device's registers only, as those of a driver that polls them, is done here; what is done
     /// for all others is in functions of their own.
@@ -133,7 +141,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch() && !fault.s1ptw() => {
                 let memory = &mut self.shared.memory;
-                let va = fault.far();
+                let va = alone(fault.far(), reach);
                 memory.stage2.make_executable(&mut memory.backend, page, va);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
@@ -150,7 +158,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// Makes a page of RAM accessible to the access that faulted, at the guest's address `va` if that is known.
     #[inline(always)]
     fn permit(&mut self, page: Page, write: bool, reach: Reach, va: Option<Va>) -> ExitAction {
-        self.shared.memory.faulting = va;
+        self.shared.memory.faulting = alone(va, reach);
         self.shared.fault_in(page, write, reach);
         // What goes through the caches has them on.
         if reach == Reach::Around {
