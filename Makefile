@@ -123,6 +123,7 @@ bench: NEEDS += qemu linux
 bench: ## What snapshots cost, in instructions and in time; fails if anything is above its bound
 	@tools/setup $(NEEDS)
 	@tools/linux
+	@tools/cargo test --quiet --target host-tuple --lib vm::tests::hardware::what_hardware -- --nocapture
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
 ## Ship

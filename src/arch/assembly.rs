@@ -4,7 +4,7 @@ use core::arch::global_asm;
 
 use crate::arch::vcpu::TrapKind;
 
-global_asm!(include_str!("memory/page.S"));
+global_asm!(include_str!("memory/page.S"), options(raw));
 global_asm!(include_str!("memory/memcpy.S"));
 global_asm!(include_str!("vcpu/fp.S"));
 global_asm!(
@@ -15,6 +15,7 @@ global_asm!(
 
 unsafe extern "C" {
     pub(super) fn avisor_copy_page(to: u64, from: u64);
+    pub(super) fn avisor_copy_page_cached(to: u64, from: u64);
     pub(super) fn avisor_zero_lines(start: u64, end: u64);
 
     pub(super) fn avisor_fp_save(state: *mut u8);

@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::recorder::{Asked, Recorder};
 use super::worst::tables::leaf_entry;
 use super::worst::{Access, Fault, Luck, Worst, mutants};
-use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::{page, tlb};
 use crate::arch::vcpu::Trap;
@@ -145,10 +145,18 @@ impl Maintenance for FakeBoard {
     }
 
     #[track_caller]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        self.recorder.invalidate_ipa_here(ipa);
+    fn invalidate_stage1_here(&mut self) {
+        self.recorder.invalidate_stage1_here();
         if !mutants::is_left_out() {
-            tlb::invalidate_ipa_here(ipa);
+            tlb::invalidate_stage1_here();
+        }
+    }
+
+    #[track_caller]
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>) {
+        self.recorder.invalidate_ipa_here(ipa, va);
+        if !mutants::is_left_out() {
+            tlb::invalidate_ipa_here(ipa, va);
         }
     }
 
@@ -208,6 +216,15 @@ impl VmBackend for FakeBoard {
         if self.cached {
             // SAFETY: the board's memory.
             unsafe { page::copy_page(from, to) };
+        }
+    }
+
+    fn copy_page_cached(&mut self, from: Pa, to: Pa) {
+        self.recorder.note(Asked::CopyCached { from, to });
+        self.memory.copy(from, to);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::copy_page_cached(from, to) };
         }
     }
 

@@ -1,6 +1,6 @@
 //! Takes note of what was asked of the hardware.
 
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 use crate::stage2::Maintenance;
 use alloc::vec::Vec;
 
@@ -15,14 +15,23 @@ pub enum Asked {
     InvalidateIpa(Ipa),
     /// TLBI VMALLE1IS.
     InvalidateStage1,
-    /// TLBI IPAS2E1 and VMALLE1, completed.
-    InvalidateIpaHere(Ipa),
+    /// TLBI VMALLE1, completed.
+    InvalidateStage1Here,
+    /// TLBI IPAS2E1, and VAAE1 or VMALLE1, completed.
+    InvalidateIpaHere(Ipa, Option<Va>),
     /// TLBI VMALLS12E1IS.
     InvalidateVm,
     /// The instruction caches forgot so many bytes from here on.
     InvalidateInstructions(Pa, u64),
     /// A page was copied.
     Copy {
+        /// From here.
+        from: Pa,
+        /// To there.
+        to: Pa,
+    },
+    /// The same, through the caches alone.
+    CopyCached {
         /// From here.
         from: Pa,
         /// To there.
@@ -75,8 +84,13 @@ impl<F: Fn() -> u64> Maintenance for Recorder<F> {
     }
 
     #[track_caller]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        self.note(Asked::InvalidateIpaHere(ipa));
+    fn invalidate_stage1_here(&mut self) {
+        self.note(Asked::InvalidateStage1Here);
+    }
+
+    #[track_caller]
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>) {
+        self.note(Asked::InvalidateIpaHere(ipa, va));
     }
 
     #[track_caller]

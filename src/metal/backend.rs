@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{BoardCore, console};
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::ram::Ram;
 use crate::arch::memory::tlb;
@@ -56,8 +56,13 @@ impl Maintenance for BoardBackend {
     }
 
     #[inline]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa) {
-        tlb::invalidate_ipa_here(ipa);
+    fn invalidate_stage1_here(&mut self) {
+        tlb::invalidate_stage1_here();
+    }
+
+    #[inline]
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>) {
+        tlb::invalidate_ipa_here(ipa, va);
     }
 
     #[inline]
@@ -115,6 +120,11 @@ impl VmBackend for BoardBackend {
     #[inline]
     fn copy_page(&mut self, from: Pa, to: Pa) {
         self.ram.copy_page(from, to);
+    }
+
+    #[inline]
+    fn copy_page_cached(&mut self, from: Pa, to: Pa) {
+        self.ram.copy_page_cached(from, to);
     }
 
     fn zero(&mut self, at: Pa, bytes: u64) {

@@ -4,8 +4,8 @@ use super::failure;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::{self, fixup};
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Register, SystemState, Trap, control, debug,
-    el1, id, walks,
+    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, SystemState, Trap,
+    control, debug, el1, id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
@@ -240,8 +240,26 @@ impl vm::Core for BoardCore {
         el1::sctlr()
     }
 
+    #[inline]
+    fn tcr(&mut self) -> u64 {
+        el1::tcr()
+    }
+
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
+        fixup::translate(va, access).map(|mapping| mapping.ipa)
+    }
+
+    fn stage1_mapping(&mut self, va: Va, access: Stage1Access) -> Option<Stage1Mapping> {
         fixup::translate(va, access)
+    }
+
+    #[inline]
+    fn saved_sctlr_and_tcr(system: &SystemState) -> (u64, u64) {
+        (system.sctlr, system.tcr)
+    }
+
+    fn trap_stage1_registers_of(system: &mut SystemState) {
+        system.trap_stage1_registers();
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

@@ -29,6 +29,15 @@ pub enum Mapping {
     Write,
 }
 
+/// How the guest reaches the page that it accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Through the caches, which all cores and EL2 agree on.
+    Cached,
+    /// Around the caches, or perhaps so.
+    Around,
+}
+
 /// Bookkeeping memory, guest memory, and stage 2 of one VM.
 ///
 /// Calls that change stage 2 are of two kinds:
@@ -48,8 +57,11 @@ pub trait Backend {
     /// A word of bookkeeping memory, to change, by the same number.
     fn word_mut(&mut self, number: u32) -> &mut u32;
 
-    /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy.
-    fn copy_frame(&mut self, from: Frame, to: Frame);
+    /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy. It reaches the page as `reach`
+    /// says.
+    fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach);
+    /// Has memory and the caches agree on a frame that the guest is about to reach around the caches.
+    fn clean_frame(&mut self, frame: Frame);
     /// Fills `pages` frames from `first` on with zeros, completely: the guest may be given them.
     fn zero_frames(&mut self, first: Frame, pages: u32);
 
@@ -76,6 +88,11 @@ pub trait Backend {
     /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): every core finds those pages read-only.
     fn end_protect(&mut self);
 
+    /// Begins a restore. If `around`, a vCPU goes around the caches then: memory must have all that is mapped when the restore ends, before a vCPU
+    /// is in a core whose stage 2 has it.
+    fn begin_restore(&mut self, around: bool);
+    /// Whether the restore that has begun has to clean what it maps ([`clean_frame`](Self::clean_frame)).
+    fn cleans_what_it_maps(&self) -> bool;
     /// Detaches the tables of RAM, to change many mappings: no core has a translation of the VM from here on.
     fn begin_remap(&mut self);
     /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet.
@@ -86,6 +103,12 @@ pub trait Backend {
     fn set_block(&mut self, page: Page, first: Option<Frame>);
     /// Attaches the tables of RAM again.
     fn end_remap(&mut self);
+    /// Copies the frame `from` to the frame `to`, which `page` is mapped writable to, while the VM is stopped. Takes effect at
+    /// [`end_write_back`](Self::end_write_back) or [`end_remap`](Self::end_remap).
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame);
+    /// Completes [`write_back`](Self::write_back) where the tables of RAM were not detached: no core has a translation that came from tables of
+    /// the guest's as they were before. What stage 2 says is the same as before.
+    fn end_write_back(&mut self);
 
     /// Writes a line about the VM into the log.
     fn log(&mut self, message: fmt::Arguments);
@@ -126,6 +149,8 @@ pub trait SaveState {
     fn moment(&mut self) -> Moment;
     /// Sets the time to that of a snapshot that was taken at `taken`. Called before the first [`load`](Self::load).
     fn set_moment(&mut self, taken: Moment);
+    /// Whether a vCPU goes around the caches in the state that [`save`](Self::save) made, whose first part is `first`.
+    fn goes_around_caches(&self, first: &[Node]) -> bool;
     /// Saves part number `part` for the snapshot `id` into `to`, which is [`StateSize::nodes`] long. Called for each part, from 0 up.
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]);
     /// Loads part number `part` from what [`save`](Self::save) made. Called for each part, from 0 up, when RAM is as the snapshot has it and

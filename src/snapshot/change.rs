@@ -255,7 +255,7 @@ impl FrameStore {
 
     /// Makes the run `node`, whose first frame is `first`, a plain node with the same pages, in place.
     #[cold]
-    fn expand_run<B: Backend>(
+    pub(super) fn expand_run<B: Backend>(
         &mut self,
         b: &mut B,
         node: NodeId,
@@ -270,8 +270,8 @@ impl FrameStore {
                 part(i).0
             })
         } else {
-            let children = core::array::from_fn(|i| run_node(part(i)));
-            self.nodes.alloc_all(b, &mut self.frames, &children)?
+            self.nodes
+                .alloc_all(b, &mut self.frames, |i| run_node(part(i)))?
         };
         *nodes::write(b, node) = Node(entries);
         Ok(())

@@ -27,6 +27,7 @@ impl Snapshots {
         self.make_room(b)?;
         let id = self.commit(b, state, next_id)?;
         self.protect(b);
+        self.recent.forget();
         Ok(id)
     }
 

@@ -11,10 +11,12 @@ use super::frames::Frame;
 pub(super) struct DirtyEntry {
     /// The page, or the first of a block.
     pub(super) page: u32,
-    /// The frame that the base has there; 0: none.
+    /// The frame that the base has there, with the contents of before the store; 0: none.
     pub(super) base: u32,
     /// The frame that the guest writes to.
     pub(super) private: u32,
+    /// 1 if a restore of the base is to write the page back in place ([`recent`](super::recent)), else 0.
+    pub(super) keeper: u32,
 }
 
 /// In [`DirtyEntry::page`]: the entry is for a whole block.
@@ -36,6 +38,11 @@ impl DirtyEntry {
         ((self.page ^ other.page) as usize) < LEAF_PAGES
     }
 
+    /// Whether a restore of the base writes the page back in place.
+    pub(super) fn is_keeper(self) -> bool {
+        self.keeper != 0 && !self.is_folded()
+    }
+
     /// Whether the base has the frame that the guest writes to.
     pub(super) fn is_folded(self) -> bool {
         self.base == self.private
@@ -45,12 +52,19 @@ impl DirtyEntry {
 impl Snapshots {
     #[inline]
     pub(super) fn push_dirty(&mut self, page: u32, base: u32, private: Frame) {
+        self.push_entry(page, base, private, false);
+    }
+
+    #[inline]
+    pub(super) fn push_entry(&mut self, page: u32, base: u32, private: Frame, keeper: bool) {
         let entry = DirtyEntry {
             page,
             base,
             private: private.0,
+            keeper: keeper.into(),
         };
         self.dirty.push(entry);
+        self.keepers += u32::from(keeper);
     }
 }
 

@@ -1,14 +1,16 @@
 //! A guest's access that stage 2 refused: the first touch of an absent page, and the first store to a clean one.
 
 use super::Snapshots;
-use super::backend::{Backend, Mapping, Page};
+use super::backend::{Backend, Mapping, Page, Reach};
 use super::dirty::BLOCK_FLAG;
 use super::fold::FOLD_RESERVE;
 use super::frames::{Frame, NoMemory};
+use super::place::Place;
 use crate::addr::BLOCK_PAGES;
 
 impl Snapshots {
-    /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access. The guest then tries again.
+    /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access, which reached it as `reach` says. The guest then
+    /// tries again.
     ///
     /// If memory is short, the oldest pools are freed until it suffices. Fails if it never does, which a share of
     /// [`min_frames`](super::min_frames) frames rules out.
@@ -18,8 +20,9 @@ impl Snapshots {
         b: &mut B,
         page: Page,
         write: bool,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
-        while let Err(error) = self.try_fault_in(b, page, write) {
+        while let Err(error) = self.try_fault_in(b, page, write, reach) {
             if !self.free_oldest_pool(b) {
                 return Err(error);
             }
@@ -33,56 +36,90 @@ impl Snapshots {
         b: &mut B,
         page: Page,
         write: bool,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
-        match b.mapping(page) {
-            Mapping::Read(base) if write => self.first_store(b, page, base),
-            Mapping::ReadBlock(first) if write => self.first_store_in_block(b, page, first),
-            Mapping::AbsentBlock => self.fill_block(b, page),
-            Mapping::Absent => self.fill_page(b, page),
+        let frame = match b.mapping(page) {
+            Mapping::Read(frame) if write => frame,
+            Mapping::ReadBlock(first) if write => match self.leave_block(b, page, first) {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+            Mapping::AbsentBlock => return self.fill_block(b, page),
+            Mapping::Absent => return self.fill_page(b, page),
             // Another core was faster, or this core's TLB remembers an older mapping.
             _ => {
                 b.invalidate_local(page);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.first_store(b, page, frame, reach)
     }
 
-    #[inline]
+    /// The first store to `page`, which is clean and whose frame is `frame`. The VM keeps its frame, if no more than one leaf holds it: the
+    /// fresh frame, with the contents as they were, takes its place in that leaf, and so in all maps that share the leaf. Then the page's entry
+    /// of stage 2 keeps its output address. Where several leaves hold it, the VM gets the fresh frame.
+    #[inline(always)]
     fn first_store<B: Backend>(
         &mut self,
         b: &mut B,
         page: Page,
-        base: Frame,
+        frame: Frame,
+        reach: Reach,
     ) -> Result<(), NoMemory> {
-        if self.memory.is_exclusive(b, self.base, self.level, page) {
-            b.make_page_writable(page);
-            self.push_dirty(page, base.0, base);
-            return Ok(());
+        let entry = match self.memory.place_of(b, self.base, self.level, page) {
+            Place::Exclusive => {
+                // What a restore left in the caches must not go over what is stored around them.
+                if reach == Reach::Around {
+                    b.clean_frame(frame);
+                }
+                b.make_page_writable(page);
+                self.push_dirty(page, frame.0, frame);
+                return Ok(());
+            }
+            Place::Leaf(entry) => Some(entry),
+            // The nodes may take a new slab, beside the copy and what a fold may need.
+            Place::Run(node, level) if self.memory.frames.free_count() > FOLD_RESERVE + 1 => {
+                Some(self.memory.expand_to_leaf(b, node, level, page)?)
+            }
+            Place::Run(..) | Place::Several => None,
+        };
+        let fresh = self.alloc_private_page()?;
+        // What the VM gets, memory has as well.
+        let copied = entry.map_or(Reach::Around, |_| reach);
+        b.copy_frame(frame, fresh, copied);
+        // What is written back in place is written through the caches.
+        let keeper = reach == Reach::Cached && self.recent.has(page);
+        match entry {
+            Some(entry) => {
+                *b.word_mut(entry) = fresh.0;
+                b.make_page_writable(page);
+                self.push_entry(page, fresh.0, frame, keeper);
+            }
+            None => {
+                b.map_page_writable(page, fresh);
+                self.push_entry(page, frame.0, fresh, keeper);
+            }
         }
-        let private = self.alloc_private_page()?;
-        b.copy_frame(base, private);
-        b.map_page_writable(page, private);
-        self.push_dirty(page, base.0, private);
         self.superseding += 1;
         Ok(())
     }
 
-    fn first_store_in_block<B: Backend>(
-        &mut self,
-        b: &mut B,
-        page: Page,
-        first: Frame,
-    ) -> Result<(), NoMemory> {
-        let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        if self.memory.is_exclusive(b, self.base, self.level, page) {
+    /// The first store to a page of the block that is mapped to the frames from `first` on. If no other map has the block, it becomes writable as
+    /// a whole. Else it is split in stage 2, and the page's frame is returned: its first store must follow.
+    #[inline(never)]
+    fn leave_block<B: Backend>(&mut self, b: &mut B, page: Page, first: Frame) -> Option<Frame> {
+        let (base, level) = (self.base, self.level);
+        if self.memory.is_exclusive_run(b, base, level, page) {
             b.make_block_writable(page);
+            let start = page / BLOCK_PAGES * BLOCK_PAGES;
             self.push_dirty(start | BLOCK_FLAG, first.0, first);
-            return Ok(());
+            return None;
         }
         b.split_live(page);
-        self.first_store(b, page, Frame(first.0 + page % BLOCK_PAGES))
+        Some(Frame(first.0 + page % BLOCK_PAGES))
     }
 
+    #[inline(never)]
     fn fill_block<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
         // Near its end the share has single frames still, and they are enough.
         if self.memory.frames.free_count() <= FOLD_RESERVE + BLOCK_PAGES {
@@ -100,6 +137,7 @@ impl Snapshots {
         Ok(())
     }
 
+    #[inline(never)]
     fn fill_page<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
         let private = self.alloc_private_page()?;
         b.zero_frames(private, 1);

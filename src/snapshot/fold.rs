@@ -44,6 +44,8 @@ impl Snapshots {
     ) -> Result<(), NoMemory> {
         // Pages that replace one go first: that may free memory, which the others need.
         if self.superseding != 0 {
+            // Those that are folded are keepers no more, and with them not all that are.
+            self.keepers = 0;
             self.fold_pass(b, true, reserve)?;
             self.superseding = 0;
         }
@@ -110,6 +112,7 @@ impl Snapshots {
             }
         }
         self.dirty.clear();
+        self.keepers = 0;
         b.end_protect();
     }
 }

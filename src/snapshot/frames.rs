@@ -149,6 +149,16 @@ impl Frames {
         self.free += 1;
     }
 
+    /// Begins to free many frames: their list and count are at hand meanwhile.
+    #[inline]
+    pub fn begin_free(&mut self) -> Freeing<'_> {
+        Freeing {
+            head: self.free_frames,
+            count: 0,
+            frames: self,
+        }
+    }
+
     /// Frees the 512 frames from `first` on, which were a run with one holder.
     pub fn free_block(&mut self, first: Frame) {
         self.slots[first.0 as usize] = self.free_blocks;
@@ -182,6 +192,31 @@ impl Frames {
         if *holders == 0 {
             self.free(frame);
         }
+    }
+}
+
+/// Frees many frames. What it freed is free when it is dropped.
+pub struct Freeing<'a> {
+    frames: &'a mut Frames,
+    head: u32,
+    count: u32,
+}
+
+impl Freeing<'_> {
+    /// Frees a frame whose last holder went.
+    #[inline(always)]
+    pub fn free(&mut self, frame: Frame) {
+        self.frames.slots[frame.0 as usize] = self.head;
+        self.head = frame.0;
+        self.count += 1;
+    }
+}
+
+impl Drop for Freeing<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.frames.free_frames = self.head;
+        self.frames.free += self.count;
     }
 }
 

@@ -17,8 +17,9 @@
 //! node's form and no page, so it is done in place even when several maps share the node.
 //!
 //! [`set_in_leaf`](FrameStore::set_in_leaf), in [`change`](super::change), changes a map. A node with one holder changes in place; any other
-//! node is copied first, and each of its children gets one more holder. So a map that a snapshot holds never changes, and a change costs the
-//! nodes on the way from the root, once between two snapshots.
+//! node is copied first, and each of its children gets one more holder. So what a map that a snapshot holds says never changes, and a change costs the
+//! nodes on the way from the root, once between two snapshots. At a first store, a frame may be replaced by one with the same contents in a
+//! leaf, whoever shares it ([`place`](super::place)).
 
 use super::backend::{Backend, Page};
 use super::frames::{Frame, Frames};
@@ -97,36 +98,6 @@ impl FrameStore {
             node = NodeId(words.0[entry_index(page, level)]);
         }
         Frame::from_entry(node.0)
-    }
-
-    /// Whether the map `root` has a frame for `page` that no other map has; if it is in a run, whether that goes for all of the run.
-    pub fn is_exclusive<B: Backend>(&self, b: &B, root: NodeId, level: u32, page: Page) -> bool {
-        self.is_exclusive_below(b, root, level, page, 1)
-    }
-
-    /// [`is_exclusive`](Self::is_exclusive) for a root with up to `root_holders` holders.
-    fn is_exclusive_below<B: Backend>(
-        &self,
-        b: &B,
-        root: NodeId,
-        level: u32,
-        page: Page,
-        root_holders: u32,
-    ) -> bool {
-        let mut node = root;
-        let mut allowed = root_holders;
-        for level in (0..=level).rev() {
-            if node.is_none() || nodes::holders(b, node) > allowed {
-                return false;
-            }
-            let words = nodes::read(b, node);
-            if run_start(words).is_some() {
-                return true;
-            }
-            node = NodeId(words.0[entry_index(page, level)]);
-            allowed = 1;
-        }
-        node.0 != 0 && self.frames.holders(Frame(node.0)) == 1
     }
 
     /// Takes a holder from the map `root`, and frees what has no holder then.
@@ -217,7 +188,8 @@ impl FrameStore {
             .sum()
     }
 
-    /// [`is_exclusive`](Self::is_exclusive) for a root with two holders, the running VM and a snapshot.
+    /// Whether the map `root`, which the running VM and one snapshot hold, has a frame for `page` that no other map has; if it is in a run,
+    /// whether that goes for all of the run.
     pub fn is_exclusive_to_shared_root<B: Backend>(
         &self,
         b: &B,
@@ -225,7 +197,48 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) -> bool {
-        self.is_exclusive_below(b, root, level, page, 2)
+        match self.exclusive_frame(b, root, level, page, 2) {
+            Ok(frame) => frame.is_some_and(|frame| self.frames.holders(frame) == 1),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether the map `root` has `page` in a run that no other map has.
+    pub fn is_exclusive_run<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+    ) -> bool {
+        self.exclusive_frame(b, root, level, page, 1).is_err()
+    }
+
+    /// The frame that the map `root` has for `page`, in nodes that no other map has, but for the root, which may have `root_holders` holders; `None`
+    /// if there is none, or other maps have those nodes. An error is the run that it is in.
+    #[inline]
+    fn exclusive_frame<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+        root_holders: u32,
+    ) -> Result<Option<Frame>, NodeId> {
+        let mut node = root;
+        let mut allowed = root_holders;
+        for level in (0..=level).rev() {
+            if node.is_none() || nodes::holders(b, node) > allowed {
+                return Ok(None);
+            }
+            let words = nodes::read(b, node);
+            if run_start(words).is_some() {
+                return Err(node);
+            }
+            node = NodeId(words.0[entry_index(page, level)]);
+            allowed = 1;
+        }
+        Ok(Frame::from_entry(node.0))
     }
 }
 

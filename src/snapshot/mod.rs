@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | `checkpoint`, `restore`, `delete` | the verbs of the API |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
-//! | `map`, `change`, `remap` | page maps: the tree, copy on write, stage 2 from one map to another |
+//! | `recent` | which dirty pages a restore leaves writable, with their old contents |
+//! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
 //! | `layout`, `frames`, `nodes` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
 //! | `backend` | what all of this asks of the machine |
@@ -23,12 +24,14 @@
 //! | dirty and folded | writable | `(page, frame, frame)` | the base, and no other map |
 //!
 //! Three verbs move a page between these states:
-//! - the first **store** takes a clean page to dirty by a copy, or straight to folded where no other map holds the frame;
+//! - the first **store** takes a clean page to dirty, or straight to folded where no other map holds the frame. A fresh frame gets the old
+//!   contents and takes the VM's place in the map, so that the VM keeps its frame; only where several leaves hold that frame the VM gets the
+//!   fresh one;
 //! - **fold** writes the dirty pages into the base. A node shared with a snapshot is copied on the way, so snapshots do not notice;
 //! - **protect** makes folded pages clean.
 //!
 //! A checkpoint is fold, then one more holder for the base, then protect. A restore drops the dirty pages and changes stage 2 from the base
-//! to the snapshot's map. Deleting a snapshot takes a holder from its map; if only the running VM holds the base then, a fold frees the
+//! to the snapshot's map. A page that is dirtied round after round stays on the list instead, and gets the base's contents back. Deleting a snapshot takes a holder from its map; if only the running VM holds the base then, a fold frees the
 //! pages that dirty ones replace. So memory in use is exactly what the existing snapshots and the running VM can reach.
 //! Each step leaves all of this true: a step that runs out of memory half-way needs no roll-back.
 
@@ -43,8 +46,10 @@ mod index;
 mod layout;
 pub mod map;
 mod nodes;
+mod place;
 mod pools;
 mod promise;
+mod recent;
 mod record;
 mod remap;
 
@@ -54,7 +59,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Mapping, Moment, Page, SaveState, StateSize};
+pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use layout::{Bookkeeping, Node};
 
@@ -65,6 +70,7 @@ use index::Index;
 use layout::NodeId;
 use map::FrameStore;
 use pools::Pools;
+use recent::Recent;
 
 /// The VM has no snapshot with that id; or, where the newest was asked for, none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +118,9 @@ pub struct Snapshots {
     level: u32,
     base: NodeId,
     dirty: Vec<DirtyEntry>,
+    /// Entries of `dirty` that a restore of the base writes back in place. 0 after a fold, although there may be some.
+    keepers: u32,
+    recent: Recent,
     /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
     /// Upper bound of the entries of `dirty` that are not folded and whose page the base has no frame for. Exact, but after a fold that failed.
@@ -147,6 +156,8 @@ impl Snapshots {
             base: NodeId::NONE,
             // Each page is on the list at most once: it never grows.
             dirty: Vec::with_capacity(pages as usize),
+            keepers: 0,
+            recent: Recent::new(pages),
             superseding: 0,
             added: 0,
             present: 0,
@@ -158,9 +169,9 @@ impl Snapshots {
         })
     }
 
-    /// Bytes of heap that the dirty list of a VM with `pages` pages takes.
-    pub fn dirty_list_bytes(pages: u64) -> u64 {
-        pages * size_of::<DirtyEntry>() as u64
+    /// Bytes of heap that the dirty list of a VM with `pages` pages takes, and what is remembered of pages.
+    pub fn heap_bytes(pages: u64) -> u64 {
+        pages * size_of::<DirtyEntry>() as u64 + Recent::bytes(pages)
     }
 
     /// Pages of the VM's RAM.

@@ -130,13 +130,14 @@ impl Nodes {
         id
     }
 
-    /// A new node with one holder for each of `contents`; returns their ids, as a parent's entries. Fails, and allocates none, if no frame is
-    /// free for a new slab.
+    /// As many new nodes as a node has entries, each with one holder; the contents of number `i` are `contents(i)`. Returns their ids, as a
+    /// parent's entries. Fails, and allocates none, if no frame is free for a new slab.
+    #[inline(always)]
     pub fn alloc_all<B: Backend>(
         &mut self,
         b: &mut B,
         frames: &mut Frames,
-        contents: &[Node; FANOUT],
+        contents: impl Fn(usize) -> Node,
     ) -> Result<[u32; FANOUT], NoMemory> {
         let mut ids = [0; FANOUT];
         if self.first_partial == 0 {
@@ -149,16 +150,16 @@ impl Nodes {
         if fresh < LAST_ROW {
             fields[FRESH] += FANOUT as u32;
             fields[USED] += FANOUT as u32;
-            for (i, node) in contents.iter().enumerate() {
+            for (i, entry) in ids.iter_mut().enumerate() {
                 let id = NodeId::new(Frame(self.first_partial), fresh + i as u32);
                 words_mut(slab)[id.index()] = 1;
-                slab[id.index()] = *node;
-                ids[i] = id.0;
+                slab[id.index()] = contents(i);
+                *entry = id.0;
             }
             return Ok(ids);
         }
         for i in 0..FANOUT {
-            match self.alloc(b, frames, &contents[i]) {
+            match self.alloc(b, frames, &contents(i)) {
                 Ok(id) => ids[i] = id.0,
                 Err(error) => {
                     for &id in &ids[..i] {

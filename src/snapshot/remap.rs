@@ -10,30 +10,45 @@ use crate::addr::BLOCK_PAGES;
 impl FrameStore {
     /// Changes stage 2, which is detached and shows `from`, so that it shows `to`. Both are nodes of `level`, which is [`BLOCK_LEVEL`] or above,
     /// for the pages from `page` on; they are not the same node. Subtrees that both share are skipped: the cost is that of the difference.
-    pub fn remap<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, level: u32, page: Page) {
+    /// With `CLEAN`, memory has what is mapped then ([`Backend::clean_frame`]): a parameter of the type, as a look at each page would double
+    /// what the page costs.
+    pub fn remap<B: Backend, const CLEAN: bool>(
+        &self,
+        b: &mut B,
+        from: NodeId,
+        to: NodeId,
+        level: u32,
+        page: Page,
+    ) {
         let step = span(level) / FANOUT as u32;
         if level == BLOCK_LEVEL {
-            self.remap_block(b, from, to, page);
+            self.remap_block::<B, CLEAN>(b, from, to, page);
         } else if !both_plain(b, from, to) {
-            self.remap_absent(b, from, to, level, page);
+            self.remap_absent::<B, CLEAN>(b, from, to, level, page);
         } else if level == BLOCK_LEVEL + 1 {
             each_difference(b, from, to, |b, i, old, new| {
-                self.remap_block(b, old, new, page + i * step);
+                self.remap_block::<B, CLEAN>(b, old, new, page + i * step);
             });
         } else {
             each_difference(b, from, to, |b, i, old, new| {
-                self.remap(b, old, new, level - 1, page + i * step);
+                self.remap::<B, CLEAN>(b, old, new, level - 1, page + i * step);
             });
         }
     }
 
     /// [`remap`](Self::remap) for two different nodes of [`BLOCK_LEVEL`].
     #[inline(never)]
-    fn remap_block<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+    fn remap_block<B: Backend, const CLEAN: bool>(
+        &self,
+        b: &mut B,
+        from: NodeId,
+        to: NodeId,
+        page: Page,
+    ) {
         if both_plain(b, from, to) {
             b.split_unreachable(page);
             each_difference(b, from, to, |b, i, old, new| {
-                self.remap_group(b, old, new, page + i * span(1));
+                self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
             });
             return;
         }
@@ -42,33 +57,45 @@ impl FrameStore {
             b.set_block(page, run);
         } else {
             b.split_unreachable(page);
-            self.remap_one_by_one(b, from, to, BLOCK_LEVEL, page);
+            self.remap_one_by_one::<B, CLEAN>(b, from, to, BLOCK_LEVEL, page);
         }
     }
 
     /// [`remap`](Self::remap) for two different nodes of level 1, in a block that stage 2 has split.
-    fn remap_group<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+    fn remap_group<B: Backend, const CLEAN: bool>(
+        &self,
+        b: &mut B,
+        from: NodeId,
+        to: NodeId,
+        page: Page,
+    ) {
         if !both_plain(b, from, to) {
-            return self.remap_one_by_one(b, from, to, 1, page);
+            return self.remap_one_by_one::<B, CLEAN>(b, from, to, 1, page);
         }
         each_difference(b, from, to, |b, i, old, new| {
-            self.remap_leaf(b, old, new, page + i * span(0))
+            self.remap_leaf::<B, CLEAN>(b, old, new, page + i * span(0))
         });
     }
 
     /// [`remap`](Self::remap) for two different leaves, in a block that stage 2 has split.
-    fn remap_leaf<B: Backend>(&self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+    fn remap_leaf<B: Backend, const CLEAN: bool>(
+        &self,
+        b: &mut B,
+        from: NodeId,
+        to: NodeId,
+        page: Page,
+    ) {
         if !both_plain(b, from, to) {
-            return self.remap_one_by_one(b, from, to, 0, page);
+            return self.remap_one_by_one::<B, CLEAN>(b, from, to, 0, page);
         }
         each_difference(b, from, to, |b, i, _, new| {
-            b.set_page(page + i, Frame::from_entry(new.0))
+            set_page::<B, CLEAN>(b, page + i, Frame::from_entry(new.0))
         });
     }
 
     /// [`remap`](Self::remap) above [`BLOCK_LEVEL`], where one of the two nodes is none.
     #[inline(never)]
-    fn remap_absent<B: Backend>(
+    fn remap_absent<B: Backend, const CLEAN: bool>(
         &self,
         b: &mut B,
         from: NodeId,
@@ -84,14 +111,14 @@ impl FrameStore {
             let at = page + i as u32 * (span(level) / FANOUT as u32);
             let (old, new) = (entry(b, from), entry(b, to));
             if old != new {
-                self.remap(b, old, new, level - 1, at);
+                self.remap::<B, CLEAN>(b, old, new, level - 1, at);
             }
         }
     }
 
     /// [`remap`](Self::remap) of a block at the most, where one of the two nodes is a run or none: page by page.
     #[inline(never)]
-    fn remap_one_by_one<B: Backend>(
+    fn remap_one_by_one<B: Backend, const CLEAN: bool>(
         &self,
         b: &mut B,
         from: NodeId,
@@ -102,10 +129,20 @@ impl FrameStore {
         for at in page..page + span(level).min(BLOCK_PAGES) {
             let frame = self.frame_of(b, to, level, at);
             if frame != self.frame_of(b, from, level, at) {
-                b.set_page(at, frame);
+                set_page::<B, CLEAN>(b, at, frame);
             }
         }
     }
+}
+
+/// Maps a page, and with `CLEAN` has memory agree with the caches on its frame first. A run needs none of it, as nothing was ever copied to its
+/// frames.
+#[inline(always)]
+fn set_page<B: Backend, const CLEAN: bool>(b: &mut B, page: Page, frame: Option<Frame>) {
+    if CLEAN && let Some(frame) = frame {
+        b.clean_frame(frame);
+    }
+    b.set_page(page, frame);
 }
 
 /// The first frame of the run, if `node` is a run.

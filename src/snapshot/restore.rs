@@ -1,9 +1,11 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
 use super::backend::{Backend, SaveState};
+use super::fold::FOLD_RESERVE;
 use super::frames::Frame;
 use super::layout::NodeId;
 use super::nodes;
+use super::recent::{KEEPERS_MAX, Round};
 use super::{NotFound, Snapshots, Which};
 
 impl Snapshots {
@@ -20,9 +22,20 @@ impl Snapshots {
             Which::Latest => self.newest.ok_or(NotFound)?,
         };
         let (addr, record) = self.find(b, id)?;
-        b.begin_remap();
-        self.switch_base(b, record.root);
         let size = self.pools.state;
+        b.begin_restore(
+            state.goes_around_caches(&b.bookkeeping(addr.frame)[addr.state_nodes(size)]),
+        );
+        let round = self.next_round(record.root);
+        // With nothing but keepers, if anything, stage 2 stays as it is.
+        let only_keepers = round == Round::Keep && self.has_only_keepers();
+        let is_remapped = record.root != self.base || !(self.dirty.is_empty() || only_keepers);
+        if is_remapped {
+            b.begin_remap();
+            self.switch_base(b, record.root, round);
+        } else {
+            self.write_back_all(b);
+        }
         // The time is set once, before any vCPU is loaded: timers of vCPUs are compared with it.
         state.set_moment(record.taken);
         state.load(0, &b.bookkeeping(addr.frame)[addr.state_nodes(size)]);
@@ -30,7 +43,10 @@ impl Snapshots {
             let nodes = &b.bookkeeping(record.part_frames[part - 1])[..size.nodes];
             state.load(part, nodes);
         }
-        b.end_remap();
+        match is_remapped {
+            true => b.end_remap(),
+            false => b.end_write_back(),
+        }
         self.present = record.present;
         self.current = Some(id);
         self.generation += 1;
@@ -40,35 +56,108 @@ impl Snapshots {
     /// Takes the VM's RAM back to its first state: all of it absent. The snapshots stay. The VM must be stopped.
     pub fn reset_ram<B: Backend>(&mut self, b: &mut B) {
         b.begin_remap();
-        self.switch_base(b, NodeId::NONE);
+        self.recent.forget();
+        self.switch_base(b, NodeId::NONE, Round::First);
         b.end_remap();
         self.present = 0;
         self.current = None;
     }
 
-    /// Drops all dirty pages, and makes the map `root` the base. Stage 2, which is detached, shows it then.
-    fn switch_base<B: Backend>(&mut self, b: &mut B, root: NodeId) {
+    /// What becomes of the dirty pages at a restore to the map `root`.
+    fn next_round(&mut self, root: NodeId) -> Round {
+        // Keepers take memory beside the base's pages: none, where it may be short.
+        if root != self.base || self.memory.frames.free_count() < KEEPERS_MAX + FOLD_RESERVE {
+            self.recent.forget();
+            return Round::First;
+        }
+        self.recent.next_round()
+    }
+
+    /// Whether all dirty pages, if any, are written back in place.
+    fn has_only_keepers(&self) -> bool {
+        self.keepers <= KEEPERS_MAX && self.keepers as usize == self.dirty.len()
+    }
+
+    /// Writes the base's contents back into all dirty pages, which stay dirty.
+    fn write_back_all<B: Backend>(&mut self, b: &mut B) {
         for entry in &self.dirty {
-            let base = Frame::from_entry(entry.base);
-            match (entry.is_block(), entry.is_folded()) {
-                (true, folded) => {
-                    b.set_block(entry.page(), base);
-                    if !folded {
-                        self.memory.frames.free_block(Frame(entry.private));
-                    }
-                }
-                (false, folded) => {
-                    b.set_page(entry.page(), base);
-                    if !folded {
-                        self.memory.frames.free(Frame(entry.private));
-                    }
-                }
+            b.write_back(entry.page, Frame(entry.base), Frame(entry.private));
+        }
+    }
+
+    /// Takes keepers to the front of the dirty list, and writes the base's contents back into them; remembers all others. Returns how many
+    /// keepers there are.
+    fn keep<B: Backend>(&mut self, b: &mut B, round: Round) -> usize {
+        let mut kept = 0;
+        for i in 0..self.dirty.len() {
+            let entry = self.dirty[i];
+            if round == Round::Keep && kept < KEEPERS_MAX as usize && entry.is_keeper() {
+                b.write_back(entry.page, Frame(entry.base), Frame(entry.private));
+                self.dirty.swap(kept, i);
+                kept += 1;
+            } else if !entry.is_block() && entry.base != 0 {
+                self.recent.remember(entry.page);
             }
         }
-        self.dirty.clear();
-        (self.superseding, self.added) = (0, 0);
+        kept
+    }
+
+    /// Has memory agree with the caches on what the base has of the dirty pages from number `first` of the list on. Blocks need none of it:
+    /// nothing was ever copied to their frames, which were filled with zeroes around the caches.
+    #[cold]
+    #[inline(never)]
+    fn clean_base<B: Backend>(&mut self, b: &mut B, first: usize) {
+        let pages = self.dirty[first..].iter().filter(|entry| !entry.is_block());
+        pages
+            .filter_map(|entry| Frame::from_entry(entry.base))
+            .for_each(|frame| b.clean_frame(frame));
+    }
+
+    /// Drops the dirty blocks from number `first` of the list on.
+    #[inline(never)]
+    fn drop_blocks<B: Backend>(&mut self, b: &mut B, first: usize) {
+        for entry in self.dirty[first..].iter().filter(|entry| entry.is_block()) {
+            b.set_block(entry.page(), Frame::from_entry(entry.base));
+            if !entry.is_folded() {
+                self.memory.frames.free_block(Frame(entry.private));
+            }
+        }
+    }
+
+    /// Drops the dirty pages, but for keepers if `round` says so, and makes the map `root` the base. Stage 2, which is detached, shows it then.
+    fn switch_base<B: Backend>(&mut self, b: &mut B, root: NodeId, round: Round) {
+        let kept = match round {
+            Round::First => 0,
+            Round::Drop | Round::Keep => self.keep(b, round),
+        };
+        if b.cleans_what_it_maps() {
+            self.clean_base(b, kept);
+        }
+        let mut blocks = 0;
+        let mut freeing = self.memory.frames.begin_free();
+        for entry in &self.dirty[kept..] {
+            if entry.is_block() {
+                blocks += 1;
+                continue;
+            }
+            b.set_page(entry.page, Frame::from_entry(entry.base));
+            if !entry.is_folded() {
+                freeing.free(Frame(entry.private));
+            }
+        }
+        drop(freeing);
+        if blocks != 0 {
+            self.drop_blocks(b, kept);
+        }
+        self.dirty.truncate(kept);
+        (self.superseding, self.added) = (kept as u32, 0);
+        self.keepers = kept as u32;
         if root != self.base {
-            self.memory.remap(b, self.base, root, self.level, 0);
+            let memory = &self.memory;
+            match b.cleans_what_it_maps() {
+                true => memory.remap::<B, true>(b, self.base, root, self.level, 0),
+                false => memory.remap::<B, false>(b, self.base, root, self.level, 0),
+            }
             if !root.is_none() {
                 nodes::hold(b, root);
             }

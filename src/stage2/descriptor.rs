@@ -75,11 +75,6 @@ impl Descriptor {
         Self(self.0 | TABLE_OR_PAGE)
     }
 
-    /// This descriptor for an address that is `bytes` larger.
-    pub const fn offset(self, bytes: u64) -> Self {
-        Self(self.0 + bytes)
-    }
-
     /// Whether anything is mapped.
     pub const fn is_valid(self) -> bool {
         self.0 & VALID != 0

@@ -1,6 +1,6 @@
 //! What changing a live translation table demands of the CPU. The board performs it; the fake in the tests takes note of it.
 
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 
 /// Barriers, TLB and instruction-cache maintenance for the VM whose VMID is in VTTBR_EL2.
 pub trait Maintenance {
@@ -17,9 +17,13 @@ pub trait Maintenance {
     /// (Arm ARM D8.16, "TLB maintenance instructions that apply to stage 2 only").
     #[cfg_attr(test, track_caller)]
     fn invalidate_stage1(&mut self);
-    /// TLBI IPAS2E1 and VMALLE1, completed: what this core alone cached for `ipa`, of stage 2 and of both stages combined.
+    /// TLBI VMALLE1, completed: what this core alone cached of stages 1 and 2 combined.
     #[cfg_attr(test, track_caller)]
-    fn invalidate_ipa_here(&mut self, ipa: Ipa);
+    fn invalidate_stage1_here(&mut self);
+    /// TLBI IPAS2E1 and then VAAE1 or, without `va`, VMALLE1, completed: what this core alone cached for `ipa` of stage 2, and of both stages
+    /// combined for the guest's address `va`, or for all of its addresses.
+    #[cfg_attr(test, track_caller)]
+    fn invalidate_ipa_here(&mut self, ipa: Ipa, va: Option<Va>);
     /// TLBI VMALLS12E1IS: all that all cores cached for the VM.
     #[cfg_attr(test, track_caller)]
     fn invalidate_vm(&mut self);

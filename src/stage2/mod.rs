@@ -18,7 +18,8 @@
 //! - Another output address needs break-before-make: invalid entry, DSB, TLBI, DSB, new entry (Arm ARM D8.16.1, "Using break-before-make
 //!   when updating translation table entries").
 //! - A wider permission does not; but the stale entry must leave the TLB, or the access would fault again and again. This core's TLB is enough:
-//!   another core that has the stale entry faults once more, and flushes its own.
+//!   another core that has the stale entry faults once more, and flushes its own. So is the entry for the address that the guest faulted at, if
+//!   that is known (`va` below): by another address the guest faults once more, too.
 //! - A narrower permission takes effect when TLBI and DSB are done.
 //! - Many changes at once *detach* the tables of RAM instead: with its level 1 entries invalid, no walk reaches what lies below, and no TLB
 //!   caches it, until the entries are put back.
@@ -35,7 +36,7 @@ pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
 pub use passthrough::PassthroughPages;
 
-use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
+use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa, Va};
 use crate::arch::isa::{self, TableEntry};
 use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
@@ -258,17 +259,33 @@ impl Stage2 {
         m.complete_stores();
     }
 
-    /// Makes the entry that translates `page` writable, a page's or a block's. It is valid.
-    pub fn make_writable(&self, m: &mut impl Maintenance, page: Page) {
-        let entry = self.leaf_entry(page);
+    /// Makes `page`, whose block is split and which is mapped, writable.
+    #[inline]
+    pub fn make_page_writable(&self, m: &mut impl Maintenance, page: Page, va: Option<Va>) {
+        self.make_writable(m, page, self.page_entry(page), va);
+    }
+
+    /// Makes the block of `page`, which is mapped as a whole, writable.
+    pub fn make_block_writable(&self, m: &mut impl Maintenance, page: Page, va: Option<Va>) {
+        self.make_writable(m, page, self.block_entry(page), va);
+    }
+
+    #[inline]
+    fn make_writable(
+        &self,
+        m: &mut impl Maintenance,
+        page: Page,
+        entry: &TableEntry,
+        va: Option<Va>,
+    ) {
         write(entry, read(entry).writable());
         m.complete_stores();
-        m.invalidate_ipa_here(self.ipa(page));
+        m.invalidate_ipa_here(self.ipa(page), va);
     }
 
     /// Flushes `page` from this core's TLB.
-    pub fn invalidate_local(&self, m: &mut impl Maintenance, page: Page) {
-        m.invalidate_ipa_here(self.ipa(page));
+    pub fn invalidate_local(&self, m: &mut impl Maintenance, page: Page, va: Option<Va>) {
+        m.invalidate_ipa_here(self.ipa(page), va);
     }
 
     /// Flushes all of the VM from the TLBs of all cores.
@@ -279,7 +296,7 @@ impl Stage2 {
 
     /// Makes the entry that translates `page` executable, after a fetch that it did not permit. Changes nothing if the page is not mapped any
     /// more: the fetch then has a translation fault, not a permission fault.
-    pub fn make_executable(&self, m: &mut impl Maintenance, page: Page) {
+    pub fn make_executable(&self, m: &mut impl Maintenance, page: Page, va: Option<Va>) {
         let entry = self.leaf_entry(page);
         let descriptor = read(entry);
         if !descriptor.is_valid() {
@@ -291,7 +308,7 @@ impl Stage2 {
             write(entry, descriptor.executable());
             m.complete_stores();
         }
-        m.invalidate_ipa_here(self.ipa(page));
+        m.invalidate_ipa_here(self.ipa(page), va);
     }
 
     /// Splits the block of `page`, which is mapped, while guests may use it: into pages with the same frames and permissions. The change of one
@@ -311,17 +328,11 @@ impl Stage2 {
     /// Fills the level 3 table of `page` with pages that map what `block` maps. Returns the descriptor of that table.
     fn fill_level3(&self, page: Page, block: Descriptor) -> Descriptor {
         let table = &self.level3[(page / BLOCK_PAGES) as usize];
-        let (mut descriptor, step) = match block.is_valid() {
+        let (first, step) = match block.is_valid() {
             true => (block.as_page(), PAGE_SIZE),
             false => (Descriptor::INVALID, 0),
         };
-        // Eight at a time: most of what splitting a block costs is this loop.
-        for entries in table.0.as_chunks::<8>().0 {
-            for entry in entries {
-                write(entry, descriptor);
-                descriptor = descriptor.offset(step);
-            }
-        }
+        isa::fill_entries(&table.0, first.0, step);
         Descriptor::table(table.at())
     }
 
@@ -389,6 +400,25 @@ impl Stage2 {
             Descriptor::block(self.pa(first))
         });
         write(self.block_entry(page), descriptor);
+    }
+
+    /// Whether `page`, which is mapped, may be executed.
+    #[inline]
+    pub fn is_executable(&self, page: Page) -> bool {
+        read(self.leaf_entry(page)).is_executable()
+    }
+
+    /// Has no translation left of stage 1 as it was, after memory changed under the guest's tables while no vCPU of the VM ran. What stage 2
+    /// says is the same. If `only_here`, no other core than this one has run a vCPU of the VM.
+    pub fn end_write_back(&self, m: &mut impl Maintenance, only_here: bool) {
+        // What was written is what the guest's walks see.
+        m.complete_stores();
+        if only_here {
+            m.invalidate_stage1_here();
+        } else {
+            m.invalidate_stage1();
+            m.complete_invalidations();
+        }
     }
 
     /// Attaches the tables of RAM again.

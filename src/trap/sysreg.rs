@@ -110,6 +110,22 @@ pub const fn caches_are_on(sctlr: u64) -> bool {
     sctlr & M_AND_C == M_AND_C
 }
 
+/// Whether all that a vCPU with these registers, SCTLR_EL1 and TCR_EL1, does with Write-Back memory goes through the caches: its loads and stores
+/// (M and C), its fetches (I: without it they are Non-cacheable) and its table walks (IRGN and ORGN of each half whose walks EPD does not
+/// switch off). What a mapping says of its page is another matter.
+#[inline]
+pub const fn goes_through_caches(sctlr: u64, tcr: u64) -> bool {
+    const M_C_AND_I: u64 = 1 << 0 | 1 << 2 | 1 << 12;
+    // Both kinds of Write-Back are odd: 0b01 and 0b11.
+    const IRGN0_AND_ORGN0: u64 = 1 << 8 | 1 << 10;
+    const EPD0: u64 = 1 << 7;
+    const IRGN1_AND_ORGN1: u64 = 1 << 24 | 1 << 26;
+    const EPD1: u64 = 1 << 23;
+    sctlr & M_C_AND_I == M_C_AND_I
+        && (tcr & IRGN0_AND_ORGN0 == IRGN0_AND_ORGN0 || tcr & EPD0 != 0)
+        && (tcr & IRGN1_AND_ORGN1 == IRGN1_AND_ORGN1 || tcr & EPD1 != 0)
+}
+
 /// DC ISW, CSW and CISW, trapped by HCR_EL2.TSW.
 pub const SET_WAY: [SysReg; 3] = [
     SysReg::new(1, 0, 7, 6, 2),
@@ -285,6 +301,25 @@ mod tests {
         assert!(SysReg::id(7, 7).is_identification() && !SysReg::id(0, 0).is_identification());
         assert!(!SysReg::new(3, 0, 0, 8, 0).is_identification());
         assert!(!SysReg::new(3, 1, 0, 1, 0).is_identification());
+    }
+
+    #[test]
+    fn who_goes_through_the_caches() {
+        const ON: u64 = 1 << 0 | 1 << 2 | 1 << 12;
+        const BOTH: u64 = 1 << 8 | 1 << 10 | 3 << 24 | 1 << 26;
+        assert!(goes_through_caches(ON, BOTH));
+        for bit in [0, 2, 12] {
+            assert!(!goes_through_caches(ON & !(1 << bit), BOTH));
+        }
+        // Non-cacheable, and Write-Through, which is 0b10.
+        for (bit, off) in [(8, 7), (10, 7), (24, 23), (26, 23)] {
+            let tcr = BOTH & !(1 << bit);
+            assert!(!goes_through_caches(ON, tcr));
+            assert!(!goes_through_caches(ON, tcr & !(3 << bit) | 2 << bit));
+            assert!(goes_through_caches(ON, tcr | 1 << off));
+            // The walks of the other half that are off do not matter.
+            assert!(!goes_through_caches(ON, tcr | 1 << (30 - off)));
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! of the VM's vCPUs is loaded; the registers of that vCPU stay there from trap to trap.
 
 use crate::addr::{Ipa, Pa, Va};
-use crate::arch::vcpu::{ExceptionState, Registers, Stage1Access, Stage1Register, Trap};
+use crate::arch::vcpu::{
+    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
+};
 use crate::device::Console;
 use crate::device::debug::DebugState;
 use crate::device::gic::Gich;
@@ -29,6 +31,8 @@ pub trait VmBackend: Maintenance + Console {
     fn word_mut(&mut self, at: Pa) -> &mut u32;
     /// Copies a page of guest memory, completely: the guest may be given the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
+    /// The same for a guest that reaches both through the caches. It is read completely before any store that follows is seen.
+    fn copy_page_cached(&mut self, from: Pa, to: Pa);
     /// Fills whole pages of guest memory with zeros, completely.
     fn zero(&mut self, at: Pa, bytes: u64);
     /// Makes caches and memory agree on whole pages of guest memory.
@@ -139,9 +143,18 @@ pub trait Core: Gich {
     fn trap_stage1_registers(&mut self) -> bool;
     /// The loaded vCPU's SCTLR_EL1.
     fn sctlr(&mut self) -> u64;
+    /// The loaded vCPU's TCR_EL1.
+    fn tcr(&mut self) -> u64;
 
     /// Where the guest's stage 1 maps `va` for that access, if it does. PSTATE.PAN is not looked at.
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa>;
+    /// The same, and whether the mapping is Normal memory, Inner and Outer Write-Back Cacheable. That is what the guest's tables say; whether its
+    /// caches are on is another matter ([`sctlr`](Self::sctlr)).
+    fn stage1_mapping(&mut self, va: Va, access: Stage1Access) -> Option<Stage1Mapping>;
+    /// SCTLR_EL1 and TCR_EL1 in a saved state.
+    fn saved_sctlr_and_tcr(system: &Self::System) -> (u64, u64);
+    /// In a saved state, has the guest's writes to [`Stage1Register`]s trap.
+    fn trap_stage1_registers_of(system: &mut Self::System);
     /// The guest's SP_EL1 or, if not `el1`, SP_EL0.
     fn stack_pointer(&mut self, el1: bool) -> u64;
     /// Writes the guest's SP_EL1 or, if not `el1`, SP_EL0.

@@ -5,17 +5,26 @@ use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::vcpu::Vcpu;
 use super::{Core, System, VmBackend, VmShared};
-use crate::addr::Ipa;
-use crate::arch::vcpu::Stage1Access;
+use crate::addr::{Ipa, Va};
+use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 use crate::device::gic::{Gich, LrScope};
 use crate::device::{Absent, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, Region};
-use crate::snapshot::Page;
+use crate::snapshot::{Page, Reach};
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
+use crate::trap::sysreg::goes_through_caches;
 
 /// The level that an abort on a guest's table walk reports. The real one is not in the syndrome, which has stage 2's.
 const UNKNOWN_WALK_LEVEL: u8 = 3;
+
+/// The guest's address `va`, if this core's TLB need forget no other. What goes around the caches has all of the VM's forgotten, as its MMU may
+/// be off. The Arm ARM would have it by the address as well. But QEMU's TLB, when EL2 stores to a page, takes the same address in the guest's
+/// regime for that page, and misses what the guest stores to its code from there on (`tlb_set_dirty` looks at no MMU index, 10.0): and a guest
+/// with its MMU off uses EL2's addresses.
+fn alone(va: Option<Va>, reach: Reach) -> Option<Va> {
+    va.filter(|_| reach == Reach::Cached)
+}
 
 impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// An access that stage 2 refused. A load that needs an emulated device's registers only, as those of a driver that polls them, is done here; what is done
@@ -31,7 +40,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return self.context(shared, core).fault_without_page(fault);
         };
         if let Some(page) = shared.memory.stage2.page_at(page_ipa) {
-            return self.context(shared, core).ram_fault(fault, page);
+            return self
+                .context(shared, core)
+                .ram_fault(fault, page, Reach::Around);
         }
         if let Some(access) = fault.access().filter(|access| !access.write) {
             let ipa = Ipa(page_ipa.0 | access.page_offset);
@@ -61,21 +72,45 @@ impl<B: VmBackend> ExitContext<'_, B> {
         if fault.kind() == FaultKind::TlbConflict {
             return self.tlb_conflict();
         }
-        let Some(page_ipa) = self.page_by_stage1(&fault) else {
+        let Some(mapping) = self.mapping_by_stage1(&fault) else {
             return self.unplaced_fault(fault);
         };
-        match self.shared.memory.stage2.page_at(page_ipa) {
-            Some(page) => self.ram_fault(fault, page),
-            None => self.device_fault(fault, page_ipa),
+        let ipa = mapping.ipa;
+        match self.shared.memory.stage2.page_at(ipa) {
+            Some(page) => {
+                let reach = self.reach(mapping);
+                // Mostly a first store.
+                match fault.fetch() || fault.kind() != FaultKind::Permission {
+                    true => self.ram_fault(fault, page, reach),
+                    false => self.permit(page, fault.wnr(), reach, fault.far()),
+                }
+            }
+            None => self.device_fault(fault, Ipa(ipa.0 - ipa.page_offset())),
         }
     }
 
-    /// The page that the access goes to, by the guest's own tables: for a permission fault the syndrome does not say it.
-    fn page_by_stage1(&mut self, fault: &MemoryFault) -> Option<Ipa> {
-        let ipa = self
-            .core
-            .translate_stage1(fault.far()?, Stage1Access::El1Read)?;
-        Some(Ipa(ipa.0 - ipa.page_offset()))
+    /// Where the access goes, by the guest's own tables: for a permission fault the syndrome does not say it.
+    fn mapping_by_stage1(&mut self, fault: &MemoryFault) -> Option<Stage1Mapping> {
+        self.core
+            .stage1_mapping(fault.far()?, Stage1Access::El1Read)
+    }
+
+    /// How an access by that mapping reaches memory. A page whose accesses are Write-Back is in the caches that all cores and EL2 share: stage 2
+    /// makes it Inner Shareable, whatever stage 1 says. That is so only if nobody reads or writes the VM's memory otherwise: no vCPU that is on
+    /// has its caches off, or its table walks Non-cacheable. If the guest reaches the page by a mapping of other attributes elsewhere, it is the
+    /// guest that keeps the two in order, as on any machine (B2.11, "Mismatched memory attributes"). PAR_EL1.ATTR may say what the tables say
+    /// although SCTLR_EL1 has the MMU or the caches off (PAR_EL1, "ATTR").
+    ///
+    /// The registers of other vCPUs may change unseen. But what is copied was stored before the last checkpoint or restore, when all of them
+    /// were seen; and who stores later faults first.
+    fn reach(&mut self, mapping: Stage1Mapping) -> Reach {
+        let is_cached = mapping.write_back
+            && goes_through_caches(self.core.sctlr(), self.core.tcr())
+            && self.shared.memory.others_go_through_caches(self.index);
+        match is_cached {
+            true => Reach::Cached,
+            false => Reach::Around,
+        }
     }
 
     /// A TLB conflict. The syndrome does not say which stage has two entries for the address, so that all entries go, and the guest tries
@@ -88,6 +123,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// A fault of an access whose page is not known.
+    #[cold]
+    #[inline(never)]
     fn unplaced_fault(mut self, fault: MemoryFault) -> ExitAction {
         match fault.kind() {
             // The guest's own tables changed since. If it tries again, it faults there.
@@ -97,21 +134,35 @@ impl<B: VmBackend> ExitContext<'_, B> {
         ExitAction::Resume
     }
 
-    /// An access to a page of RAM.
+    /// An access to a page of RAM, which reaches it as `reach` says.
     #[inline(never)]
-    fn ram_fault(mut self, fault: MemoryFault, page: Page) -> ExitAction {
+    fn ram_fault(mut self, fault: MemoryFault, page: Page, reach: Reach) -> ExitAction {
         match fault.kind() {
             // A fetch's table walk that may not write its descriptor (access flag) is no fetch from that page.
             FaultKind::Permission if fault.fetch() && !fault.s1ptw() => {
                 let memory = &mut self.shared.memory;
-                memory.stage2.make_executable(&mut memory.backend, page);
+                let va = alone(fault.far(), reach);
+                memory.stage2.make_executable(&mut memory.backend, page, va);
             }
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
-                self.shared.fault_in(page, fault.write());
-                self.rearm_cache_traps();
+                // On the guest's table walk it is the table's page that is to be permitted, and not what FAR_EL2 says.
+                let va = fault.far().filter(|_| !fault.s1ptw());
+                return self.permit(page, fault.write(), reach, va);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.inject_external_abort(&fault),
+        }
+        ExitAction::Resume
+    }
+
+    /// Makes a page of RAM accessible to the access that faulted, at the guest's address `va` if that is known.
+    #[inline(always)]
+    fn permit(&mut self, page: Page, write: bool, reach: Reach, va: Option<Va>) -> ExitAction {
+        self.shared.memory.faulting = alone(va, reach);
+        self.shared.fault_in(page, write, reach);
+        // What goes through the caches has them on.
+        if reach == Reach::Around {
+            self.rearm_cache_traps();
         }
         ExitAction::Resume
     }
@@ -263,6 +314,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// Has the vCPU take a synchronous external abort, as from a bus without a device at that address.
+    #[cold]
+    #[inline(never)]
     pub(super) fn inject_external_abort(&mut self, fault: &MemoryFault) {
         self.inject(GuestException::external_abort(fault, UNKNOWN_WALK_LEVEL));
     }
@@ -302,12 +355,12 @@ impl<B: VmBackend> VmShared<B> {
         self.gic.spi_line(device.row().intid) != self.devices.irq_line(device)
     }
 
-    /// Makes a page of RAM accessible.
+    /// Makes a page of RAM accessible to an access that reaches it as `reach` says.
     #[inline]
-    pub(super) fn fault_in(&mut self, page: Page, write: bool) {
+    pub(super) fn fault_in(&mut self, page: Page, write: bool, reach: Reach) {
         // A VM is started only with a share of memory that suffices whatever it does.
         self.snapshots
-            .fault_in(&mut self.memory, page, write)
+            .fault_in(&mut self.memory, page, write, reach)
             .expect("a VM's share of memory holds all of its RAM");
     }
 }

@@ -6,7 +6,7 @@ use crate::addr::{Ipa, PAGE_SIZE};
 use crate::config::VmConfig;
 use crate::guest_image::Image;
 use crate::guest_image::device_tree::{self, TreeParams};
-use crate::snapshot::{Backend, Mapping};
+use crate::snapshot::{Backend, Mapping, Reach};
 use log::Level;
 
 /// Where a VM's vCPU 0 starts.
@@ -69,7 +69,8 @@ impl<B: VmBackend> VmShared<B> {
                 self.memory.mapping(page),
                 Mapping::Write | Mapping::WriteBlock
             ) {
-                self.fault_in(page, true);
+                self.memory.faulting = None;
+                self.fault_in(page, true, Reach::Around);
             }
             let stage2 = &self.memory.stage2;
             let pa = stage2.translate(at).expect("it was just made present");

@@ -2,9 +2,9 @@
 
 use super::backend::{Core, VmBackend};
 use super::log_budget::LogBudget;
-use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE, WINDOWS_BASE, Window};
-use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page};
+use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page, Reach};
 use crate::stage2::{PassthroughPages, Stage2};
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,12 +13,33 @@ use log::Level;
 /// Where RAM starts, as on QEMU's `virt`.
 pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
 
+/// In [`GuestMemory::around`]: a vCPU went around the caches behind a restore that had left something in them.
+const MIXES: u16 = 1 << 15;
+/// vCPU 0 is on, with its caches off.
+const FIRST: u16 = 1;
+
 /// The memory of one VM.
 pub struct GuestMemory<B> {
     /// The board's side of it.
     pub backend: B,
     /// The RAM as the CPUs see it.
     pub stage2: Stage2,
+    /// The caches may be ahead of memory: what was copied through them is in frames that snapshots have.
+    is_ahead: bool,
+    /// The same of frames that are mapped. Then no vCPU that is on goes around the caches, and each traps before it does.
+    is_mapped_ahead: bool,
+    /// Who goes around the caches: a bit for each vCPU that is on, as far as was seen last, and [`MIXES`].
+    around: u16,
+    /// The vCPUs whose writes of stage 1 registers trap because of a restore: a bit for each.
+    watched: u8,
+    /// A restore writes pages back around the caches, and cleans what else it maps.
+    restores_around: bool,
+    /// It wrote a page back through the caches.
+    is_written_back: bool,
+    /// The guest's address whose access is being made to be permitted, where it is known that no other access of its needs to be.
+    pub faulting: Option<Va>,
+    /// For a restore: the core that does it is the only one that ever runs a vCPU of the VM.
+    pub runs_only_here: bool,
     /// How many lines it may cause in the log.
     log_budget: LogBudget,
 }
@@ -44,8 +65,90 @@ impl<B: VmBackend> GuestMemory<B> {
         Self {
             backend,
             stage2,
+            is_ahead: false,
+            is_mapped_ahead: false,
+            around: FIRST,
+            watched: 0,
+            restores_around: false,
+            is_written_back: false,
+            runs_only_here: false,
+            faulting: None,
             log_budget: LogBudget::default(),
         }
+    }
+
+    /// Has memory agree with the caches on all that is mapped: a vCPU is about to go around the caches that did not before.
+    #[cold]
+    pub fn clean(&mut self) {
+        let backend = &mut self.backend;
+        self.stage2
+            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+        self.is_mapped_ahead = false;
+    }
+
+    /// The same before a vCPU is to go around the caches, unless memory has all that is mapped anyway. Copies that are not mapped now, but in
+    /// snapshots, are left as they are.
+    ///
+    /// Once: from here on all is copied around the caches, so that no guest can have all of its RAM cleaned again and again.
+    pub fn clean_if_ahead(&mut self) {
+        if self.is_mapped_ahead {
+            self.around |= MIXES;
+            self.clean();
+        }
+    }
+
+    /// Whether all vCPUs that are on, but for number `own`, go through the caches, and EL2 may copy through them as well.
+    #[inline]
+    pub fn others_go_through_caches(&self, own: usize) -> bool {
+        self.around & !(1 << own) == 0
+    }
+
+    /// Notes how vCPU number `index` reaches memory, which is on.
+    pub fn note_caches(&mut self, index: usize, around: bool) {
+        self.around = self.around & !(1 << index) | u16::from(around) << index;
+    }
+
+    /// Notes which vCPUs that are on go around the caches, a bit for each. The others go through them, or are off.
+    #[inline]
+    pub fn note_all_caches(&mut self, around: u8) {
+        self.around = self.around & MIXES | u16::from(around);
+    }
+
+    /// Notes the vCPUs whose writes of stage 1 registers trap because of a restore, a bit for each.
+    pub fn note_watched(&mut self, vcpus: u8) {
+        self.watched = vcpus;
+    }
+
+    /// Whether vCPU number `index` was among those, and does not count any more.
+    pub fn take_watched(&mut self, index: usize) -> bool {
+        let watched = self.watched;
+        self.watched &= !(1 << index);
+        watched != self.watched
+    }
+
+    /// Whether memory may lack what the caches have in frames that are mapped, by EL2's doing.
+    #[inline]
+    pub fn is_mapped_ahead(&self) -> bool {
+        self.is_mapped_ahead
+    }
+
+    /// What a restore wrote back through the caches is mapped, and a snapshot's after the next checkpoint.
+    #[inline]
+    fn note_written_back(&mut self) {
+        let written = core::mem::take(&mut self.is_written_back);
+        self.is_ahead |= written;
+        self.is_mapped_ahead |= written;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy_around(&mut self, from: Pa, to: Pa) {
+        self.backend.copy_page(from, to);
+    }
+
+    /// Nothing is mapped any more, and vCPU 0 alone is on, as the VM starts again.
+    pub fn forget_mapped(&mut self) {
+        (self.is_mapped_ahead, self.around, self.watched) = (false, FIRST, 0);
     }
 
     /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. The
@@ -117,9 +220,22 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
-    fn copy_frame(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach) {
+        let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
+        match reach {
+            Reach::Cached => {
+                self.is_ahead = true;
+                self.backend.copy_page_cached(from, to);
+            }
+            Reach::Around => self.backend.copy_page(from, to),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn clean_frame(&mut self, frame: Frame) {
         self.backend
-            .copy_page(self.stage2.pa(from), self.stage2.pa(to));
+            .clean_and_invalidate(self.stage2.pa(frame), PAGE_SIZE);
     }
 
     fn zero_frames(&mut self, first: Frame, pages: u32) {
@@ -143,12 +259,15 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
             .map_block_writable(&mut self.backend, page, first);
     }
 
+    #[inline]
     fn make_page_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.backend, page);
+        self.stage2
+            .make_page_writable(&mut self.backend, page, self.faulting);
     }
 
     fn make_block_writable(&mut self, page: Page) {
-        self.stage2.make_writable(&mut self.backend, page);
+        self.stage2
+            .make_block_writable(&mut self.backend, page, self.faulting);
     }
 
     fn split_live(&mut self, page: Page) {
@@ -156,7 +275,8 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn invalidate_local(&mut self, page: Page) {
-        self.stage2.invalidate_local(&mut self.backend, page);
+        self.stage2
+            .invalidate_local(&mut self.backend, page, self.faulting);
     }
 
     #[inline]
@@ -170,6 +290,19 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
 
     fn end_protect(&mut self) {
         self.stage2.end_protect(&mut self.backend);
+    }
+
+    #[inline]
+    fn begin_restore(&mut self, around: bool) {
+        if around {
+            self.clean_if_ahead();
+        }
+        self.restores_around = around || self.around & MIXES != 0;
+    }
+
+    #[inline]
+    fn cleans_what_it_maps(&self) -> bool {
+        self.restores_around && self.is_ahead
     }
 
     fn begin_remap(&mut self) {
@@ -190,7 +323,31 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         self.stage2.set_block(page, first);
     }
 
+    #[inline]
     fn end_remap(&mut self) {
+        self.note_written_back();
+        self.is_mapped_ahead |= self.is_ahead && !self.restores_around;
         self.stage2.end_remap(&mut self.backend);
+    }
+
+    #[inline]
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
+        let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
+        if self.restores_around {
+            self.copy_around(from, to);
+        } else {
+            self.is_written_back = true;
+            self.backend.copy_page_cached(from, to);
+        }
+        // The guest may execute the page without another fault: no core fetches what was there before.
+        if self.stage2.is_executable(page) {
+            self.backend.invalidate_instructions(to, PAGE_SIZE);
+        }
+    }
+
+    fn end_write_back(&mut self) {
+        self.note_written_back();
+        let only_here = self.runs_only_here;
+        self.stage2.end_write_back(&mut self.backend, only_here);
     }
 }

@@ -16,7 +16,7 @@ pub fn heap_bytes(config: &VmConfig, memory: u64) -> u64 {
     let parts = [
         4 * memory / PAGE_SIZE + BLOCK_SIZE,
         8 * pages,
-        Snapshots::dirty_list_bytes(pages),
+        Snapshots::heap_bytes(pages),
         1 << 20,
     ];
     parts.into_iter().map(u64::next_power_of_two).sum()

@@ -69,6 +69,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.sync_lrs();
         self.shared.gic.forget_interface(self.index);
         self.slot().set_run_state(RunState::Off);
+        self.shared.memory.note_caches(self.index, false);
         let slots = &self.vm.vcpus;
         if slots.iter().all(|slot| slot.run_state() == RunState::Off) {
             let what = format_args!("its last vCPU is off");
@@ -82,6 +83,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     fn cpu_on(&mut self, target: usize, entry: Ipa, context: u64) -> ExitAction {
         let slot = &self.vm.vcpus[target];
+        // It starts with its caches off.
+        self.shared.memory.note_caches(target, true);
+        self.shared.memory.clean_if_ahead();
         // The target is off: a core that still holds its lock is about to unlock it.
         *slot.lock() = Vcpu::reset(B::Core::RESET, entry.0, context);
         slot.set_run_state(RunState::Ready);

@@ -7,7 +7,9 @@ use crate::trap::aarch32::{condition_holds, flags_read};
 use crate::trap::answer::answer;
 use crate::trap::esr::Esr;
 use crate::trap::inject::GuestException;
-use crate::trap::sysreg::{Answer, DebugRegister, SysRegAccess, TimerRegister, caches_are_on};
+use crate::trap::sysreg::{
+    Answer, DebugRegister, SysRegAccess, TimerRegister, caches_are_on, goes_through_caches,
+};
 
 impl<B: VmBackend> ExitContext<'_, B> {
     /// A trapped access to a system register.
@@ -70,13 +72,33 @@ impl<B: VmBackend> ExitContext<'_, B> {
         }
     }
 
-    /// Writes a register for the guest. If the write switches the guest's caches on or off, caches and memory are made to agree.
+    /// Writes a register for the guest. If the write switches the guest's caches on or off, or makes its table walks go around them, caches and
+    /// memory are made to agree.
     #[cold]
     #[inline(never)]
     fn write_stage1_register(&mut self, register: Stage1Register, value: u64) {
-        if register != Stage1Register::Sctlr {
-            return self.core.write_stage1_register(register, value);
+        match register {
+            Stage1Register::Sctlr => self.write_sctlr(value),
+            Stage1Register::Tcr => self.core.write_stage1_register(register, value),
+            _ => return self.core.write_stage1_register(register, value),
         }
+        let around = !goes_through_caches(self.core.sctlr(), self.core.tcr());
+        self.shared.memory.note_caches(self.index, around);
+        if around {
+            self.shared.memory.clean_if_ahead();
+        }
+        // As long as memory is behind, it must be seen who begins to read it.
+        if register == Stage1Register::Sctlr
+            && caches_are_on(value)
+            && !self.shared.memory.is_mapped_ahead()
+        {
+            self.core.untrap_stage1_registers();
+            self.shared.memory.take_watched(self.index);
+        }
+    }
+
+    fn write_sctlr(&mut self, value: u64) {
+        let register = Stage1Register::Sctlr;
         match (caches_are_on(self.core.sctlr()), caches_are_on(value)) {
             (false, true) => self.switch_caches_on(value),
             (true, false) => {
@@ -85,9 +107,6 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 self.clean_caches();
             }
             _ => self.core.write_stage1_register(register, value),
-        }
-        if caches_are_on(value) {
-            self.core.untrap_stage1_registers();
         }
     }
 
@@ -107,11 +126,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     /// Cleans all of the VM's memory out of the caches, its windows too. Caches and memory are not taken to agree until a vCPU switches its caches on.
     fn clean_caches(&mut self) {
         self.shared.caches_agree = false;
-        let memory = &mut self.shared.memory;
-        let backend = &mut memory.backend;
-        memory
-            .stage2
-            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+        self.shared.memory.clean();
+        let backend = &mut self.shared.memory.backend;
         for window in self.vm.config.windows {
             let at = backend.window_base(window.number);
             backend.clean_and_invalidate(at, window.bytes);
@@ -125,7 +141,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[cold]
     #[inline(never)]
     fn flush_and_trap(&mut self) {
-        if self.core.trap_stage1_registers() {
+        let was_watched = self.shared.memory.take_watched(self.index);
+        if self.core.trap_stage1_registers() || was_watched {
             self.clean_caches();
         }
     }
@@ -135,6 +152,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(never)]
     pub(super) fn rearm_cache_traps(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
+            self.shared.memory.note_caches(self.index, true);
             self.flush_and_trap();
         }
     }

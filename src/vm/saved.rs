@@ -18,6 +18,7 @@ use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
 use crate::snapshot::{Moment, Node, SaveState, StateSize};
+use crate::trap::sysreg::goes_through_caches;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -31,7 +32,9 @@ struct SavedVm {
     devices: Devices,
     gic: gic::DistState,
     /// The number of the vCPU that took the snapshot by SMCCC, so that x0 and x1 are its results, plus 1; or 0.
-    taken_by: u64,
+    taken_by: u32,
+    /// The vCPUs that are on and go around the caches, a bit for each.
+    around: u32,
 }
 
 /// The saved state of a vCPU, but for its [`System`].
@@ -83,7 +86,9 @@ pub(super) struct QuiescedVm<'a, 'b, B: VmBackend> {
     /// For a restore: what the vCPU that took the snapshot by SMCCC finds in x1.
     pub value: u64,
     /// After a restore: [`SavedVm::taken_by`] of the snapshot.
-    pub taken_by: u64,
+    pub taken_by: u32,
+    /// The vCPUs that are on and go around the caches, a bit for each, as a checkpoint found them or a restore has left them.
+    pub around: u8,
     /// A restore has overwritten the VM.
     pub restored: bool,
 }
@@ -93,6 +98,46 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
     fn vcpus(&self, part: usize) -> Range<usize> {
         let first = part * PER_PART;
         first..(first + PER_PART).min(self.vm.vcpus.len())
+    }
+
+    /// The vCPUs that are on and go around the caches, a bit for each.
+    #[inline]
+    fn who_goes_around(&mut self) -> u8 {
+        let mut around = 0;
+        for (index, slot) in self.vm.vcpus.iter().enumerate() {
+            let (sctlr, tcr) = match self.initiator.index() {
+                _ if slot.run_state() == RunState::Off => continue,
+                Some(own) if own == index => {
+                    (self.initiator.core.sctlr(), self.initiator.core.tcr())
+                }
+                _ => match self.stopped.get(index) {
+                    Some(vcpu) => B::Core::saved_sctlr_and_tcr(&vcpu.system),
+                    None => continue,
+                },
+            };
+            around |= u8::from(!goes_through_caches(sctlr, tcr)) << index;
+        }
+        around
+    }
+
+    /// Has each vCPU that is on trap when it writes a register of stage 1: a restore has left in the caches what memory does not have, and a
+    /// vCPU that goes around them from here on must be seen. It may have cleaned what it needs before the checkpoint. Returns a bit for each of
+    /// them.
+    #[inline]
+    pub fn watch_caches(&mut self) -> u8 {
+        let mut watched = 0;
+        for (index, slot) in self.vm.vcpus.iter().enumerate() {
+            match self.initiator.index() {
+                _ if slot.run_state() == RunState::Off => continue,
+                Some(own) if own == index => _ = self.initiator.core.trap_stage1_registers(),
+                _ => match self.stopped.get(index) {
+                    Some(vcpu) => B::Core::trap_stage1_registers_of(&mut vcpu.system),
+                    None => continue,
+                },
+            }
+            watched |= 1 << index;
+        }
+        watched
     }
 
     #[inline]
@@ -158,6 +203,8 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             }
             return;
         }
+        let (sctlr, tcr) = B::Core::saved_sctlr_and_tcr(system);
+        self.around |= u8::from(!goes_through_caches(sctlr, tcr)) << index;
         let vcpu = match &mut self.initiator.vcpu {
             Some((own, vcpu)) if *own == index => {
                 let core = &mut *self.initiator.core;
@@ -190,7 +237,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             }
         };
         vcpu.registers = saved.registers;
-        if self.taken_by == index as u64 + 1 {
+        if self.taken_by == index as u32 + 1 {
             vcpu.registers.x[1] = self.value;
         }
     }
@@ -211,17 +258,24 @@ impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
         self.vm.set_time(Some(taken));
     }
 
+    fn goes_around_caches(&self, first: &[Node]) -> bool {
+        let (saved, _) = SavedVm::ref_from_prefix(first.as_bytes()).expect(ALIGNED);
+        saved.around != 0
+    }
+
     fn save(&mut self, id: u64, part: usize, to: &mut [Node]) {
         let mut bytes = to.as_mut_bytes();
         if part == 0 {
+            self.around = self.who_goes_around();
             let (shared, rest) = bytes.split_at_mut(VM_BYTES);
             let (shared, _) = SavedVm::mut_from_prefix(shared).expect(ALIGNED);
             copy(self.devices, &mut shared.devices);
             copy(&self.gic.shared, &mut shared.gic);
             shared.taken_by = match self.initiator.index() {
-                Some(index) if self.returns_id => index as u64 + 1,
+                Some(index) if self.returns_id => index as u32 + 1,
                 _ => 0,
             };
+            shared.around = self.around.into();
             bytes = rest;
         }
         for index in self.vcpus(part) {

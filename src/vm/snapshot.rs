@@ -27,7 +27,9 @@ impl<B: VmBackend> Vm<B> {
         let taken = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.returns_id = returns_id;
             let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
-            snapshots.checkpoint(memory, state, next_id).ok()
+            let id = snapshots.checkpoint(memory, state, next_id).ok()?;
+            memory.note_all_caches(state.around);
+            Some(id)
         });
         match taken {
             Some(_) => shared.restores_since_snapshot = 0,
@@ -48,9 +50,17 @@ impl<B: VmBackend> Vm<B> {
         which: Which,
         value: u64,
     ) -> Result<u64, NotFound> {
+        let by_operator = initiator.vcpu.is_none();
+        // A vCPU is pinned to its core.
+        shared.memory.runs_only_here = !by_operator && self.vcpus.len() == 1;
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
+            // Before any vCPU runs.
+            memory.note_all_caches(state.around);
+            if memory.is_mapped_ahead() {
+                memory.note_watched(state.watch_caches());
+            }
             // Before the cores are told to look: they sleep again while the VM is off.
             self.gate.open(OFF);
             Ok(restored)
@@ -98,6 +108,7 @@ impl<B: VmBackend> Vm<B> {
             returns_id: false,
             value: 1,
             taken_by: 0,
+            around: 0,
             restored: false,
         };
         let done = action((snapshots, memory), &mut state);

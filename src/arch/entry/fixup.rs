@@ -1,16 +1,16 @@
 //! Instructions of EL2 that may take an exception, and that EL2 survives: `fixup.S` has them, and the vectors look there before they call an
 //! exception EL2's own mistake.
 
-use crate::addr::{Ipa, Va};
+use crate::addr::Va;
 use crate::arch::assembly;
 use crate::arch::cpu::features;
 use crate::arch::isa;
 use crate::arch::isa::registers::{PAR_EL1, Readable, Writeable};
-use crate::arch::vcpu::Stage1Access;
+use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 
-/// Where the guest's stage 1 maps `va` for an access; `None` if it does not (any more), or if the table walk was aborted. For permission
+/// Where the guest's stage 1 maps `va` for an access, and how; `None` if it does not (any more), or if the table walk was aborted. For permission
 /// faults, which are not promised to set HPFAR_EL2 (its register description), and to find an instruction. The guest's PAR_EL1 stays as it is.
-pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
+pub fn translate(va: Va, access: Stage1Access) -> Option<Stage1Mapping> {
     let translate = match access {
         Stage1Access::El1Read => assembly::avisor_translate_s1e1r,
         Stage1Access::El1Write => assembly::avisor_translate_s1e1w,
@@ -22,8 +22,7 @@ pub fn translate(va: Va, access: Stage1Access) -> Option<Ipa> {
     // in the table of `fixup.S`, and changes registers only that AAPCS64 lets a callee change.
     let par = unsafe { translate(va.0) };
     PAR_EL1.set(saved);
-    // F (bit 0): the translation failed. PA in 47:12.
-    (par & 1 == 0).then_some(Ipa(par & 0x0000_ffff_ffff_f000 | va.page_offset()))
+    Stage1Mapping::from_par(par, va.page_offset())
 }
 
 /// The word at the physical address `address`, a multiple of 4; `None` if nothing answers there, or it is not mapped. Must not be the

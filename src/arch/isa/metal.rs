@@ -3,7 +3,8 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::addr::{Ipa, Pa};
+use super::TableEntry;
+use crate::addr::{Ipa, Pa, Va};
 
 #[macro_use]
 mod register;
@@ -79,6 +80,15 @@ pub fn tlbi_ipas2e1(ipa: Ipa) {
     unsafe { asm!("tlbi ipas2e1, {}", in(reg) ipa.0 >> 12, options(nostack, preserves_flags)) };
 }
 
+/// Stage 1 and combined entries of the VMID in VTTBR_EL2 that translate `va`, of all ASIDs, on this core.
+#[inline(always)]
+pub fn tlbi_vaae1(va: Va) {
+    // VA[55:12] in 43:0; TTL, in 47:44, is 0: no hint.
+    let operand = va.0 >> 12 & ((1 << 44) - 1);
+    // SAFETY: as above.
+    unsafe { asm!("tlbi vaae1, {}", in(reg) operand, options(nostack, preserves_flags)) };
+}
+
 /// EL2's own entries for the page at `address`, on all cores.
 #[inline(always)]
 pub fn tlbi_vae2is(address: u64) {
@@ -91,6 +101,13 @@ pub fn tlbi_vae2is(address: u64) {
 pub fn dc_civac(address: u64) {
     // SAFETY: cleaning and invalidating a line changes nothing that a coherent observer sees.
     unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+}
+
+/// The line of `address`, cleaned to the point of unification.
+#[inline(always)]
+pub fn dc_cvau(address: u64) {
+    // SAFETY: as above.
+    unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
 }
 
 /// What instruction caches hold of the line of `address`, in the inner-shareable domain.
@@ -119,6 +136,19 @@ pub fn mask_serrors() {
 pub fn unmask_serrors() {
     // SAFETY: PSTATE.A; the vector reports the error and ends the run.
     unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
+}
+
+/// Fills a translation table that no walk reaches: entry `i` becomes `first` + `i` * `step`.
+#[inline(always)]
+pub fn fill_entries(table: &[TableEntry; 512], first: u64, step: u64) {
+    unsafe extern "C" {
+        /// See `memory/page.S`.
+        fn avisor_fill_entries(table: *mut u64, first: u64, step: u64);
+    }
+    let at = table.as_ptr().cast::<u64>().cast_mut();
+    // SAFETY: the assembly writes the 4 KiB of the table, whose entries are atomics, which may be written through a shared reference; nobody
+    // else writes them meanwhile, as the table is not linked. All else that it uses it puts back.
+    unsafe { avisor_fill_entries(at, first, step) };
 }
 
 /// The word at `at`, by EL2's cacheable mapping.

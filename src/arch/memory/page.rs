@@ -13,7 +13,7 @@ use core::ops::Range;
 use spin::Once;
 
 use crate::addr::{PAGE_SIZE, Pa};
-use crate::arch::assembly::{avisor_copy_page, avisor_zero_lines};
+use crate::arch::assembly::{avisor_copy_page, avisor_copy_page_cached, avisor_zero_lines};
 use crate::arch::isa;
 
 /// The line that the assembly is written for.
@@ -69,7 +69,8 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
     clean_and_invalidate(at.0..at.0 + bytes.len() as u64);
 }
 
-/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely.
+/// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely. No line of either is left in
+/// the caches.
 ///
 /// # Safety
 /// Both are whole pages of RAM in EL2's map; nobody else uses `to`.
@@ -85,7 +86,19 @@ pub unsafe fn copy_page(from: Pa, to: Pa) {
     }
 }
 
-/// The same, whatever the size of a line.
+/// Copies the 4 KiB page `from` to `to` through the caches alone: for pages that guests reach through the caches. Memory may have the copy
+/// later, or never. It is read completely before any store that follows is seen.
+///
+/// # Safety
+/// As [`copy_page`].
+#[inline]
+pub unsafe fn copy_page_cached(from: Pa, to: Pa) {
+    debug_assert!(from.page_offset() == 0 && to.page_offset() == 0);
+    // SAFETY: the assembly reads the page `from` and writes the page `to`, all else it uses it puts back.
+    unsafe { avisor_copy_page_cached(to.0, from.0) };
+}
+
+/// As [`copy_page`], whatever the size of a line.
 ///
 /// # Safety
 /// As [`copy_page`].
@@ -98,6 +111,7 @@ pub(in crate::arch) unsafe fn copy_words(from: Pa, to: Pa) {
         // SAFETY: as above.
         unsafe { isa::store(Pa(to.0 + offset), &word.to_ne_bytes()) };
     }
+    clean_and_invalidate(from.0..from.0 + PAGE_SIZE);
     clean_and_invalidate(to.0..to.0 + PAGE_SIZE);
 }
 
@@ -134,16 +148,28 @@ pub(in crate::arch) unsafe fn zero_words(range: Range<u64>) {
     clean_and_invalidate(range);
 }
 
-/// Code may have been written to `range`: no core fetches an old instruction from it afterwards. The data must be clean to the point of
-/// unification, and behind a DSB, as [`copy_page`] and [`clean_and_invalidate`] leave it (B2.4.4, "Concurrent modification and execution of
-/// instructions"); what the guest wrote itself, it maintains itself.
+/// Code may have been written to `range`, a page or a block: no core fetches an old instruction from it afterwards. The data of a block must be
+/// clean to the point of unification, and behind a DSB, as [`copy_page`], [`zero`] and [`write`] leave it (B2.4.4, "Concurrent modification and
+/// execution of instructions"). A page may hold what [`copy_page_cached`] has left in the data caches, so it is cleaned here. What the guest
+/// wrote itself, it maintains itself.
 pub fn invalidate_instructions(range: Range<u64>) {
+    /// CTR_EL0.IDC: instruction caches are filled from what the data caches hold.
+    const IDC: u64 = 1 << 28;
     /// CTR_EL0.DIC: instruction caches follow the data by themselves.
     const DIC: u64 = 1 << 29;
     /// CTR_EL0.L1Ip: physically indexed, physically tagged. Only there does IC IVAU by EL2's address reach what was fetched by
     /// the guest's (D7.5.2, "The instruction cache policies").
     const PIPT: u64 = 3 << 14;
     let ctr = read_register!("ctr_el0");
+    if range.end - range.start <= PAGE_SIZE {
+        if ctr & IDC == 0 {
+            for address in range.clone().step_by(line_size() as usize) {
+                isa::dc_cvau(address);
+            }
+        }
+        // What is fetched after the IC is what was cleaned before it.
+        isa::dsb_ish();
+    }
     if ctr & PIPT == PIPT && range.end - range.start <= PAGE_SIZE {
         let line = 4_usize << (ctr & 0xf);
         let lines = if ctr & DIC == 0 { range } else { 0..0 };

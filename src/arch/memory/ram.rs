@@ -69,6 +69,14 @@ impl Ram {
         unsafe { page::copy_page(from, to) };
     }
 
+    /// The same, through the caches alone ([`page::copy_page_cached`]). `to` may be a frame of guest RAM, too, while none of the VM's vCPUs runs.
+    #[inline]
+    pub fn copy_page_cached(&mut self, from: Pa, to: Pa) {
+        debug_assert!(self.owns(from, PAGE_SIZE) && self.owns(to, PAGE_SIZE));
+        // SAFETY: both are frames of this VM's share; `to` is not mapped for the guest yet, or no vCPU of the VM runs.
+        unsafe { page::copy_page_cached(from, to) };
+    }
+
     /// Zeroes `bytes`, whole frames that are free until now.
     pub fn zero(&mut self, at: Pa, bytes: u64) {
         debug_assert!(self.owns(at, bytes));

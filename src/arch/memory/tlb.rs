@@ -1,7 +1,7 @@
 //! TLB maintenance that takes more than one instruction: the sequence that the Arm ARM gives for one purpose. Single ones are in [`isa`];
 //! who asks for them in which order is `stage2`'s business, which asserts that order in its tests.
 
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Va};
 use crate::arch::isa;
 
 /// Invalidates what this core's TLB and instruction cache hold for the VMID in VTTBR_EL2. Called when the vCPU that is being loaded is not the
@@ -17,13 +17,24 @@ pub fn flush_vcpu_context() {
     isa::dsb_nsh();
 }
 
-/// Invalidates what this core's TLB holds for `ipa` of the VMID in VTTBR_EL2, completely.
+/// Invalidates what this core's TLB holds of stages 1 and 2 combined for the VMID in VTTBR_EL2, completely.
 #[inline]
-pub fn invalidate_ipa_here(ipa: Ipa) {
+pub fn invalidate_stage1_here() {
+    isa::tlbi_vmalle1();
+    isa::dsb_nsh();
+}
+
+/// Invalidates what this core's TLB holds for `ipa` of the VMID in VTTBR_EL2, completely: of stage 2, and of both stages combined for `va`, or
+/// for all addresses.
+#[inline]
+pub fn invalidate_ipa_here(ipa: Ipa, va: Option<Va>) {
     isa::tlbi_ipas2e1(ipa);
     // Stage 2 must be forgotten before the combined entries go, or they could come back from it.
     isa::dsb_nsh();
-    isa::tlbi_vmalle1();
+    match va {
+        Some(va) => isa::tlbi_vaae1(va),
+        None => isa::tlbi_vmalle1(),
+    }
     isa::dsb_nsh();
 }
 

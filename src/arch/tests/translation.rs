@@ -4,11 +4,16 @@ use super::*;
 use crate::addr::{Ipa, Va};
 use crate::arch::entry::fixup;
 use crate::arch::memory::page;
-use crate::arch::vcpu::Stage1Access;
 use crate::arch::vcpu::walks;
+use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 
 const FRAMES: u64 = 0x5000_0000;
 const GUESTS_PAR: u64 = 0x1234_5001;
+/// What the guest's tables have for address 0x3008.
+const HIT: Stage1Mapping = Stage1Mapping {
+    ipa: Ipa(PAGE + 0x2008),
+    write_back: true,
+};
 
 /// A guest with stage 1: its table in the first of its pages maps address 0x3000 to the third.
 fn each(test: impl Fn(&Worst)) {
@@ -46,7 +51,7 @@ fn an_address_is_translated_by_stage_1_alone() {
     each(|worst| {
         for access in ACCESSES {
             let translated = fixup::translate(Va(0x3008), access);
-            assert_eq!(translated, Some(Ipa(PAGE + 0x2008)));
+            assert_eq!(translated, Some(HIT));
             assert_eq!(fixup::translate(Va(0x4008), access), None);
         }
         assert_eq!(isa::read("par_el1"), GUESTS_PAR);
@@ -62,7 +67,24 @@ fn what_aborts_a_translation_does_not_abort_the_guest() {
             assert_eq!(fixup::translate(Va(0x3008), access), None);
             assert!(!worst.guest_conflicts(0));
             let translated = fixup::translate(Va(0x3008), access);
-            assert_eq!(translated, Some(Ipa(PAGE + 0x2008)));
+            assert_eq!(translated, Some(HIT));
         }
     });
+}
+
+/// The encoding of MAIR_EL1: the outer half above, the inner half below.
+#[test]
+fn only_write_back_inner_and_outer_is_write_back() {
+    // 0b01RW with RW not 0, transient; 0b11RW, non-transient.
+    let write_back = [0x5, 0x6, 0x7, 0xc, 0xd, 0xe, 0xf];
+    for attributes in 0..=0xff_u64 {
+        let [outer, inner] = [attributes >> 4, attributes & 0xf];
+        let mapping = Stage1Mapping::from_par(attributes << 56 | 0x1234_5b80, 0x678);
+        let expected = Stage1Mapping {
+            ipa: Ipa(0x1234_5678),
+            write_back: write_back.contains(&outer) && write_back.contains(&inner),
+        };
+        assert_eq!(mapping, Some(expected), "{attributes:#x}");
+    }
+    assert_eq!(Stage1Mapping::from_par(0xff << 56 | 1, 0), None);
 }

@@ -1,7 +1,7 @@
 //! vCPUs of two VMs take turns on a core: each is translated by its own registers and tables only.
 
 use super::*;
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Va};
 use crate::arch::memory::{page, tlb};
 use crate::arch::vcpu::{SystemState, walks};
 
@@ -17,7 +17,9 @@ fn vm(number: usize) -> (Stage2, SystemState) {
     // SAFETY: as above.
     unsafe { page::write(Pa(frames + mapped), &frames.to_ne_bytes()) };
     let mut state = SystemState::reset();
-    state.sctlr |= 1;
+    state.sctlr |= 5;
+    // Write-Back walks.
+    state.tcr |= 1 << 10 | 1 << 8;
     state.el1.ttbr0 = PAGE;
     (Stage2::new(frames), state)
 }
@@ -128,7 +130,8 @@ fn what_another_vcpu_of_the_vm_fetched_is_forgotten() {
 #[test]
 fn a_page_that_became_writable_is_writable_here() {
     const READ_ONLY: u64 = !(1 << 7);
-    for worst in boards() {
+    let addresses = [None, Some(Va(PAGE))].into_iter().cycle();
+    for (worst, va) in boards().zip(addresses) {
         let _on = worst.on(0);
         let stage2 = Stage2::new(VMS[0].0);
         stage2.level3.0[5].set(page(VMS[0].0) & READ_ONLY);
@@ -138,7 +141,7 @@ fn a_page_that_became_writable_is_writable_here() {
         assert!(worst.store(0, PAGE, 1, By::Cache).is_err());
         stage2.level3.0[5].set(page(VMS[0].0));
         isa::dsb_ishst();
-        tlb::invalidate_ipa_here(Ipa(PAGE));
+        tlb::invalidate_ipa_here(Ipa(PAGE), va);
         assert_eq!(worst.store(0, PAGE, 1, By::Cache), Ok(()));
     }
 }

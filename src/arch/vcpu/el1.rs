@@ -51,6 +51,12 @@ pub fn sctlr() -> u64 {
     SCTLR_EL1.get()
 }
 
+/// TCR_EL1.
+#[inline]
+pub fn tcr() -> u64 {
+    read_register!("tcr_el1")
+}
+
 /// SP_EL1 or SP_EL0.
 pub fn stack_pointer(el1: bool) -> u64 {
     match el1 {

@@ -26,6 +26,7 @@ pub mod walks;
 #[cfg(any(target_os = "none", test))]
 pub use state::SystemState;
 
+use crate::addr::Ipa;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The general registers of a vCPU, while it does not run.
@@ -140,6 +141,38 @@ pub enum Stage1Register {
     Mair,
     Amair,
     Contextidr,
+}
+
+/// What stage 1 says of an address: PAR_EL1 after an AT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage1Mapping {
+    /// Where it leads.
+    pub ipa: Ipa,
+    /// Whether it is Normal memory, Inner and Outer Write-Back Cacheable.
+    pub write_back: bool,
+}
+
+impl Stage1Mapping {
+    /// From PAR_EL1 for an address with this offset in its page; `None` if the translation failed (PAR_EL1.F).
+    #[inline]
+    pub const fn from_par(par: u64, page_offset: u64) -> Option<Self> {
+        if par & 1 != 0 {
+            return None;
+        }
+        Some(Self {
+            ipa: Ipa(par & 0x0000_ffff_ffff_f000 | page_offset),
+            write_back: is_write_back((par >> 56) as u8),
+        })
+    }
+}
+
+/// Whether these attributes, encoded as in MAIR_EL1, are Normal memory, Inner and Outer Write-Back Cacheable: each half is 0b11RW,
+/// non-transient, or 0b01RW with RW not 0, transient.
+const fn is_write_back(attributes: u8) -> bool {
+    const fn half(half: u8) -> bool {
+        half & 0b0100 != 0 && half != 0b0100
+    }
+    half(attributes >> 4) && half(attributes & 0xf)
 }
 
 /// An access whose stage 1 translation is asked for: the AT instructions.

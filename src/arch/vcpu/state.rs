@@ -131,6 +131,11 @@ impl SystemState {
         }
     }
 
+    /// Has the vCPU's writes of stage 1 registers trap, once it is loaded.
+    pub fn trap_stage1_registers(&mut self) {
+        self.hcr |= HCR_TVM;
+    }
+
     /// Takes over what is in the CPU.
     pub fn save(&mut self) {
         let features = features();

@@ -135,6 +135,14 @@ pub unsafe fn avisor_copy_page(to: u64, from: u64) {
 ///
 /// # Safety
 /// None here either.
+pub unsafe fn avisor_copy_page_cached(to: u64, from: u64) {
+    call(&PAGE, "avisor_copy_page_cached", &[to, from]);
+}
+
+/// See `page.S`.
+///
+/// # Safety
+/// None here either.
 pub unsafe fn avisor_zero_lines(start: u64, end: u64) {
     call(&PAGE, "avisor_zero_lines", &[start, end]);
 }

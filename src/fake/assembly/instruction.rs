@@ -62,6 +62,8 @@ pub(super) enum Size {
     Double,
     /// 16 bytes of a Q register.
     Quad,
+    /// 64 bytes of four Q registers in a row: LD1 and ST1.
+    FourQuads,
 }
 
 /// A load or a store of one register or of two.
@@ -182,6 +184,14 @@ pub(super) fn decode(
         ("ldp" | "stp", [first, second, address @ ..]) => {
             Operation::Access(access(mnemonic, first, Some(second), address)?)
         }
+        ("ld1" | "st1", [registers, address @ ..]) => {
+            let first = four(registers)?;
+            let access = access(mnemonic, &std::format!("q{first}"), None, address)?;
+            Operation::Access(Access {
+                size: Size::FourQuads,
+                ..access
+            })
+        }
         (_, [to]) if mnemonic.starts_with("b.") => {
             Operation::Branch(condition(&mnemonic[2..])?, place(to)?)
         }
@@ -219,6 +229,14 @@ fn forever(name: &str) -> &'static str {
 fn numbered(name: &str, kind: char, last: u8) -> Option<Register> {
     let number: u8 = name.strip_prefix(kind)?.parse().ok()?;
     (number <= last && name.len() == 1 + number.to_string().len()).then_some(number)
+}
+
+/// The first of four registers, as `{v0.2d-v3.2d}`.
+fn four(list: &str) -> Option<Register> {
+    let (first, last) = list.strip_prefix('{')?.strip_suffix('}')?.split_once('-')?;
+    let number = |name: &str| numbered(name.strip_suffix(".2d")?, 'v', 31);
+    let first = number(first)?;
+    (number(last)? == first + 3).then_some(first)
 }
 
 fn register(name: &str) -> Option<Register> {

@@ -149,8 +149,18 @@ impl Registers {
         if access.mode != Mode::Offset {
             self.set(access.base, moved);
         }
+        if access.size == Size::FourQuads {
+            for i in 0..4 {
+                let one = Access {
+                    size: Size::Quad,
+                    ..*access
+                };
+                self.access_one(machine, &one, access.first + i, at + 16 * u64::from(i));
+            }
+            return;
+        }
         let after = match access.size {
-            Size::Quad => at.wrapping_add(16),
+            Size::Quad | Size::FourQuads => at.wrapping_add(16),
             Size::Word | Size::Double => at.wrapping_add(8),
         };
         self.access_one(machine, access, access.first, at);
@@ -179,6 +189,7 @@ impl Registers {
                 let low = self.load(machine, base, at);
                 self.q[number] = [low, self.load(machine, base, at + 8)];
             }
+            (Size::FourQuads, _) => unreachable!("it is done one by one"),
             (_, true) => self.store(machine, base, at, self.get(register)),
             (Size::Double, false) => {
                 let value = self.load(machine, base, at);

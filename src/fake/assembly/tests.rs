@@ -195,6 +195,26 @@ fn pairs_move_by_their_size() {
 }
 
 #[test]
+fn four_registers_move_at_once() {
+    let text = "start:
+            ld1 {v1.2d-v4.2d}, [x0], #64
+            st1 {v1.2d-v4.2d}, [x1]
+            ret";
+    let text = Text::new("test.S", text, &[]);
+    let mut registers = Registers::new(&[0x1000, 0x2000]);
+    let mut note = Note {
+        memory: (0..8).map(|n| (0x1000 + n * 8, n + 1)).collect(),
+        ..Note::default()
+    };
+    text.run("start", None, &mut registers, &mut note);
+    let loads = (0..8).map(|n| Load(0x1000 + n * 8));
+    let stores = (0..8).map(|n| Store(0x2000 + n * 8, n + 1));
+    assert_eq!(note.asked, loads.chain(stores).collect::<Vec<_>>());
+    assert_eq!([0, 1].map(|n| registers.x(n)), [0x1040, 0x2000]);
+    assert_eq!([*registers.q(1), *registers.q(4)], [[1, 2], [7, 8]]);
+}
+
+#[test]
 #[should_panic(expected = "test.S:3: not known here: frobnicate x0, x1")]
 fn what_is_not_known_is_named() {
     run("start:\n    isb\n    frobnicate x0, x1\n    ret", &[]);
@@ -231,7 +251,7 @@ fn a_page_is_copied_line_by_line() {
     assert_eq!([*registers.q(0), *registers.q(3)], [[1, 2], [3, 4]]);
     let dsb = Instruction::Dsb(Domain::System, Barrier::All);
     let lines = (0..PAGE_SIZE / 64).map(|n| n * 64);
-    let maintained = lines.flat_map(|n| [0x10_0000 + n, 0x20_0000 + n]);
+    let maintained = lines.flat_map(|n| [0x10_0000 + n, 0x10_0000 + n, 0x20_0000 + n]);
     let maintained = maintained.map(|at| Instruction::Dc(Cache::CleanAndInvalidate, at));
     let expected: Vec<_> = [dsb].into_iter().chain(maintained).chain([dsb]).collect();
     assert_eq!(note.performed(), expected);

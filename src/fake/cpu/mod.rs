@@ -107,6 +107,8 @@ pub struct FakeCore {
     pub error: bool,
     /// What the guest's stage 1 says.
     pub stage1: fn(Va, Stage1Access) -> Option<Ipa>,
+    /// What `stage1` maps is Write-Back.
+    pub write_back: bool,
     /// The hardware's identification registers.
     pub id_register: fn(SysReg) -> u64,
 }
@@ -143,6 +145,7 @@ impl FakeCore {
             timer_active: false,
             error: false,
             stage1: |va, _| Some(Ipa(va.0)),
+            write_back: true,
             id_register: |_| 0,
         }
     }

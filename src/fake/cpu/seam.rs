@@ -6,7 +6,7 @@ use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::fixup;
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Register, Trap, el1, walks,
+    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap, el1, walks,
 };
 use crate::device::debug::DebugState;
 use crate::trap::inject::PstateFeatures;
@@ -175,11 +175,31 @@ impl Core for FakeCore {
         self.system.sctlr
     }
 
+    fn tcr(&mut self) -> u64 {
+        self.system.tcr
+    }
+
     fn translate_stage1(&mut self, va: Va, access: Stage1Access) -> Option<Ipa> {
         match self.system.has_table() {
-            true => fixup::translate(va, access),
+            true => fixup::translate(va, access).map(|mapping| mapping.ipa),
             false => (self.stage1)(va, access),
         }
+    }
+
+    fn stage1_mapping(&mut self, va: Va, access: Stage1Access) -> Option<Stage1Mapping> {
+        if self.system.has_table() {
+            return fixup::translate(va, access);
+        }
+        let write_back = self.write_back;
+        (self.stage1)(va, access).map(|ipa| Stage1Mapping { ipa, write_back })
+    }
+
+    fn saved_sctlr_and_tcr(system: &System) -> (u64, u64) {
+        (system.sctlr, system.tcr)
+    }
+
+    fn trap_stage1_registers_of(system: &mut System) {
+        system.watched = 1;
     }
 
     fn stack_pointer(&mut self, el1: bool) -> u64 {

@@ -37,6 +37,11 @@ impl Worst {
         self.board().registers[core].effective("vttbr_el2") & 0x0000_ffff_ffff_f000
     }
 
+    /// How many instructions of each kind were done since this was asked last.
+    pub fn take_counts(&self) -> Counts {
+        std::mem::take(&mut self.board().counts)
+    }
+
     /// The guest on `core` loads the doubleword at `va`.
     pub fn load(&self, core: usize, va: u64, by: By) -> Result<u64, Fault> {
         let board = &mut *self.board();

@@ -3,7 +3,7 @@
 
 use super::registers::at_reset;
 use super::{Barrier, Cache, Domain, Instruction, Tlbi, current, mutants};
-use crate::addr::{Ipa, Pa};
+use crate::addr::{Ipa, Pa, Va};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Does `instruction`, unless the place that calls leaves it out.
@@ -57,6 +57,12 @@ pub fn tlbi_ipas2e1(ipa: Ipa) {
     perform(Instruction::Tlbi(Domain::Core, Tlbi::Stage2(ipa)));
 }
 
+/// See `metal::tlbi_vaae1`.
+#[track_caller]
+pub fn tlbi_vaae1(va: Va) {
+    perform(Instruction::Tlbi(Domain::Core, Tlbi::Address(va)));
+}
+
 /// See `metal::tlbi_vae2is`.
 #[track_caller]
 pub fn tlbi_vae2is(address: u64) {
@@ -67,6 +73,12 @@ pub fn tlbi_vae2is(address: u64) {
 #[track_caller]
 pub fn dc_civac(address: u64) {
     perform(Instruction::Dc(Cache::CleanAndInvalidate, address));
+}
+
+/// See `metal::dc_cvau`.
+#[track_caller]
+pub fn dc_cvau(address: u64) {
+    perform(Instruction::Dc(Cache::Clean, address));
 }
 
 /// See `metal::ic_ivau`.
@@ -138,5 +150,12 @@ impl TableEntry {
         if stored.is_none() {
             self.0.store(descriptor, Ordering::Release);
         }
+    }
+}
+
+/// See `metal::fill_entries`.
+pub fn fill_entries(table: &[TableEntry; 512], first: u64, step: u64) {
+    for (i, entry) in (0..).zip(table) {
+        entry.set(first + i * step);
     }
 }

@@ -6,7 +6,8 @@
 //! - Who goes around the caches reads and writes memory, whatever line is there (B2.11, "Mismatched memory attributes"). What it writes may
 //!   arrive late, until a DSB of its own for the full system.
 //! - Maintenance of a line is done at any time between the instruction and a DSB, in order with this core's accesses through the
-//!   cache to the same line, in no order with those around it (D7.5.9, "Ordering of cache maintenance instructions").
+//!   cache to the same line, in no order with those around it (D7.5.9, "Ordering of cache maintenance instructions"). For maintenance to the
+//!   point of unification a DSB for the inner-shareable domain will do.
 //! - An instruction cache takes any line that may be executed, at any time, and keeps it until an IC and its DSB (B2.4.4, "Concurrent
 //!   modification and execution of instructions").
 
@@ -128,13 +129,26 @@ impl Memory {
         }
     }
 
-    fn complete_all(&mut self, core: usize) {
-        let of_core = |(line, pending): (&u64, &Pending)| (pending.core == core).then_some(*line);
+    /// This core's maintenance is done, all of it or only what is `to_unification`.
+    fn complete_all(&mut self, core: usize, to_unification: bool) {
+        let of_core = |(line, pending): (&u64, &Pending)| {
+            let wanted = !to_unification || pending.what == Cache::Clean;
+            (pending.core == core && wanted).then_some(*line)
+        };
         let lines: Vec<u64> = self.pending.iter().filter_map(of_core).collect();
         lines.into_iter().for_each(|line| self.complete(line));
     }
 
     fn maintain(&mut self, what: Cache, line: u64) {
+        if what == Cache::Clean {
+            if let Some(cached) = self.lines.get_mut(&line)
+                && core::mem::take(&mut cached.dirty)
+            {
+                let data = cached.data;
+                self.write_back(line, data);
+            }
+            return;
+        }
         if let Some(Cached { data, dirty: true }) = self.lines.remove(&line)
             && what == Cache::CleanAndInvalidate
         {
@@ -229,9 +243,13 @@ impl Memory {
             if chance.pick(2) == 0 {
                 self.arrive(core, usize::MAX);
             }
-            self.complete_all(core);
+            self.complete_all(core, false);
             self.disturb(chance);
             self.arrive(core, usize::MAX);
+        }
+        // The point of unification is one of the inner-shareable domain (B2.4.4: DC CVAU, DSB ISH, IC IVAU, DSB ISH).
+        if domain == Domain::Inner {
+            self.complete_all(core, true);
         }
         let mut i = 0;
         while i < self.forgets.len() {

@@ -18,6 +18,7 @@
 //!
 //! A thread stands for a core ([`Worst::on`]); then [`isa`] is what that core does. What the guest does, tests say ([`Worst::load`], ...).
 
+mod counts;
 pub mod el2;
 pub mod entry;
 pub mod errors;
@@ -35,12 +36,13 @@ pub mod tables;
 mod tests;
 pub mod tlb;
 
+pub use counts::Counts;
 pub use entry::{Access, Fault};
 pub use handle::{On, Worst, current};
 pub use luck::{Luck, any_luck};
 pub use table::Table;
 
-use crate::addr::Ipa;
+use crate::addr::{Ipa, Va};
 use el2::El2;
 use errors::Errors;
 use luck::Chance;
@@ -82,6 +84,8 @@ pub enum Tlbi {
     Stage2(Ipa),
     /// VMALLE1.
     Stage1,
+    /// VAAE1.
+    Address(Va),
     /// VMALLS12E1.
     Vm,
     /// ALLE1.
@@ -95,6 +99,8 @@ pub enum Tlbi {
 /// What a DC does to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
+    /// CVAU. Memory is the point of unification, too.
+    Clean,
     /// CIVAC.
     CleanAndInvalidate,
     /// IVAC.
@@ -139,6 +145,7 @@ pub struct Board {
     registers: Vec<Registers>,
     special: Special,
     errors: Errors,
+    counts: Counts,
     /// EL2's own translation, once the board was switched on.
     el2: Option<El2>,
 }
@@ -152,6 +159,7 @@ impl Board {
             registers: (0..cores).map(|_| Registers::default()).collect(),
             special: Special::new(cores),
             errors: Errors::new(cores),
+            counts: Counts::default(),
             el2: None,
         }
     }
@@ -191,7 +199,7 @@ impl Board {
             }
         };
         let memory = &mut self.memory;
-        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let mut stage1 = |table, va| stage1(memory, core, regime, table, va);
         self.tlbs.speculate(core, regime, va, &mut stage1, chance);
         if self.chance.strikes(self.chance.luck.prefetch) {
             self.prefetch(core, regime, va);
@@ -215,6 +223,7 @@ impl Board {
 
     /// A core does an instruction.
     pub fn perform(&mut self, core: usize, instruction: Instruction) {
+        self.counts.add(instruction);
         match instruction {
             // Those of a page in a row: it is enough if now and then something happens between.
             Instruction::Dc(_, at) if at % 512 != 0 => {}
@@ -270,7 +279,7 @@ impl Board {
         self.special.check_stage2(core);
         let regime = self.regime(core);
         let memory = &mut self.memory;
-        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let mut stage1 = |table, va| stage1(memory, core, regime, table, va);
         let chance = &mut self.chance;
         self.tlbs
             .access(core, regime, va, access, &mut stage1, chance)
@@ -280,10 +289,14 @@ impl Board {
 /// Pages that a guest's table of stage 1 maps.
 pub const STAGE1_PAGES: usize = 512;
 
-/// Stage 1 of these guests is one page: a doubleword for each page of addresses from 0 on, the IPA's page and bit 0, valid. Walks read it
-/// through the caches.
-fn stage1(memory: &mut Memory, core: usize, table: u64, va: u64) -> Option<u64> {
-    let entry = memory.load(core, table + va / 4096 % STAGE1_PAGES as u64 * 8);
+/// Stage 1 of these guests is one page: a doubleword for each page of addresses from 0 on, the IPA's page and bit 0, valid. Walks read it through
+/// the caches or around them, as SCTLR_EL1.C and TCR_EL1 say.
+fn stage1(memory: &mut Memory, core: usize, regime: Regime, table: u64, va: u64) -> Option<u64> {
+    let at = table + va / 4096 % STAGE1_PAGES as u64 * 8;
+    let entry = match regime.walks_through_caches() {
+        true => memory.load(core, at),
+        false => memory.load_around(core, at),
+    };
     let ipa = entry & 0x7f_ffff_f000 | (va % 4096);
     (entry & 1 != 0).then_some(ipa)
 }

@@ -229,7 +229,7 @@ impl Board {
             vttbr: registers.speculative("vttbr_el2", chance),
         };
         let memory = &mut self.memory;
-        let mut stage1 = |table, va| stage1(memory, core, table, va);
+        let mut stage1 = |table, va| stage1(memory, core, regime, table, va);
         let ipa = self.tlbs.stage1(core, regime, va, &mut stage1, chance);
         // F alone, or the page and the attributes of Normal memory.
         let par = ipa.map_or(1, |ipa| ipa & !0xfff | 0xff << 56 | 0xb80);

@@ -112,6 +112,56 @@ fn a_fold_costs_the_same_wherever_its_pages_lie() {
     assert!(near.abs_diff(far) < 8, "{near} looks, and {far}");
 }
 
+/// The snapshots get the copy, all of those that share the leaf; where they have leaves of their own, the VM gets it.
+#[test]
+fn the_vm_keeps_a_frame_that_one_leaf_holds() {
+    let mut vm = Pair::new(plan(Accounting::OnDemand, 8), 3000);
+    for page in [0, 1, 64] {
+        vm.write(page, 1);
+    }
+    vm.checkpoint(0).unwrap();
+    vm.write(64, 2);
+    vm.checkpoint(1).unwrap();
+    // Both snapshots have the leaf of pages 0 and 1, and it is a run.
+    for (page, kept) in [(0, true), (1, true), (65, false)] {
+        let before = vm.m.readable(page);
+        vm.write(page, 3);
+        assert_eq!(vm.m.readable(page) == before, kept, "page {page}");
+        vm.audit();
+    }
+    for id in [0, 1, 0] {
+        vm.restore(Which::Id(id));
+        [0, 1, 64, 65].into_iter().for_each(|page| vm.read(page));
+        vm.audit();
+    }
+}
+
+/// Without room for the nodes that a run would become, the VM gets the copy.
+#[test]
+fn a_first_store_takes_no_nodes_that_a_fold_may_need() {
+    for left in 0..6 {
+        let mut vm = Pair::new(plan(Accounting::OnDemand, 3), 3000);
+        vm.write(0, 1);
+        vm.checkpoint(0).unwrap();
+        let fillers = vm.leave_room_for_nodes(0);
+        vm.steal(left);
+        let before = vm.m.readable(0);
+        vm.write(0, 2);
+        let (kept, snapshots) = (vm.m.readable(0) == before, vm.ids().len());
+        match left {
+            // The snapshot is freed for the store.
+            0..=2 => assert_eq!((kept, snapshots), (true, 0)),
+            3 => assert_eq!((kept, snapshots), (false, 1)),
+            _ => assert_eq!((kept, snapshots), (true, 1)),
+        }
+        assert!(vm.s.memory.frames.free_count() >= left.min(fold::FOLD_RESERVE));
+        vm.give_back();
+        vm.release_nodes(fillers);
+        vm.restore(Which::Latest);
+        vm.audit();
+    }
+}
+
 /// The base has a leaf of its own, and in that leaf a frame that another map has too.
 #[test]
 fn a_frame_of_another_map_is_copied_though_its_leaf_is_not() {
@@ -134,7 +184,7 @@ fn a_store_frees_a_pool_and_goes_on() {
     vm.write(0, 1);
     vm.checkpoint(0).unwrap();
     vm.steal(0);
-    assert_eq!(vm.s.fault_in(&mut vm.m, 0, true), Ok(()));
+    assert_eq!(vm.s.fault_in(&mut vm.m, 0, true, Reach::Around), Ok(()));
     assert_eq!(vm.ids(), []);
     assert_eq!((vm.m.mapping(0), vm.m.copies), (Mapping::Write, 0));
 }

@@ -11,12 +11,22 @@ use std::vec::Vec;
 
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Write { page: u32, count: u32 },
-    Read { page: u32 },
+    Write {
+        page: u32,
+        count: u32,
+    },
+    Read {
+        page: u32,
+    },
     Register(u32),
     Checkpoint,
     Restore(u16),
     RestoreLatest,
+    /// Stores to a few pages and back to the latest, again and again.
+    Rounds {
+        page: u32,
+        rounds: u32,
+    },
     Delete(u16),
     Reset,
 }
@@ -30,6 +40,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Checkpoint),
         4 => any::<u16>().prop_map(Op::Restore),
         1 => Just(Op::RestoreLatest),
+        2 => (0..PAGES, 2..8_u32).prop_map(|(page, rounds)| Op::Rounds { page, rounds }),
         2 => any::<u16>().prop_map(Op::Delete),
         1 => Just(Op::Reset),
     ]
@@ -67,6 +78,16 @@ pub(super) fn step<M: Guest>(pair: &mut Pair<M>, op: &Op, next_id: &mut u64, sta
         }
         Op::Restore(choice) => pair.restore(Which::Id(pick(choice, *next_id))),
         Op::RestoreLatest => pair.restore(Which::Latest),
+        Op::Rounds { page, rounds } => {
+            for round in 0..rounds {
+                let pages = page..(page + 4).min(pair.s.pages());
+                // Not all of them each time.
+                for at in pages.filter(|at| (at + round) % 5 != 0) {
+                    pair.write(at, stamp << 16 | u64::from(at + round));
+                }
+                pair.restore(Which::Latest);
+            }
+        }
         Op::Delete(choice) => pair.delete(pick(choice, *next_id)),
         Op::Reset => pair.reset(),
     }

@@ -5,6 +5,7 @@
 //! | `histories`, `worst` | random histories, on the model and on real tables that hardware at its worst walks |
 //! | `cases` | single histories, each for one promise |
 //! | `forms` | restores from each form of a map to each other |
+//! | `written_back` | pages that a restore leaves writable |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
 //! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
 //! | `model` | the backend that the tests can look into |
@@ -18,3 +19,4 @@ mod model;
 mod pair;
 mod parts;
 mod worst;
+mod written_back;

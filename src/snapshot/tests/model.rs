@@ -2,7 +2,7 @@
 
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
-use crate::snapshot::backend::{Backend, Mapping, Moment, Page, SaveState};
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, Reach, SaveState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
 use core::fmt;
@@ -82,6 +82,11 @@ pub struct ModelBackend {
     /// The guest's core may fault on what its TLB remembers of an older mapping.
     pub stale: bool,
     pub copies: u32,
+    /// Pages that were written back in place, ever; and whether translations may be older than what they hold.
+    pub written_back: u32,
+    is_half_written: bool,
+    /// How often the tables were detached.
+    pub remaps: u32,
     /// How often bookkeeping memory was looked at.
     pub looks: Cell<u32>,
     /// What was logged.
@@ -98,6 +103,9 @@ impl ModelBackend {
             unflushed: false,
             stale: false,
             copies: 0,
+            written_back: 0,
+            is_half_written: false,
+            remaps: 0,
             looks: Cell::new(0),
             lines: vec![],
         }
@@ -116,7 +124,7 @@ impl ModelBackend {
 
     /// The frame that a load of the guest reaches.
     pub fn readable(&self, page: Page) -> Option<u32> {
-        assert!(!self.remapping && !self.unflushed);
+        assert!(!self.remapping && !self.unflushed && !self.is_half_written);
         self.translate(page).map(|(frame, _)| frame)
     }
 
@@ -145,6 +153,10 @@ impl ModelBackend {
 
 impl Guest for ModelBackend {
     type Backend = Self;
+
+    fn reach(&self) -> Reach {
+        Reach::Cached
+    }
 
     fn backend(&self) -> &Self {
         self
@@ -199,10 +211,18 @@ impl Backend for ModelBackend {
         &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
-    fn copy_frame(&mut self, from: Frame, to: Frame) {
+    fn copy_frame(&mut self, from: Frame, to: Frame, _: Reach) {
         self.words.remove(&to.0);
         self.contents.set(to.0, self.contents.get(from.0));
         self.copies += 1;
+    }
+
+    fn clean_frame(&mut self, _: Frame) {}
+
+    fn begin_restore(&mut self, _: bool) {}
+
+    fn cleans_what_it_maps(&self) -> bool {
+        false
     }
 
     fn zero_frames(&mut self, first: Frame, pages: u32) {
@@ -294,6 +314,7 @@ impl Backend for ModelBackend {
     fn begin_remap(&mut self) {
         assert!(!self.remapping);
         self.remapping = true;
+        self.remaps += 1;
     }
 
     fn split_unreachable(&mut self, page: Page) {
@@ -317,6 +338,20 @@ impl Backend for ModelBackend {
     fn end_remap(&mut self) {
         assert!(self.remapping);
         self.remapping = false;
+        self.is_half_written = false;
+    }
+
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
+        assert_eq!(self.translate(page), Some((to.0, true)));
+        assert_ne!(from, to);
+        self.contents.set(to.0, self.contents.get(from.0));
+        self.written_back += 1;
+        self.is_half_written = true;
+    }
+
+    fn end_write_back(&mut self) {
+        assert!(!self.remapping);
+        self.is_half_written = false;
     }
 
     fn log(&mut self, message: fmt::Arguments) {
@@ -342,6 +377,10 @@ impl SaveState for ModelState {
 
     fn set_moment(&mut self, taken: Moment) {
         self.taken = taken;
+    }
+
+    fn goes_around_caches(&self, _: &[Node]) -> bool {
+        false
     }
 
     fn save(&mut self, _: u64, part: usize, to: &mut [Node]) {

@@ -26,6 +26,10 @@ pub(crate) trait Guest {
     fn store(&mut self, page: Page, value: u64) -> bool;
     /// Whether something of the block is mapped.
     fn is_mapped(&self, block: u32) -> bool;
+    /// How it reaches memory.
+    fn reach(&self) -> Reach {
+        Reach::Around
+    }
     /// Its vCPUs stand still, as for a checkpoint, ...
     fn stop(&mut self) {}
     /// ... and go on.
@@ -136,12 +140,14 @@ impl<M: Guest> Pair<M> {
     }
 
     fn fault_in(&mut self, page: u32, write: bool) {
-        if self.s.fault_in(self.m.backend_mut(), page, write).is_err() {
+        let reach = self.m.reach();
+        let faulted = self.s.fault_in(self.m.backend_mut(), page, write, reach);
+        if faulted.is_err() {
             assert!(!self.stolen.is_empty(), "an access always goes on");
             assert!(self.ids().is_empty(), "there was something left to free");
             self.give_back();
             self.s
-                .fault_in(self.m.backend_mut(), page, write)
+                .fault_in(self.m.backend_mut(), page, write, reach)
                 .expect("with its whole share, it goes on");
         }
     }

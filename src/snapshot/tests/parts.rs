@@ -39,9 +39,8 @@ impl Slabs {
     }
 
     fn alloc_all(&mut self, words: [u32; FANOUT]) -> Result<[u32; FANOUT], NoMemory> {
-        let contents = words.map(|word| Node([word; FANOUT]));
         self.nodes
-            .alloc_all(&mut self.m, &mut self.frames, &contents)
+            .alloc_all(&mut self.m, &mut self.frames, |i| Node([words[i]; FANOUT]))
     }
 
     fn free(&mut self, id: NodeId) {

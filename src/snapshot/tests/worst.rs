@@ -113,6 +113,13 @@ impl Guest for WorstBackend {
         self.memory.mapping(block * BLOCK_PAGES) != Mapping::AbsentBlock
     }
 
+    fn reach(&self) -> Reach {
+        match self.by {
+            By::Cache => Reach::Cached,
+            By::Around => Reach::Around,
+        }
+    }
+
     /// As `LoadedVcpu::put` has it.
     fn stop(&mut self) {
         for core in (0..CORES).filter(|&core| core != self.core.get()) {
@@ -154,6 +161,10 @@ fn near(op: Op) -> Op {
         },
         Op::Write { page, .. } => Op::Write { page, count: 100 },
         Op::Read { page } => Op::Read { page: near(page) },
+        Op::Rounds { page, rounds } => Op::Rounds {
+            page: near(page),
+            rounds,
+        },
         op => op,
     }
 }

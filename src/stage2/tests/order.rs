@@ -7,6 +7,8 @@ use crate::stage2::*;
 use std::vec::Vec;
 
 const RAM: Ipa = Ipa(0x4000_0000);
+/// Where the guest has mapped its page.
+const VA: Option<Va> = Some(Va(0x7_5000));
 const FRAMES: Pa = Pa(0x8000_0000);
 
 fn stage2() -> Stage2 {
@@ -78,11 +80,11 @@ fn a_wider_permission_drops_the_stale_entry_here() {
     s.split_unreachable(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = s.ipa(5);
-    let asked = watch(&s, 5, |m| s.make_writable(m, 5));
+    let asked = watch(&s, 5, |m| s.make_page_writable(m, 5, VA));
     let wide = page(100).writable();
     assert_eq!(
         asked,
-        [(StoresComplete, wide), (InvalidateIpaHere(ipa), wide)]
+        [(StoresComplete, wide), (InvalidateIpaHere(ipa, VA), wide)]
     );
 }
 
@@ -125,6 +127,28 @@ fn protection_holds_when_all_cores_have_forgotten() {
     assert_eq!(s.mapping(5), Mapping::Read(Frame(7)));
 }
 
+/// Pages of the guest's tables may be among those that were written back.
+#[test]
+fn what_was_written_back_is_complete_before_stage_1_is_walked_anew() {
+    let s = stage2();
+    s.split_unreachable(5);
+    s.set_page(5, Some(Frame(7)));
+    let here = watch(&s, 5, |m| s.end_write_back(m, true)).into_iter();
+    assert!(
+        here.map(|(asked, _)| asked)
+            .eq([StoresComplete, InvalidateStage1Here])
+    );
+    let all = watch(&s, 5, |m| s.end_write_back(m, false)).into_iter();
+    assert!(all.map(|(asked, _)| asked).eq([
+        StoresComplete,
+        InvalidateStage1,
+        InvalidationsComplete
+    ]));
+    assert!(!s.is_executable(5));
+    watch(&s, 5, |m| s.make_executable(m, 5, VA));
+    assert!(s.is_executable(5));
+}
+
 #[test]
 fn many_changes_break_the_path() {
     let s = stage2();
@@ -158,19 +182,19 @@ fn a_first_fetch_forgets_old_instructions_first() {
     let s = stage2();
     s.split_unreachable(5);
     s.set_page(5, Some(Frame(7)));
-    let asked = watch(&s, 5, |m| s.make_executable(m, 5));
+    let asked = watch(&s, 5, |m| s.make_executable(m, 5, VA));
     let wide = page(7).executable();
     assert_eq!(
         asked,
         [
             (InvalidateInstructions(s.pa(Frame(7)), PAGE_SIZE), page(7)),
             (StoresComplete, wide),
-            (InvalidateIpaHere(s.ipa(5)), wide)
+            (InvalidateIpaHere(s.ipa(5), VA), wide)
         ]
     );
-    let again = watch(&s, 5, |m| s.make_executable(m, 5));
-    assert_eq!(again, [(InvalidateIpaHere(s.ipa(5)), wide)]);
-    assert!(watch(&s, 6, |m| s.make_executable(m, 6)).is_empty());
+    let again = watch(&s, 5, |m| s.make_executable(m, 5, VA));
+    assert_eq!(again, [(InvalidateIpaHere(s.ipa(5), VA), wide)]);
+    assert!(watch(&s, 6, |m| s.make_executable(m, 6, VA)).is_empty());
 }
 
 #[test]
@@ -243,8 +267,11 @@ fn all_that_is_mapped_is_gone_through() {
 #[test]
 fn what_only_this_core_remembers_is_flushed_here() {
     let s = stage2();
-    let asked = watch(&s, 5, |m| s.invalidate_local(m, 5));
-    assert_eq!(asked, [(InvalidateIpaHere(s.ipa(5)), Descriptor::INVALID)]);
+    let asked = watch(&s, 5, |m| s.invalidate_local(m, 5, VA));
+    assert_eq!(
+        asked,
+        [(InvalidateIpaHere(s.ipa(5), VA), Descriptor::INVALID)]
+    );
 }
 
 /// D8.5, "Stage 2 memory region attributes" and "Stage 2 permissions"; D8.3, the descriptors.

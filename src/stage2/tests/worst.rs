@@ -67,7 +67,8 @@ impl Kit {
             let fetched = (0..3).find_map(|_| {
                 let fetched = self.worst.fetch(core, va, By::Cache);
                 if fetched.is_err() {
-                    self.stage2.make_executable(&mut self.board, page);
+                    self.stage2
+                        .make_executable(&mut self.board, page, Some(Va(va)));
                 }
                 fetched.ok()
             });
@@ -134,6 +135,37 @@ fn after_a_tlb_conflict_there_is_nothing_left_to_meet() {
     }
     kit.stage2.invalidate_vm(&mut kit.board);
     kit.loads(PAGE, Frame(100));
+}
+
+/// By address, or all that there is of stage 1.
+#[test]
+fn a_page_becomes_writable_here_and_elsewhere_after_a_fault_more() {
+    for (kit, by_address) in kits().zip([true, false].into_iter().cycle()) {
+        let (mut kit, va) = (kit, kit_va());
+        kit.loads(PAGE, Frame(100));
+        for core in 0..CORES {
+            kit.worst.enter(core);
+            let stores = |kit: &Kit| kit.worst.translate(core, va.0, Access::Store).is_ok();
+            let va = by_address.then_some(va);
+            for i in 0.. {
+                assert!(i < 3, "core {core} faults for ever");
+                match kit.stage2.mapping(PAGE) {
+                    _ if stores(&kit) => break,
+                    Mapping::Read(_) => {
+                        kit.stage2.make_page_writable(&mut kit.board, PAGE, va);
+                    }
+                    _ => kit.stage2.invalidate_local(&mut kit.board, PAGE, va),
+                }
+            }
+        }
+        kit.worst.enter(0);
+        kit.loads(PAGE, Frame(100));
+    }
+}
+
+/// The guest's MMU is off.
+fn kit_va() -> Va {
+    Va(RAM.0 + u64::from(PAGE) * PAGE_SIZE)
 }
 
 #[test]

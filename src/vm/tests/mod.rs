@@ -1,12 +1,14 @@
 //! From a trap to what becomes of it: VMs on a fake core.
 
 mod bare_calls;
+mod caches;
 mod clock;
 mod control;
 mod debug_registers;
 mod devices;
 mod errors;
 mod guest;
+mod hardware;
 mod history;
 mod holes;
 mod instructions;

@@ -83,7 +83,8 @@ const MMU_ON: u64 = System::RESET.sctlr | 1;
 fn from_the_flush(board: &mut FakeBoard) -> Vec<u64> {
     board.recorder.watch = None;
     let asked = std::mem::take(&mut board.recorder.asked).into_iter();
-    let later = asked.skip_while(|(asked, _)| *asked != Asked::InvalidateVm);
+    let is_flush = |asked: &Asked| matches!(asked, Asked::InvalidateVm | Asked::InvalidateStage1);
+    let later = asked.skip_while(|(asked, _)| !is_flush(asked));
     later.map(|(_, sctlr)| sctlr).collect()
 }
 

@@ -6,7 +6,7 @@ use super::smp::*;
 use crate::addr::Ipa;
 use crate::arch::vcpu::Registers;
 use crate::fake::System;
-use crate::snapshot::Backend;
+use crate::snapshot::{Backend, Reach};
 use crate::vm::ExitAction;
 use crate::vm::vcpu::RunState::{Off, Ready};
 
@@ -164,7 +164,7 @@ fn memory_is_the_images_after_a_reset() {
         (page, shared.memory.mapping(page))
     };
     let (page, before) = state(&smp);
-    smp.vm.shared.lock().fault_in(page, true);
+    smp.vm.shared.lock().fault_in(page, true, Reach::Around);
     assert_ne!(state(&smp).1, before);
     assert!(smp.load(1));
     assert_eq!(smp.call(1, SYSTEM_RESET, &[]), ExitAction::Put);

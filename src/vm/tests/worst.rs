@@ -1,6 +1,7 @@
 //! VMs on the worst board: their vCPUs take turns on its cores, with stage 1 on and off, caches on and off; and what they read is what they
 //! wrote, or what a snapshot brought back.
 
+mod around;
 mod op;
 mod places;
 
@@ -15,7 +16,7 @@ use crate::trap::sysreg::caches_are_on;
 use crate::vm::vcpu::RunState;
 use crate::vm::{ExitAction, LoadedVcpu, Vm, VmBackend};
 use op::{Op, op};
-use places::{PAGES, WINDOW, WINDOW_AT, WINDOW_SLOT, mapped, table};
+use places::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
@@ -39,6 +40,8 @@ struct Contents {
     words: BTreeMap<u64, u64>,
     /// Lines that were stored to, and not made known to instruction caches.
     written: BTreeSet<u64>,
+    /// What a vCPU has mapped as a slot from [`LATER`] on.
+    maps: BTreeMap<(usize, usize), u64>,
 }
 
 #[derive(Default)]
@@ -62,10 +65,12 @@ struct World<'a> {
     models: Vec<Model>,
     /// What is in the window, whoever stored it.
     window: BTreeMap<u64, u64>,
+    /// Which vCPUs have Non-cacheable table walks: a bit for each of each VM.
+    uncached_walks: u8,
 }
 
 impl<'a> World<'a> {
-    fn new(vms: &'a [Vm<FakeBoard>], worst: &Worst) -> Self {
+    fn new(vms: &'a [Vm<FakeBoard>], worst: &Worst, uncached_walks: u8) -> Self {
         let core = |number| {
             let mut core = FakeCore::new(number);
             core.worst = Some(worst.clone());
@@ -78,6 +83,7 @@ impl<'a> World<'a> {
             loaded: (0..CORES).map(|_| None).collect(),
             models: vms.iter().map(|_| Model::default()).collect(),
             window: BTreeMap::new(),
+            uncached_walks,
         }
     }
 
@@ -213,14 +219,25 @@ impl<'a> World<'a> {
         let (vm, vcpu) = (loaded.vm, loaded.vcpu);
         if vcpu == 0 {
             for vcpu in 0..self.vms[vm].vcpus.len() {
-                for slot in 0..=WINDOW_SLOT {
-                    self.store_at(core, table(vcpu) + slot as u64 * 8, mapped(vcpu, slot) | 1);
+                let fixed = (0..PAGES.len()).map(|slot| (slot, mapped(vcpu, slot)));
+                let own = [
+                    (MAIL_SLOT, MAIL),
+                    (TABLE_SLOT, table(vcpu)),
+                    (WINDOW_SLOT, WINDOW.ipa().0),
+                ];
+                for (slot, page) in fixed.chain(own) {
+                    self.store_at(core, table(vcpu) + slot as u64 * 8, page | 1);
                 }
             }
             self.dsb(core);
         }
-        let sctlr = self.cores[core].system.sctlr | 5;
+        let sctlr = self.cores[core].system.sctlr | 1 << 12 | 5;
+        let tcr = match self.uncached_walks >> (3 * vm + vcpu) & 1 {
+            0 => 1 << 23 | 1 << 10 | 1 << 8,
+            _ => 1 << 23,
+        };
         self.msr(core, 3 << 20 | 2 << 10, table(vcpu));
+        self.msr(core, 3 << 20 | 2 << 17 | 2 << 10, tcr);
         self.msr(core, 3 << 20 | 1 << 10, sctlr);
     }
 
@@ -258,8 +275,8 @@ impl<'a> World<'a> {
         let (vm, vcpu) = (loaded.vm, loaded.vcpu);
         let vcpus = self.vms[vm].vcpus.len();
         let is_on = self.by(core) == By::Cache;
-        if vcpu != 0 && !is_on {
-            return self.switch_on(core);
+        if vcpu != 0 && !is_on && self.step_around(core, op, stamp) {
+            return;
         }
         match op {
             Op::Turn(_) => {}
@@ -273,11 +290,10 @@ impl<'a> World<'a> {
             }
             Op::Load { slot, word } => {
                 let (va, ipa) = self.place(core, slot, word);
-                let by = self.by(core);
-                let value = self.access(core, va, Access::Load, |worst| worst.load(core, va, by));
-                let expected = self.models[vm].now.words.get(&ipa).copied().unwrap_or(0);
-                assert_eq!(value, expected, "{ipa:#x}");
+                self.expect(core, va, ipa);
             }
+            Op::Map { slot, page } if is_on => self.map(core, LATER + slot, page),
+            Op::Mail { word } => self.mail(core, word, stamp),
             Op::Fetch { slot, word } => {
                 let (va, ipa) = self.place(core, slot, word);
                 if self.models[vm].now.written.contains(&(ipa / 64)) {
@@ -337,6 +353,15 @@ impl<'a> World<'a> {
                     self.restored(core, next, id);
                 }
             }
+            Op::Rounds { slot, word } => {
+                for round in 0..4 {
+                    self.step(core, Op::Store { slot, word }, stamp << 8 | round);
+                    self.step(core, Op::Fetch { slot, word }, stamp);
+                    self.step(core, Op::Latest, stamp);
+                    self.step(core, Op::Load { slot, word }, stamp);
+                    self.step(core, Op::Fetch { slot, word }, stamp);
+                }
+            }
             Op::Delete(choice) => {
                 let ids: Vec<u64> = self.models[vm].kept.keys().copied().collect();
                 if let Some(&id) = ids.get(choice as usize % ids.len().max(1)) {
@@ -353,7 +378,7 @@ impl<'a> World<'a> {
                 }
             }
             Op::StoreWindow { .. } | Op::LoadWindow { .. } => {}
-            Op::On | Op::Off | Op::CpuOn(_) => {}
+            Op::On | Op::Off | Op::CpuOn(_) | Op::Map { .. } => {}
         }
     }
 }
@@ -366,6 +391,7 @@ proptest! {
         luck in any_luck(),
         vcpus in prop::collection::vec(1..=3_usize, 1..=2),
         blocks in prop::sample::select([6, 9, 16].as_slice()),
+        uncached_walks in prop_oneof![Just(0), any::<u8>()],
         ops in prop::collection::vec((0..CORES, op()), 1..120),
     ) {
         let worst = Worst::new(CORES, luck);
@@ -379,7 +405,7 @@ proptest! {
             Vm::new(&PLANS[vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
         };
         let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
-        let mut world = World::new(&vms, &worst);
+        let mut world = World::new(&vms, &worst, uncached_walks);
         for core in 0..CORES {
             world.turn(core, 0);
         }

@@ -37,7 +37,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         ),
         (
             "3-first-store",
-            "First store to page 2: a frame of the VM's own gets the copy, and goes on the dirty list",
+            "First store to page 2: f4, with the old contents, takes the place of f2 in the map, and the VM keeps f2",
             |world| world.store(2),
         ),
         (
@@ -50,7 +50,7 @@ pub fn all() -> Vec<(&'static str, String)> {
         }),
         (
             "6-restore",
-            "Restore of #0: page 1's frame is free, page 2 is mapped to what #0 has there; nothing is copied",
+            "Restore of #0: f1 is free, pages 1 and 2 are mapped to what #0 has there; nothing is copied",
             |world| world.restore(0),
         ),
         (

@@ -21,7 +21,7 @@ pub struct World {
     pub snapshots: Vec<(usize, Id)>,
     /// The root of the running VM's base.
     pub base: Id,
-    /// The dirty list: a page, and the VM's own frame.
+    /// The dirty list: a page, and the frame that the VM stores to.
     pub dirty: Vec<(usize, Id)>,
     /// Pages that the VM can store to.
     pub writable: [bool; 4],
@@ -47,9 +47,15 @@ impl World {
         }
     }
 
-    /// The first store to a page: a frame of the VM's own.
+    /// The first store to a page: the VM keeps its frame, and a copy takes the place of that in the one leaf that holds it.
     pub fn store(&mut self, page: usize) {
-        let frame = self.make(Thing::Frame(page));
+        let frame = self.mapped(page);
+        let copy = self.make(Thing::Frame(page));
+        let leaf = self.leaf(self.base, page);
+        let Thing::Node(entries) = &mut self.things[leaf] else {
+            unreachable!("a leaf is a node")
+        };
+        entries[page % 2] = copy;
         self.dirty.push((page, frame));
         self.writable[page] = true;
     }
@@ -104,11 +110,18 @@ impl World {
         if let Some((_, frame)) = self.dirty.iter().find(|(dirty, _)| *dirty == page) {
             return *frame;
         }
-        let entry = |node: Id, index: usize| match self.things[node] {
+        self.entry(self.leaf(self.base, page), page % 2)
+    }
+
+    fn leaf(&self, root: Id, page: usize) -> Id {
+        self.entry(root, page / 2)
+    }
+
+    fn entry(&self, node: Id, index: usize) -> Id {
+        match self.things[node] {
             Thing::Node(entries) => entries[index],
             Thing::Frame(_) => unreachable!("frames are below leaves"),
-        };
-        entry(entry(self.base, page / 2), page % 2)
+        }
     }
 
     fn root(&self, id: usize) -> Id {
@@ -132,16 +145,20 @@ fn the_small_maps_behave_as_snapshots_do() {
     let mut world = World::new();
     world.checkpoint();
     world.store(2);
-    let copy = world.mapped(2);
-    assert!(copy != 2 && world.mapped(3) == 3);
+    let (second, copy) = (world.leaf(world.base, 2), world.things.len() - 1);
+    assert_eq!((world.mapped(2), world.entry(second, 0)), (2, copy));
     world.checkpoint();
-    assert_eq!(world.mapped(2), copy);
+    assert_eq!(world.mapped(2), 2);
     world.store(1);
-    let lost = world.mapped(1);
+    let other = world.things.len() - 1;
+    assert_eq!(world.mapped(1), 1);
     world.restore(0);
-    assert_eq!([0, 1, 2, 3].map(|page| world.mapped(page)), [0, 1, 2, 3]);
-    assert!(world.is_held(copy) && !world.is_held(lost));
+    assert_eq!(
+        [0, 1, 2, 3].map(|page| world.mapped(page)),
+        [0, other, copy, 3]
+    );
+    assert!(world.is_held(2) && !world.is_held(1));
     world.delete(1);
     let held = (0..world.things.len()).filter(|thing| world.is_held(*thing));
-    assert!(held.eq(0..7));
+    assert!(held.eq([0, 3, 4, 5, 6, copy, other]));
 }

@@ -94,6 +94,12 @@ impl Pending {
         match self.what {
             Tlbi::Vm => key.vmid == self.vmid,
             Tlbi::Stage1 => key.vmid == self.vmid && matches!(key.kind, Kind::Combined(_)),
+            Tlbi::Address(va) => {
+                let number = va.0 / (PAGE << (9 * key.size));
+                key.vmid == self.vmid
+                    && matches!(key.kind, Kind::Combined(_))
+                    && key.number == number
+            }
             Tlbi::AllVms => true,
             _ => false,
         }
@@ -103,7 +109,7 @@ impl Pending {
     /// alone.
     fn ends(&self, entry: &Entry) -> bool {
         let age = match self.what {
-            Tlbi::Stage1 => entry.began,
+            Tlbi::Stage1 | Tlbi::Address(_) => entry.began,
             _ => entry.born,
         };
         age < self.at
@@ -116,6 +122,10 @@ impl Pending {
                 walk.vmid == self.vmid && walk.ipa / (PAGE << 9) == ipa.0 / (PAGE << 9)
             }
             Tlbi::Vm | Tlbi::Stage1 => walk.vmid == self.vmid,
+            Tlbi::Address(va) => {
+                let is_for = |(walked, _)| walked / PAGE == va.0 / PAGE;
+                walk.vmid == self.vmid && walk.combined.is_some_and(is_for)
+            }
             Tlbi::AllVms => true,
             _ => false,
         }

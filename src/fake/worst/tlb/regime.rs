@@ -44,6 +44,12 @@ impl Regime {
         self.tcr & 1 << 7 != 0
     }
 
+    /// Whether walks of stage 1 read through the caches: C of SCTLR_EL1, and Write-Back in both IRGN0 and ORGN0 of TCR_EL1.
+    pub fn walks_through_caches(self) -> bool {
+        const WRITE_BACK: u64 = 1 << 8 | 1 << 10;
+        self.sctlr & 1 << 2 != 0 && self.tcr & WRITE_BACK == WRITE_BACK
+    }
+
     pub(super) fn asid(self) -> u32 {
         match self.translates() {
             true => (self.ttbr >> 48) as u32,

@@ -33,9 +33,23 @@ pub(super) enum Op {
     /// ... and off.
     Off,
     CpuOn(usize),
+    /// One more page in its table, ...
+    Map {
+        slot: usize,
+        page: usize,
+    },
+    /// ... and a word from those with their caches on to those that have them off.
+    Mail {
+        word: u64,
+    },
     Checkpoint,
     Restore(u16),
     Latest,
+    /// A store, a fetch and back to the latest, again and again.
+    Rounds {
+        slot: usize,
+        word: u64,
+    },
     Delete(u16),
     Reset,
 }
@@ -53,10 +67,13 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         4 => word().prop_map(|word| Op::LoadWindow { word }),
         4 => Just(Op::On),
         1 => Just(Op::Off),
-        2 => (0..3_usize).prop_map(Op::CpuOn),
+        4 => (0..3_usize).prop_map(Op::CpuOn),
+        4 => (0..4_usize, 0..PAGES.len()).prop_map(|(slot, page)| Op::Map { slot, page }),
+        6 => place().prop_map(|(_, word)| Op::Mail { word }),
         6 => Just(Op::Checkpoint),
         3 => any::<u16>().prop_map(Op::Restore),
         2 => Just(Op::Latest),
+        3 => place().prop_map(|(slot, word)| Op::Rounds { slot, word }),
         2 => any::<u16>().prop_map(Op::Delete),
         1 => Just(Op::Reset),
     ]

@@ -11,8 +11,6 @@ pub const WINDOW: Window = Window {
     bytes: PAGE_SIZE,
 };
 pub const WINDOW_AT: Pa = Pa(0x3_0000_3000);
-/// As which page each vCPU maps it.
-pub const WINDOW_SLOT: usize = PAGES.len();
 
 /// The pages that the guests use: neighbours, both ends of a block, and one beside the image.
 pub const PAGES: [u64; 8] = [
@@ -31,10 +29,24 @@ pub fn table(vcpu: usize) -> u64 {
     RAM + 3 * BLOCK_SIZE + (8 + vcpu as u64) * PAGE_SIZE
 }
 
+/// The page that a vCPU uses with its caches off only, if it is not the first.
+pub fn off_page(vcpu: usize) -> u64 {
+    RAM + 3 * BLOCK_SIZE + (16 + vcpu as u64) * PAGE_SIZE
+}
+
+/// The page that vCPUs with their caches on store to and clean, for those that have theirs off.
+pub const MAIL: u64 = RAM + 3 * BLOCK_SIZE + 24 * PAGE_SIZE;
+
+/// Slots of a vCPU's table: the first ones are there from the beginning; then those that it maps later, ...
+pub const LATER: usize = PAGES.len();
+/// ... [`MAIL`], ...
+pub const MAIL_SLOT: usize = LATER + 4;
+/// ... the table itself, ...
+pub const TABLE_SLOT: usize = MAIL_SLOT + 1;
+/// ... and the window.
+pub const WINDOW_SLOT: usize = TABLE_SLOT + 1;
+
 /// What a vCPU maps as its page `slot`: each another one, all under one ASID.
 pub fn mapped(vcpu: usize, slot: usize) -> u64 {
-    match slot {
-        WINDOW_SLOT => WINDOW.ipa().0,
-        _ => PAGES[(slot + 3 * vcpu) % PAGES.len()],
-    }
+    PAGES[(slot + 3 * vcpu) % PAGES.len()]
 }

@@ -52,6 +52,12 @@ impl Ram {
         Pages::adjacent(if k > free { 0 } else { FIELD / PAGE }, k)
     }
 
+    /// A page in another block than the first [`adjacent`](Self::adjacent) ones.
+    pub fn in_another_block(&self) -> Pages {
+        const BLOCK: usize = 2 * MIB;
+        Pages::adjacent((FIELD + BLOCK) / PAGE, 1)
+    }
+
     pub fn all(&self) -> Pages {
         self.adjacent(self.pages())
     }

@@ -3,7 +3,7 @@
 use crate::counter::{self, Pages};
 use crate::memory::Ram;
 use crate::report::{named, report};
-use avisor_guest::{Id, console, smccc, snapshot};
+use avisor_guest::{Id, console, mmu, smccc, snapshot};
 
 /// Numbers of pages for the table.
 const SOME: [usize; 5] = [0, 1, 10, 100, 1000];
@@ -18,6 +18,8 @@ pub fn counts(ram: &Ram) {
     report("SMCCC call", counter::call(smccc::VERSION, 0));
     report("device read", counter::load(console::PL011 + 0x18));
     ram.make_present();
+    first_store_around(ram);
+    mmu::enable();
     first_stores(ram);
     checkpoints(ram);
     for k in SOME {
@@ -46,6 +48,7 @@ pub fn counts(ram: &Ram) {
 /// Cost against the pages dirtied, up to all there are.
 pub fn curves(ram: &Ram) {
     ram.make_present();
+    mmu::enable();
     divide_blocks(ram);
     for bits in 0..=ram.pages().ilog2() {
         let k = 1 << bits;
@@ -66,6 +69,7 @@ pub fn curves(ram: &Ram) {
 /// The same work in guests of any size.
 pub fn size(ram: &Ram) {
     ram.make_present();
+    mmu::enable();
     divide_blocks(ram);
     let of = ram.same_scattered(100);
     report("checkpoint", counter::checkpoint(of));
@@ -78,6 +82,16 @@ pub fn size(ram: &Ram) {
     report("restore, all over RAM", counter::restore(of));
     forget();
     report("full copy", ram.full_copy());
+}
+
+/// With the guest's caches off: the copy is for memory, not for the caches.
+fn first_store_around(ram: &Ram) {
+    let one = ram.in_another_block();
+    // The first time it is its block that it has to divide.
+    counter::first_stores(one);
+    let cost = counter::first_stores(one) - counter::loop_alone(one);
+    report("first store to a page, around the caches", cost);
+    forget();
 }
 
 fn first_stores(ram: &Ram) {
