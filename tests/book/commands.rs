@@ -31,6 +31,7 @@ fn paths_exist() {
         "configs/",
         "docs/",
         "guest/",
+        "fuzz/",
         "bench/",
         "tests/",
         "tools/",
@@ -144,7 +145,13 @@ fn is_setting(setting: &str) -> Result<(), String> {
         ("BOARD", "virt" | "rpi4") => Ok(()),
         ("MEM", size) => config::size(size).map(drop).ok_or("this is no size".into()),
         ("GUEST", "path" | "path/to/kernel" | "target/hello.elf" | "...") => Ok(()),
-        ("PART" | "SEED" | "SECONDS", _) => is_in("Makefile", &format!("$({name})"))
+        ("TARGET", "NAME") => Ok(()),
+        ("TARGET", name) => {
+            let file = format!("guest/fuzz-targets/src/bin/{name}.rs");
+            let there = Path::new(ROOT).join(&file).exists();
+            there.then_some(()).ok_or(format!("{file} is not there"))
+        }
+        ("PART" | "SEED" | "SECONDS" | "REPLAY", _) => is_in("Makefile", &format!("$({name})"))
             .or_else(|_| is_in("Makefile", &format!("$({name}),"))),
         _ => Err(format!("{name} is no variable")),
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::board::Board;
 use crate::fetched;
+use crate::fuzz;
 use crate::image::{self, ROOT};
 use crate::run::{Run, qemu};
 use crate::session::Session;
@@ -15,7 +16,7 @@ use crate::session::Session;
 mod markdown;
 #[path = "../book/transcript.rs"]
 #[allow(dead_code)]
-mod transcript;
+pub mod transcript;
 
 use markdown::Page;
 use transcript::{Step, Transcript, alike};
@@ -48,6 +49,7 @@ pages! {
     guests: "docs/guests.md",
     linux: "docs/linux.md",
     configuration: "docs/configuration.md",
+    fuzz_a_parser: "docs/fuzz.md",
 }
 
 /// The command for guests that are not trusted: QEMU by itself, without semihosting.
@@ -79,7 +81,10 @@ fn play_page(name: &str) {
         if transcript.command.contains("linux") && !fetched::are_there() {
             continue;
         }
-        play(&transcript);
+        match transcript.command.strip_prefix("make fuzz ") {
+            Some(settings) => fuzz::play(settings, &transcript),
+            None => play(&transcript),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::board::Board;
+use crate::book::transcript::{self, Step};
 use crate::image::{ROOT, folder};
 use crate::on_both_boards;
 use crate::transcript::Transcript;
@@ -16,16 +17,24 @@ on_both_boards!(planted);
 /// A campaign: the folder that `tools/fuzz` works in.
 struct Campaign {
     folder: PathBuf,
-    target: &'static str,
+    target: String,
 }
 
 impl Campaign {
     /// One that nothing is in so far.
-    fn new(name: &str, target: &'static str) -> Self {
-        let folder = folder("fuzz").join(name);
+    fn new(name: &str, target: &str) -> Self {
+        let campaign = Self::there(name, target);
         // Of an earlier run of the tests.
-        let _ = fs::remove_dir_all(&folder);
-        Self { folder, target }
+        let _ = fs::remove_dir_all(&campaign.folder);
+        campaign
+    }
+
+    /// One that may be there.
+    fn there(name: &str, target: &str) -> Self {
+        Self {
+            folder: folder("fuzz").join(name),
+            target: target.to_owned(),
+        }
     }
 
     /// `tools/fuzz` with these settings, such as `ROUNDS=10`.
@@ -34,7 +43,7 @@ impl Campaign {
         command.current_dir(ROOT);
         command.env("CARGO_TARGET_DIR", folder("fuzz-build"));
         command.env("FOLDER", &self.folder);
-        command.env("TARGET", self.target);
+        command.env("TARGET", &self.target);
         for setting in settings.split_whitespace() {
             let (name, value) = setting.split_once('=').expect("a name and a value");
             command.env(name, value);
@@ -49,9 +58,9 @@ impl Campaign {
     }
 
     /// Runs one input, and tells what is shown of it.
-    fn replays(&self, board: Board, input: &Path) -> Transcript {
+    fn replays(&self, board: Board, input: impl AsRef<Path>) -> Transcript {
         let mut command = self.command("");
-        command.env("REPLAY", input);
+        command.env("REPLAY", input.as_ref());
         let image = self.image(&mut command);
         let run = board.boots(image).cores(4).until_it_ends();
         run.powers_off();
@@ -79,6 +88,59 @@ impl Campaign {
         let name = &self.files("crashes")[0].0;
         self.folder.join("default/crashes").join(name)
     }
+}
+
+/// Plays `make fuzz` of a page: what it shows is shown, whatever the numbers.
+pub fn play(settings: &str, page: &transcript::Transcript) {
+    let setting = |name: &str| {
+        let mut words = settings.split_whitespace();
+        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    };
+    let target = setting("TARGET").expect("it names a target");
+    let run = match (setting("REPLAY"), setting("SECONDS")) {
+        // What the page found before.
+        (Some(input), _) => Campaign::there("book", target).replays(Board::Virt, input),
+        (None, Some(seconds)) => {
+            let settings = format!("SEED=1 SECONDS_MAX={seconds}");
+            Campaign::new("book", target).runs(Board::Virt, &settings)
+        }
+        _ => panic!("{}: it would go on for ever", page.place),
+    };
+    let mut lines = run.lines.iter();
+    let mut gap = false;
+    for step in &page.steps {
+        match step {
+            Step::Gap => gap = true,
+            Step::Shown(wanted) => {
+                let same = |line: &&String| without_numbers(line) == without_numbers(wanted);
+                let found = match gap {
+                    true => lines.find(same),
+                    false => lines.next().filter(same),
+                };
+                run.require(found.is_some(), &format!("{wanted:?} should be shown"));
+                gap = false;
+            }
+            step => panic!("{}: {step:?} is not played", page.place),
+        }
+    }
+    run.require(gap || lines.next().is_none(), "that should be all");
+}
+
+/// A line with one mark for each word that begins with a digit, and each number in a name.
+fn without_numbers(line: &str) -> String {
+    let is_of_number = |c: char| c.is_ascii_hexdigit() && !('A'..='F').contains(&c);
+    let mut words = Vec::new();
+    for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let number = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let digits = number.strip_prefix("0x").unwrap_or(number);
+        let is_number =
+            digits.chars().all(is_of_number) && digits.contains(|c: char| c.is_ascii_digit());
+        match is_number {
+            true => words.push(word.replacen(number, "#", 1)),
+            false => words.push(word.to_owned()),
+        }
+    }
+    words.concat().trim().to_owned()
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -114,7 +176,7 @@ fn planted(board: Board) {
     assert!(kept.len() >= found.len(), "{found:?} {kept:?}");
     assert_eq!(kept[0].0, found[0].0);
 
-    let replay = campaign.replays(board, &campaign.first_crash());
+    let replay = campaign.replays(board, campaign.first_crash());
     let text = replay.lines.join("\n");
     let says = |part: &str| replay.require(text.contains(part), part);
     says("bytes: crash");
@@ -129,7 +191,7 @@ fn planted_in_c() {
     let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=60000 UNTIL_CRASH=1");
     run.powers_off();
     run.require(campaign.files("crashes").len() == 1, "it finds the bug");
-    let replay = campaign.replays(Board::Virt, &campaign.first_crash());
+    let replay = campaign.replays(Board::Virt, campaign.first_crash());
     let text = replay.lines.join("\n");
     // A data abort from the same exception level.
     replay.require(text.contains("(EC 0x25)"), "an exception");
@@ -146,7 +208,7 @@ fn a_device_tree_with_nops() {
     run.require(crashes.len() == 1, "it finds the bug");
     let words = crashes[0].1.chunks_exact(4);
     assert!(words.clone().any(|word| word == [0, 0, 0, 4]), "a NOP");
-    let replay = campaign.replays(Board::Virt, &campaign.first_crash());
+    let replay = campaign.replays(Board::Virt, campaign.first_crash());
     let text = replay.lines.join("\n");
     let is_the_bug = text.contains("fdt-0.1.5/src/node.rs:") && text.contains("bad node");
     replay.require(is_the_bug, "the bug of the parser");

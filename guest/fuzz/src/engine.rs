@@ -32,6 +32,8 @@ use crate::target::{Output, Target};
 
 /// What is tried where there is no seed.
 const SEED: [u8; 16] = [0; 16];
+/// An input is changed in 2 to 2^STACK ways at once: more seldom leave anything of what has a structure.
+const STACK: usize = 3;
 /// The file of an archive that has tokens.
 const DICTIONARY: &str = "dictionary";
 
@@ -109,7 +111,8 @@ fn fuzz<T: Target, O: Output>(
     }
     state.add_metadata(tokens);
 
-    let mutator = HavocScheduledMutator::new(havoc_mutations().merge(tokens_mutations()));
+    let mutations = havoc_mutations().merge(tokens_mutations());
+    let mutator = HavocScheduledMutator::with_max_stack_pow(mutations, STACK);
     let mut stages = tuple_list!(
         Shorten,
         calibrate,

@@ -27,6 +27,8 @@ pub struct Options {
     pub name: String,
     /// Seconds since 1970 at the start, which a guest does not know.
     pub epoch: u64,
+    /// The process on the host, QEMU's: AFL++'s tools ask whether it lives.
+    pub process: u64,
 }
 
 impl Default for Options {
@@ -43,6 +45,7 @@ impl Default for Options {
             folder: String::new(),
             name: "target".to_string(),
             epoch: 0,
+            process: 0,
         }
     }
 }
@@ -72,6 +75,7 @@ impl Options {
             "folder" => self.folder = value.to_string(),
             "name" => self.name = value.to_string(),
             "epoch" => self.epoch = number()?,
+            "process" => self.process = number()?,
             _ => return None,
         }
         Some(())

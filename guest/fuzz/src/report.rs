@@ -55,6 +55,7 @@ pub struct Report {
     screen: bool,
     limit: u64,
     epoch: u64,
+    process: u64,
     start: u64,
     now: u64,
     /// When, and how many rounds there were then.
@@ -72,6 +73,7 @@ impl Report {
             screen: options.screen,
             limit: options.limit,
             epoch: options.epoch,
+            process: options.process,
             start: now,
             now,
             shown: (now, 0),
@@ -251,8 +253,7 @@ impl Report {
         line("start_time", number(self.epoch));
         line("last_update", number(self.epoch + seconds));
         line("run_time", number(seconds));
-        // There is no process on the host.
-        line("fuzzer_pid", number(0));
+        line("fuzzer_pid", number(self.process));
         line("cycles_done", number(0));
         line("execs_done", number(figures.rounds));
         line(
