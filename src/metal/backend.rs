@@ -25,7 +25,12 @@ pub struct BoardBackend {
 impl BoardBackend {
     /// For VM number `vm`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone; `windows` are others, for all
     /// VMs.
-    pub fn new(vm: usize, memory: Vec<Range<Pa>>, windows: &[Range<Pa>], gic: &Gic) -> Self {
+    pub fn new(
+        vm: usize,
+        memory: Vec<Range<Pa>>,
+        windows: &'static [Range<Pa>],
+        gic: &Gic,
+    ) -> Self {
         Self {
             vm,
             ram: Ram::new(memory).with_windows(windows),

@@ -3,44 +3,56 @@
 //! All code of `vm` that is generic over the board is compiled here, with the library and once: an image of another configuration only links it.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::{BoardBackend, BoardCore, console, failure};
+use crate::addr::Pa;
 use crate::arch::memory::heap;
 use crate::arch::memory::ram::Ram;
 use crate::board::gic::{self, Gic};
 use crate::board::power;
 use crate::config::Config;
 use crate::console::Input;
+use crate::device::Window;
 use crate::monitor::VmControl;
 use crate::vm::{self, ConsoleHost, Vm};
 
 /// All VMs of the configuration, on `cores` cores. Ends the run where one does not fit.
 pub fn make_vms(config: &'static Config, gic: &'static Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
     let configs = config.vms;
+    vm::check_cores(configs, cores)
+        .unwrap_or_else(|no_core| failure::fail(format_args!("{no_core}")));
     let free = heap::free_bytes();
     let keep = configs
         .iter()
         .map(|config| vm::heap_bytes(config, free))
         .sum();
     let mut memory = heap::take_blocks(keep);
-    let windows = vm::carve_windows(config.windows, &mut memory).unwrap_or_else(|| {
+    let windows = take_windows(config.windows, &mut memory);
+    let shares = vm::carve_memory::<BoardCore>(configs, &memory);
+    let vms = configs.iter().zip(shares).enumerate();
+    let vms = vms.map(|(number, (config, share))| {
+        let backend = BoardBackend::new(number, share.clone(), windows, gic);
+        let vm = Vm::new(config, number, backend, &share, |vcpu| {
+            vm::core_of(configs, cores, number, vcpu)
+        });
+        vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
+    });
+    vms.collect()
+}
+
+/// Takes memory for the windows out of `memory`, and zeroes it: no VM runs yet.
+fn take_windows(windows: &[Window], memory: &mut Vec<Range<Pa>>) -> &'static [Range<Pa>] {
+    let taken = vm::carve_windows(windows, memory).unwrap_or_else(|| {
         failure::fail(format_args!(
             "no memory is left for the windows: give the machine more"
         ))
     });
-    for window in &windows {
-        Ram::new([window.clone()].into()).zero(window.start, window.end.0 - window.start.0);
+    let mut ram = Ram::new(taken.clone());
+    for window in &taken {
+        ram.zero(window.start, window.end.0 - window.start.0);
     }
-    let shares = vm::carve_memory::<BoardCore>(configs, &memory);
-    let pins =
-        vm::pins(configs, cores).unwrap_or_else(|no_core| failure::fail(format_args!("{no_core}")));
-    let vms = configs.iter().zip(shares).zip(pins).enumerate();
-    let vms = vms.map(|(number, ((config, share), pins))| {
-        let backend = BoardBackend::new(number, share.clone(), &windows, gic);
-        let vm = Vm::new(config, number, backend, &share, |vcpu| pins[vcpu]);
-        vm.unwrap_or_else(|error| failure::fail(format_args!("{}: {error}", config.name)))
-    });
-    vms.collect()
+    taken.leak()
 }
 
 /// Runs what is pinned to this core, number `number`. The GIC is open, and this core's part of it has been set up.

@@ -87,7 +87,7 @@ pub use loaded::LoadedVcpu;
 pub(crate) use memory::GuestMemory;
 pub use memory::RAM_BASE;
 pub use memory_share::{carve_memory, carve_windows, heap_bytes};
-pub use pins::pins;
+pub use pins::{check_cores, core_of};
 pub use schedule::run;
 pub use start::StartError;
 

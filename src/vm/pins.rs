@@ -1,6 +1,5 @@
 //! Which core each vCPU is pinned to.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::VmConfig;
@@ -12,35 +11,43 @@ pub struct NoCore {
     vm: &'static str,
     /// The core's number in the configuration.
     core: usize,
-    /// Cores of the board.
-    cores: usize,
+    /// The number of the board's last core.
+    last: usize,
 }
 
 impl fmt::Display for NoCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { vm, core, cores } = self;
+        let Self { vm, core, last } = self;
         write!(
             f,
-            "{vm}: `cores` names core {core}, and the machine's last is core {}",
-            cores - 1
+            "{vm}: `cores` names core {core}, and the machine's last is core {last}"
         )
     }
 }
 
-/// For each VM, the number of the core of each of its vCPUs, on a board with `cores` cores, one at the least. A VM's `cores` are taken in turn by its
-/// vCPUs. The vCPUs of all VMs without that key take the board's cores in turn, as if there were no other VMs.
-pub fn pins(configs: &[VmConfig], cores: usize) -> Result<Vec<Vec<usize>>, NoCore> {
-    let mut turn = (0..cores).cycle();
-    let of = |config: &VmConfig| {
-        let vcpus = config.vcpus as usize;
+/// Whether a board with `cores` cores, one at the least, has all that `cores` of the VMs names.
+pub fn check_cores(configs: &[VmConfig], cores: usize) -> Result<(), NoCore> {
+    for config in configs {
         if let Some(&core) = config.cores.iter().find(|&&core| core >= cores) {
-            let vm = config.name;
-            return Err(NoCore { vm, core, cores });
+            return Err(NoCore {
+                vm: config.name,
+                core,
+                last: cores - 1,
+            });
         }
-        Ok(match config.cores {
-            [] => turn.by_ref().take(vcpus).collect(),
-            named => named.iter().copied().cycle().take(vcpus).collect(),
-        })
-    };
-    configs.iter().map(of).collect()
+    }
+    Ok(())
+}
+
+/// The core of vCPU number `vcpu` of VM number `vm`, on a board with `cores` cores. The vCPUs of a VM take its `cores` in turn. The vCPUs of
+/// all VMs without that key take the board's cores in turn, as if there were no other VMs.
+pub fn core_of(configs: &[VmConfig], cores: usize, vm: usize, vcpu: usize) -> usize {
+    match configs[vm].cores {
+        [] => {
+            let before = configs[..vm].iter().filter(|vm| vm.cores.is_empty());
+            let first: u32 = before.map(|vm| vm.vcpus).sum();
+            (first as usize + vcpu) % cores
+        }
+        named => named[vcpu % named.len()],
+    }
 }

@@ -17,19 +17,17 @@ use crate::addr::{PAGE_SIZE, Pa};
 /// Windows, which several VMs have, are here only to be made to agree with the caches.
 pub struct Ram {
     own: Vec<Range<Pa>>,
-    windows: Vec<Range<Pa>>,
+    windows: &'static [Range<Pa>],
 }
 
 impl Ram {
     /// Ranges of RAM in EL2's map that were taken out of the heap for good, for this alone ([`take_blocks`](super::heap::take_blocks)).
     pub fn new(own: Vec<Range<Pa>>) -> Self {
-        let windows = Vec::new();
-        Self { own, windows }
+        Self { own, windows: &[] }
     }
 
     /// With these windows, ranges of the same kind, but for all VMs.
-    pub fn with_windows(self, windows: &[Range<Pa>]) -> Self {
-        let windows = windows.to_vec();
+    pub fn with_windows(self, windows: &'static [Range<Pa>]) -> Self {
         Self { windows, ..self }
     }
 
@@ -86,7 +84,7 @@ impl Ram {
 
     /// See [`page::clean_and_invalidate`].
     pub fn clean_and_invalidate(&mut self, at: Pa, bytes: u64) {
-        debug_assert!(self.owns(at, bytes) || holds(&self.windows, at, bytes));
+        debug_assert!(self.owns(at, bytes) || holds(self.windows, at, bytes));
         page::clean_and_invalidate(at.0..at.0 + bytes);
     }
 

@@ -2,7 +2,7 @@
 
 use super::guest::PLAN;
 use crate::config::VmConfig;
-use crate::vm::pins;
+use crate::vm::{check_cores, core_of};
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
@@ -16,7 +16,14 @@ fn vm(vcpus: u32, cores: &'static [usize]) -> VmConfig {
 }
 
 fn pinned(vms: &[VmConfig], cores: usize) -> Vec<Vec<usize>> {
-    pins(vms, cores).unwrap()
+    check_cores(vms, cores).unwrap();
+    let pinned = |(number, vm): (usize, &VmConfig)| {
+        let vcpus = 0..vm.vcpus as usize;
+        vcpus
+            .map(|vcpu| core_of(vms, cores, number, vcpu))
+            .collect()
+    };
+    vms.iter().enumerate().map(pinned).collect()
 }
 
 #[test]
@@ -36,8 +43,8 @@ fn what_is_named_is_taken_in_turn_and_moves_no_other_vm() {
 #[test]
 fn a_core_that_is_not_there_is_named() {
     let vms = [vm(1, &[3]), vm(2, &[0, 7])];
-    assert!(pins(&vms, 8).is_ok());
-    let error = |cores| pins(&vms, cores).unwrap_err().to_string();
+    assert!(check_cores(&vms, 8).is_ok());
+    let error = |cores| check_cores(&vms, cores).unwrap_err().to_string();
     assert_eq!(
         error(4),
         "test: `cores` names core 7, and the machine's last is core 3"
