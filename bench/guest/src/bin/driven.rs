@@ -7,7 +7,7 @@
 
 use avisor_guest::control::event;
 use avisor_guest::memory::PAGE;
-use avisor_guest::{Checkpoint, RAM_START, checkpoint, entry};
+use avisor_guest::{Checkpoint, RAM_START, checkpoint, entry, mmu};
 
 /// Program, stack and device tree lie below.
 const FIELD: usize = RAM_START + (16 << 20);
@@ -25,6 +25,8 @@ fn store(pages: usize) {
 }
 
 fn main(_device_tree: usize) -> ! {
+    // As a fuzzer's target has its caches on.
+    mmu::enable();
     // Each is there, and its block is divided.
     store(PAGES);
     let _ = checkpoint();
