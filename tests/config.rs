@@ -58,7 +58,8 @@ fn an_unknown_program_is_answered_with_the_known_ones() {
     let begin =
         "there is no \"helo\"; allowed: hello, restore-loop, snapshots (guest/examples), absent, ";
     assert!(error.starts_with(begin), "{error}");
-    let end = " (tests/guests/src/bin), attacker, bench, victim (bench/guest/src/bin)";
+    let end =
+        " (tests/guests/src/bin), attacker, bench, driven, driver, victim (bench/guest/src/bin)";
     assert!(error.ends_with(end), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }

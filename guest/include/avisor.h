@@ -44,6 +44,11 @@
 #define AVISOR_FN_TARGET UINT64_C(0xC6000010)
 #define AVISOR_FN_RUN UINT64_C(0xC6000011)
 #define AVISOR_FN_STOP UINT64_C(0xC6000012)
+#define AVISOR_FN_READ UINT64_C(0xC6000013)
+#define AVISOR_FN_WRITE UINT64_C(0xC6000014)
+#define AVISOR_FN_REGISTERS UINT64_C(0xC6000015)
+#define AVISOR_FN_SET_REGISTERS UINT64_C(0xC6000016)
+#define AVISOR_FN_DIFFERS UINT64_C(0xC6000017)
 #define AVISOR_FN_CHECKPOINT_OF UINT64_C(0xC6000018)
 #define AVISOR_FN_RESTORE_OF UINT64_C(0xC6000019)
 #define AVISOR_FN_DELETE_OF UINT64_C(0xC600001A)
@@ -212,6 +217,78 @@ static inline struct avisor_result avisor_run(uint64_t target, uint64_t limit)
 static inline int64_t avisor_stop(uint64_t target)
 {
     return (int64_t)avisor_call(AVISOR_FN_STOP, target, 0, 0).x0;
+}
+
+/* hvc #0 with five arguments; x0. */
+static inline int64_t avisor_call5(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    register uint64_t x0 __asm__("x0") = function;
+    register uint64_t x1 __asm__("x1") = a1;
+    register uint64_t x2 __asm__("x2") = a2;
+    register uint64_t x3 __asm__("x3") = a3;
+    register uint64_t x4 __asm__("x4") = a4;
+    register uint64_t x5 __asm__("x5") = a5;
+
+    __asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : "r"(x4), "r"(x5) : "memory");
+    return (int64_t)x0;
+}
+
+/* In place of a target's snapshot id: the target as it is now. */
+#define AVISOR_NOW (-1)
+
+/*
+ * Reads a target's memory from the guest-physical `address` on, as it is in a snapshot or AVISOR_NOW, and writes it, as a store of the target
+ * would. `to` and `from` lie in this machine's memory one to one. At most 64 KiB at a time. Returns 0 or an error.
+ */
+static inline int64_t avisor_read(uint64_t target, int64_t id, uint64_t address, void *to, uint64_t bytes)
+{
+    return avisor_call5(AVISOR_FN_READ, target, (uint64_t)id, address, (uint64_t)(uintptr_t)to, bytes);
+}
+
+static inline int64_t avisor_write(uint64_t target, uint64_t address, const void *from, uint64_t bytes)
+{
+    return avisor_call5(AVISOR_FN_WRITE, target, address, (uint64_t)(uintptr_t)from, bytes, 0);
+}
+
+/* A CPU's registers, but for its physical timer, its debug registers, and those of the interrupt controller. */
+struct avisor_registers {
+    uint64_t version; /* 1 */
+    uint64_t state;   /* 0: off, and all that follows is zero; 1: on; 2: it waits for an interrupt. Not to be set */
+    uint64_t x[31];
+    uint64_t pc;
+    uint64_t pstate;
+    /*
+     * SP_EL0, SP_EL1, ELR_EL1, SPSR_EL1, ESR_EL1, FAR_EL1, AFSR0_EL1, AFSR1_EL1, PAR_EL1, VBAR_EL1, CPACR_EL1, TTBR0_EL1, TTBR1_EL1,
+     * MAIR_EL1, AMAIR_EL1, CONTEXTIDR_EL1, TPIDR_EL0, TPIDRRO_EL0, TPIDR_EL1, CSSELR_EL1, CNTKCTL_EL1, CNTV_CVAL_EL0, CNTV_CTL_EL0
+     */
+    uint64_t el1[23];
+    uint64_t sctlr;
+    uint64_t tcr;
+    uint64_t keys[10]; /* of pointer authentication, low half first: IA, IB, DA, DB, GA */
+    uint64_t q[32][2]; /* q0 to q31, low half first */
+    uint64_t fpcr;
+    uint64_t fpsr;
+};
+
+/* The registers of a target's CPU, as they are in a snapshot or AVISOR_NOW. Returns the bytes written, or an error. */
+static inline int64_t avisor_registers(uint64_t target, int64_t id, uint64_t cpu, struct avisor_registers *to)
+{
+    return avisor_call5(AVISOR_FN_REGISTERS, target, (uint64_t)id, cpu, (uint64_t)(uintptr_t)to, sizeof *to);
+}
+
+/* Sets the registers of a target's CPU, which is on. What a guest could not set itself is refused. Returns 0 or an error. */
+static inline int64_t avisor_set_registers(uint64_t target, uint64_t cpu, const struct avisor_registers *from)
+{
+    return avisor_call5(AVISOR_FN_SET_REGISTERS, target, cpu, (uint64_t)(uintptr_t)from, sizeof *from, 0);
+}
+
+/*
+ * The first page of a target's RAM, from page `from` on, in which two snapshots, or a snapshot and AVISOR_NOW, differ; as many as it
+ * has, if none does; or an error. A page that was stored to differs, whatever was stored.
+ */
+static inline int64_t avisor_differs(uint64_t target, int64_t one, int64_t other, uint64_t from)
+{
+    return avisor_call5(AVISOR_FN_DIFFERS, target, (uint64_t)one, (uint64_t)other, from, 0);
 }
 
 /* Takes a snapshot of a target, which does not notice. Returns its id or an error. */

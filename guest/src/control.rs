@@ -12,7 +12,7 @@
 //! | `run`, with a limit | goes on behind its event, works, and calls `event` again; or is reset, ends, takes too long |
 //! | looks at what it said; [`restore`](Target::restore) | is where it was at the checkpoint |
 
-use crate::smccc::hvc;
+use crate::smccc::{hvc, hvc_with_five};
 use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, stats_of};
 
 /// The function id of [`event`]: code, a, b.
@@ -23,6 +23,16 @@ pub const TARGET: u64 = 0xc600_0010;
 pub const RUN: u64 = 0xc600_0011;
 /// The function id of [`Target::stop`]: target.
 pub const STOP: u64 = 0xc600_0012;
+/// The function id of [`Target::read`]: target, id or -1, address, where to, bytes.
+pub const READ: u64 = 0xc600_0013;
+/// The function id of [`Target::write`]: target, address, where from, bytes.
+pub const WRITE: u64 = 0xc600_0014;
+/// The function id of [`Target::registers`]: target, id or -1, CPU, where to, bytes.
+pub const REGISTERS: u64 = 0xc600_0015;
+/// The function id of [`Target::set_registers`]: target, CPU, where from, bytes.
+pub const SET_REGISTERS: u64 = 0xc600_0016;
+/// The function id of [`Target::differs`]: target, id or -1, id or -1, page.
+pub const DIFFERS: u64 = 0xc600_0017;
 /// The function id of [`Target::checkpoint`]: target.
 pub const CHECKPOINT_OF: u64 = 0xc600_0018;
 /// The function id of [`Target::restore_with`]: target, id, value.
@@ -70,6 +80,63 @@ pub enum Stop {
     Interrupted,
     /// A reason that this crate does not know.
     Other(u64),
+}
+
+/// The most bytes of one [`Target::read`] or [`Target::write`].
+pub const BYTES_MAX: usize = 1 << 16;
+
+/// A CPU's registers, but for its physical timer, its debug registers, and those of the interrupt controller.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    /// 1.
+    pub version: u64,
+    /// 0: off, and all that follows is zero; 1: on; 2: it waits for an interrupt. Not to be set.
+    pub state: u64,
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// Where it goes on.
+    pub pc: u64,
+    /// PSTATE as in SPSR_EL1: a mode of EL1 or EL0.
+    pub pstate: u64,
+    /// SP_EL0, SP_EL1, ELR_EL1, SPSR_EL1, ESR_EL1, FAR_EL1, AFSR0_EL1, AFSR1_EL1, PAR_EL1, VBAR_EL1, CPACR_EL1, TTBR0_EL1, TTBR1_EL1, MAIR_EL1,
+    /// AMAIR_EL1, CONTEXTIDR_EL1, TPIDR_EL0, TPIDRRO_EL0, TPIDR_EL1, CSSELR_EL1, CNTKCTL_EL1, CNTV_CVAL_EL0, CNTV_CTL_EL0.
+    pub el1: [u64; 23],
+    /// SCTLR_EL1.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// The keys of pointer authentication, low half first: IA, IB, DA, DB, GA.
+    pub keys: [u64; 10],
+    /// q0 to q31.
+    pub q: [u128; 32],
+    /// FPCR.
+    pub fpcr: u64,
+    /// FPSR.
+    pub fpsr: u64,
+}
+
+impl Registers {
+    /// All zeros, of the version that this crate knows.
+    pub const ZERO: Self = Self {
+        version: 1,
+        state: 0,
+        x: [0; 31],
+        pc: 0,
+        pstate: 0,
+        el1: [0; 23],
+        sctlr: 0,
+        tcr: 0,
+        keys: [0; 10],
+        q: [0; 32],
+        fpcr: 0,
+        fpsr: 0,
+    };
+}
+
+/// An id in an argument that may also say: now.
+fn or_now(id: Option<Id>) -> u64 {
+    id.map_or(u64::MAX, |id| id.0)
 }
 
 /// Whether a target runs.
@@ -131,6 +198,49 @@ impl Target {
     /// Stops the target. A CPU that waits in [`run`](Self::run) for it is told.
     pub fn stop(self) -> Result<(), Error> {
         self.call(STOP, 0, 0).map(drop)
+    }
+
+    fn long_call(self, function: u64, x: [u64; 4]) -> Result<u64, Error> {
+        let results = hvc_with_five([function, self.0, x[0], x[1], x[2], x[3]]);
+        checked(results).map(|[x0, ..]| x0)
+    }
+
+    /// Reads the target's memory from the guest-physical `address` on, as it is in a snapshot, or now. `to` lies in this machine's memory one to one. At
+    /// most [`BYTES_MAX`] at a time.
+    pub fn read(self, id: Option<Id>, address: u64, to: &mut [u8]) -> Result<(), Error> {
+        let (at, bytes) = (to.as_mut_ptr() as u64, to.len() as u64);
+        self.long_call(READ, [or_now(id), address, at, bytes])
+            .map(drop)
+    }
+
+    /// Writes the target's memory from the guest-physical `address` on, as a store of the target would. `from` lies in this machine's memory one to one. At
+    /// most [`BYTES_MAX`] at a time.
+    pub fn write(self, address: u64, from: &[u8]) -> Result<(), Error> {
+        let (at, bytes) = (from.as_ptr() as u64, from.len() as u64);
+        self.long_call(WRITE, [address, at, bytes, 0]).map(drop)
+    }
+
+    /// The registers of a CPU of the target, as they are in a snapshot, or now.
+    pub fn registers(self, id: Option<Id>, cpu: u64) -> Result<Registers, Error> {
+        let mut registers = Registers::ZERO;
+        let at = &raw mut registers as u64;
+        let bytes = size_of::<Registers>() as u64;
+        self.long_call(REGISTERS, [or_now(id), cpu, at, bytes])?;
+        Ok(registers)
+    }
+
+    /// Sets the registers of a CPU of the target, which is on. What a guest could not set itself is refused. If it waits for an interrupt, it does not any
+    /// more.
+    pub fn set_registers(self, cpu: u64, registers: &Registers) -> Result<(), Error> {
+        let at = &raw const *registers as u64;
+        let bytes = size_of::<Registers>() as u64;
+        self.long_call(SET_REGISTERS, [cpu, at, bytes, 0]).map(drop)
+    }
+
+    /// The first page of the target's RAM, from page `from` on, in which two snapshots, or a snapshot and now, differ; as many as it has, if none does. A
+    /// page that was stored to differs, whatever was stored.
+    pub fn differs(self, one: Option<Id>, other: Option<Id>, from: u64) -> Result<u64, Error> {
+        self.long_call(DIFFERS, [or_now(one), or_now(other), from, 0])
     }
 
     /// Takes a snapshot of the target, which does not notice.

@@ -254,6 +254,39 @@ impl VmBackend for FakeBoard {
         }
     }
 
+    fn read(&mut self, at: Pa, to: &mut [u8]) {
+        assert!(at.page_offset() + to.len() as u64 <= PAGE_SIZE);
+        if self.cached {
+            // SAFETY: the board's memory.
+            return unsafe { page::read(at, to) };
+        }
+        for (at, byte) in (at.0..).zip(to) {
+            *byte = self.memory.read(Pa(at));
+        }
+    }
+
+    fn write_beside_guests(&mut self, at: Pa, bytes: &[u8]) {
+        assert!(at.page_offset() + bytes.len() as u64 <= PAGE_SIZE);
+        self.recorder.note(Asked::Write(at, bytes.len() as u64));
+        self.memory.write(at, bytes);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::write_beside_guests(at, bytes) };
+        }
+    }
+
+    fn copy_from(&mut self, other: &mut Self, from: Pa, to: Pa, bytes: u64) {
+        assert!(from.page_offset() + bytes <= PAGE_SIZE && to.page_offset() + bytes <= PAGE_SIZE);
+        let contents: Vec<u8> = (from.0..from.0 + bytes)
+            .map(|at| other.memory.read(Pa(at)))
+            .collect();
+        self.memory.write(to, &contents);
+        if self.cached {
+            // SAFETY: the board's memory.
+            unsafe { page::copy_beside_guests(from, to, bytes) };
+        }
+    }
+
     fn read_instruction(&mut self, at: Pa) -> u32 {
         assert!(at.0.is_multiple_of(4));
         if self.cached {

@@ -60,6 +60,22 @@ impl System {
         self.ttbr != 0
     }
 
+    /// Those of them that another VM sees, each with its place among all.
+    pub fn exchanged(&self) -> [(usize, u64); 10] {
+        [
+            (0, self.sp_el0),
+            (1, self.sp_el1),
+            (2, self.elr),
+            (3, self.spsr),
+            (4, self.esr),
+            (5, self.far),
+            (9, self.vbar),
+            (11, self.ttbr),
+            (18, self.tpidr_el1),
+            (21, self.timer_deadline),
+        ]
+    }
+
     /// As the image would load it, as far as table walks depend on it.
     pub fn for_walks(&self) -> SystemState {
         let mut state = SystemState::reset();

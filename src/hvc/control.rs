@@ -26,12 +26,64 @@ pub enum ControlAction {
     },
     /// Stops it.
     Stop,
+    /// Reads its memory.
+    Read {
+        /// As it is in this snapshot; or now.
+        id: Option<u64>,
+        /// From there on.
+        ipa: u64,
+        /// To there in the caller's memory.
+        to: u64,
+        /// So much.
+        bytes: u64,
+    },
+    /// Writes its memory.
+    Write {
+        /// From there on.
+        ipa: u64,
+        /// What is there in the caller's memory.
+        from: u64,
+        /// So much.
+        bytes: u64,
+    },
+    /// Reads a vCPU's registers.
+    Registers {
+        /// As they are in this snapshot; or now.
+        id: Option<u64>,
+        /// The vCPU's number.
+        vcpu: u64,
+        /// To there in the caller's memory.
+        to: u64,
+        /// The room there.
+        bytes: u64,
+    },
+    /// Sets a vCPU's registers.
+    SetRegisters {
+        /// The vCPU's number.
+        vcpu: u64,
+        /// What is there in the caller's memory.
+        from: u64,
+        /// How much there is.
+        bytes: u64,
+    },
+    /// Finds the first page that is not the same in two snapshots.
+    Differs {
+        /// These; or now.
+        ids: [Option<u64>; 2],
+        /// From this one on.
+        from: u64,
+    },
     /// One of the snapshot calls, as if it had made it itself.
     Snapshot(SnapshotCall),
 }
 
 /// How many calls there are here.
-pub(super) const CALLS: u64 = 9;
+pub(super) const CALLS: u64 = 14;
+
+/// All ones in a register names no snapshot, but the VM as it is.
+const fn snapshot(x: u64) -> Option<u64> {
+    if x == u64::MAX { None } else { Some(x) }
+}
 
 /// The call that `x` holds, if it is one of a controller's.
 #[inline]
@@ -49,6 +101,32 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Contr
             limit: second(ids::RUN),
         },
         ids::STOP => ControlAction::Stop,
+        ids::READ => ControlAction::Read {
+            id: snapshot(x[2]),
+            ipa: x[3],
+            to: x[4],
+            bytes: x[5],
+        },
+        ids::WRITE => ControlAction::Write {
+            ipa: x[2],
+            from: x[3],
+            bytes: x[4],
+        },
+        ids::REGISTERS => ControlAction::Registers {
+            id: snapshot(x[2]),
+            vcpu: x[3],
+            to: x[4],
+            bytes: x[5],
+        },
+        ids::SET_REGISTERS => ControlAction::SetRegisters {
+            vcpu: x[2],
+            from: x[3],
+            bytes: x[4],
+        },
+        ids::DIFFERS => ControlAction::Differs {
+            ids: [snapshot(x[2]), snapshot(x[3])],
+            from: x[4],
+        },
         ids::CHECKPOINT_OF => ControlAction::Snapshot(SnapshotCall::Checkpoint),
         ids::RESTORE_OF => ControlAction::Snapshot(SnapshotCall::Restore {
             which: which(second(ids::RESTORE_OF)),

@@ -61,6 +61,16 @@ pub const TARGET: FunctionId = FunctionId(0xc600_0010);
 pub const RUN: FunctionId = FunctionId(0xc600_0011);
 /// STOP(t) -> 0.
 pub const STOP: FunctionId = FunctionId(0xc600_0012);
+/// READ(t, id or -1, ipa, to, bytes) -> 0.
+pub const READ: FunctionId = FunctionId(0xc600_0013);
+/// WRITE(t, ipa, from, bytes) -> 0.
+pub const WRITE: FunctionId = FunctionId(0xc600_0014);
+/// REGISTERS(t, id or -1, vcpu, to, bytes) -> bytes written.
+pub const REGISTERS: FunctionId = FunctionId(0xc600_0015);
+/// SET_REGISTERS(t, vcpu, from, bytes) -> 0.
+pub const SET_REGISTERS: FunctionId = FunctionId(0xc600_0016);
+/// DIFFERS(t, id or -1, id or -1, from) -> page, or how many pages there are.
+pub const DIFFERS: FunctionId = FunctionId(0xc600_0017);
 /// CHECKPOINT_OF(t) -> id.
 pub const CHECKPOINT_OF: FunctionId = FunctionId(0xc600_0018);
 /// RESTORE_OF(t, id or -1, value) -> id.

@@ -26,6 +26,8 @@ use core::hint::cold_path;
 pub mod error {
     /// There is no such function.
     pub const NOT_SUPPORTED: i64 = -1;
+    /// An argument makes no sense: memory that is none, or too much; a vCPU that does not exist; registers that no guest could have.
+    pub const INVALID_PARAMETER: i64 = -3;
     /// There is no snapshot with that id.
     pub const NOT_FOUND: i64 = -4;
     /// The memory for it could not be had.

@@ -42,7 +42,9 @@ const fn widths(function: FunctionId) -> [Width; 3] {
         ids::EVENT => [X, X, X],
         // Which VM; limit, or id and value.
         ids::RUN => [X, X, No],
-        ids::RESTORE_OF => [X, X, X],
+        // With more of them in x4 and x5.
+        ids::RESTORE_OF | ids::READ | ids::WRITE | ids::REGISTERS | ids::SET_REGISTERS => [X, X, X],
+        ids::DIFFERS => [X, X, X],
         ids::DELETE_OF | ids::INFO_OF | ids::NEXT_OF => [X, X, No],
         ids::TARGET | ids::STOP | ids::CHECKPOINT_OF | ids::STATS_OF => [X, No, No],
         // Id.
@@ -69,7 +71,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Calls that are there, and how wide DEN0022, DEN0028 and the documentation say that x1 to x3 are: w, x, or - for none.
-    const CALLS: [(u64, &str); 39] = [
+    const CALLS: [(u64, &str); 44] = [
         (0x8000_0000, "---"), // SMCCC_VERSION
         (0x8000_0001, "w--"), // SMCCC_ARCH_FEATURES(uint32)
         (0x8400_0000, "---"), // PSCI_VERSION
@@ -97,6 +99,11 @@ mod tests {
         (0xc600_0010, "x--"), // TARGET(t)
         (0xc600_0011, "xx-"), // RUN(t, limit)
         (0xc600_0012, "x--"), // STOP(t)
+        (0xc600_0013, "xxx"), // READ(t, id, ipa, to, bytes)
+        (0xc600_0014, "xxx"), // WRITE(t, ipa, from, bytes)
+        (0xc600_0015, "xxx"), // REGISTERS(t, id, vcpu, to, bytes)
+        (0xc600_0016, "xxx"), // SET_REGISTERS(t, vcpu, from, bytes)
+        (0xc600_0017, "xxx"), // DIFFERS(t, id, id, from)
         (0xc600_0018, "x--"), // CHECKPOINT of t
         (0xc600_0019, "xxx"), // RESTORE of t(t, id, value)
         (0xc600_001a, "xx-"), // DELETE of t(t, id)

@@ -144,6 +144,19 @@ impl VmBackend for BoardBackend {
         self.ram.write(at, bytes);
     }
 
+    fn read(&mut self, at: Pa, to: &mut [u8]) {
+        self.ram.read(at, to);
+    }
+
+    fn write_beside_guests(&mut self, at: Pa, bytes: &[u8]) {
+        self.ram.write_beside_guests(at, bytes);
+    }
+
+    #[inline]
+    fn copy_from(&mut self, other: &mut Self, from: Pa, to: Pa, bytes: u64) {
+        self.ram.copy_from(&mut other.ram, from, to, bytes);
+    }
+
     fn read_instruction(&mut self, at: Pa) -> u32 {
         self.ram.instruction(at)
     }

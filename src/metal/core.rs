@@ -3,6 +3,7 @@
 use super::failure;
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::{self, fixup};
+use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
     ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, SystemState, Trap,
     control, debug, el1, id, walks,
@@ -198,6 +199,14 @@ impl vm::Core for BoardCore {
     #[inline]
     fn set_virtual_offset(&mut self, offset: u64) {
         timer::set_virtual_offset(offset);
+    }
+
+    fn export(system: &SystemState, to: &mut VcpuRegisters) {
+        system.export(to);
+    }
+
+    fn import(system: &mut SystemState, from: &VcpuRegisters) {
+        system.import(from);
     }
 
     fn virtual_deadline(system: &SystemState) -> Option<u64> {

@@ -9,6 +9,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `checkpoint`, `restore`, `delete` | the verbs of the API |
+//! | `look` | pages of now and of snapshots, for who is not the guest |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
 //! | `recent` | which dirty pages a restore leaves writable, with their old contents |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
@@ -44,6 +45,7 @@ mod fold;
 mod frames;
 mod index;
 mod layout;
+mod look;
 pub mod map;
 mod nodes;
 mod place;
@@ -62,6 +64,7 @@ mod tests;
 pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use layout::{Bookkeeping, Node};
+pub use look::MapOf;
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;

@@ -311,6 +311,14 @@ impl Stage2 {
         m.invalidate_ipa_here(self.ipa(page), va);
     }
 
+    /// The contents of `page` have changed by EL2's doing: who fetches from it fetches them.
+    pub fn invalidate_code(&self, m: &mut impl Maintenance, page: Page) {
+        let descriptor = read(self.leaf_entry(page));
+        if descriptor.is_valid() && descriptor.is_executable() {
+            m.invalidate_instructions(descriptor.address(), self.leaf_bytes(page));
+        }
+    }
+
     /// Splits the block of `page`, which is mapped, while guests may use it: into pages with the same frames and permissions. The change of one
     /// of the pages, which must follow, completes this.
     pub fn split_live(&self, m: &mut impl Maintenance, page: Page) {

@@ -4,6 +4,7 @@
 //! of the VM's vCPUs is loaded; the registers of that vCPU stay there from trap to trap.
 
 use crate::addr::{Ipa, Pa, Va};
+use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
     ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
 };
@@ -40,6 +41,12 @@ pub trait VmBackend: Maintenance + Console {
     fn clean_and_invalidate(&mut self, at: Pa, bytes: u64);
     /// Writes guest memory: `bytes` do not cross a page.
     fn write(&mut self, at: Pa, bytes: &[u8]);
+    /// Reads guest memory, as the guest has it: `to.len()` bytes that do not cross a page.
+    fn read(&mut self, at: Pa, to: &mut [u8]);
+    /// Writes guest memory whose vCPUs may run: `bytes` do not cross a page.
+    fn write_beside_guests(&mut self, at: Pa, bytes: &[u8]);
+    /// Copies memory of another guest, `bytes` that cross no page on either side, into this one's, both of whose vCPUs may run.
+    fn copy_from(&mut self, other: &mut Self, from: Pa, to: Pa, bytes: u64);
     /// The instruction at `at`, a multiple of 4, in guest memory, as the guest fetches it.
     fn read_instruction(&mut self, at: Pa) -> u32;
     /// The name in front of the VM's lines in the log, if there are several VMs.
@@ -119,6 +126,10 @@ pub trait Core: Gich {
     /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
     /// them: after a reset they do.
     fn load_system(&mut self, from: &Self::System);
+    /// Takes the registers out for another VM.
+    fn export(system: &Self::System, to: &mut VcpuRegisters);
+    /// Takes over what another VM sets. The guest's writes to [`Stage1Register`]s trap then.
+    fn import(system: &mut Self::System, from: &VcpuRegisters);
     /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core.
     fn load_debug(&mut self, from: &DebugState);
     /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks. Its virtual timer is off until its registers are loaded.

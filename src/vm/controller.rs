@@ -14,6 +14,7 @@
 
 use super::loaded::LoadedVcpu;
 use super::quiesce::{Initiator, OFF, STOPPED};
+use super::reach::Memory;
 use super::target::{Reason, Target, ticks};
 use super::vcpu::{INTERRUPTED, RunState};
 use super::{Core, Vm, VmBackend, VmShared};
@@ -73,25 +74,68 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return self.give(Results::error(error::DENIED));
         };
         let target = &vms[number];
-        match call.action {
-            ControlAction::Run { limit } => self.run_target(core, target, limit),
-            ControlAction::Target => self.give(target.description()),
+        let done = match call.action {
+            ControlAction::Run { limit } => return self.run_target(core, target, limit),
+            ControlAction::Target => Ok(target.description()),
             ControlAction::Stop => {
-                let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(number));
-                let mut shared = target.shared.lock();
-                let reason = is_awaited.then_some(Reason::Stopped);
-                target.stop(&mut shared, core, None, reason);
-                drop(shared);
-                if self.vm.end_awaiting(number, core).is_some() {
-                    core.set_alarm_no_later(B::Core::physical_count());
+                self.stop_target(core, target);
+                Ok(Results::SUCCESS)
+            }
+            ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
+            ControlAction::Differs { ids, from } => target.differs(ids, from),
+            other => match self.reach(core, target, other) {
+                Some(done) => done,
+                None => {
+                    self.step_back_to_call();
+                    return AfterCall::Put;
                 }
-                self.give(Results::SUCCESS)
-            }
-            ControlAction::Snapshot(call) => {
-                let done = target.snapshot_call_by_controller(core, call);
-                self.give(done.unwrap_or_else(Results::error))
-            }
+            },
+        };
+        self.give(done.unwrap_or_else(Results::error))
+    }
+
+    /// STOP.
+    fn stop_target(&mut self, core: &mut B::Core, target: &Vm<B>) {
+        let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(target.number));
+        let mut shared = target.shared.lock();
+        let reason = is_awaited.then_some(Reason::Stopped);
+        target.stop(&mut shared, core, None, reason);
+        drop(shared);
+        if self.vm.end_awaiting(target.number, core).is_some() {
+            core.set_alarm_no_later(B::Core::physical_count());
         }
+    }
+
+    /// The calls that need the caller's memory, too. `None`: its VM is being stopped.
+    fn reach(
+        &mut self,
+        core: &mut B::Core,
+        target: &Vm<B>,
+        action: ControlAction,
+    ) -> Option<Result<Results, i64>> {
+        let mut shared = self.vm.lock_shared()?;
+        let own = &mut *shared;
+        let done = match action {
+            ControlAction::Read { id, ipa, to, bytes } => {
+                target.read(core, (own, to), id, Memory { ipa, bytes })
+            }
+            ControlAction::Write { ipa, from, bytes } => {
+                target.write(core, (own, from), Memory { ipa, bytes })
+            }
+            ControlAction::Registers {
+                id,
+                vcpu,
+                to,
+                bytes,
+            } => target.registers(core, own, id, vcpu, Memory { ipa: to, bytes }),
+            ControlAction::SetRegisters { vcpu, from, bytes } => {
+                target.set_registers(core, own, vcpu, Memory { ipa: from, bytes })
+            }
+            _ => Err(error::NOT_SUPPORTED),
+        };
+        // EL2 had its memory in the caches, as after a fault.
+        self.context(&mut shared, core).rearm_cache_traps();
+        Some(done)
     }
 
     /// Has RUN return what there is to be told, if the vCPU was woken for that. All else is left to [`control_call`](Self::control_call).

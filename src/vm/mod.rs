@@ -15,7 +15,7 @@
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
-//! | `control`, `target`, `controller` | a VM that another one controls, and what the calls of that one do |
+//! | `control`, `target`, `controller`, `reach` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `pins` | which core each vCPU is pinned to |
@@ -65,6 +65,7 @@ mod periodic;
 mod pins;
 mod power;
 mod quiesce;
+mod reach;
 mod registers;
 mod reset;
 mod reviews;

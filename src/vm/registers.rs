@@ -1,7 +1,7 @@
 //! A guest's access to a system register that traps.
 
 use super::exit::{ExitAction, ExitContext};
-use super::{Core, VmBackend};
+use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::vcpu::Stage1Register;
 use crate::trap::aarch32::{condition_holds, flags_read};
 use crate::trap::answer::answer;
@@ -10,6 +10,19 @@ use crate::trap::inject::GuestException;
 use crate::trap::sysreg::{
     Answer, DebugRegister, SysRegAccess, TimerRegister, caches_are_on, goes_through_caches,
 };
+
+impl<B: VmBackend> Vm<B> {
+    /// Cleans all of the VM's memory out of the caches, its windows too. Caches and memory are not taken to agree until a vCPU switches its caches on.
+    pub(super) fn clean_caches(&self, shared: &mut VmShared<B>) {
+        shared.caches_agree = false;
+        shared.memory.clean();
+        let backend = &mut shared.memory.backend;
+        for window in self.config.windows {
+            let at = backend.window_base(window.number);
+            backend.clean_and_invalidate(at, window.bytes);
+        }
+    }
+}
 
 impl<B: VmBackend> ExitContext<'_, B> {
     /// A trapped access to a system register.
@@ -104,7 +117,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             (true, false) => {
                 // Off first: no line comes back behind the maintenance.
                 self.core.write_stage1_register(register, value);
-                self.clean_caches();
+                self.vm.clean_caches(self.shared);
             }
             _ => self.core.write_stage1_register(register, value),
         }
@@ -115,23 +128,12 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn switch_caches_on(&mut self, sctlr: u64) {
         // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine.
         if !self.shared.caches_agree {
-            self.clean_caches();
+            self.vm.clean_caches(self.shared);
             self.shared.caches_agree = true;
         }
         // Not before: with the caches on, the guest's regime could bring old lines in at once, if only by speculation.
         self.core
             .write_stage1_register(Stage1Register::Sctlr, sctlr);
-    }
-
-    /// Cleans all of the VM's memory out of the caches, its windows too. Caches and memory are not taken to agree until a vCPU switches its caches on.
-    fn clean_caches(&mut self) {
-        self.shared.caches_agree = false;
-        self.shared.memory.clean();
-        let backend = &mut self.shared.memory.backend;
-        for window in self.vm.config.windows {
-            let at = backend.window_base(window.number);
-            backend.clean_and_invalidate(at, window.bytes);
-        }
     }
 
     /// DC ISW, CSW or CISW. By set and way a cache is maintained, and not the memory of a VM: other vCPUs' lines in other cores' caches stay,
@@ -143,7 +145,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn flush_and_trap(&mut self) {
         let was_watched = self.shared.memory.take_watched(self.index);
         if self.core.trap_stage1_registers() || was_watched {
-            self.clean_caches();
+            self.vm.clean_caches(self.shared);
         }
     }
 

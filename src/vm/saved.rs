@@ -13,12 +13,14 @@ use super::saved_lrs::SavedLrs;
 use super::vcpu::RunState;
 use super::{Core, System, Vm, VmBackend};
 use crate::arch::vcpu::Registers;
+use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::device::Devices;
 use crate::device::debug::DebugState;
 use crate::device::gic::{self, Gic};
 use crate::device::timer::PhysicalTimer;
 use crate::snapshot::{Moment, Node, SaveState, StateSize};
 use crate::trap::sysreg::goes_through_caches;
+use core::marker::PhantomData;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -69,6 +71,46 @@ pub(super) const fn state_size<S>(vcpus: u32) -> StateSize {
     StateSize {
         nodes: bytes.div_ceil(size_of::<Node>()),
         parts: vcpus.div_ceil(PER_PART),
+    }
+}
+
+/// The vCPUs in a part of a snapshot's state.
+pub(super) struct SavedVcpus<'a, S> {
+    /// The number of the first.
+    first: usize,
+    bytes: &'a [u8],
+    vcpus: PhantomData<S>,
+}
+
+impl<'a, S: FromBytes + IntoBytes + Immutable + KnownLayout> SavedVcpus<'a, S> {
+    /// The part that has vCPU number `index`.
+    pub fn part_of(index: usize) -> usize {
+        index / PER_PART
+    }
+
+    /// What `nodes` have, which are part number `part`.
+    pub fn new(part: usize, nodes: &'a [Node]) -> Self {
+        let (_, bytes) = nodes
+            .as_bytes()
+            .split_at(if part == 0 { VM_BYTES } else { 0 });
+        Self {
+            first: part * PER_PART,
+            bytes,
+            vcpus: PhantomData,
+        }
+    }
+
+    /// Takes out vCPU number `index` for another VM, if it was on.
+    pub fn export<C: Core<System = S>>(&self, index: usize, to: &mut VcpuRegisters) {
+        let bytes = &self.bytes[(index - self.first) * vcpu_bytes::<S>()..];
+        let (system, bytes) = S::ref_from_prefix(bytes).expect(ALIGNED);
+        let (saved, _) = SavedVcpu::ref_from_prefix(bytes).expect(ALIGNED);
+        let run_state = RunState::from_number(saved.run_state);
+        if run_state != RunState::Off {
+            to.state = if run_state == RunState::Waiting { 2 } else { 1 };
+            to.registers = saved.registers;
+            C::export(system, to);
+        }
     }
 }
 

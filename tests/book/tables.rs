@@ -51,6 +51,11 @@ fn calls() {
         ("TARGET", ids::TARGET),
         ("RUN", ids::RUN),
         ("STOP", ids::STOP),
+        ("READ", ids::READ),
+        ("WRITE", ids::WRITE),
+        ("REGISTERS", ids::REGISTERS),
+        ("SET_REGISTERS", ids::SET_REGISTERS),
+        ("DIFFERS", ids::DIFFERS),
         ("CHECKPOINT_OF", ids::CHECKPOINT_OF),
         ("RESTORE_OF", ids::RESTORE_OF),
         ("DELETE_OF", ids::DELETE_OF),
@@ -98,8 +103,7 @@ fn errors() {
         .collect();
     let code = [
         ("NOT_SUPPORTED", error::NOT_SUPPORTED),
-        // SMCCC has it (DEN0028, "Return codes"), and programs know it; no call gives it.
-        ("INVALID_PARAMETER", -3),
+        ("INVALID_PARAMETER", error::INVALID_PARAMETER),
         ("NOT_FOUND", error::NOT_FOUND),
         ("NO_MEMORY", error::NO_MEMORY),
         ("DENIED", error::DENIED),

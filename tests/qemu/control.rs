@@ -7,7 +7,7 @@ use crate::on_both_boards;
 on_both_boards!(each_on_a_core_of_its_own);
 
 /// The controller's groups.
-const GROUPS: [&str; 11] = [
+const GROUPS: [&str; 13] = [
     "begins",
     "denied",
     "commands",
@@ -16,6 +16,8 @@ const GROUPS: [&str; 11] = [
     "interrupted",
     "time",
     "controller goes back",
+    "memory",
+    "registers",
     "reset",
     "off",
     "many rounds",

@@ -1,7 +1,7 @@
 //! On the board: the instructions themselves.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::TableEntry;
 use crate::addr::{Ipa, Pa, Va};
@@ -159,6 +159,27 @@ pub fn fill_entries(table: &[TableEntry; 512], first: u64, step: u64) {
 pub unsafe fn load(at: Pa) -> u32 {
     // SAFETY: the caller's promise. The guest's vCPUs may write the word meanwhile, so the load is atomic.
     unsafe { AtomicU32::from_ptr(at.0 as *mut u32) }.load(Ordering::Relaxed)
+}
+
+/// Writes `bytes` from `at` on, by EL2's cacheable mapping, where guests may be at work.
+///
+/// # Safety
+/// RAM of EL2's map, into which no Rust reference points.
+pub unsafe fn store_beside_guests(at: Pa, bytes: &[u8]) {
+    let (words, rest) = match at.0.is_multiple_of(4) {
+        true => bytes.as_chunks::<4>(),
+        false => (&[][..], bytes),
+    };
+    let behind = at.0 + 4 * words.len() as u64;
+    for (at, word) in (at.0..).step_by(4).zip(words) {
+        // SAFETY: the caller's promise, and `at` is a multiple of 4. The guest's vCPUs may use the word meanwhile, so the store is atomic.
+        let word_in_ram = unsafe { AtomicU32::from_ptr(at as *mut u32) };
+        word_in_ram.store(u32::from_ne_bytes(*word), Ordering::Relaxed);
+    }
+    for (at, byte) in (behind..).zip(rest) {
+        // SAFETY: as above, of a byte.
+        unsafe { AtomicU8::from_ptr(at as *mut u8) }.store(*byte, Ordering::Relaxed);
+    }
 }
 
 /// Writes `bytes` from `at` on, by EL2's cacheable mapping.

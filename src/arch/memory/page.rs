@@ -36,6 +36,7 @@ fn line_size() -> u64 {
 }
 
 /// Cleans and invalidates the lines of `range` to the point of coherency, completely. The MMU may be off.
+#[inline(never)]
 pub fn clean_and_invalidate(range: Range<u64>) {
     // A DC by address may be executed before earlier accesses that go around the cache, Device or Non-cacheable ones, the guest's or EL2's
     // own with its MMU off (D7.5.9.15, "Ordering of cache maintenance instructions"): a line would come back before they are done.
@@ -67,6 +68,61 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
     // SAFETY: the caller's promise.
     unsafe { isa::store(at, bytes) };
     clean_and_invalidate(at.0..at.0 + bytes.len() as u64);
+}
+
+/// Reads `to.len()` bytes from `at` on, as they are at the point of coherency.
+///
+/// # Safety
+/// RAM of EL2's map.
+#[inline(never)]
+pub unsafe fn read(at: Pa, to: &mut [u8]) {
+    clean_and_invalidate(at.0..at.0 + to.len() as u64);
+    // The word that the last byte came from, and its address.
+    let (mut word, mut of) = ([0; 4], None);
+    for (at, byte) in (at.0..).zip(to) {
+        if of != Some(at & !3) {
+            of = Some(at & !3);
+            // SAFETY: the caller's promise; the word around a byte of RAM is RAM.
+            word = unsafe { isa::load(Pa(at & !3)) }.to_ne_bytes();
+        }
+        *byte = word[(at % 4) as usize];
+    }
+}
+
+/// Writes `bytes` from `at` on where guests may be at work, as both their cached and uncached accesses see them, completely. What a guest stores meanwhile
+/// around the caches to the rest of the first and the last line may be lost.
+///
+/// # Safety
+/// RAM of EL2's map, into which no Rust reference points.
+#[inline(never)]
+pub unsafe fn write_beside_guests(at: Pa, bytes: &[u8]) {
+    let range = at.0..at.0 + bytes.len() as u64;
+    // The rest of the first line and the last must be what the guest stored there around the caches, not what they had of it.
+    clean_and_invalidate(range.clone());
+    // SAFETY: the caller's promise.
+    unsafe { isa::store_beside_guests(at, bytes) };
+    clean_and_invalidate(range);
+}
+
+/// Copies `bytes` of a page at the most from `from` to `to`, where guests may be at work, as [`write_beside_guests`] writes them.
+///
+/// # Safety
+/// RAM of EL2's map, into which no Rust reference points.
+pub unsafe fn copy_beside_guests(from: Pa, to: Pa, bytes: u64) {
+    if bytes == PAGE_SIZE {
+        // SAFETY: the caller's promise. The assembly reads and writes like a device: what a guest stores meanwhile is there before or afterwards.
+        return unsafe { copy_page(from, to) };
+    }
+    let mut buffer = [0; 256];
+    let mut done = 0;
+    while done < bytes {
+        let part = &mut buffer[..(bytes - done).min(256) as usize];
+        // SAFETY: the caller's promise.
+        unsafe { read(Pa(from.0 + done), part) };
+        // SAFETY: as above.
+        unsafe { write_beside_guests(Pa(to.0 + done), part) };
+        done += part.len() as u64;
+    }
 }
 
 /// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely. No line of either is left in

@@ -102,6 +102,27 @@ impl Ram {
         unsafe { page::write(at, bytes) };
     }
 
+    /// Reads guest RAM.
+    pub fn read(&mut self, at: Pa, to: &mut [u8]) {
+        assert!(self.owns(at, to.len() as u64));
+        // SAFETY: a part of a frame out of this VM's share, which is RAM in EL2's map.
+        unsafe { page::read(at, to) };
+    }
+
+    /// Writes `bytes` into guest RAM, beside what the VM's vCPUs do.
+    pub fn write_beside_guests(&mut self, at: Pa, bytes: &[u8]) {
+        assert!(self.owns(at, bytes.len() as u64));
+        // SAFETY: the assertion; no Rust reference points into guest memory.
+        unsafe { page::write_beside_guests(at, bytes) };
+    }
+
+    /// Copies `bytes`, of a page at the most, of another VM's RAM into this one's, beside what the vCPUs of both do.
+    pub fn copy_from(&mut self, other: &mut Self, from: Pa, to: Pa, bytes: u64) {
+        assert!(other.owns(from, bytes) && self.owns(to, bytes));
+        // SAFETY: the assertion; no Rust reference points into guest memory.
+        unsafe { page::copy_beside_guests(from, to, bytes) };
+    }
+
     /// The word at `at`, a multiple of 4, of guest RAM.
     pub fn instruction(&mut self, at: Pa) -> u32 {
         debug_assert!(self.owns(at, 4));

@@ -40,6 +40,26 @@ fn the_guest_reads_what_el2_wrote() {
     });
 }
 
+/// Of a line that EL2 writes a part of, the rest is what the guest stored there.
+#[test]
+fn what_el2_writes_beside_guests_leaves_the_rest_of_the_line() {
+    each(|worst| {
+        worst.store(0, PAGE + 8, 5, By::Around).unwrap();
+        // SAFETY: the board's memory.
+        unsafe { page::write_beside_guests(Pa(FRAMES + 16), &77_u64.to_ne_bytes()) };
+        let words = [0, 8, 16].map(|at| worst.load(0, PAGE + at, By::Around));
+        assert_eq!(words, [Ok(PAGE), Ok(5), Ok(77)]);
+        let mut bytes = [0; 13];
+        // SAFETY: as above.
+        unsafe { page::read(Pa(FRAMES + 11), &mut bytes) };
+        assert_eq!(bytes, [0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
+        // SAFETY: as above.
+        unsafe { page::copy_beside_guests(Pa(FRAMES + 8), Pa(FRAMES + PAGE_SIZE + 32), 16) };
+        let words = [0, 32, 40].map(|at| worst.load(0, NEXT + at, By::Around));
+        assert_eq!(words, [Ok(NEXT), Ok(5), Ok(77)]);
+    });
+}
+
 #[test]
 fn a_copy_is_what_the_guest_stored() {
     each(|worst| {

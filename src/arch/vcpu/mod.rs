@@ -6,7 +6,10 @@
 //! | [`control`] | what traps: HCR_EL2, VTCR_EL2, ..., the same for every guest |
 //! | [`walks`] | whose stage 2 the core is in, and whether it walks there |
 //! | [`state`], [`debug`], [`fp`] | a vCPU's registers beyond the general ones, saved and loaded |
+//! | [`exchange`] | the same for another VM |
 //! | [`el1`], [`id`] | single registers of the guest that is in the CPU; ID registers |
+
+pub mod exchange;
 
 #[cfg(any(target_os = "none", test))]
 pub mod control;

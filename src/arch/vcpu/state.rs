@@ -9,6 +9,7 @@ use crate::arch::cpu::features;
 use crate::arch::isa;
 use crate::arch::isa::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
 use crate::arch::vcpu::Registers;
+use crate::arch::vcpu::exchange::VcpuRegisters;
 
 /// Registers that are saved and loaded in the order of this list, straight through.
 macro_rules! register_block {
@@ -134,6 +135,25 @@ impl SystemState {
     /// Has the vCPU's writes of stage 1 registers trap, once it is loaded.
     pub fn trap_stage1_registers(&mut self) {
         self.hcr |= HCR_TVM;
+    }
+
+    /// Takes it out for another VM.
+    pub fn export(&self, to: &mut VcpuRegisters) {
+        to.el1.as_mut_bytes().copy_from_slice(self.el1.as_bytes());
+        (to.sctlr, to.tcr) = (self.sctlr, self.tcr);
+        to.keys.as_mut_bytes().copy_from_slice(self.keys.as_bytes());
+        (to.q, to.fpcr, to.fpsr) = (self.fp.q, self.fp.fpcr, self.fp.fpsr);
+    }
+
+    /// Takes over what another VM sets. The vCPU's caches are watched afterwards, as after a reset, whatever they are.
+    pub fn import(&mut self, from: &VcpuRegisters) {
+        self.el1.as_mut_bytes().copy_from_slice(from.el1.as_bytes());
+        (self.sctlr, self.tcr) = (from.sctlr, from.tcr);
+        self.keys
+            .as_mut_bytes()
+            .copy_from_slice(from.keys.as_bytes());
+        (self.fp.q, self.fp.fpcr, self.fp.fpsr) = (from.q, from.fpcr, from.fpsr);
+        self.trap_stage1_registers();
     }
 
     /// Takes over what is in the CPU.

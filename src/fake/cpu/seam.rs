@@ -5,6 +5,7 @@ use super::{COUNT, FakeCore, Patience, SCTLR};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::fixup;
 use crate::arch::sync::Ordering;
+use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
     ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap, el1, walks,
 };
@@ -102,6 +103,38 @@ impl Core for FakeCore {
         self.system = *from;
         SCTLR.set(from.sctlr);
         from.for_walks().load();
+    }
+
+    fn export(system: &System, to: &mut VcpuRegisters) {
+        for (place, value) in system.exchanged() {
+            to.el1[place] = value;
+        }
+        (to.sctlr, to.tcr) = (system.sctlr, system.tcr);
+    }
+
+    fn import(system: &mut System, from: &VcpuRegisters) {
+        let mut places = system.exchanged().map(|(place, _)| from.el1[place]);
+        let mut next = move || {
+            let value = places[0];
+            places.rotate_left(1);
+            value
+        };
+        *system = System {
+            sp_el0: next(),
+            sp_el1: next(),
+            elr: next(),
+            spsr: next(),
+            esr: next(),
+            far: next(),
+            vbar: next(),
+            ttbr: next(),
+            tpidr_el1: next(),
+            timer_deadline: next(),
+            sctlr: from.sctlr,
+            tcr: from.tcr,
+            watched: 1,
+            ..*system
+        };
     }
 
     fn load_debug(&mut self, from: &DebugState) {

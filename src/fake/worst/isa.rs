@@ -106,6 +106,15 @@ pub unsafe fn load(at: Pa) -> u32 {
     (word >> (at.0 % 8 * 8)) as u32
 }
 
+/// See `metal::store_beside_guests`.
+///
+/// # Safety
+/// None here either.
+pub unsafe fn store_beside_guests(at: Pa, bytes: &[u8]) {
+    // SAFETY: none.
+    unsafe { store(at, bytes) };
+}
+
 /// See `metal::store`.
 ///
 /// # Safety

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `histories`, `worst` | random histories, on the model and on real tables that hardware at its worst walks |
 //! | `cases` | single histories, each for one promise |
+//! | `look` | random histories, and what each snapshot and each difference looks like |
 //! | `forms` | restores from each form of a map to each other |
 //! | `written_back` | pages that a restore leaves writable |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
@@ -15,6 +16,7 @@ mod audit;
 mod cases;
 mod forms;
 mod histories;
+mod look;
 mod model;
 mod pair;
 mod parts;

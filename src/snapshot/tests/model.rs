@@ -128,6 +128,11 @@ impl ModelBackend {
         self.translate(page).map(|(frame, _)| frame)
     }
 
+    /// What is in a frame.
+    pub fn contents_of(&self, frame: u32) -> u64 {
+        self.contents.get(frame)
+    }
+
     fn block(&mut self, page: Page) -> &mut Block {
         &mut self.blocks[(page / BLOCK_PAGES) as usize]
     }

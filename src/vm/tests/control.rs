@@ -53,7 +53,7 @@ pub const CONTROLLED: VmConfig = VmConfig {
 };
 
 /// The controller, number 0, and its target, number 1, both on core 0.
-fn pair() -> &'static [Vm<FakeBoard>] {
+pub fn pair() -> &'static [Vm<FakeBoard>] {
     vms([CONTROLLER, CONTROLLED].into(), |_, _| 0)
 }
 
@@ -62,6 +62,8 @@ fn pair() -> &'static [Vm<FakeBoard>] {
 pub enum Does {
     /// `hvc #0`.
     Calls(u64, [u64; 3]),
+    /// The same, with more arguments.
+    Reaches(u64, [u64; 5]),
     /// WFI.
     Waits,
     /// It computes, and that many counts go by until an interrupt of the board.
@@ -78,6 +80,12 @@ impl Does {
             Calls(function, arguments) => {
                 registers.x[0] = function;
                 registers.x[1..4].copy_from_slice(&arguments);
+                registers.pc += 4;
+                sync(0x16, 0)
+            }
+            Does::Reaches(function, arguments) => {
+                registers.x[0] = function;
+                registers.x[1..6].copy_from_slice(&arguments);
                 registers.pc += 4;
                 sync(0x16, 0)
             }
@@ -102,10 +110,10 @@ impl Does {
 }
 
 /// Who did each step, and what was in its x0 to x3 before.
-type Played = Vec<(usize, [u64; 4])>;
+pub type Played = Vec<(usize, [u64; 4])>;
 
 /// One core, on which VMs do these things in this order, whoever is on. At the end somebody must have switched off.
-fn play(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: &[Does]) -> Played {
+pub fn play(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: &[Does]) -> Played {
     let seen = Arc::new(Mutex::new(Vec::new()));
     for &step in steps {
         let seen = seen.clone();
@@ -132,14 +140,14 @@ fn play(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: &[Does]) -> Played {
     who.zip(seen).collect()
 }
 
-fn core() -> FakeCore {
+pub fn core() -> FakeCore {
     let mut core = FakeCore::new(0);
     core.patience = Patience::Alarm;
     core
 }
 
-const RUN_IT: Does = Calls(RUN, [0, 0, 0]);
-const END: Does = Calls(SYSTEM_OFF, [0; 3]);
+pub const RUN_IT: Does = Calls(RUN, [0, 0, 0]);
+pub const END: Does = Calls(SYSTEM_OFF, [0; 3]);
 
 #[test]
 fn run_returns_what_the_target_says() {
@@ -207,7 +215,7 @@ fn who_controls_nobody_is_denied_and_who_has_no_controller_not_supported() {
 }
 
 /// The operator resets both.
-fn play_again(vms: &[Vm<FakeBoard>]) {
+pub fn play_again(vms: &[Vm<FakeBoard>]) {
     let desk = Quiet::default();
     let mut core = core();
     let mut operator = Controls {

@@ -25,6 +25,7 @@ mod pools;
 mod power;
 mod ram;
 mod random_traps;
+mod reach;
 mod requests;
 mod resets;
 mod review;

@@ -32,6 +32,8 @@ fn main(_device_tree: usize) -> ! {
             Group::of_snapshots("interrupted", interrupted),
             Group::of_snapshots("time", time),
             Group::of_snapshots("controller goes back", goes_back),
+            Group::of_snapshots("memory", memory),
+            Group::of_snapshots("registers", registers),
             Group::of_snapshots("reset", reset),
             Group::of_snapshots("off", off),
             Group::of_snapshots("many rounds", many_rounds),
@@ -184,6 +186,105 @@ fn goes_back() -> Outcome {
         }
         Checkpoint::Restored { .. } => equal("later", 8, says(2)?.0),
     }
+}
+
+/// Where the target's image begins, and RAM that it does not use.
+const IMAGE: u64 = 0x4008_0000;
+const FREE: u64 = 0x4060_0ffc;
+
+fn memory() -> Outcome {
+    command(2)?;
+    let status = TARGET.status()?;
+    let mut first = [0; 16];
+    TARGET.read(None, IMAGE, &mut first)?;
+    holds(first != [0; 16], "it has an image")?;
+    // The block is there, and no longer all of one piece when a page of it is stored to.
+    TARGET.write(FREE, &[0; 21])?;
+    let before = TARGET.checkpoint()?;
+    let text = *b"from one to the other";
+    TARGET.write(FREE, &text)?;
+    let mut back = [0xff; 21];
+    TARGET.read(None, FREE, &mut back)?;
+    holds(back == text, "not what was written")?;
+    TARGET.read(Some(before), FREE, &mut back)?;
+    holds(back == [0; 21], "a snapshot changed")?;
+    let page = (FREE - 0x4000_0000) >> 12;
+    equal("differs", page, TARGET.differs(Some(before), None, 0)?)?;
+    equal(
+        "the next",
+        page + 1,
+        TARGET.differs(Some(before), None, page + 1)?,
+    )?;
+    equal(
+        "no more",
+        status.pages,
+        TARGET.differs(None, Some(before), page + 2)?,
+    )?;
+    let after = TARGET.checkpoint()?;
+    equal(
+        "of both",
+        page,
+        TARGET.differs(Some(before), Some(after), 0)?,
+    )?;
+    TARGET.restore(before)?;
+    equal("none", status.pages, TARGET.differs(Some(before), None, 0)?)?;
+    TARGET.read(Some(after), FREE, &mut back)?;
+    holds(back == text, "another snapshot changed")?;
+    let refused = Err(Error::InvalidParameter);
+    holds(
+        TARGET.read(None, 0x4100_0000 - 8, &mut back) == refused,
+        "beyond its RAM",
+    )?;
+    holds(
+        TARGET.write(0x4000_0000 - 8, &text) == refused,
+        "before its RAM",
+    )?;
+    holds(
+        TARGET.read(None, 0x0900_0000, &mut back) == refused,
+        "a device",
+    )?;
+    TARGET.delete(before)?;
+    Ok(TARGET.delete(after)?)
+}
+
+fn registers() -> Outcome {
+    command(2)?;
+    says(102)?;
+    let snapshot = TARGET.checkpoint()?;
+    let before = TARGET.registers(None, 0)?;
+    equal("version", 1, before.version)?;
+    equal("on", 1, before.state)?;
+    equal("EVENT's result", 0, before.x[0])?;
+    equal("its code", 102, before.x[1])?;
+    holds(
+        before == TARGET.registers(Some(snapshot), 0)?,
+        "a snapshot's are others",
+    )?;
+    // Its event fails, as far as it sees, and it switches itself off.
+    let mut changed = before;
+    changed.x[0] = -9_i64 as u64;
+    changed.q[7] = 7;
+    TARGET.set_registers(0, &changed)?;
+    holds(TARGET.registers(None, 0)? == changed, "not what was set")?;
+    holds(TARGET.run(None)? == Stop::Off, "it should give up")?;
+    equal("off", 0, TARGET.registers(None, 0)?.state)?;
+    let (denied, refused) = (Err(Error::Denied), Err(Error::InvalidParameter));
+    holds(TARGET.set_registers(0, &before) == denied, "it is off")?;
+    TARGET.restore(snapshot)?;
+    for (pstate, version) in [(0x3c9, 1), (0x3cd, 1), (0x3c5 | 1 << 40, 1), (0x3c5, 2)] {
+        changed.pstate = pstate;
+        changed.version = version;
+        holds(
+            TARGET.set_registers(0, &changed) == refused,
+            "no guest has that",
+        )?;
+    }
+    holds(
+        TARGET.registers(None, 1) == Err(Error::InvalidParameter),
+        "it has one CPU",
+    )?;
+    equal("it goes on", 8, says(2)?.0)?;
+    Ok(TARGET.delete(snapshot)?)
 }
 
 fn reset() -> Outcome {

@@ -1,0 +1,342 @@
+//! A controller reaches into its target: memory, registers, and where two snapshots differ.
+//!
+//! What an argument names is checked to its end before anything happens: memory lies in the RAM of its VM, snapshots and vCPUs exist.
+
+use super::quiesce::{OFF, STOPPED, StoppedVcpus};
+use super::saved::SavedVcpus;
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, System, Vm, VmBackend, VmShared};
+use crate::addr::{Ipa, PAGE_SIZE, Pa};
+use crate::arch::vcpu::exchange::{VERSION, VcpuRegisters, is_pstate};
+use crate::hvc::{Results, error};
+use crate::snapshot::{Backend, Mapping, NotFound, Page, Reach};
+use crate::trap::sysreg::{caches_are_on, goes_through_caches};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
+const BYTES_MAX: u64 = 1 << 16;
+
+/// A range of a VM's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    pub ipa: u64,
+    pub bytes: u64,
+}
+
+impl Memory {
+    /// The part at the beginning that crosses no page here, nor in `other`, and both without that part.
+    fn split(self, other: Self) -> (u64, [Self; 2]) {
+        let room = |memory: Self| PAGE_SIZE - memory.ipa % PAGE_SIZE;
+        let part = self.bytes.min(room(self)).min(room(other));
+        let rest = |memory: Self| Self {
+            ipa: memory.ipa + part,
+            bytes: memory.bytes - part,
+        };
+        (part, [rest(self), rest(other)])
+    }
+}
+
+impl<B: VmBackend> VmShared<B> {
+    /// Whether all of that is RAM, and not too much of it.
+    fn check(&self, memory: Memory) -> Result<(), i64> {
+        let last = memory.ipa.checked_add(memory.bytes.max(1) - 1);
+        let is_ram = |ipa| self.memory.stage2.page_at(Ipa(ipa)).is_some();
+        match memory.bytes <= BYTES_MAX && is_ram(memory.ipa) && last.is_some_and(is_ram) {
+            true => Ok(()),
+            false => Err(error::INVALID_PARAMETER),
+        }
+    }
+
+    /// Where the byte at `ipa`, in RAM, can be stored to, as by the guest.
+    #[inline(never)]
+    fn writable(&mut self, ipa: u64) -> (Page, Pa) {
+        let ipa = Ipa(ipa);
+        let page = self.memory.stage2.page_at(ipa).expect("it was checked");
+        if !matches!(
+            self.memory.mapping(page),
+            Mapping::Write | Mapping::WriteBlock
+        ) {
+            self.memory.faulting = None;
+            self.fault_in(page, true, Reach::Around);
+        }
+        let pa = self.memory.stage2.translate(ipa);
+        (page, pa.expect("it was just made present"))
+    }
+
+    /// Copies a part that crosses no page into RAM; nothing means zeros.
+    fn copy_in(&mut self, to: Pa, from: Option<(&mut B, Pa)>, bytes: u64) {
+        const ZEROS: [u8; 256] = [0; 256];
+        if let Some((other, from)) = from {
+            return self.memory.backend.copy_from(other, from, to, bytes);
+        }
+        for at in (0..bytes).step_by(ZEROS.len()) {
+            let part = &ZEROS[..(bytes - at).min(ZEROS.len() as u64) as usize];
+            self.memory.backend.write_beside_guests(Pa(to.0 + at), part);
+        }
+    }
+
+    /// Writes `bytes` into RAM, from `ipa` on.
+    #[inline(never)]
+    fn put(&mut self, ipa: u64, mut bytes: &[u8]) {
+        let mut to = Memory {
+            ipa,
+            bytes: bytes.len() as u64,
+        };
+        while !bytes.is_empty() {
+            let (count, [rest, _]) = to.split(to);
+            let (part, further) = bytes.split_at(count as usize);
+            let (_, pa) = self.writable(to.ipa);
+            self.memory.backend.write_beside_guests(pa, part);
+            (to, bytes) = (rest, further);
+        }
+    }
+
+    /// Reads RAM, from `ipa` on.
+    #[inline(never)]
+    fn get(&mut self, ipa: u64, mut to: &mut [u8]) {
+        let mut from = Memory {
+            ipa,
+            bytes: to.len() as u64,
+        };
+        while !to.is_empty() {
+            let (count, [rest, _]) = from.split(from);
+            let (part, further) = to.split_at_mut(count as usize);
+            match self.memory.stage2.translate(Ipa(from.ipa)) {
+                Some(pa) => self.memory.backend.read(pa, part),
+                None => part.fill(0),
+            }
+            (from, to) = (rest, further);
+        }
+    }
+}
+
+impl<B: VmBackend> Vm<B> {
+    /// Stops the VM for a moment, if it may run. The caller holds its shared part, and its core has no vCPU of it loaded.
+    fn hold(&self, core: &mut B::Core) -> Option<StoppedVcpus<'_, System<B>>> {
+        (!self.gate.is_closed_for(STOPPED | OFF)).then(|| self.quiesce(core, None))
+    }
+
+    fn let_go(&self, core: &mut B::Core, held: Option<StoppedVcpus<'_, System<B>>>) {
+        if let Some(held) = held {
+            self.release(core, held);
+            core.set_alarm_no_later(B::Core::physical_count());
+        }
+    }
+
+    /// READ of this VM: into the memory of its controller, whose shared part is `to`.
+    pub(super) fn read(
+        &self,
+        core: &mut B::Core,
+        to: (&mut VmShared<B>, u64),
+        id: Option<u64>,
+        from: Memory,
+    ) -> Result<Results, i64> {
+        let (own, ipa) = to;
+        let mut rests = [
+            from,
+            Memory {
+                ipa,
+                bytes: from.bytes,
+            },
+        ];
+        let shared = &mut *self.shared.lock();
+        own.check(rests[1])?;
+        shared.check(from)?;
+        let map = match id {
+            None => None,
+            Some(id) => {
+                let map = shared.snapshots.map_of(&shared.memory, id);
+                Some(map.map_err(|NotFound| error::NOT_FOUND)?)
+            }
+        };
+        let held = if id.is_none() { self.hold(core) } else { None };
+        while rests[0].bytes != 0 {
+            let [from, to] = rests;
+            let part;
+            (part, rests) = from.split(to);
+            let stage2 = &shared.memory.stage2;
+            let source = match map {
+                None => stage2.translate(Ipa(from.ipa)),
+                Some(map) => {
+                    let page = stage2.page_at(Ipa(from.ipa)).expect("it was checked");
+                    let frame = shared.snapshots.frame_in(&shared.memory, map, page);
+                    frame.map(|frame| Pa(stage2.pa(frame).0 + from.ipa % PAGE_SIZE))
+                }
+            };
+            let (_, pa) = own.writable(to.ipa);
+            let source = source.map(|source| (&mut shared.memory.backend, source));
+            own.copy_in(pa, source, part);
+        }
+        self.let_go(core, held);
+        Ok(Results::SUCCESS)
+    }
+
+    /// WRITE to this VM: from the memory of its controller, whose shared part is `from`.
+    #[inline(never)]
+    pub(super) fn write(
+        &self,
+        core: &mut B::Core,
+        from: (&mut VmShared<B>, u64),
+        to: Memory,
+    ) -> Result<Results, i64> {
+        let (own, ipa) = from;
+        let mut rests = [
+            Memory {
+                ipa,
+                bytes: to.bytes,
+            },
+            to,
+        ];
+        let shared = &mut *self.shared.lock();
+        own.check(rests[0])?;
+        shared.check(to)?;
+        let held = self.hold(core);
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
+        while rests[0].bytes != 0 {
+            let [from, to] = rests;
+            let part;
+            (part, rests) = from.split(to);
+            let source = own.memory.stage2.translate(Ipa(from.ipa));
+            let (page, pa) = shared.writable(to.ipa);
+            let source = source.map(|source| (&mut own.memory.backend, source));
+            shared.copy_in(pa, source, part);
+            let memory = &mut shared.memory;
+            memory.stage2.invalidate_code(&mut memory.backend, page);
+        }
+        core.return_stage2();
+        self.let_go(core, held);
+        Ok(Results::SUCCESS)
+    }
+
+    /// DIFFERS of this VM.
+    #[inline(never)]
+    pub(super) fn differs(&self, ids: [Option<u64>; 2], from: u64) -> Result<Results, i64> {
+        let shared = self.shared.lock();
+        let pages = shared.snapshots.pages();
+        let from = u32::try_from(from).unwrap_or(pages).min(pages);
+        shared
+            .snapshots
+            .first_difference(&shared.memory, ids, from)
+            .map(|page| Results::of([page.unwrap_or(pages).into()]))
+            .map_err(|NotFound| error::NOT_FOUND)
+    }
+
+    /// REGISTERS of this VM: into the memory of its controller.
+    #[inline(never)]
+    pub(super) fn registers(
+        &self,
+        core: &mut B::Core,
+        own: &mut VmShared<B>,
+        id: Option<u64>,
+        vcpu: u64,
+        to: Memory,
+    ) -> Result<Results, i64> {
+        let index = self.check_registers(own, vcpu, to)?;
+        let shared = self.shared.lock();
+        let mut registers = VcpuRegisters::new_zeroed();
+        registers.version = VERSION;
+        match id {
+            None => {
+                let mut held = self.quiesce(core, None);
+                let run_state = self.vcpus[index].run_state();
+                if let Some(vcpu) = held.get(index)
+                    && run_state != RunState::Off
+                {
+                    // In the midst of RUN it waits for no interrupt.
+                    let waits = run_state == RunState::Waiting && !vcpu.in_run;
+                    registers.state = if waits { 2 } else { 1 };
+                    registers.registers = vcpu.registers;
+                    B::Core::export(&vcpu.system, &mut registers);
+                }
+                self.release(core, held);
+                if !self.gate.is_closed() {
+                    core.set_alarm_no_later(B::Core::physical_count());
+                }
+            }
+            Some(id) => {
+                let part = SavedVcpus::<System<B>>::part_of(index);
+                let nodes = shared.snapshots.saved_part(&shared.memory, id, part);
+                let nodes = nodes.map_err(|NotFound| error::NOT_FOUND)?;
+                SavedVcpus::new(part, nodes).export::<B::Core>(index, &mut registers);
+            }
+        }
+        drop(shared);
+        own.put(to.ipa, registers.as_bytes());
+        Ok(Results::of([size_of::<VcpuRegisters>() as u64]))
+    }
+
+    /// The vCPU's number, if there is one, and its registers have room there.
+    fn check_registers(&self, own: &VmShared<B>, vcpu: u64, memory: Memory) -> Result<usize, i64> {
+        own.check(memory)?;
+        let index = usize::try_from(vcpu).ok();
+        match index.filter(|&index| index < self.vcpus.len()) {
+            Some(index) if memory.bytes >= size_of::<VcpuRegisters>() as u64 => Ok(index),
+            _ => Err(error::INVALID_PARAMETER),
+        }
+    }
+
+    /// SET_REGISTERS of this VM: from the memory of its controller.
+    #[inline(never)]
+    pub(super) fn set_registers(
+        &self,
+        core: &mut B::Core,
+        own: &mut VmShared<B>,
+        vcpu: u64,
+        from: Memory,
+    ) -> Result<Results, i64> {
+        let index = self.check_registers(own, vcpu, from)?;
+        let mut registers = VcpuRegisters::new_zeroed();
+        own.get(from.ipa, registers.as_mut_bytes());
+        let shared = &mut *self.shared.lock();
+        let mut held = self.quiesce(core, None);
+        let done = match held.get(index) {
+            Some(vcpu) => self.set_vcpu_registers(core, shared, (index, vcpu), &registers),
+            None => Err(error::INVALID_PARAMETER),
+        };
+        self.release(core, held);
+        if !self.gate.is_closed() {
+            core.set_alarm_no_later(B::Core::physical_count());
+        }
+        done.map(|()| Results::SUCCESS)
+    }
+
+    fn set_vcpu_registers(
+        &self,
+        core: &mut B::Core,
+        shared: &mut VmShared<B>,
+        (index, vcpu): (usize, &mut Vcpu<System<B>>),
+        registers: &VcpuRegisters,
+    ) -> Result<(), i64> {
+        let slot = &self.vcpus[index];
+        if slot.run_state() == RunState::Off {
+            return Err(error::DENIED);
+        }
+        let pstate = vcpu.registers.pstate;
+        if registers.version != VERSION || !is_pstate(registers.registers.pstate, pstate) {
+            return Err(error::INVALID_PARAMETER);
+        }
+        let mut before = VcpuRegisters::new_zeroed();
+        B::Core::export(&vcpu.system, &mut before);
+        vcpu.registers = registers.registers;
+        B::Core::import(&mut vcpu.system, registers);
+        // It goes on where it was told to, whatever it waited for.
+        slot.take_awaits();
+        vcpu.in_run = false;
+        slot.end_wait();
+        slot.set_deadline(self.timer_deadline(vcpu));
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
+        if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
+            self.clean_caches(shared);
+        }
+        let around = !goes_through_caches(registers.sctlr, registers.tcr);
+        shared.memory.note_caches(index, around);
+        if around {
+            shared.memory.clean_if_ahead();
+        }
+        // It has other tables of stage 1 now, and did not invalidate what the TLBs have of those before.
+        let memory = &mut shared.memory;
+        memory.stage2.invalidate_vm(&mut memory.backend);
+        core.return_stage2();
+        Ok(())
+    }
+}
