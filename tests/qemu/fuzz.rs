@@ -255,6 +255,32 @@ fn every_way_to_end() {
     replay.require(said, "a hang is told");
 }
 
+/// Two pairs of VMs: each job has files of its own, and what the other found among them.
+#[test]
+fn jobs_share_what_they_find() {
+    let campaign = Campaign::new("jobs", "fdt");
+    let run = campaign.runs(
+        Board::Virt,
+        "SEED=1 ROUNDS=6000 JOBS=2 MENDED=1 LIMIT_MS=2000",
+    );
+    run.powers_off();
+    let both = ["default/queue", "job-1/queue"].map(|queue| files(&campaign.folder.join(queue)));
+    for queue in &both {
+        let given = queue.iter().filter(|(name, _)| name.contains(",sync:job,"));
+        run.require(given.count() > 0, "something of the other job");
+    }
+    run.require(
+        run.lines
+            .iter()
+            .any(|line| line.ends_with("; all 2 jobs: 12000 rounds")),
+        "a sum",
+    );
+    // Both queues are what the next run begins with.
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=200 MENDED=1 LIMIT_MS=2000");
+    run.powers_off();
+    assert!(campaign.files("queue").len() >= both[0].len(), "{run}");
+}
+
 /// Without semihosting, as on a board: the console has all that the files have.
 #[test]
 fn files_out_of_a_log() {

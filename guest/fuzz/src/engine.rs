@@ -22,6 +22,7 @@ use libafl_bolts::tuples::{Merge, tuple_list};
 
 use crate::archive;
 use crate::endings::{Endings, IsDone, IsNew};
+use crate::exchange::Exchange;
 use crate::keep::Keeper;
 use crate::options::Options;
 use crate::registry;
@@ -37,17 +38,18 @@ const STACK: usize = 3;
 /// The file of an archive that has tokens.
 const DICTIONARY: &str = "dictionary";
 
-/// Fuzzes `target`, which uses `map_bytes` of its map, with what `archive` has, until `options` say that it is enough. An error is a text for
+/// Fuzzes `target`, which uses `map_bytes` of its map, with what `archive` has and other jobs give, until `options` say that it is enough. An error is a text for
 /// the user.
 pub fn run<T: Target, O: Output>(
     target: &mut T,
     map_bytes: usize,
     options: &Options,
     archive: &[u8],
+    exchange: Exchange,
     output: &mut O,
 ) -> Result<(), String> {
     registry::fill();
-    match fuzz(target, map_bytes, options, archive, output) {
+    match fuzz(target, map_bytes, options, archive, exchange, output) {
         Ok(()) | Err(Error::ShuttingDown) => Ok(()),
         Err(error) => Err(alloc::format!("{error}")),
     }
@@ -58,6 +60,7 @@ fn fuzz<T: Target, O: Output>(
     map_bytes: usize,
     options: &Options,
     archive: &[u8],
+    exchange: Exchange,
     output: &mut O,
 ) -> Result<(), Error> {
     // SAFETY: the map is in the window, which stays, and which nobody else touches between rounds.
@@ -70,7 +73,7 @@ fn fuzz<T: Target, O: Output>(
     let mut feedback = feedback_and_fast!(IsDone, map_feedback);
     let mut objective = IsNew(endings.clone());
     let mut state = StdState::new(
-        StdRand::with_seed(options.seed),
+        StdRand::with_seed(options.seed + options.job as u64),
         InMemoryCorpus::new(),
         InMemoryCorpus::new(),
         &mut feedback,
@@ -82,7 +85,7 @@ fn fuzz<T: Target, O: Output>(
     let scheduler = IndexesLenTimeMinimizerScheduler::new(&edges, power);
     let mut fuzzer = StdFuzzer::new(scheduler, feedback, objective);
     let mut events = NopEventManager::new();
-    let keeper = Keeper::new(output, options, map_name, map_bytes, target.now());
+    let keeper = Keeper::new(output, options, map_name, map_bytes, exchange, target.now());
     let wishes = Rc::new(Wishes::default());
     let observers = tuple_list!(edges);
     let mut rounds = Rounds::new(target, map_bytes, observers, endings, wishes, keeper);
@@ -125,6 +128,11 @@ fn fuzz<T: Target, O: Output>(
         let goes_on = rounds.keep(&state, done.is_err());
         done?;
         goes_on?;
+        while let Some(given) = rounds.take_given() {
+            let input = BytesInput::new(given);
+            fuzzer.evaluate_input(&mut state, &mut rounds, &mut events, &input)?;
+            rounds.keep(&state, false)?;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use libafl::feedbacks::map::MapFeedbackMetadata;
 use libafl::state::{HasCorpus, HasExecutions, HasSolutions};
 
 use crate::endings::Endings;
+use crate::exchange::{Exchange, Sums};
 use crate::names::{self, Origin};
 use crate::options::Options;
 use crate::report::{Figures, Report};
@@ -25,6 +26,9 @@ pub struct Keeper<'a, O> {
     map_feedback: Cow<'static, str>,
     /// The seed that is tried, and that no ending is to be kept of, as it is of an earlier run.
     seed: Option<(String, bool)>,
+    /// What is tried came from another job.
+    is_given: bool,
+    exchange: Exchange,
     /// Names of the queue's files, in the order of their numbers.
     queue: Vec<String>,
     solutions: usize,
@@ -38,6 +42,7 @@ impl<'a, O: Output> Keeper<'a, O> {
         options: &Options,
         map_feedback: Cow<'static, str>,
         map_bytes: usize,
+        exchange: Exchange,
         now: u64,
     ) -> Self {
         Self {
@@ -46,6 +51,8 @@ impl<'a, O: Output> Keeper<'a, O> {
             options: options.clone(),
             map_feedback,
             seed: None,
+            is_given: false,
+            exchange,
             queue: Vec::new(),
             solutions: 0,
             figures: Figures {
@@ -60,9 +67,21 @@ impl<'a, O: Output> Keeper<'a, O> {
         self.seed = Some((name.into(), is_old));
     }
 
+    /// How the jobs of the campaign talk.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
     /// All seeds were tried.
     pub fn end_seeds(&mut self) {
         self.seed = None;
+    }
+
+    /// The next input that another job gave. It is tried next. Once there is none, what follows is this job's own.
+    pub fn take_given(&mut self) -> Option<Vec<u8>> {
+        let given = self.exchange.take();
+        self.is_given = given.is_some();
+        given
     }
 
     /// A round ended.
@@ -80,6 +99,10 @@ impl<'a, O: Output> Keeper<'a, O> {
             let number = self.queue.len();
             let name = self.name(state, number, None, wishes);
             self.queue.push(name);
+            // A file of an earlier run is in the archive of all jobs.
+            if !self.is_given && self.seed.is_none() {
+                self.exchange.give(&self.input(state.corpus(), number));
+            }
             self.write_queue(state, number);
             self.figures.last_find = self.report.elapsed();
         }
@@ -132,6 +155,7 @@ impl<'a, O: Output> Keeper<'a, O> {
     fn name(&self, state: &State, number: usize, signal: Option<u8>, wishes: &Wishes) -> String {
         let origin = match &self.seed {
             Some((name, _)) => Origin::Seed(name.clone()),
+            None if self.is_given => Origin::Given,
             None => Origin::Changed {
                 from: state.corpus().current().map_or(0, usize::from),
                 by: wishes.stage.get(),
@@ -167,7 +191,14 @@ impl<'a, O: Output> Keeper<'a, O> {
             figures.corpus = state.corpus().count();
             figures.current = state.corpus().current().map_or(0, usize::from);
             figures.edges = covered.map_or(0, |metadata| metadata.num_covered_map_indexes);
-            self.report.write(&mut *self.output, figures, anyway);
+            let sums = self.exchange.publish(Sums {
+                rounds,
+                saved: (figures.saved_crashes + figures.saved_hangs) as u64,
+                crashes: figures.crashes,
+                hangs: figures.hangs,
+            });
+            self.report
+                .write(&mut *self.output, figures, sums.rounds, anyway);
         }
         let Options {
             rounds: most,
@@ -176,6 +207,9 @@ impl<'a, O: Output> Keeper<'a, O> {
         } = self.options;
         let is_over = (most != 0 && rounds >= most)
             || (seconds != 0 && self.report.elapsed() >= seconds * 1_000_000_000);
-        !(is_over || self.figures.ends)
+        if self.figures.ends {
+            self.exchange.end_all();
+        }
+        !(is_over || self.figures.ends || self.exchange.ends())
     }
 }

@@ -10,6 +10,7 @@
 //! | [`endings`] | which crashes and hangs are new |
 //! | [`stages`] | what LibAFL lacks: inputs made shorter, comparisons fed back |
 //! | [`engine`] | puts LibAFL's parts together |
+//! | [`exchange`] | what the fuzzers of one campaign tell each other |
 //! | [`keep`] | keeps what is found |
 //! | [`names`] | files' names, as AFL++ has them |
 //! | [`replay`] | runs one input and tells how it ended |
@@ -23,6 +24,7 @@ extern crate alloc;
 pub mod archive;
 pub mod endings;
 pub mod engine;
+pub mod exchange;
 pub mod keep;
 #[path = "../../src/fuzz/layout.rs"]
 pub mod layout;

@@ -8,6 +8,8 @@ use alloc::string::String;
 pub enum Origin {
     /// A file that the run began with.
     Seed(String),
+    /// Another job gave it.
+    Given,
     /// Another input of the queue was changed.
     Changed {
         /// The number of that one.
@@ -37,6 +39,7 @@ pub fn input(number: usize, signal: Option<u8>, origin: &Origin, ms: u64, rounds
                 .collect();
             format!("id:{number:06}{signal},time:{ms},execs:{rounds},orig:{name}")
         }
+        Origin::Given => format!("id:{number:06}{signal},sync:job,time:{ms},execs:{rounds}"),
         Origin::Changed { from, by } => {
             format!("id:{number:06}{signal},src:{from:06},time:{ms},execs:{rounds},op:{by},rep:1")
         }

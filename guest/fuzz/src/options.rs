@@ -29,6 +29,10 @@ pub struct Options {
     pub epoch: u64,
     /// The process on the host, QEMU's: AFL++'s tools ask whether it lives.
     pub process: u64,
+    /// Which job of the campaign this is.
+    pub job: usize,
+    /// How many there are.
+    pub jobs: usize,
 }
 
 impl Default for Options {
@@ -46,6 +50,8 @@ impl Default for Options {
             name: "target".to_string(),
             epoch: 0,
             process: 0,
+            job: 0,
+            jobs: 1,
         }
     }
 }
@@ -75,6 +81,8 @@ impl Options {
             "folder" => self.folder = value.to_string(),
             "name" => self.name = value.to_string(),
             "epoch" => self.epoch = number()?,
+            "job" => self.job = number().filter(|&n| n < 8)? as usize,
+            "jobs" => self.jobs = number().filter(|n| (1..=8).contains(n))? as usize,
             "process" => self.process = number()?,
             _ => return None,
         }

@@ -56,6 +56,8 @@ pub struct Report {
     limit: u64,
     epoch: u64,
     process: u64,
+    job: usize,
+    jobs: usize,
     start: u64,
     now: u64,
     /// When, and how many rounds there were then.
@@ -74,6 +76,8 @@ impl Report {
             limit: options.limit,
             epoch: options.epoch,
             process: options.process,
+            job: options.job,
+            jobs: options.jobs,
             start: now,
             now,
             shown: (now, 0),
@@ -94,17 +98,32 @@ impl Report {
     }
 
     /// Shows what it is time for; at the end, everything.
-    pub fn write(&mut self, output: &mut impl Output, figures: &Figures, at_end: bool) {
-        if self.screen {
-            output.show(&self.screen_of(figures));
-            self.shown = (self.now, figures.rounds);
+    pub fn write(
+        &mut self,
+        output: &mut impl Output,
+        figures: &Figures,
+        all_rounds: u64,
+        at_end: bool,
+    ) {
+        // One job has the screen, and figures of all.
+        if self.screen && self.job == 0 {
+            output.show(&self.screen_of(figures, all_rounds));
         }
+        self.shown = (self.now, all_rounds);
         if !at_end && self.now - self.lined.0 < LINE {
             return;
         }
         self.recent = per_second(figures.rounds - self.lined.1, self.now - self.lined.0);
         if !self.screen {
-            output.show(&format!("fuzz: {}\n", self.line(figures)));
+            let line = self.line(figures);
+            let line = match self.jobs {
+                1 => format!("fuzz: {line}\n"),
+                jobs => format!(
+                    "fuzz {}: {line}; all {jobs} jobs: {all_rounds} rounds\n",
+                    self.job
+                ),
+            };
+            output.show(&line);
         }
         if self.lined.1 == 0 {
             output.write("plot_data", COLUMNS.as_bytes());
@@ -147,9 +166,9 @@ impl Report {
     }
 
     /// The screen: as many lines each time, drawn over what was there.
-    fn screen_of(&self, figures: &Figures) -> String {
-        let recent = per_second(figures.rounds - self.shown.1, self.now - self.shown.0);
-        let whole = per_second(figures.rounds, self.elapsed());
+    fn screen_of(&self, figures: &Figures, all_rounds: u64) -> String {
+        let recent = per_second(all_rounds - self.shown.1, self.now - self.shown.0);
+        let whole = per_second(all_rounds, self.elapsed());
         let (target, hypervisor, fuzzer) = self.shares(figures);
         let ago = |moment: u64| match moment {
             0 => String::from("none yet"),
@@ -170,7 +189,7 @@ impl Report {
         line(String::new());
         line(format!(
             "  rounds    {:>12}   {recent}/s now, {whole}/s in all",
-            figures.rounds
+            all_rounds
         ));
         line(format!(
             "  edges     {:>12}   of {} bytes of map",

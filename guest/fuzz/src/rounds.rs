@@ -81,6 +81,11 @@ impl<'a, T: Target, O: Output> Rounds<'a, T, O> {
         self.keeper.begin_seed(name, is_old);
     }
 
+    /// See [`Keeper::take_given`].
+    pub fn take_given(&mut self) -> Option<alloc::vec::Vec<u8>> {
+        self.keeper.take_given()
+    }
+
     /// All seeds were tried.
     pub fn end_seeds(&mut self) {
         self.keeper.end_seeds();

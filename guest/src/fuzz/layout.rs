@@ -14,8 +14,11 @@
 //! writes the input. It runs the target, which calls EVENT([`DONE`]) or EVENT([`CRASH`]) and stops; and takes it back to the snapshot. The
 //! window is no part of that: what the target left there stays.
 
-/// The name of the window in the configuration.
-pub const NAME: &str = "fuzz";
+/// What the window may be called in the configuration. There, each of several fuzzers has one of its own.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ["fuzz", "fuzz-1", "fuzz-2", "fuzz-3"].into_iter()
+}
+
 /// EVENT's code: the target waits for an input. a = the bytes of the map that it uses.
 pub const READY: u64 = 1;
 /// EVENT's code: the target is through with the input.

@@ -44,7 +44,7 @@ macro_rules! fuzz_target {
 pub fn run(device_tree: usize, target: fn(&[u8])) -> ! {
     mmu::enable();
     let Some(window) = find(device_tree) else {
-        println!("fuzz: there is no window named \"{}\" here", layout::NAME);
+        println!("fuzz: there is no window named \"fuzz\" here");
         power_off();
     };
     WINDOW.set(Some(window));
@@ -78,7 +78,7 @@ pub fn run(device_tree: usize, target: fn(&[u8])) -> ! {
 
 /// The window, if there is one that is large enough.
 fn find(device_tree: usize) -> Option<Window> {
-    let found = window::Window::find(device_tree, layout::NAME)?;
+    let found = layout::names().find_map(|name| window::Window::find(device_tree, name))?;
     // SAFETY: it is memory, from the start of a page on, which nothing else of this program knows of.
     (found.size() >= WINDOW_BYTES).then(|| unsafe { Window::at(found.address() as *mut u8) })
 }

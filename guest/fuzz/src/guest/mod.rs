@@ -4,7 +4,8 @@ mod files;
 mod heap;
 mod vm;
 
-use avisor_fuzz::layout::{NAME, WINDOW_BYTES, Window};
+use avisor_fuzz::exchange::{self, Exchange};
+use avisor_fuzz::layout::{WINDOW_BYTES, Window, names};
 use avisor_fuzz::options::Options;
 use avisor_fuzz::{engine, replay};
 use avisor_guest::device_tree::DeviceTree;
@@ -23,7 +24,6 @@ fn main(device_tree: usize) -> ! {
         // The exit code of a run that could not be.
         files::exit(1);
     }
-    files::exit(0);
     power_off()
 }
 
@@ -38,18 +38,45 @@ fn run(device_tree: usize) -> Result<(), alloc::string::String> {
     let archive = initrd.map_or(&[][..], |(start, bytes)| unsafe {
         core::slice::from_raw_parts(start as *const u8, bytes)
     });
-    let found = window::Window::find(device_tree, NAME);
+    let found = names().find_map(|name| window::Window::find(device_tree, name));
     let found = found.filter(|window| window.size() >= WINDOW_BYTES);
     let found = found.ok_or("there is no window \"fuzz\" that is large enough")?;
+    let exchange = match options.jobs {
+        1 => Exchange::alone(),
+        jobs if options.job < jobs => {
+            let found = window::Window::find(device_tree, exchange::NAME);
+            let found = found.ok_or("there is no window \"found\", by which jobs talk")?;
+            Exchange::new(found.words(), options.job, jobs)
+        }
+        jobs => return Err(alloc::format!("job {} of {jobs}", options.job)),
+    };
     // SAFETY: it is memory, of which nothing else of this program knows; the target is stopped whenever this VM runs.
     let window = unsafe { Window::at(found.address() as *mut u8) };
     let (mut target, map_bytes) = Vm::start(window, options.limit)?;
     let mut files = Files::new(&options.folder);
     if options.replay {
         replay::run(&mut target, archive, &mut files);
+        files::exit(0);
         return Ok(());
     }
-    engine::run(&mut target, map_bytes, &options, archive, &mut files)
+    let ends = Exchange::clone(&exchange);
+    engine::run(
+        &mut target,
+        map_bytes,
+        &options,
+        archive,
+        exchange,
+        &mut files,
+    )?;
+    ends.end();
+    // The first job ends QEMU, and the others have files to write first.
+    if options.job == 0 {
+        while !ends.others_are_through() {
+            core::hint::spin_loop();
+        }
+        files::exit(0);
+    }
+    Ok(())
 }
 
 /// LibAFL's clock. Its unit is the microsecond: rounds take few of them, LibAFL compares what they take, and to it milliseconds would mostly be 0.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::engine;
+use crate::exchange::Exchange;
 use crate::layout::{Comparison, KEPT, MAP_BYTES, WINDOW_BYTES, Window};
 use crate::options::Options;
 use crate::target::{Costs, Ending, Output, Target};
@@ -140,6 +141,16 @@ pub fn run(
     archive: &[u8],
     function: impl FnMut(&[u8], &Probe) -> Ending,
 ) -> (Files, Result<(), String>) {
+    run_job(line, archive, Exchange::alone(), function)
+}
+
+/// The same, as a job of several.
+pub fn run_job(
+    line: &str,
+    archive: &[u8],
+    exchange: Exchange,
+    function: impl FnMut(&[u8], &Probe) -> Ending,
+) -> (Files, Result<(), String>) {
     // LibAFL has a list of types without a lock.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -152,6 +163,6 @@ pub fn run(
     };
     let mut files = Files::default();
     let options = Options::parse(line).unwrap();
-    let result = engine::run(&mut target, 64, &options, archive, &mut files);
+    let result = engine::run(&mut target, 64, &options, archive, exchange, &mut files);
     (files, result)
 }

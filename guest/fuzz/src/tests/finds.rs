@@ -1,6 +1,7 @@
 //! What it finds, and that it does not find what is not there.
 
-use super::fake::{Probe, run};
+use super::fake::{Probe, run, run_job};
+use crate::exchange::Exchange;
 use crate::target::Ending;
 
 /// The bug of guest/fuzz-targets/src/bin/planted.rs.
@@ -35,6 +36,44 @@ fn a_bug_behind_four_bytes_and_a_length() {
         assert!(crashes[0].0.starts_with("id:000000,sig:06,src:"));
         assert!(crashes[0].1.starts_with(b"AVIS"));
     }
+}
+
+#[test]
+fn a_job_goes_on_with_what_another_found() {
+    let window: Vec<_> = (0..2048)
+        .map(|_| std::sync::atomic::AtomicU64::new(0))
+        .collect();
+    let window = window.leak();
+    let job = |number| Exchange::new(window, number, 2);
+    let (first, result) = run_job("seed=1 rounds=200000", &[], job(0), |input, probe| {
+        planted(input, probe, true)
+    });
+    assert_eq!(result, Ok(()));
+    assert!(first.of("queue").len() >= 5);
+    // So few rounds would never do.
+    let (second, result) = run_job(
+        "seed=9 rounds=2000 job=1 jobs=2",
+        &[],
+        job(1),
+        |input, probe| planted(input, probe, true),
+    );
+    assert_eq!(result, Ok(()));
+    let queue = second.of("queue");
+    let given = queue.iter().filter(|(name, _)| name.contains(",sync:job,"));
+    assert!(
+        given.clone().any(|(_, bytes)| bytes.starts_with(b"AVIS")),
+        "{queue:?}"
+    );
+    assert!(
+        second.shown.contains("fuzz 1: 0 s: 2000 rounds, "),
+        "{}",
+        second.shown
+    );
+    assert!(
+        second.shown.contains("all 2 jobs: 202000 rounds"),
+        "{}",
+        second.shown
+    );
 }
 
 #[test]

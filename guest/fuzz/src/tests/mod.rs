@@ -1,5 +1,6 @@
 //! The whole fuzzer with targets that are functions.
 
+mod exchange;
 mod fake;
 mod files;
 mod finds;
