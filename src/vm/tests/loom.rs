@@ -36,7 +36,7 @@ trait Guest: Fn(usize, u64, &mut Registers) -> Option<Trap> + Send + Sync + 'sta
 impl<G: Fn(usize, u64, &mut Registers) -> Option<Trap> + Send + Sync + 'static> Guest for G {}
 
 /// Runs through all that may happen, if a core is not interrupted between two steps more than so many times.
-fn explore(preemptions: usize, scene: impl Fn() + Send + Sync + 'static) {
+pub fn explore(preemptions: usize, scene: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);
@@ -51,7 +51,7 @@ fn explore(preemptions: usize, scene: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A thread with a larger stack than loom's.
-fn spawn<R: Send + 'static>(action: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+pub fn spawn<R: Send + 'static>(action: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     let thread = loom::thread::Builder::new().stack_size(1 << 17);
     thread.spawn(action).unwrap()
 }
@@ -181,7 +181,7 @@ fn store(registers: &mut Registers, at: u64, value: u64) -> Trap {
 }
 
 /// `hvc #0`.
-fn hvc(registers: &mut Registers, function: u64, arguments: &[u64]) -> Trap {
+pub fn hvc(registers: &mut Registers, function: u64, arguments: &[u64]) -> Trap {
     registers.x[0] = function;
     registers.x[1..=arguments.len()].copy_from_slice(arguments);
     registers.pc += 4;

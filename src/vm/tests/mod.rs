@@ -18,6 +18,8 @@ mod loading;
 mod logged;
 #[cfg(loom)]
 mod loom;
+#[cfg(loom)]
+mod loom_control;
 mod operator;
 mod ordinary_calls;
 mod pins;
