@@ -47,7 +47,7 @@ build: ## The image for all boards: target/kernel8.img
 	@tools/cargo build --release
 	@cp "$(TARGET_DIR)/$(BUILT)" "$(IMAGE)"
 
-fuzz: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu) $(if $(filter %-c,$(TARGET)),arm64-cc)
+fuzz: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu) $(if $(filter %-c,$(TARGET)),arm64-cc) $(if $(wildcard guest/fuzz-targets/linux/$(TARGET).c),arm64-cc arm64-libc linux) $(filter png,$(TARGET))
 fuzz: export TARGET := $(TARGET)
 fuzz: export REPLAY := $(REPLAY)
 fuzz: export SECONDS_MAX := $(SECONDS)
@@ -90,7 +90,7 @@ elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../av
 	@echo "$(TARGET_DIR)/elf/$(BUILT)"
 
 ## Test
-test: NEEDS += qemu-rpi4 dtb arm64-cc
+test: NEEDS += qemu-rpi4 dtb arm64-cc arm64-libc
 test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test

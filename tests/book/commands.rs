@@ -147,9 +147,10 @@ fn is_setting(setting: &str) -> Result<(), String> {
         ("GUEST", "path" | "path/to/kernel" | "target/hello.elf" | "...") => Ok(()),
         ("TARGET", "NAME") => Ok(()),
         ("TARGET", name) => {
-            let file = format!("guest/fuzz-targets/src/bin/{name}.rs");
-            let there = Path::new(ROOT).join(&file).exists();
-            there.then_some(()).ok_or(format!("{file} is not there"))
+            let files = [format!("src/bin/{name}.rs"), format!("linux/{name}.c")];
+            let folder = Path::new(ROOT).join("guest/fuzz-targets");
+            let there = files.iter().any(|file| folder.join(file).exists());
+            there.then_some(()).ok_or("there is no such target".into())
         }
         ("PART" | "SEED" | "SECONDS" | "REPLAY", _) => is_in("Makefile", &format!("$({name})"))
             .or_else(|_| is_in("Makefile", &format!("$({name}),"))),

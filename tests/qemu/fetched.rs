@@ -27,6 +27,23 @@ pub fn are_there() -> bool {
     })
 }
 
+/// Whether the sources of libpng are there, as above.
+pub fn has_sources_of_png() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| {
+        let Err(why) = run("tools/setup", &["png"]) else {
+            return true;
+        };
+        let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!in_ci, "Debian's sources cannot be fetched:\n{why}");
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: the test with libpng. Debian's sources cannot be fetched: run tools/setup png"
+        );
+        false
+    })
+}
+
 /// U-Boot for QEMU's `virt`: a raw binary.
 pub fn u_boot() -> PathBuf {
     let path = |name| {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::board::Board;
 use crate::book::transcript::{self, Step};
+use crate::fetched;
 use crate::image::{ROOT, folder};
 use crate::on_both_boards;
 use crate::transcript::Transcript;
@@ -253,6 +254,47 @@ fn every_way_to_end() {
         .iter()
         .any(|line| line.ends_with(": it took longer than the limit"));
     replay.require(said, "a hang is told");
+}
+
+/// User programs in Linux: what crashes the program, and what makes the kernel panic.
+#[test]
+fn a_kernel_that_panics() {
+    if !fetched::are_there() {
+        return;
+    }
+    let campaign = Campaign::new("panic", "panic");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=600 LIMIT_MS=2000");
+    run.powers_off();
+    let crashes = campaign.files("crashes");
+    let is_there = |word: &[u8]| crashes.iter().any(|(_, bytes)| bytes.starts_with(word));
+    run.require(is_there(b"aric") && is_there(b"bort"), "both");
+    let (name, _) = crashes
+        .iter()
+        .find(|(_, bytes)| bytes.starts_with(b"aric"))
+        .expect("see above");
+    let replay = campaign.replays(
+        Board::Virt,
+        campaign.folder.join("default/crashes").join(name),
+    );
+    let says = |text: &str| replay.lines.iter().any(|line| line.contains(text));
+    replay.require(
+        says("Kernel panic - not syncing: sysrq triggered crash"),
+        "the kernel's words",
+    );
+    replay.require(says("it reset its machine"), "how it ended");
+}
+
+/// A library of Debian's, in C, in Linux.
+#[test]
+fn libpng() {
+    if !fetched::are_there() || !fetched::has_sources_of_png() {
+        return;
+    }
+    let campaign = Campaign::new("png", "png");
+    let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=1500 LIMIT_MS=5000");
+    run.powers_off();
+    run.require(campaign.files("crashes").is_empty(), "nothing crashes");
+    run.require(campaign.files("queue").len() >= 30, "it gets somewhere");
 }
 
 /// Two pairs of VMs: each job has files of its own, and what the other found among them.

@@ -14,16 +14,18 @@
 //! writes the input. It runs the target, which calls EVENT([`DONE`]) or EVENT([`CRASH`]) and stops; and takes it back to the snapshot. The
 //! window is no part of that: what the target left there stays.
 
+use core::mem::offset_of;
+
 /// What the window may be called in the configuration. There, each of several fuzzers has one of its own.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ["fuzz", "fuzz-1", "fuzz-2", "fuzz-3"].into_iter()
 }
 
-/// EVENT's code: the target waits for an input. a = the bytes of the map that it uses.
+/// EVENT's code: the target waits for an input.
 pub const READY: u64 = 1;
 /// EVENT's code: the target is through with the input.
 pub const DONE: u64 = 2;
-/// EVENT's code: the target crashed. a = where, which tells crashes apart; b = [`PANIC`] or [`EXCEPTION`].
+/// EVENT's code: the target crashed. a = where, which tells crashes apart, or 0: at the pc in the header; b = [`PANIC`] or [`EXCEPTION`].
 pub const CRASH: u64 = 3;
 
 /// A crash that the program noticed.
@@ -51,6 +53,10 @@ const COUNTS: usize = MAP + MAP_BYTES;
 const COMPARISONS: usize = COUNTS + SITES;
 const INPUT: usize = 0xa000;
 
+// As in guest/include/avisor_fuzz.h.
+const _: () = assert!(offset_of!(Header, crash) == 40 && offset_of!(Crash, message) == 600 - 40);
+const _: () = assert!(size_of::<Comparison>() == 24);
+const _: () = assert!(MAGIC == 0x0001_7a7a_7566_7661 && MAP == 0x1000 && COUNTS == 0x3000);
 const _: () = assert!(size_of::<Header>() <= MAP);
 const _: () = assert!(COMPARISONS + SITES * KEPT * size_of::<Comparison>() <= INPUT);
 

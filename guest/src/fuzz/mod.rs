@@ -57,7 +57,7 @@ pub fn run(device_tree: usize, target: fn(&[u8])) -> ! {
         (&raw mut (*header).magic).write_volatile(MAGIC);
     }
     loop {
-        if event(READY, map_bytes as u64, 0).is_err() {
+        if event(READY, 0, 0).is_err() {
             println!("fuzz: nobody controls this VM");
             power_off();
         }

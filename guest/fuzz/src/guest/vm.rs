@@ -31,8 +31,9 @@ impl Vm {
     /// Runs the target until it waits for its first input, and takes the snapshot that each round begins from. `limit` is how long a round may
     /// take, in nanoseconds. Returns how many bytes of the map it uses, too.
     pub fn start(window: Window, limit: u64) -> Result<(Self, usize), String> {
-        let map_bytes = match run(START)? {
-            Stop::Event { code: READY, a, .. } => a as usize,
+        match run(START)? {
+            // By a doorbell, the code is all that comes: the header has the rest.
+            Stop::Event { code: READY, .. } => {}
             Stop::Event { code: CRASH, .. } => {
                 return Err("the target crashed before its first input".into());
             }
@@ -46,8 +47,12 @@ impl Vm {
             }
             other => return Err(format!("the target stopped: {other:?}")),
         };
+        let header = window.header();
         // SAFETY: the header is in the window, and the target is stopped.
-        let magic = unsafe { (&raw const (*window.header()).magic).read_volatile() };
+        let (magic, map_bytes) = unsafe {
+            let magic = (&raw const (*header).magic).read_volatile();
+            (magic, (&raw const (*header).map_bytes).read_volatile() as usize)
+        };
         if magic != MAGIC {
             return Err(
                 "the target was built for another fuzzer: its window begins otherwise".into(),
@@ -69,10 +74,19 @@ impl Vm {
         Ok((vm, map_bytes))
     }
 
+    /// Where the target says that it crashed: by a doorbell, the code is all that comes.
+    fn pc(&self) -> u64 {
+        let header = self.window.header();
+        // SAFETY: the header is in the window, and the target is stopped.
+        unsafe { (&raw const (*header).crash.pc).read_volatile() }
+    }
+
     fn try_round(&mut self) -> Result<Ending, String> {
         let start = Timer::Virtual.count();
         let ending = match run(self.limit)? {
-            Stop::Event { code: CRASH, a, .. } => Ending::Crash { place: a },
+            Stop::Event { code: CRASH, a, .. } => Ending::Crash {
+                place: if a == 0 { self.pc() } else { a },
+            },
             Stop::Event {
                 code: DONE | READY, ..
             } => Ending::Done,
