@@ -7,7 +7,6 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::board::Board;
-use crate::book::transcript::{self, Step};
 use crate::fetched;
 use crate::image::{ROOT, folder};
 use crate::on_both_boards;
@@ -16,14 +15,14 @@ use crate::transcript::Transcript;
 on_both_boards!(planted);
 
 /// A campaign: the folder that `tools/fuzz` works in.
-struct Campaign {
+pub struct Campaign {
     folder: PathBuf,
     target: String,
 }
 
 impl Campaign {
     /// One that nothing is in so far.
-    fn new(name: &str, target: &str) -> Self {
+    pub fn new(name: &str, target: &str) -> Self {
         let campaign = Self::there(name, target);
         // Of an earlier run of the tests.
         let _ = fs::remove_dir_all(&campaign.folder);
@@ -31,7 +30,7 @@ impl Campaign {
     }
 
     /// One that may be there.
-    fn there(name: &str, target: &str) -> Self {
+    pub fn there(name: &str, target: &str) -> Self {
         Self {
             folder: folder("fuzz").join(name),
             target: target.to_owned(),
@@ -53,13 +52,13 @@ impl Campaign {
     }
 
     /// Builds with these settings, and boots that until it ends.
-    fn runs(&self, board: Board, settings: &str) -> Transcript {
+    pub fn runs(&self, board: Board, settings: &str) -> Transcript {
         let image = self.image(&mut self.command(settings));
         board.boots(image).cores(4).until_it_ends()
     }
 
     /// Runs one input, and tells what is shown of it.
-    fn replays(&self, board: Board, input: impl AsRef<Path>) -> Transcript {
+    pub fn replays(&self, board: Board, input: impl AsRef<Path>) -> Transcript {
         let mut command = self.command("");
         command.env("REPLAY", input.as_ref());
         let image = self.image(&mut command);
@@ -89,59 +88,6 @@ impl Campaign {
         let name = &self.files("crashes")[0].0;
         self.folder.join("default/crashes").join(name)
     }
-}
-
-/// Plays `make fuzz` of a page: what it shows is shown, whatever the numbers.
-pub fn play(settings: &str, page: &transcript::Transcript) {
-    let setting = |name: &str| {
-        let mut words = settings.split_whitespace();
-        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    };
-    let target = setting("TARGET").expect("it names a target");
-    let run = match (setting("REPLAY"), setting("SECONDS")) {
-        // What the page found before.
-        (Some(input), _) => Campaign::there("book", target).replays(Board::Virt, input),
-        (None, Some(seconds)) => {
-            let settings = format!("SEED=1 SECONDS_MAX={seconds}");
-            Campaign::new("book", target).runs(Board::Virt, &settings)
-        }
-        _ => panic!("{}: it would go on for ever", page.place),
-    };
-    let mut lines = run.lines.iter();
-    let mut gap = false;
-    for step in &page.steps {
-        match step {
-            Step::Gap => gap = true,
-            Step::Shown(wanted) => {
-                let same = |line: &&String| without_numbers(line) == without_numbers(wanted);
-                let found = match gap {
-                    true => lines.find(same),
-                    false => lines.next().filter(same),
-                };
-                run.require(found.is_some(), &format!("{wanted:?} should be shown"));
-                gap = false;
-            }
-            step => panic!("{}: {step:?} is not played", page.place),
-        }
-    }
-    run.require(gap || lines.next().is_none(), "that should be all");
-}
-
-/// A line with one mark for each word that begins with a digit, and each number in a name.
-fn without_numbers(line: &str) -> String {
-    let is_of_number = |c: char| c.is_ascii_hexdigit() && !('A'..='F').contains(&c);
-    let mut words = Vec::new();
-    for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
-        let number = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        let digits = number.strip_prefix("0x").unwrap_or(number);
-        let is_number =
-            digits.chars().all(is_of_number) && digits.contains(|c: char| c.is_ascii_digit());
-        match is_number {
-            true => words.push(word.replacen(number, "#", 1)),
-            false => words.push(word.to_owned()),
-        }
-    }
-    words.concat().trim().to_owned()
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {

@@ -51,7 +51,10 @@ impl Vm {
         // SAFETY: the header is in the window, and the target is stopped.
         let (magic, map_bytes) = unsafe {
             let magic = (&raw const (*header).magic).read_volatile();
-            (magic, (&raw const (*header).map_bytes).read_volatile() as usize)
+            (
+                magic,
+                (&raw const (*header).map_bytes).read_volatile() as usize,
+            )
         };
         if magic != MAGIC {
             return Err(
