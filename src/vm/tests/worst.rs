@@ -2,6 +2,7 @@
 //! wrote, or what a snapshot brought back.
 
 mod around;
+mod control;
 mod op;
 mod places;
 
@@ -23,14 +24,31 @@ use std::vec::Vec;
 
 const CORES: usize = 2;
 
-/// Each of two VMs may have up to three vCPUs.
-static PLANS: [VmConfig; 3] = [plan(1), plan(2), plan(3)];
+/// Each of two VMs may have up to three vCPUs. The first controls the second.
+static PLANS: [[VmConfig; 3]; 2] = [
+    [controller(1), controller(2), controller(3)],
+    [target(1), target(2), target(3)],
+];
 
 const fn plan(vcpus: u32) -> VmConfig {
     VmConfig {
         vcpus,
         windows: &[WINDOW],
         ..PLAN
+    }
+}
+
+const fn controller(vcpus: u32) -> VmConfig {
+    VmConfig {
+        controls: &[1],
+        ..plan(vcpus)
+    }
+}
+
+const fn target(vcpus: u32) -> VmConfig {
+    VmConfig {
+        controlled_by: Some(0),
+        ..plan(vcpus)
     }
 }
 
@@ -258,8 +276,10 @@ impl<'a> World<'a> {
     }
 
     fn forget_the_freed(&mut self, core: usize) {
-        let loaded = self.loaded[core].as_mut().unwrap();
-        let vm = loaded.vm;
+        self.forget_the_freed_of(self.loaded[core].as_ref().unwrap().vm);
+    }
+
+    fn forget_the_freed_of(&mut self, vm: usize) {
         let shared = self.vms[vm].shared.lock();
         let there = |id: u64| shared.snapshots.first_id_from(&shared.memory, id) == Ok(id);
         self.models[vm].kept.retain(|id, _| there(*id));
@@ -376,8 +396,11 @@ impl<'a> World<'a> {
                 if next == ExitAction::Put {
                     self.save(core);
                 }
+                self.after_reset(core, vm);
             }
             Op::StoreWindow { .. } | Op::LoadWindow { .. } => {}
+            Op::ToOther(control) if vm == 0 && self.vms.len() == 2 => self.control(core, control),
+            Op::ToOther(_) => {}
             Op::On | Op::Off | Op::CpuOn(_) | Op::Map { .. } => {}
         }
     }
@@ -402,7 +425,7 @@ proptest! {
             let share = [share(number as u64, blocks)];
             let mut board = FakeBoard::with(&share, worst.clone());
             board.windows.push(WINDOW_AT);
-            Vm::new(&PLANS[vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
+            Vm::new(&PLANS[number][vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
         };
         let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
         let mut world = World::new(&vms, &worst, uncached_walks);

@@ -78,7 +78,7 @@ fn each_board(vcpus: usize, uncached_walks: u8, ops: &[(usize, Op)]) {
         let share = [share(0, 16)];
         let mut board = FakeBoard::with(&share, worst.clone());
         board.windows.push(WINDOW_AT);
-        let vm = Vm::new(&PLANS[vcpus - 1], 0, board, &share, |vcpu| vcpu % CORES);
+        let vm = Vm::new(&PLANS[0][vcpus - 1], 0, board, &share, |vcpu| vcpu % CORES);
         let vms = [vm.unwrap()];
         let mut world = World::new(&vms, &worst, uncached_walks);
         world.turn(0, 0);

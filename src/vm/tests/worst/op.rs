@@ -52,6 +52,31 @@ pub(super) enum Op {
     },
     Delete(u16),
     Reset,
+    /// If it is the other VM's controller: it does this with that one.
+    ToOther(Control),
+}
+
+/// What a controller does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Control {
+    Checkpoint,
+    Restore(u16),
+    /// From its word to the other's.
+    Write([(usize, u64); 2]),
+    /// From the other's to its own.
+    Read([(usize, u64); 2]),
+}
+
+fn control(
+    one: impl Strategy<Value = (usize, u64)> + Clone,
+    other: impl Strategy<Value = (usize, u64)> + Clone,
+) -> impl Strategy<Value = Control> {
+    prop_oneof![
+        2 => Just(Control::Checkpoint),
+        2 => any::<u16>().prop_map(Control::Restore),
+        3 => (one.clone(), other.clone()).prop_map(|(own, its)| Control::Write([own, its])),
+        3 => (one, other).prop_map(|(own, its)| Control::Read([own, its])),
+    ]
 }
 
 /// Any of them.
@@ -76,5 +101,6 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         3 => place().prop_map(|(slot, word)| Op::Rounds { slot, word }),
         2 => any::<u16>().prop_map(Op::Delete),
         1 => Just(Op::Reset),
+        10 => control(place(), place()).prop_map(Op::ToOther),
     ]
 }

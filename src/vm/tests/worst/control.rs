@@ -1,0 +1,92 @@
+//! What a controller does to its target on the worst board, and what both read afterwards.
+
+use super::op::Control;
+use super::places::PAGES;
+use super::{CORES, World};
+use crate::hvc::{FunctionId, ids};
+use crate::vm::controller::AfterCall;
+use std::vec::Vec;
+
+impl World<'_> {
+    /// Calls, as the vCPU on that core, which is the controller's. As a kick has it, all vCPUs of the target leave their cores.
+    fn control_call(&mut self, core: usize, function: FunctionId, arguments: &[u64]) -> u64 {
+        for other in (0..CORES).filter(|&other| other != core) {
+            if self.loaded[other]
+                .as_ref()
+                .is_some_and(|loaded| loaded.vm == 1)
+            {
+                self.save(other);
+            }
+        }
+        self.cores[core].acts();
+        let running = &mut self.loaded[core].as_mut().unwrap().running;
+        let x = &mut running.vcpu.registers.x;
+        x[0] = u64::from(function.0);
+        x[1] = 0;
+        x[2..2 + arguments.len()].copy_from_slice(arguments);
+        let after = running.control_call(self.vms, &mut self.cores[core]);
+        assert_eq!(after, AfterCall::Resume);
+        running.vcpu.registers.x[0]
+    }
+
+    pub(super) fn control(&mut self, core: usize, control: Control) {
+        const NOW: u64 = u64::MAX;
+        let at = |(slot, word): (usize, u64)| PAGES[slot] + word;
+        match control {
+            Control::Checkpoint => {
+                let id = self.control_call(core, ids::CHECKPOINT_OF, &[]);
+                assert!((id as i64) >= 0, "{id:#x}");
+                let model = &mut self.models[1];
+                model.kept.insert(id, model.now.clone());
+            }
+            Control::Restore(choice) => {
+                let ids: Vec<u64> = self.models[1].kept.keys().copied().collect();
+                let Some(&id) = ids.get(choice as usize % ids.len().max(1)) else {
+                    return;
+                };
+                let restored = self.control_call(core, ids::RESTORE_OF, &[id, 1]);
+                assert_eq!(restored, id);
+                let model = &mut self.models[1];
+                model.now = model.kept[&id].clone();
+            }
+            Control::Write(words) => {
+                let [own, its] = words.map(at);
+                assert_eq!(self.control_call(core, ids::WRITE, &[its, own, 8]), 0);
+                let value = self.models[0].now.words.get(&own).copied();
+                let now = &mut self.models[1].now;
+                now.words.insert(its, value.unwrap_or(0));
+                // What it fetches is what was written.
+                now.written.remove(&(its / 64));
+            }
+            Control::Read(words) => {
+                let [own, its] = words.map(at);
+                assert_eq!(self.control_call(core, ids::READ, &[NOW, its, own, 8]), 0);
+                let value = self.models[1].now.words.get(&its).copied();
+                let now = &mut self.models[0].now;
+                now.words.insert(own, value.unwrap_or(0));
+                now.written.insert(own / 64);
+            }
+        }
+        for vm in 0..self.vms.len() {
+            self.forget_the_freed_of(vm);
+        }
+    }
+
+    /// A target that was reset waits for RUN; and if its controller was, it does, too.
+    pub(super) fn after_reset(&mut self, core: usize, vm: usize) {
+        if self.vms.len() < 2 {
+            return;
+        }
+        if vm == 0 {
+            self.vms[0]
+                .abandons
+                .store(false, crate::arch::sync::Ordering::Relaxed);
+        }
+        let mut shared = self.vms[1].shared.lock();
+        if let Some(target) = &mut shared.target {
+            target.forget();
+        }
+        let told = self.vms[1].run(&mut shared, &mut self.cores[core], None);
+        assert_eq!(told, None);
+    }
+}
