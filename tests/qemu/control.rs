@@ -50,3 +50,26 @@ fn drives(board: Board, cores: Option<&str>) {
         "the controller should have said something else",
     );
 }
+
+on_both_boards!(a_controller_that_means_harm);
+
+/// Calls at random, with a target that means harm, too. Both lose nothing but what is theirs.
+fn a_controller_that_means_harm(board: Board) {
+    meddles(board, None);
+}
+
+#[test]
+fn a_controller_that_means_harm_on_one_core() {
+    meddles(Board::Virt, Some("1"));
+}
+
+fn meddles(board: Board, cores: Option<&str>) {
+    let mut run = board.boots(image::with_config("tests/configs/meddler.toml"));
+    if let Some(cores) = cores {
+        run = run.set("SMP", cores);
+    }
+    let run = run.limit(300).until_it_ends();
+    run.powers_off();
+    let calls = run.count("meddler| meddler: 60000 calls");
+    run.require(calls == 1, "it should have come to its end");
+}
