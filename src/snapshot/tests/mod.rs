@@ -7,6 +7,7 @@
 //! | `look` | random histories, and what each snapshot and each difference looks like |
 //! | `forms` | restores from each form of a map to each other |
 //! | `written_back` | pages that a restore leaves writable |
+//! | `history` | what operations cost as the history grows |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
 //! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
 //! | `model` | the backend that the tests can look into |
@@ -16,6 +17,7 @@ mod audit;
 mod cases;
 mod forms;
 mod histories;
+mod history;
 mod look;
 mod model;
 mod pair;
