@@ -28,15 +28,17 @@ const MEMORY: u64 = 1536;
 /// Windows of the victim's that count. The one in which the attack begins does not.
 const WINDOWS: usize = 3;
 
-/// Prints the table.
-pub fn print(builder: &Builder) -> Result<(), String> {
+/// Prints the table; of `attacks` only, if there are any.
+pub fn print(builder: &Builder, attacks: &[&str]) -> Result<(), String> {
     let image = builder.image("neighbours")?;
     println!(
         "| beside a VM of 512 MiB that does nothing but | longest wait beyond a slice, instructions | of the core, thousandths |"
     );
     println!("| --- | ---: | ---: |");
     let mut slice = None;
-    for attack in ATTACKS {
+    let wanted =
+        |attack: &&&str| attacks.is_empty() || **attack == ATTACKS[0] || attacks.contains(attack);
+    for attack in ATTACKS.iter().filter(wanted) {
         let (longest, had) = measure(&image, attack)?;
         let slice = *slice.get_or_insert(longest);
         let beyond = written((longest - slice).max(0.0));

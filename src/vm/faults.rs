@@ -155,6 +155,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
         // What goes through the caches has them on.
         if reach == Reach::Around {
             self.rearm_cache_traps();
+            if self.vcpu.unfinished.is_some() {
+                return ExitAction::Unfinished;
+            }
         }
         ExitAction::Resume
     }

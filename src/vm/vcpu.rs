@@ -1,5 +1,6 @@
 //! A vCPU in memory.
 
+use super::pieces::Unfinished;
 use super::reviews::ReviewSchedule;
 use super::saved_lrs::SavedLrs;
 use crate::arch::vcpu::Registers;
@@ -26,6 +27,8 @@ pub struct Vcpu<S> {
     pub reviews: ReviewSchedule,
     /// Its debug registers. The core that loaded the vCPU has a copy of those that act.
     pub debug: DebugState,
+    /// What EL2 does for it in pieces, and is in the midst of.
+    pub unfinished: Unfinished,
 }
 
 impl<S> Vcpu<S> {
@@ -39,6 +42,7 @@ impl<S> Vcpu<S> {
             timer: PhysicalTimer::default(),
             reviews: ReviewSchedule::NONE,
             debug: DebugState::RESET,
+            unfinished: Unfinished::NOTHING,
         }
     }
 

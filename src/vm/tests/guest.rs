@@ -71,6 +71,19 @@ pub struct State {
     pub virtual_count: u64,
 }
 
+/// The next trap of a vCPU that is loaded, and what becomes of that when EL2 has done all of it.
+pub fn finished(running: &mut LoadedVcpu<'_, FakeBoard>, core: &mut FakeCore) -> ExitAction {
+    let mut next = running.step(core);
+    while running.vcpu.unfinished.is_some() && !matches!(next, ExitAction::Put | ExitAction::Wait) {
+        let later = running.go_on(core);
+        // An interrupt is told of, whatever it has begun.
+        if next == ExitAction::Unfinished || later == ExitAction::Put {
+            next = later;
+        }
+    }
+    next
+}
+
 /// A VM with a guest, whose vCPU 0 is on core 0.
 pub struct Guest {
     pub vm: Vm<FakeBoard>,
@@ -193,7 +206,7 @@ impl Guest {
     /// The trap, and what the VM makes of it.
     pub fn trap(&mut self, trap: Trap) -> ExitAction {
         self.core().script.push_back(Box::new(move |_| trap));
-        self.on_core(|running, core| running.step(core))
+        self.on_core(finished)
     }
 
     /// An exception of `class` with this syndrome, from an instruction of 32 bits.

@@ -19,6 +19,7 @@ mod logged;
 mod loom;
 mod operator;
 mod ordinary_calls;
+mod pieces;
 mod pools;
 mod power;
 mod ram;
