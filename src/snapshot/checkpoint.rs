@@ -2,15 +2,19 @@
 
 use super::Snapshots;
 use super::backend::{Backend, SaveState};
+use super::fold::DIRTY_AT_ONCE;
 use super::frames::NoMemory;
 use super::nodes;
 use super::record::Record;
+use core::task::Poll;
 
 impl Snapshots {
     /// Takes a snapshot and returns its id, which `next_id` gave. `next_id` is called when nothing can fail any more; each of its ids is larger
     /// than those before. The VM must be stopped.
     ///
     /// If memory is short, the oldest pools are freed. Fails if that would not help, or did not. The VM's RAM and state are then as they were.
+    ///
+    /// What it takes is bounded only behind [`prepare_checkpoint`](Self::prepare_checkpoint), and while the VM does not run in between.
     pub fn checkpoint<B: Backend>(
         &mut self,
         b: &mut B,
@@ -29,6 +33,26 @@ impl Snapshots {
         self.protect(b);
         self.recent.forget();
         Ok(id)
+    }
+
+    /// Whether a [`checkpoint`](Self::checkpoint) would take long.
+    #[inline]
+    pub fn needs_preparation(&self) -> bool {
+        self.dirty.len() > DIRTY_AT_ONCE
+    }
+
+    /// A piece of what a [`checkpoint`](Self::checkpoint) has to do while the VM may run: makes most of its dirty pages clean. Ready if the rest can
+    /// be done at once, or nothing can be done. The VM does not notice, whether the checkpoint follows or not.
+    pub fn prepare_checkpoint<B: Backend>(&mut self, b: &mut B) -> Poll<()> {
+        if !self.needs_preparation() || self.make_room(b).is_err() {
+            return Poll::Ready(());
+        }
+        match self.clean_piece(b) {
+            Ok(true) => Poll::Ready(()),
+            Ok(false) => Poll::Pending,
+            Err(_) if self.free_oldest_pool(b) => Poll::Pending,
+            Err(_) => Poll::Ready(()),
+        }
     }
 
     /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`frames_for_commit`](super::pools::Pools::frames_for_commit) are free. Frees none

@@ -118,6 +118,7 @@ pub struct Snapshots {
     level: u32,
     base: NodeId,
     dirty: Vec<DirtyEntry>,
+    folded: fold::Folded,
     /// Entries of `dirty` that a restore of the base writes back in place. 0 after a fold, although there may be some.
     keepers: u32,
     recent: Recent,
@@ -156,6 +157,7 @@ impl Snapshots {
             base: NodeId::NONE,
             // Each page is on the list at most once: it never grows.
             dirty: Vec::with_capacity(pages as usize),
+            folded: fold::Folded::default(),
             keepers: 0,
             recent: Recent::new(pages),
             superseding: 0,

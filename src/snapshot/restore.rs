@@ -150,6 +150,8 @@ impl Snapshots {
             self.drop_blocks(b, kept);
         }
         self.dirty.truncate(kept);
+        // Keepers are not folded.
+        self.folded.truncate(0);
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {

@@ -26,7 +26,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 ExitAction::Resume
             }
             Hypercall::Snapshot(call) => self.context(shared, core).snapshot_call(call),
-            Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(),
+            Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(immediate),
             Hypercall::BareRestore(which) => self.context(shared, core).bare_restore(which),
             Hypercall::Psci(call) => self.context(shared, core).power_call(call),
         }
@@ -75,7 +75,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     #[inline(never)]
-    fn bare_checkpoint(mut self) -> ExitAction {
+    fn bare_checkpoint(mut self, immediate: u16) -> ExitAction {
+        if self.shared.prepare_checkpoint().is_pending() {
+            return self.unfinished_call(immediate);
+        }
         self.checkpoint(false);
         ExitAction::Resume
     }
@@ -92,6 +95,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(never)]
     fn snapshot_call(mut self, call: SnapshotCall) -> ExitAction {
         let not_found = |NotFound| error::NOT_FOUND;
+        if call == SnapshotCall::Checkpoint && self.shared.prepare_checkpoint().is_pending() {
+            return self.unfinished_call(0);
+        }
         let (snapshots, memory) = (&mut self.shared.snapshots, &mut self.shared.memory);
         let done = match call {
             SnapshotCall::Checkpoint => match self.checkpoint(true) {

@@ -10,10 +10,22 @@ use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::snapshot::{Moment, NotFound, Snapshots, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Poll;
 use log::Level;
 
 /// The next snapshot's id: counted for all VMs together, so that no id ever names two snapshots.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl<B: VmBackend> VmShared<B> {
+    /// A piece of what a checkpoint does before the VM is stopped for it, if that is much.
+    #[inline]
+    pub(super) fn prepare_checkpoint(&mut self) -> Poll<()> {
+        match self.snapshots.needs_preparation() {
+            true => self.snapshots.prepare_checkpoint(&mut self.memory),
+            false => Poll::Ready(()),
+        }
+    }
+}
 
 impl<B: VmBackend> Vm<B> {
     /// Takes a snapshot of the whole VM, and returns its id; `None` if memory does not suffice. With `returns_id`, the initiator's vCPU has the

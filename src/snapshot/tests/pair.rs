@@ -51,6 +51,8 @@ pub(super) struct Pair<M = ModelBackend> {
     generation: u64,
     /// Frames taken away, so that memory runs out where the test wants it to.
     stolen: Vec<Frame>,
+    /// Pieces that were done of checkpoints.
+    pub(super) pieces: u32,
 }
 
 pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
@@ -124,6 +126,7 @@ impl<M: Guest> Pair<M> {
             kept: BTreeMap::new(),
             generation: 0,
             stolen: vec![],
+            pieces: 0,
         }
     }
 
@@ -206,6 +209,13 @@ impl<M: Guest> Pair<M> {
     }
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
+        // The guest may run between the pieces.
+        while self.s.prepare_checkpoint(self.m.backend_mut()).is_pending() {
+            self.pieces += 1;
+            let page = self.pieces * 37 % self.s.pages();
+            self.read(page);
+            self.write(page, u64::from(self.pieces) << 48 | 1);
+        }
         self.m.stop();
         let (m, state) = (self.m.backend_mut(), &mut self.state);
         let done = self.s.checkpoint(m, state, || id).map(|_| ());

@@ -3,6 +3,7 @@
 use super::guest::*;
 use super::scheduling::{Quiet, core, turn_on, vms};
 use super::smp::sync;
+use crate::addr::{BLOCK_SIZE, PAGE_SIZE};
 use crate::arch::vcpu::Registers;
 use crate::fake::{Asked, FakeBoard, FakeCore, set_count};
 use crate::snapshot::Which;
@@ -230,4 +231,45 @@ fn a_neighbour_has_its_slices_while_a_vcpu_is_in_the_midst() {
     assert!(slices >= 2, "{slices}");
     assert!(waited < 2 * SLICE, "{waited} of {SLICE}");
     assert!(vms[0].shared.lock().caches_agree);
+}
+
+/// More pages than are folded at once, each in a leaf of its own.
+fn dirty_many(guest: &mut Guest) {
+    guest.checkpoint();
+    for page in 0..250 {
+        guest.store(UNTOUCHED + page * 8 * PAGE_SIZE % BLOCK_SIZE, 1);
+        guest.store(RAM + page * 8 * PAGE_SIZE, 1);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_many_pages_has_not_happened_before_its_last_piece() {
+    let calls = [(0, CHECKPOINT), (1, 77)];
+    for (immediate, x0) in calls {
+        let mut guest = Guest::new();
+        dirty_many(&mut guest);
+        let snapshots = guest.snapshots().stats().snapshots;
+        guest.registers().x[0] = x0;
+        let before = guest.state();
+        guest.registers().pc += 4;
+        begin(&mut guest, 0x16, immediate);
+        assert_eq!(guest.registers().pc, before.registers.pc);
+        assert_eq!(guest.registers().x, before.registers.x);
+        // The operator takes one in the midst, in which the call is made again.
+        let id = with_operator(&mut guest, |vm, initiator| {
+            let mut shared = vm.shared.lock();
+            vm.checkpoint(&mut shared, initiator, false).unwrap()
+        });
+        let after = runs_again(&mut guest);
+        assert_eq!(after.registers.pc, before.registers.pc + 4);
+        assert_eq!(guest.snapshots().stats().snapshots, snapshots + 2);
+        with_operator(&mut guest, |vm, initiator| {
+            let mut shared = vm.shared.lock();
+            vm.restore(&mut shared, initiator, Which::Id(id), 1)
+                .unwrap();
+        });
+        let again = runs_again(&mut guest);
+        assert_eq!(again.registers.pc, before.registers.pc);
+        assert_eq!(again.registers.x, before.registers.x);
+    }
 }
