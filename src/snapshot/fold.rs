@@ -22,7 +22,7 @@ enum Fold {
 }
 
 /// How much a piece of a fold may be: the first page of a leaf counts [`LEAF_WORK`], any other page 1. Some 30,000 instructions.
-const FOLDED_AT_A_TIME: u32 = 512;
+const FOLDED_AT_A_TIME: u32 = 640;
 /// A leaf that is changed, with copies of the nodes above it, against a page more that is changed in it.
 const LEAF_WORK: u32 = 8;
 /// Entries of the dirty list that are protected at a time.
@@ -37,14 +37,6 @@ pub(super) struct Folded {
     superseding: usize,
     /// And all below this one of which the base had nothing.
     added: usize,
-}
-
-impl Folded {
-    /// The list has been cut off to `len` entries.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.superseding = self.superseding.min(len);
-        self.added = self.added.min(len);
-    }
 }
 
 impl Snapshots {
@@ -66,12 +58,14 @@ impl Snapshots {
         Ok(self.dirty.is_empty())
     }
 
-    /// After a snapshot went. If only the running VM holds the base, nothing can go back to the pages that dirty ones replace: a fold frees them.
-    pub(super) fn fold_if_only_holder<B: Backend>(&mut self, b: &mut B) {
-        if !self.base.is_none() && nodes::holders(b, self.base) == 1 {
+    /// After a snapshot went. If only the running VM holds the base, nothing can go back to the pages that dirty ones replace: a fold frees them, a
+    /// piece of them. Returns whether there is more of it.
+    pub(super) fn fold_if_only_holder<B: Backend>(&mut self, b: &mut B) -> bool {
+        self.superseding != 0
+            && !self.base.is_none()
+            && nodes::holders(b, self.base) == 1
             // With other snapshots left it may run out of memory. The frames are then freed when more snapshots have gone.
-            let _ = self.fold_some(b, Fold::Superseding, 0, u32::MAX);
-        }
+            && self.fold_some(b, Fold::Superseding, 0, FOLDED_AT_A_TIME / 2) == Ok(false)
     }
 
     /// Folds dirty pages, at the most as many as `limit` says, in the measure of [`FOLDED_AT_A_TIME`]. Returns whether all are.
@@ -119,8 +113,8 @@ impl Snapshots {
         let mut next = *folded;
         let mut left = limit;
         while let Some(&entry) = self.dirty.get(next) {
-            *folded = next;
             if left < LEAF_WORK {
+                *folded = next;
                 return Ok(false);
             }
             if !wanted(&entry) {
@@ -177,7 +171,10 @@ impl Snapshots {
             }
         }
         self.dirty.truncate(first);
-        self.folded.truncate(first);
+        self.folded = Folded {
+            superseding: first,
+            added: first,
+        };
         self.keepers = 0;
         b.end_protect();
     }

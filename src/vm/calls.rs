@@ -4,8 +4,9 @@ use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::{VmBackend, VmShared};
 use crate::hvc::{Hypercall, Results, SnapshotCall, error};
-use crate::snapshot::{NotFound, Which};
+use crate::snapshot::{Count, NotFound, Which};
 use crate::trap::Esr;
+use core::task::Poll;
 use log::Level;
 
 /// The id that stands for "none".
@@ -62,9 +63,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// With `returns_id`, the vCPU has the id in x0 and 0 in x1.
-    fn checkpoint(&mut self, returns_id: bool) -> Option<u64> {
+    fn checkpoint(&mut self, returns_id: bool) -> Poll<Option<u64>> {
         let (vm, shared, initiator) = self.initiator();
-        vm.checkpoint(shared, initiator, returns_id)
+        vm.checkpoint_piece(shared, initiator, returns_id)
     }
 
     /// `value` is what a vCPU that took the snapshot by SMCCC finds in x1.
@@ -79,8 +80,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
         if self.shared.prepare_checkpoint().is_pending() {
             return self.unfinished_call(immediate);
         }
-        self.checkpoint(false);
-        ExitAction::Resume
+        match self.checkpoint(false) {
+            Poll::Ready(_) => ExitAction::Resume,
+            Poll::Pending => self.unfinished_call(immediate),
+        }
     }
 
     #[inline(never)]
@@ -101,8 +104,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let (snapshots, memory) = (&mut self.shared.snapshots, &mut self.shared.memory);
         let done = match call {
             SnapshotCall::Checkpoint => match self.checkpoint(true) {
-                Some(id) => Ok(Results::of([id, 0])),
-                None => Err(error::NO_MEMORY),
+                Poll::Ready(Some(id)) => Ok(Results::of([id, 0])),
+                Poll::Ready(None) => Err(error::NO_MEMORY),
+                Poll::Pending => return self.unfinished_call(0),
             },
             SnapshotCall::Restore { which, value } => match self.restore(which, value) {
                 // The registers are those of the checkpoint now.
@@ -113,17 +117,25 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 .delete(memory, id)
                 .map(|()| Results::SUCCESS)
                 .map_err(not_found),
-            SnapshotCall::Info { id } => snapshots
-                .info(memory, id)
-                .map(|info| {
+            SnapshotCall::Info { id } => {
+                let count = &mut self.vcpu.unfinished.count;
+                let Poll::Ready(info) = snapshots.info_piece(memory, id, count) else {
+                    return self.unfinished_call(0);
+                };
+                *count = Count::NOT_BEGUN;
+                info.map(|info| {
                     let parent = info.parent.unwrap_or(NO_ID);
                     Results::of([0, parent, u64::from(info.pages), info.taken.counter])
                 })
-                .map_err(not_found),
+                .map_err(not_found)
+            }
             SnapshotCall::Next { id } => snapshots
                 .first_id_from(memory, id)
                 .map(|id| Results::of([id]))
                 .map_err(not_found),
+            SnapshotCall::Stats if snapshots.settle(memory).is_pending() => {
+                return self.unfinished_call(0);
+            }
             SnapshotCall::Stats => {
                 let stats = snapshots.stats();
                 let counts = [

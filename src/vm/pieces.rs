@@ -11,7 +11,7 @@
 use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::{VmBackend, VmShared};
-use crate::snapshot::Page;
+use crate::snapshot::{Count, Page};
 use crate::trap::Esr;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::sysreg::SysRegAccess;
@@ -36,6 +36,8 @@ pub struct Unfinished {
     pub is_rearming: bool,
     /// How far the VM's memory is cleaned: the first page that is not; 0 if that has not begun.
     pub cleaned: Page,
+    /// How far the pages are counted that a snapshot keeps alone.
+    pub count: Count,
 }
 
 impl Unfinished {
@@ -44,7 +46,14 @@ impl Unfinished {
         begun: None,
         is_rearming: false,
         cleaned: 0,
+        count: Count::NOT_BEGUN,
     };
+
+    /// Whether anything is remembered.
+    #[inline]
+    pub fn has_begun(&self) -> bool {
+        self.is_some() || self.cleaned != 0
+    }
 
     /// Whether there is something to go on with.
     #[inline]

@@ -150,12 +150,15 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(never)]
     fn flush_and_trap(&mut self) -> bool {
         let is_watched = self.shared.memory.is_watched(self.index);
-        if (is_watched || !self.core.traps_stage1_registers()) && !self.clean_caches() {
-            return false;
+        if self.core.traps_stage1_registers() && !is_watched {
+            return true;
         }
-        self.core.trap_stage1_registers();
-        self.shared.memory.forget_watched(self.index);
-        true
+        let is_done = self.clean_caches();
+        if is_done {
+            self.core.trap_stage1_registers();
+            self.shared.memory.forget_watched(self.index);
+        }
+        is_done
     }
 
     /// Traps the stage 1 registers again if the guest has its caches off. A guest whose registers do not trap can switch its caches off unseen,
@@ -165,7 +168,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
     pub(super) fn rearm_cache_traps(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
             self.shared.memory.note_caches(self.index, true);
-            self.vcpu.unfinished.is_rearming = !self.flush_and_trap();
+            if !self.flush_and_trap() {
+                self.vcpu.unfinished.is_rearming = true;
+            }
         }
     }
 }

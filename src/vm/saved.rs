@@ -225,9 +225,11 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 vcpu
             }
         };
-        vcpu.registers = saved.registers;
+        copy(&saved.registers, &mut vcpu.registers);
         // What it was in the midst of has not happened.
-        vcpu.unfinished = Unfinished::NOTHING;
+        if vcpu.unfinished.has_begun() {
+            vcpu.unfinished = Unfinished::NOTHING;
+        }
         if self.taken_by == index as u32 + 1 {
             vcpu.registers.x[1] = self.value;
         }

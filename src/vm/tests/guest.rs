@@ -242,13 +242,17 @@ impl Guest {
         // A fetch from untouched RAM traps for its contents, and then for its instructions. A store to a block that becomes writable as a
         // whole may meet what the TLB has of its page.
         let traps = if access == Access::Load { 1 } else { 2 };
-        for _ in 0..=traps {
+        let mut tries = 0;
+        while tries <= traps {
             match self.board().access(Ipa(ipa), access) {
                 Ok(pa) => return pa,
                 Err(trap) => {
                     let before = self.state();
+                    let reclaimed = self.snapshots().reclaimed;
                     assert_eq!(self.trap(trap), ExitAction::Resume);
                     assert_eq!(self.state(), before, "nothing but its memory changes");
+                    // It may have done no more than free a piece of what waited to be freed.
+                    tries += i32::from(self.snapshots().reclaimed == reclaimed);
                 }
             }
         }
@@ -298,6 +302,12 @@ impl Guest {
         action(self);
         self.board().recorder.watch = None;
         std::mem::take(&mut self.board().recorder.asked)
+    }
+
+    /// The smallest id that exists.
+    pub fn first_id(&mut self) -> Option<u64> {
+        let shared = self.vm.shared.get_mut();
+        shared.snapshots.first_id_from(&shared.memory, 0).ok()
     }
 
     /// Takes a snapshot by SMCCC and returns its id.
