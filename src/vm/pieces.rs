@@ -70,8 +70,8 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let Some(mut shared) = self.vm.lock_shared() else {
             return ExitAction::Put;
         };
-        if core::mem::take(&mut self.vcpu.unfinished.is_rearming) {
-            self.context(&mut shared, core).rearm_cache_traps();
+        if self.vcpu.unfinished.is_rearming {
+            self.context(&mut shared, core).rearm_piece();
         } else if let Some(begun) = self.vcpu.unfinished.begun.take() {
             let action = self.try_again(begun, &mut shared, core);
             if action != ExitAction::Resume {

@@ -162,15 +162,21 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// Traps the stage 1 registers again if the guest has its caches off. A guest whose registers do not trap can switch its caches off unseen,
-    /// having cleaned what it needs by address. This is early enough: the write that switches them on again will trap. If it takes more than a
-    /// piece, the vCPU is in the midst of it then.
+    /// having cleaned what it needs by address. This is early enough: the write that switches them on again will trap. What there is to clean
+    /// before the vCPU goes on, it is in the midst of then ([`rearm_piece`](Self::rearm_piece)).
     #[inline(never)]
     pub(super) fn rearm_cache_traps(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
             self.shared.memory.note_caches(self.index, true);
-            if !self.flush_and_trap() {
+            let is_watched = self.shared.memory.is_watched(self.index);
+            if is_watched || !self.core.traps_stage1_registers() {
                 self.vcpu.unfinished.is_rearming = true;
             }
         }
+    }
+
+    /// A piece of that.
+    pub(super) fn rearm_piece(&mut self) {
+        self.vcpu.unfinished.is_rearming = !self.flush_and_trap();
     }
 }
