@@ -76,7 +76,7 @@ fn full(target: &Path) -> Result<(), String> {
     let judged = counted::print_and_judge(&figures, false);
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
-    neighbours::print(&builder, &[])?;
+    let waits = neighbours::print(&builder, &[]);
     plot::all(&images, &sizes)?;
-    judged.and(judge_published(&figures))
+    judged.and(waits).and(judge_published(&figures))
 }
