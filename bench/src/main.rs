@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => full(&target),
         ["--short"] => short(&target),
-        ["--neighbours"] => neighbours::print(&Builder::new(&target)),
-        _ => Err("usage: avisor-bench [--short | --neighbours]".into()),
+        ["--neighbours", ref attacks @ ..] => neighbours::print(&Builder::new(&target), attacks),
+        _ => Err("usage: avisor-bench [--short | --neighbours [ATTACK]...]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,7 +76,7 @@ fn full(target: &Path) -> Result<(), String> {
     let judged = counted::print_and_judge(&figures, false);
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
-    neighbours::print(&builder)?;
+    let waits = neighbours::print(&builder, &[]);
     plot::all(&images, &sizes)?;
-    judged.and(judge_published(&figures))
+    judged.and(waits).and(judge_published(&figures))
 }

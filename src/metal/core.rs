@@ -240,8 +240,12 @@ impl vm::Core for BoardCore {
         control::untrap_stage1_registers();
     }
 
-    fn trap_stage1_registers(&mut self) -> bool {
-        control::trap_stage1_registers()
+    fn trap_stage1_registers(&mut self) {
+        control::trap_stage1_registers();
+    }
+
+    fn traps_stage1_registers(&mut self) -> bool {
+        control::traps_stage1_registers()
     }
 
     #[inline]

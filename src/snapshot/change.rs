@@ -100,7 +100,8 @@ impl FrameStore {
                 self.frames.hold(Frame(frames.0[i]));
             }
         }
-        nodes::unhold(b, leaf);
+        // A node that was freed for the copy may have been the other holder.
+        self.nodes.unhold(b, leaf, 0);
         Ok(copy)
     }
 
@@ -202,7 +203,7 @@ impl FrameStore {
             return self.make_exclusive_slow(b, node, level);
         }
         let owned = if nodes::holders(b, node) > 1 {
-            self.copy_node(b, node)
+            self.copy_node(b, node, level)
         } else if run_start(nodes::read(b, node)).is_some() {
             NodeId::NONE
         } else {
@@ -232,13 +233,13 @@ impl FrameStore {
             return Ok(node);
         }
         self.nodes.reserve(b, &mut self.frames)?;
-        Ok(self.copy_node(b, node))
+        Ok(self.copy_node(b, node, level))
     }
 
     /// Copies a plain node that others hold, and takes a holder from it. [`Nodes::reserve`](super::nodes::Nodes::reserve) came before. Returns
     /// none, and copies nothing, if `node` is a run.
     #[inline(never)]
-    fn copy_node<B: Backend>(&mut self, b: &mut B, node: NodeId) -> NodeId {
+    fn copy_node<B: Backend>(&mut self, b: &mut B, node: NodeId, level: u32) -> NodeId {
         let words = *nodes::read(b, node);
         if run_start(&words).is_some() {
             return NodeId::NONE;
@@ -249,7 +250,8 @@ impl FrameStore {
                 nodes::hold(b, NodeId(words.0[i]));
             }
         }
-        nodes::unhold(b, node);
+        // A node that was freed for the copy may have been the other holder.
+        self.nodes.unhold(b, node, level);
         copy
     }
 

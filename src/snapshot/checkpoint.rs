@@ -2,50 +2,87 @@
 
 use super::Snapshots;
 use super::backend::{Backend, SaveState};
+use super::fold::DIRTY_AT_ONCE;
 use super::frames::NoMemory;
 use super::nodes;
 use super::record::Record;
+use core::task::Poll;
 
 impl Snapshots {
     /// Takes a snapshot and returns its id, which `next_id` gave. `next_id` is called when nothing can fail any more; each of its ids is larger
-    /// than those before. The VM must be stopped.
+    /// than those before. The VM must be stopped. If memory is short, a piece of what waits to be freed is freed, or of the oldest pool, and nothing
+    /// else has happened: pending, to be called again.
     ///
-    /// If memory is short, the oldest pools are freed. Fails if that would not help, or did not. The VM's RAM and state are then as they were.
-    pub fn checkpoint<B: Backend>(
+    /// Fails if freeing pools would not help, or did not. The VM's RAM and state are then as they were.
+    ///
+    /// What it takes is bounded only behind [`prepare_checkpoint`](Self::prepare_checkpoint), and while the VM does not run in between.
+    pub fn checkpoint_piece<B: Backend>(
         &mut self,
         b: &mut B,
         state: &mut impl SaveState,
         next_id: impl FnOnce() -> u64,
-    ) -> Result<u64, NoMemory> {
-        self.make_room(b)?;
-        while let Err(error) = self.fold(b) {
-            if !self.free_oldest_pool(b) {
-                return Err(error);
-            }
+    ) -> Poll<Result<u64, NoMemory>> {
+        if !self.has_room(b) {
+            return self.make_room(b);
+        }
+        if self.fold(b).is_err() {
+            return match self.reclaim(b) {
+                true => Poll::Pending,
+                false => Poll::Ready(Err(NoMemory)),
+            };
         }
         // The fold took nodes: there may be no room any more.
-        self.make_room(b)?;
+        if !self.has_room(b) {
+            return self.make_room(b);
+        }
         let id = self.commit(b, state, next_id)?;
         self.protect(b);
         self.recent.forget();
-        Ok(id)
+        Poll::Ready(Ok(id))
     }
 
-    /// Makes room for one more snapshot: frees the oldest pools until accounting permits it, and [`frames_for_commit`](super::pools::Pools::frames_for_commit) are free. Frees none
-    /// if that cannot help.
-    fn make_room<B: Backend>(&mut self, b: &mut B) -> Result<(), NoMemory> {
-        loop {
-            let pools = self.pools.count + u32::from(self.pools.newest_with_room(b).is_none());
-            let slabs = self.memory.nodes.slabs();
-            if self.memory.frames.free_count() >= self.pools.frames_for_commit()
-                && self.pools.fits(pools, slabs, &self.memory)
-            {
-                return Ok(());
-            }
-            // If even one pool does not fit, freeing does not help.
-            if !self.pools.fits(1, 0, &self.memory) || !self.free_oldest_pool(b) {
-                return Err(NoMemory);
-            }
+    /// Whether a checkpoint would fold and protect much.
+    #[inline]
+    pub fn needs_preparation(&self) -> bool {
+        self.dirty.len() > DIRTY_AT_ONCE
+    }
+
+    /// A piece of what a checkpoint has to do while the VM may run: makes most of its dirty pages clean. Ready if the rest can be done at once, or
+    /// nothing can be done. The VM does not notice, whether the checkpoint follows or not.
+    pub fn prepare_checkpoint<B: Backend>(&mut self, b: &mut B) -> Poll<()> {
+        if !self.needs_preparation() {
+            return Poll::Ready(());
+        }
+        if !self.has_room(b) {
+            return self.make_room(b).map(|_: Result<u64, NoMemory>| ());
+        }
+        match self.clean_piece(b) {
+            Ok(true) => Poll::Ready(()),
+            Ok(false) => Poll::Pending,
+            Err(_) if self.reclaim(b) => Poll::Pending,
+            Err(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Whether there is room for one more snapshot: accounting permits it, and [`frames_for_commit`](super::pools::Pools::frames_for_commit) are
+    /// free. It does not go into a pool that goes.
+    #[inline]
+    fn has_room<B: Backend>(&self, b: &B) -> bool {
+        let pools = self.pools.count + u32::from(self.pools.newest_with_room(b).is_none());
+        let slabs = self.memory.nodes.slabs();
+        self.going.is_none()
+            && self.memory.frames.free_count() >= self.pools.frames_for_commit()
+            && self.pools.fits(pools, slabs, &self.memory)
+    }
+
+    /// Makes some room for one more snapshot: frees a piece of what waits to be freed, or of the oldest pool. Frees nothing, and fails, if that cannot
+    /// help.
+    #[cold]
+    fn make_room<B: Backend, T>(&mut self, b: &mut B) -> Poll<Result<T, NoMemory>> {
+        // If even one pool does not fit, freeing does not help.
+        match self.pools.fits(1, 0, &self.memory) && self.reclaim(b) {
+            true => Poll::Pending,
+            false => Poll::Ready(Err(NoMemory)),
         }
     }
 
@@ -67,6 +104,7 @@ impl Snapshots {
             .insert(b, &mut self.memory, id, addr.to_entry())?;
         pool.made += 1;
         pool.live += 1;
+        pool.end = id + 1;
         *nodes::write(b, pool_id) = pool.to_node();
         self.pools.snapshots += 1;
         if !self.base.is_none() {

@@ -12,26 +12,9 @@ impl Snapshots {
     /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access, which reached it as `reach` says. The guest then
     /// tries again.
     ///
-    /// If memory is short, the oldest pools are freed until it suffices. Fails if it never does, which a share of
-    /// [`min_frames`](super::min_frames) frames rules out.
+    /// Fails if memory is short: [`reclaim`](Self::reclaim) frees a piece of what can be freed, and the guest faults again.
     #[inline]
     pub fn fault_in<B: Backend>(
-        &mut self,
-        b: &mut B,
-        page: Page,
-        write: bool,
-        reach: Reach,
-    ) -> Result<(), NoMemory> {
-        while let Err(error) = self.try_fault_in(b, page, write, reach) {
-            if !self.free_oldest_pool(b) {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn try_fault_in<B: Backend>(
         &mut self,
         b: &mut B,
         page: Page,

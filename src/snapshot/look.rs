@@ -5,6 +5,7 @@ use super::frames::Frame;
 use super::layout::{FANOUT, Node, NodeId};
 use super::map::{run_start, span};
 use super::nodes;
+use super::record::Record;
 use super::{NotFound, Snapshots};
 use crate::addr::BLOCK_PAGES;
 
@@ -56,7 +57,7 @@ impl Subtree {
 impl Snapshots {
     /// The map of the snapshot `id`.
     pub fn map_of<B: Backend>(&self, b: &B, id: u64) -> Result<MapOf, NotFound> {
-        let (_, record) = self.find(b, id)?;
+        let record = Record::read(b, self.find(b, id)?);
         Ok(MapOf(record.root))
     }
 
@@ -72,7 +73,8 @@ impl Snapshots {
         id: u64,
         part: usize,
     ) -> Result<&'b [Node], NotFound> {
-        let (addr, record) = self.find(b, id)?;
+        let addr = self.find(b, id)?;
+        let record = Record::read(b, addr);
         let size = self.pools.state;
         Ok(match part.checked_sub(1) {
             None => &b.bookkeeping(addr.frame)[addr.state_nodes(size)],

@@ -23,8 +23,10 @@
 
 use super::backend::{Backend, Page};
 use super::frames::{Frame, Frames};
+use super::info::Count;
 use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
 use super::nodes::{self, Nodes};
+use super::waiting::FREED_AT_A_TIME;
 
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;
@@ -69,6 +71,17 @@ pub(super) fn run_start(node: &Node) -> Option<Frame> {
     (node.0[0] == RUN_TAG).then_some(Frame(node.0[1]))
 }
 
+/// Where a page is in a map whose root the running VM and one snapshot hold.
+#[derive(Clone, Copy)]
+pub enum Leaf {
+    /// Nowhere, or in nodes that other maps have as well.
+    Shared,
+    /// In a run.
+    InRun,
+    /// In this leaf, which is plain.
+    Plain(NodeId),
+}
+
 /// A VM's share of memory: its frames, and the nodes in them. Page maps live here; each is the id of its root, and all have the same level.
 pub struct FrameStore {
     /// The frames and how many holders each has.
@@ -100,107 +113,93 @@ impl FrameStore {
         Frame::from_entry(node.0)
     }
 
-    /// Takes a holder from the map `root`, and frees what has no holder then.
+    /// Takes a holder from the map `root`. What has no holder then waits to be freed.
     pub fn unhold_map<B: Backend>(&mut self, b: &mut B, root: NodeId, level: u32) {
-        if !root.is_none() && nodes::unhold(b, root) == 0 {
-            self.free_subtree(b, root, level);
+        if !root.is_none() {
+            self.nodes.unhold(b, root, level);
         }
     }
 
-    /// Frees a node whose last holder went, and all below it that loses its last holder by that. Goes level by level. The nodes of a level
-    /// that are to be freed are a list, linked through the words that counted their holders:
-    ///
-    /// ```text
-    /// now -> node a, count word: b -> node b, count word: 0      of this level
-    /// below -> ...                                               of the level below, gathered from their entries
-    /// ```
-    fn free_subtree<B: Backend>(&mut self, b: &mut B, root: NodeId, level: u32) {
-        let mut now = root;
-        for level in (1..=level).rev() {
-            let mut below = NodeId::NONE;
-            while !now.is_none() {
-                now = self.free_queued(b, now, level, |_, b, children| {
-                    below = unhold_children(b, children, below);
-                });
-            }
-            now = below;
+    /// The same, and frees what has no holder then at once, as far as it is little.
+    pub fn drop_map<B: Backend>(&mut self, b: &mut B, root: NodeId, level: u32) {
+        let (nodes, frames) = (&mut self.nodes, &mut self.frames);
+        // What waited before is left to who needs memory.
+        let is_first = nodes.waiting.is_empty();
+        if !root.is_none() {
+            nodes.unhold(b, root, level);
         }
-        while !now.is_none() {
-            now = self.free_queued(b, now, 0, |memory, _, frames| memory.unhold_frames(frames));
+        if is_first && !nodes.waiting.is_empty() {
+            nodes.free_waiting(b, frames, FREED_AT_A_TIME);
         }
     }
 
-    /// Frees `node`, the first of the list, and returns the next one. Its run is freed, or `unhold_entries` takes the holder from its entries.
-    #[inline(always)]
-    fn free_queued<B: Backend>(
-        &mut self,
-        b: &mut B,
+    /// Goes on counting the pages that would be freed if the only holder of `node` went, which is of `level` and whose first page is `page`; none,
+    /// if it has several holders. Stops where `count` says.
+    pub fn count_exclusive<B: Backend>(
+        &self,
+        b: &B,
         node: NodeId,
         level: u32,
-        unhold_entries: impl FnOnce(&mut Self, &mut B, &Node),
-    ) -> NodeId {
-        let next = NodeId(b.word(node.0));
-        let entries = *nodes::read(b, node);
-        if let Some(first) = run_start(&entries) {
-            self.free_run(first, level);
-        } else {
-            unhold_entries(self, b, &entries);
+        page: Page,
+        count: &mut Count,
+    ) {
+        let end = page + span(level);
+        if end <= count.next || count.left == 0 {
+            return;
         }
-        self.nodes.free(b, &mut self.frames, node);
-        next
-    }
-
-    #[inline]
-    fn unhold_frames(&mut self, frames: &Node) {
-        for i in 0..FANOUT {
-            if frames.0[i] != 0 {
-                self.frames.unhold(Frame(frames.0[i]));
+        count.left -= 1;
+        if !node.is_none() && nodes::holders(b, node) == 1 {
+            let words = nodes::read(b, node);
+            if run_start(words).is_some() {
+                count.pages += span(level);
+            } else if level == 0 {
+                let frames = words.0.iter().filter(|&&frame| frame != 0);
+                let exclusive = |frame: &&u32| self.frames.holders(Frame(**frame)) == 1;
+                count.pages += frames.filter(exclusive).count() as u32;
+            } else {
+                let step = span(level - 1);
+                for (i, &child) in words.0.iter().enumerate() {
+                    let at = page + i as u32 * step;
+                    self.count_exclusive(b, NodeId(child), level - 1, at, count);
+                }
+                // The last of them has gone on to the end, or the limit is reached.
+                return;
             }
         }
+        count.next = end;
     }
 
-    fn free_run(&mut self, first: Frame, level: u32) {
-        if level == BLOCK_LEVEL {
-            return self.frames.free_block(first);
-        }
-        for frame in first.0..first.0 + span(level) {
-            self.frames.free(Frame(frame));
-        }
-    }
-
-    /// How many pages would be freed if the only holder of `node`, of `level`, went; 0 if it has several holders.
-    pub fn exclusive_pages<B: Backend>(&self, b: &B, node: NodeId, level: u32) -> u32 {
-        if node.is_none() || nodes::holders(b, node) > 1 {
-            return 0;
-        }
-        let words = nodes::read(b, node);
-        if run_start(words).is_some() {
-            return span(level);
-        }
-        let entries = words.0.iter().filter(|&&entry| entry != 0);
-        if level == 0 {
-            return entries
-                .filter(|&&frame| self.frames.holders(Frame(frame)) == 1)
-                .count() as u32;
-        }
-        entries
-            .map(|&child| self.exclusive_pages(b, NodeId(child), level - 1))
-            .sum()
-    }
-
-    /// Whether the map `root`, which the running VM and one snapshot hold, has a frame for `page` that no other map has; if it is in a run,
-    /// whether that goes for all of the run.
-    pub fn is_exclusive_to_shared_root<B: Backend>(
+    /// The leaf of `page` in the map `root`, which the running VM and one snapshot hold, as far as no other map has it.
+    pub fn leaf_below_shared_root<B: Backend>(
         &self,
         b: &B,
         root: NodeId,
         level: u32,
         page: Page,
-    ) -> bool {
-        match self.exclusive_frame(b, root, level, page, 2) {
-            Ok(frame) => frame.is_some_and(|frame| self.frames.holders(frame) == 1),
-            Err(_) => true,
+    ) -> Leaf {
+        let (mut node, mut allowed) = (root, 2);
+        for level in (0..=level).rev() {
+            if node.is_none() || nodes::holders(b, node) > allowed {
+                return Leaf::Shared;
+            }
+            let words = nodes::read(b, node);
+            if run_start(words).is_some() {
+                return Leaf::InRun;
+            }
+            if level == 0 {
+                break;
+            }
+            node = NodeId(words.0[entry_index(page, level)]);
+            allowed = 1;
         }
+        Leaf::Plain(node)
+    }
+
+    /// Whether `leaf`, which is plain, has a frame for `page` that nothing else holds.
+    #[inline]
+    pub fn holds_alone<B: Backend>(&self, b: &B, leaf: NodeId, page: Page) -> bool {
+        let frame = nodes::read(b, leaf).0[entry_index(page, 0)];
+        frame != 0 && self.frames.holders(Frame(frame)) == 1
     }
 
     /// Whether the map `root` has `page` in a run that no other map has.
@@ -211,46 +210,17 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) -> bool {
-        self.exclusive_frame(b, root, level, page, 1).is_err()
-    }
-
-    /// The frame that the map `root` has for `page`, in nodes that no other map has, but for the root, which may have `root_holders` holders; `None`
-    /// if there is none, or other maps have those nodes. An error is the run that it is in.
-    #[inline]
-    fn exclusive_frame<B: Backend>(
-        &self,
-        b: &B,
-        root: NodeId,
-        level: u32,
-        page: Page,
-        root_holders: u32,
-    ) -> Result<Option<Frame>, NodeId> {
         let mut node = root;
-        let mut allowed = root_holders;
         for level in (0..=level).rev() {
-            if node.is_none() || nodes::holders(b, node) > allowed {
-                return Ok(None);
+            if node.is_none() || nodes::holders(b, node) > 1 {
+                return false;
             }
             let words = nodes::read(b, node);
             if run_start(words).is_some() {
-                return Err(node);
+                return true;
             }
             node = NodeId(words.0[entry_index(page, level)]);
-            allowed = 1;
         }
-        Ok(Frame::from_entry(node.0))
+        false
     }
-}
-
-/// Takes a holder from each of `children`. Those whose last holder went are put in front of the list `waiting`, whose new head is returned.
-#[inline]
-fn unhold_children<B: Backend>(b: &mut B, children: &Node, mut waiting: NodeId) -> NodeId {
-    for i in 0..FANOUT {
-        let child = NodeId(children.0[i]);
-        if !child.is_none() && nodes::unhold(b, child) == 0 {
-            *b.word_mut(child.0) = waiting.0;
-            waiting = child;
-        }
-    }
-    waiting
 }

@@ -8,13 +8,13 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `checkpoint`, `restore`, `delete` | the verbs of the API |
+//! | `checkpoint`, `restore`, `delete`, `info` | the verbs of the API |
 //! | `look` | pages of now and of snapshots, for who is not the guest |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
 //! | `recent` | which dirty pages a restore leaves writable, with their old contents |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
-//! | `layout`, `frames`, `nodes` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
+//! | `layout`, `frames`, `nodes`, `waiting` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
 //! | `backend` | what all of this asks of the machine |
 //!
 //! | a page of the VM is | mapped | on the dirty list | its frame is held by |
@@ -44,6 +44,7 @@ mod fault;
 mod fold;
 mod frames;
 mod index;
+mod info;
 mod layout;
 mod look;
 pub mod map;
@@ -57,12 +58,14 @@ mod remap;
 
 mod backend;
 mod restore;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
 
 pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
+pub use info::Count;
 pub use layout::{Bookkeeping, Node};
 pub use look::MapOf;
 
@@ -121,6 +124,7 @@ pub struct Snapshots {
     level: u32,
     base: NodeId,
     dirty: Vec<DirtyEntry>,
+    folded: fold::Folded,
     /// Entries of `dirty` that a restore of the base writes back in place. 0 after a fold, although there may be some.
     keepers: u32,
     recent: Recent,
@@ -136,6 +140,12 @@ pub struct Snapshots {
     newest: Option<u64>,
     index: Index,
     pools: Pools,
+    going: Option<delete::Going>,
+    /// A snapshot went: if only the running VM holds the base now, the pages that dirty ones replace are to be freed.
+    is_fold_due: bool,
+    /// How often memory was short.
+    #[cfg(test)]
+    pub(crate) reclaimed: u32,
     /// How many times the VM was restored.
     generation: u64,
 }
@@ -159,6 +169,7 @@ impl Snapshots {
             base: NodeId::NONE,
             // Each page is on the list at most once: it never grows.
             dirty: Vec::with_capacity(pages as usize),
+            folded: fold::Folded::default(),
             keepers: 0,
             recent: Recent::new(pages),
             superseding: 0,
@@ -168,6 +179,10 @@ impl Snapshots {
             newest: None,
             index: Index::new(),
             pools,
+            going: None,
+            is_fold_due: false,
+            #[cfg(test)]
+            reclaimed: 0,
             generation: 0,
         })
     }
@@ -194,58 +209,33 @@ impl Snapshots {
 
     /// The smallest id that exists and is not below `from`, to list all of them in turn.
     pub fn first_id_from<B: Backend>(&self, b: &B, from: u64) -> Result<u64, NotFound> {
+        let from = from.max(self.first_kept());
         self.index.first_from(b, from).ok_or(NotFound)
     }
 
-    /// What is known of the snapshot `id`. May fold dirty pages to know it; the guest does not notice.
-    pub fn info<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<Info, NotFound> {
-        // If only the running VM holds the base, the base has pages that dirty ones replace: a fold has them not counted.
-        self.fold_if_only_holder(b);
-        let (_, record) = self.find(b, id)?;
-        Ok(Info {
-            parent: record.parent.get(),
-            pages: self.pages_freed_by_delete(b, record.root),
-            taken: record.taken,
-        })
-    }
-
-    /// How much the snapshots amount to.
+    /// How much the snapshots amount to. What waits to be freed is not free ([`settle`](Self::settle)).
     pub fn stats(&self) -> Stats {
         let frames = &self.memory.frames;
         let used = frames.total()
             - frames.free_count()
             - self.memory.nodes.slabs()
             - self.pools.state_frames;
+        let going = self.going.as_ref();
         Stats {
-            snapshots: self.pools.snapshots,
-            pools: self.pools.count,
+            snapshots: self.pools.snapshots - going.map_or(0, |going| going.left),
+            pools: self.pools.count - going.map_or(0, |going| u32::from(going.left != 0)),
             kept_pages: used - self.present,
             free_pages: self.pools.unpromised_pages(&self.memory, self.present),
         }
     }
 
-    /// Where the record of the snapshot `id` lies, and the record.
-    fn find<B: Backend>(
-        &self,
-        b: &B,
-        id: u64,
-    ) -> Result<(record::RecordAddr, record::Record), NotFound> {
-        let addr = record::RecordAddr::from_entry(self.index.get(b, id).ok_or(NotFound)?);
-        Ok((addr, record::Record::read(b, addr)))
-    }
-
-    /// How many pages deleting the snapshot with the map `root` would free.
-    fn pages_freed_by_delete<B: Backend>(&self, b: &B, root: NodeId) -> u32 {
-        if root != self.base {
-            return self.memory.exclusive_pages(b, root, self.level);
+    /// Where the record of the snapshot `id` lies.
+    #[inline]
+    fn find<B: Backend>(&self, b: &B, id: u64) -> Result<record::RecordAddr, NotFound> {
+        if id < self.first_kept() {
+            return Err(NotFound);
         }
-        // The map is the base of the running VM: only the pages that dirty ones replace would be freed.
-        let behind = |dirty: &&DirtyEntry| {
-            !dirty.is_folded()
-                && self
-                    .memory
-                    .is_exclusive_to_shared_root(b, root, self.level, dirty.page())
-        };
-        self.dirty.iter().filter(behind).count() as u32
+        let entry = self.index.get(b, id).ok_or(NotFound)?;
+        Ok(record::RecordAddr::from_entry(entry))
     }
 }

@@ -11,6 +11,7 @@
 use super::backend::Backend;
 use super::frames::{Frame, Frames, NoMemory};
 use super::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node, NodeId};
+use super::waiting::Waiting;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Nodes that a slab has room for.
@@ -57,6 +58,8 @@ pub struct Nodes {
     first_partial: u32,
     /// Frames that are slabs.
     slabs: u32,
+    /// Those that are to be freed.
+    pub(super) waiting: Waiting,
 }
 
 impl Nodes {
@@ -65,6 +68,7 @@ impl Nodes {
         Self {
             first_partial: 0,
             slabs: 0,
+            waiting: Waiting::new(),
         }
     }
 
@@ -95,7 +99,7 @@ impl Nodes {
     #[inline]
     pub fn reserve<B: Backend>(&mut self, b: &mut B, frames: &mut Frames) -> Result<(), NoMemory> {
         if self.first_partial == 0 {
-            self.add_slab(b, frames)
+            self.make_partial(b, frames)
         } else {
             Ok(())
         }
@@ -140,9 +144,7 @@ impl Nodes {
         contents: impl Fn(usize) -> Node,
     ) -> Result<[u32; FANOUT], NoMemory> {
         let mut ids = [0; FANOUT];
-        if self.first_partial == 0 {
-            self.add_slab(b, frames)?;
-        }
+        self.reserve(b, frames)?;
         let slab = b.bookkeeping_mut(Frame(self.first_partial));
         let fields = words_mut(slab);
         let fresh = fields[FRESH];
@@ -172,8 +174,13 @@ impl Nodes {
         Ok(ids)
     }
 
+    /// Has a slab that has nodes which are not in use. All slabs are full: a node that waits makes room in one of them, and a new one is added only if
+    /// none does.
     #[cold]
-    fn add_slab<B: Backend>(&mut self, b: &mut B, frames: &mut Frames) -> Result<(), NoMemory> {
+    fn make_partial<B: Backend>(&mut self, b: &mut B, frames: &mut Frames) -> Result<(), NoMemory> {
+        if !self.waiting.is_empty() && self.free_waiting(b, frames, 1) == 0 {
+            return Ok(());
+        }
         let frame = frames.alloc()?;
         let fields = words_mut(b.bookkeeping_mut(frame));
         [fields[FREE], fields[FRESH], fields[USED]] = [0, FIRST_SLOT, 0];

@@ -127,6 +127,7 @@ impl Pools {
             made: 0,
             live: 0,
             next_record: 0,
+            end: 0,
         };
         let id = memory.nodes.alloc(b, &mut memory.frames, &pool.to_node())?;
         self.set_newer(b, self.newest, id);

@@ -126,6 +126,8 @@ pub struct Pool {
     pub live: u32,
     /// Where the next snapshot's record goes, in a frame that the pool has already, as [`RecordAddr::to_entry`] has it; 0: it needs a new frame.
     pub next_record: u32,
+    /// An id that is above those of its snapshots, and not above those of a newer pool's.
+    pub end: u64,
 }
 
 impl Pool {
@@ -138,6 +140,7 @@ impl Pool {
             made: w[2],
             live: w[3],
             next_record: w[4],
+            end: u64::from(w[5]) | u64::from(w[6]) << 32,
         }
     }
 
@@ -149,8 +152,8 @@ impl Pool {
             self.made,
             self.live,
             self.next_record,
-            0,
-            0,
+            self.end as u32,
+            (self.end >> 32) as u32,
             0,
         ])
     }

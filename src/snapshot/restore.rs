@@ -1,11 +1,12 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
 use super::backend::{Backend, SaveState};
-use super::fold::FOLD_RESERVE;
+use super::fold::{FOLD_RESERVE, Folded};
 use super::frames::Frame;
 use super::layout::NodeId;
 use super::nodes;
 use super::recent::{KEEPERS_MAX, Round};
+use super::record::Record;
 use super::{NotFound, Snapshots, Which};
 
 impl Snapshots {
@@ -21,7 +22,8 @@ impl Snapshots {
             Which::Id(id) => id,
             Which::Latest => self.newest.ok_or(NotFound)?,
         };
-        let (addr, record) = self.find(b, id)?;
+        let addr = self.find(b, id)?;
+        let record = Record::read(b, addr);
         let size = self.pools.state;
         b.begin_restore(
             state.goes_around_caches(&b.bookkeeping(addr.frame)[addr.state_nodes(size)]),
@@ -150,6 +152,8 @@ impl Snapshots {
             self.drop_blocks(b, kept);
         }
         self.dirty.truncate(kept);
+        // Keepers are not folded.
+        self.folded = Folded::default();
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {
@@ -161,7 +165,7 @@ impl Snapshots {
             if !root.is_none() {
                 nodes::hold(b, root);
             }
-            self.memory.unhold_map(b, self.base, self.level);
+            self.memory.drop_map(b, self.base, self.level);
             self.base = root;
         }
     }

@@ -210,24 +210,34 @@ impl Stage2 {
         }
     }
 
-    /// Calls `f` with address and size in bytes of each block and page that is mapped.
-    pub fn each_present(&self, mut f: impl FnMut(Pa, u64)) {
-        let mut visit = |entry: Descriptor, bytes| {
+    /// Calls `f` with address and size in bytes of what is mapped of the pages from `from` on, piece by piece: of `limit` entries at the most, a
+    /// block counting as the pages that are left of it. Returns the page to go on from, which is behind RAM if that was all.
+    pub fn each_present_from(&self, from: Page, limit: u32, mut f: impl FnMut(Pa, u64)) -> Page {
+        let (mut at, mut left) = (from, limit);
+        while at < self.pages && left > 0 {
+            let block = read(self.block_entry(at));
+            let in_block = at % BLOCK_PAGES;
+            let (entry, first, pages) = match block {
+                table if table.is_table() => (read(self.page_entry(at)), 0, 1),
+                entry if entry.is_valid() => (entry, in_block, (BLOCK_PAGES - in_block).min(left)),
+                entry => (entry, 0, BLOCK_PAGES - in_block),
+            };
             if entry.is_valid() {
-                f(entry.address(), bytes);
+                let pa = entry.address().0 + u64::from(first) * PAGE_SIZE;
+                f(Pa(pa), u64::from(pages) * PAGE_SIZE);
+                left -= pages;
+            } else {
+                left -= 1;
             }
-        };
-        for block in (0..self.pages).step_by(BLOCK_PAGES as usize) {
-            match read(self.block_entry(block)) {
-                table if table.is_table() => {
-                    let entries = &self.level3[(block / BLOCK_PAGES) as usize].0;
-                    entries
-                        .iter()
-                        .for_each(|entry| visit(read(entry), PAGE_SIZE));
-                }
-                entry => visit(entry, BLOCK_SIZE),
-            }
+            at += pages;
         }
+        at
+    }
+
+    /// The same of all that is mapped.
+    #[cfg(test)]
+    pub fn each_present(&self, f: impl FnMut(Pa, u64)) {
+        self.each_present_from(0, u32::MAX, f);
     }
 
     /// Maps `page`, which is absent or read-only, writable to `frame`, whose contents are complete for every observer. Splits its block first,

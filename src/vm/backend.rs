@@ -150,8 +150,10 @@ pub trait Core: Gich {
     fn write_stage1_register(&mut self, register: Stage1Register, value: u64);
     /// Has the guest's writes to these registers no longer trap.
     fn untrap_stage1_registers(&mut self);
-    /// Has the guest's writes to these registers trap. Returns whether they did not before.
-    fn trap_stage1_registers(&mut self) -> bool;
+    /// Has the guest's writes to these registers trap.
+    fn trap_stage1_registers(&mut self);
+    /// Whether they do.
+    fn traps_stage1_registers(&mut self) -> bool;
     /// The loaded vCPU's SCTLR_EL1.
     fn sctlr(&mut self) -> u64;
     /// The loaded vCPU's TCR_EL1.

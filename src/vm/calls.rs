@@ -4,8 +4,9 @@ use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::{VmBackend, VmShared};
 use crate::hvc::{Hypercall, Results, SnapshotCall, error};
-use crate::snapshot::{NotFound, Which};
+use crate::snapshot::{Count, NotFound, Which};
 use crate::trap::Esr;
+use core::task::Poll;
 use log::Level;
 
 /// The id that stands for "none".
@@ -26,7 +27,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 ExitAction::Resume
             }
             Hypercall::Snapshot(call) => self.context(shared, core).snapshot_call(call),
-            Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(),
+            Hypercall::BareCheckpoint => self.context(shared, core).bare_checkpoint(immediate),
             Hypercall::BareRestore(which) => self.context(shared, core).bare_restore(which),
             Hypercall::Psci(call) => self.context(shared, core).power_call(call),
             Hypercall::Event(values) => self.context(shared, core).event_call(values),
@@ -65,9 +66,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     /// With `returns_id`, the vCPU has the id in x0 and 0 in x1.
-    fn checkpoint(&mut self, returns_id: bool) -> Option<u64> {
+    fn checkpoint(&mut self, returns_id: bool) -> Poll<Option<u64>> {
         let (vm, shared, initiator) = self.initiator();
-        vm.checkpoint(shared, initiator, returns_id)
+        vm.checkpoint_piece(shared, initiator, returns_id)
     }
 
     /// `value` is what a vCPU that took the snapshot by SMCCC finds in x1.
@@ -78,9 +79,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
     }
 
     #[inline(never)]
-    fn bare_checkpoint(mut self) -> ExitAction {
-        self.checkpoint(false);
-        ExitAction::Resume
+    fn bare_checkpoint(mut self, immediate: u16) -> ExitAction {
+        if self.shared.prepare_checkpoint().is_pending() {
+            return self.unfinished_call(immediate);
+        }
+        match self.checkpoint(false) {
+            Poll::Ready(_) => ExitAction::Resume,
+            Poll::Pending => self.unfinished_call(immediate),
+        }
     }
 
     #[inline(never)]
@@ -94,17 +100,27 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     #[inline(never)]
     fn snapshot_call(mut self, call: SnapshotCall) -> ExitAction {
+        if call == SnapshotCall::Checkpoint && self.shared.prepare_checkpoint().is_pending() {
+            return self.unfinished_call(0);
+        }
         let done = match call {
             SnapshotCall::Checkpoint => match self.checkpoint(true) {
-                Some(id) => Ok(Results::of([id, 0])),
-                None => Err(error::NO_MEMORY),
+                Poll::Ready(Some(id)) => Ok(Results::of([id, 0])),
+                Poll::Ready(None) => Err(error::NO_MEMORY),
+                Poll::Pending => return self.unfinished_call(0),
             },
             SnapshotCall::Restore { which, value } => match self.restore(which, value) {
                 // The registers are those of the checkpoint now.
                 Ok(next) => return next,
                 Err(NotFound) => Err(error::NOT_FOUND),
             },
-            other => self.shared.snapshot_call(other),
+            other => match self
+                .shared
+                .snapshot_call(other, &mut self.vcpu.unfinished.count)
+            {
+                Poll::Ready(done) => done,
+                Poll::Pending => return self.unfinished_call(0),
+            },
         };
         self.give_results(done.unwrap_or_else(Results::error))
     }
@@ -123,28 +139,37 @@ impl<B: VmBackend> ExitContext<'_, B> {
 }
 
 impl<B: VmBackend> VmShared<B> {
-    /// The snapshot calls that neither stop the VM nor take it back.
+    /// The snapshot calls that neither stop the VM nor take it back; or a piece of one, which goes on from `count`.
     #[inline(always)]
-    pub(super) fn snapshot_call(&mut self, call: SnapshotCall) -> Result<Results, i64> {
+    pub(super) fn snapshot_call(
+        &mut self,
+        call: SnapshotCall,
+        count: &mut Count,
+    ) -> Poll<Result<Results, i64>> {
         let not_found = |NotFound| error::NOT_FOUND;
         let (snapshots, memory) = (&mut self.snapshots, &mut self.memory);
-        match call {
+        Poll::Ready(match call {
             SnapshotCall::Checkpoint | SnapshotCall::Restore { .. } => Err(error::NOT_SUPPORTED),
             SnapshotCall::Delete { id } => snapshots
                 .delete(memory, id)
                 .map(|()| Results::SUCCESS)
                 .map_err(not_found),
-            SnapshotCall::Info { id } => snapshots
-                .info(memory, id)
-                .map(|info| {
+            SnapshotCall::Info { id } => {
+                let Poll::Ready(info) = snapshots.info_piece(memory, id, count) else {
+                    return Poll::Pending;
+                };
+                *count = Count::NOT_BEGUN;
+                info.map(|info| {
                     let parent = info.parent.unwrap_or(NO_ID);
                     Results::of([0, parent, u64::from(info.pages), info.taken.counter])
                 })
-                .map_err(not_found),
+                .map_err(not_found)
+            }
             SnapshotCall::Next { id } => snapshots
                 .first_id_from(memory, id)
                 .map(|id| Results::of([id]))
                 .map_err(not_found),
+            SnapshotCall::Stats if snapshots.settle(memory).is_pending() => return Poll::Pending,
             SnapshotCall::Stats => {
                 let stats = snapshots.stats();
                 let counts = [
@@ -156,6 +181,6 @@ impl<B: VmBackend> VmShared<B> {
                 Ok(Results::of(counts.map(u64::from)))
             }
             SnapshotCall::Generation => Ok(Results::of([snapshots.generation()])),
-        }
+        })
     }
 }

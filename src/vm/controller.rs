@@ -20,8 +20,9 @@ use super::vcpu::{INTERRUPTED, RunState};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
 use crate::hvc::{ControlAction, Results, SnapshotCall, control, error};
-use crate::snapshot::NotFound;
+use crate::snapshot::{Count, NotFound};
 use crate::trap::access::step_back;
+use core::task::Poll;
 
 /// TARGET's x1.
 const IS_OFF: u64 = 0;
@@ -270,7 +271,14 @@ impl<B: VmBackend> Vm<B> {
                 })
                 .map(|id| Results::of([id]))
                 .map_err(|NotFound| error::NOT_FOUND),
-            other => shared.snapshot_call(other),
+            other => {
+                let mut count = Count::NOT_BEGUN;
+                loop {
+                    if let Poll::Ready(done) = shared.snapshot_call(other, &mut count) {
+                        break done;
+                    }
+                }
+            }
         });
         if matches!(call, SnapshotCall::Restore { .. }) && !self.gate.is_closed() {
             // It runs, and may want this core, which it did not want before.

@@ -29,6 +29,8 @@ pub enum ExitAction {
     Control,
     /// Does what an interrupt of the board asks for that is not only this vCPU's business.
     Interrupt(Interrupt),
+    /// EL2 is in the midst of something for the vCPU ([`Unfinished`](super::pieces::Unfinished)): looks who else wants the core, then goes on with that.
+    Unfinished,
 }
 
 impl ExitAction {
@@ -126,6 +128,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
             RunState::Off => ExitAction::Put,
             RunState::Waiting => self.resume_wait(),
             RunState::Ready if self.vm.gate.is_closed() => ExitAction::Put,
+            RunState::Ready if self.vcpu.unfinished.is_some() => ExitAction::Unfinished,
             RunState::Ready => self.resume(),
         }
     }

@@ -159,10 +159,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(always)]
     fn permit(&mut self, page: Page, write: bool, reach: Reach, va: Option<Va>) -> ExitAction {
         self.shared.memory.faulting = alone(va, reach);
-        self.shared.fault_in(page, write, reach);
+        // If memory is short, that takes several pieces, and as many faults.
+        let _ = self.shared.fault_in(page, write, reach);
         // What goes through the caches has them on.
         if reach == Reach::Around {
             self.rearm_cache_traps();
+            if self.vcpu.unfinished.is_some() {
+                return ExitAction::Unfinished;
+            }
         }
         ExitAction::Resume
     }
@@ -355,12 +359,24 @@ impl<B: VmBackend> VmShared<B> {
         self.gic.spi_line(device.row().intid) != self.devices.irq_line(device)
     }
 
-    /// Makes a page of RAM accessible to an access that reaches it as `reach` says.
+    /// Makes a page of RAM accessible to an access that reaches it as `reach` says; or, if memory is short, does a piece of what makes room for that, and
+    /// returns `false`.
     #[inline]
-    pub(super) fn fault_in(&mut self, page: Page, write: bool, reach: Reach) {
+    pub(super) fn fault_in(&mut self, page: Page, write: bool, reach: Reach) -> bool {
+        let done = self
+            .snapshots
+            .fault_in(&mut self.memory, page, write, reach);
+        if done.is_err() {
+            self.reclaim();
+        }
+        done.is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reclaim(&mut self) {
+        let is_freed = self.snapshots.reclaim(&mut self.memory);
         // A VM is started only with a share of memory that suffices whatever it does.
-        self.snapshots
-            .fault_in(&mut self.memory, page, write, reach)
-            .expect("a VM's share of memory holds all of its RAM");
+        assert!(is_freed, "a VM's share of memory holds all of its RAM");
     }
 }

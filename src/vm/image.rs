@@ -70,7 +70,7 @@ impl<B: VmBackend> VmShared<B> {
                 Mapping::Write | Mapping::WriteBlock
             ) {
                 self.memory.faulting = None;
-                self.fault_in(page, true, Reach::Around);
+                while !self.fault_in(page, true, Reach::Around) {}
             }
             let stage2 = &self.memory.stage2;
             let pa = stage2.translate(at).expect("it was just made present");

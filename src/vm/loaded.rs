@@ -141,6 +141,12 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 other => return other,
             }
         }
+        if self.vcpu.unfinished.is_some() {
+            match self.go_on(core) {
+                ExitAction::Resume | ExitAction::Review => {}
+                other => return other,
+            }
+        }
         if self.resumes_call() {
             return ExitAction::Control;
         }
@@ -206,7 +212,12 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 core.pend_serror();
                 ExitAction::Resume
             }
-            _ => self.handle_interrupt(core),
+            _ => match self.handle_interrupt(core) {
+                ExitAction::Resume | ExitAction::Review if self.vcpu.unfinished.is_some() => {
+                    ExitAction::Unfinished
+                }
+                action => action,
+            },
         }
     }
 

@@ -17,6 +17,8 @@ pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
 const MIXES: u16 = 1 << 15;
 /// vCPU 0 is on, with its caches off.
 const FIRST: u16 = 1;
+/// Pages that are cleaned at a time, some 230 instructions each.
+pub const CLEANED_AT_A_TIME: u32 = 128;
 
 /// The memory of one VM.
 pub struct GuestMemory<B> {
@@ -77,24 +79,36 @@ impl<B: VmBackend> GuestMemory<B> {
         }
     }
 
-    /// Has memory agree with the caches on all that is mapped: a vCPU is about to go around the caches that did not before.
+    /// Has memory agree with the caches on all that is mapped, a piece of it: a vCPU is about to go around the caches that did not before, and
+    /// does not run until all is done. `next` is the page to go on from, 0 to begin with. Returns whether all is done; `next` is 0 again then.
+    ///
+    /// What is mapped anew between two pieces needs no cleaning: whatever EL2 maps while a vCPU goes around the caches is clean, and so it is
+    /// noted before the first piece that this one does ([`note_caches`](Self::note_caches)).
     #[cold]
-    pub fn clean(&mut self) {
+    pub fn clean_piece(&mut self, next: &mut Page) -> bool {
         let backend = &mut self.backend;
-        self.stage2
-            .each_present(|at, bytes| backend.clean_and_invalidate(at, bytes));
+        let clean = |at, bytes| backend.clean_and_invalidate(at, bytes);
+        *next = self
+            .stage2
+            .each_present_from(*next, CLEANED_AT_A_TIME, clean);
+        if self.stage2.page_at(self.stage2.ipa(*next)).is_some() {
+            return false;
+        }
+        *next = 0;
         self.is_mapped_ahead = false;
+        true
     }
 
     /// The same before a vCPU is to go around the caches, unless memory has all that is mapped anyway. Copies that are not mapped now, but in
     /// snapshots, are left as they are.
     ///
     /// Once: from here on all is copied around the caches, so that no guest can have all of its RAM cleaned again and again.
-    pub fn clean_if_ahead(&mut self) {
-        if self.is_mapped_ahead {
-            self.around |= MIXES;
-            self.clean();
+    pub fn clean_if_ahead(&mut self, next: &mut Page) -> bool {
+        if !self.is_mapped_ahead {
+            return true;
         }
+        self.around |= MIXES;
+        self.clean_piece(next)
     }
 
     /// Whether all vCPUs that are on, but for number `own`, go through the caches, and EL2 may copy through them as well.
@@ -119,11 +133,14 @@ impl<B: VmBackend> GuestMemory<B> {
         self.watched = vcpus;
     }
 
-    /// Whether vCPU number `index` was among those, and does not count any more.
-    pub fn take_watched(&mut self, index: usize) -> bool {
-        let watched = self.watched;
+    /// Whether vCPU number `index` is among those.
+    pub fn is_watched(&self, index: usize) -> bool {
+        self.watched & 1 << index != 0
+    }
+
+    /// vCPU number `index` is not among those any more.
+    pub fn forget_watched(&mut self, index: usize) {
         self.watched &= !(1 << index);
-        watched != self.watched
     }
 
     /// Whether memory may lack what the caches have in frames that are mapped, by EL2's doing.
@@ -295,7 +312,8 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     #[inline]
     fn begin_restore(&mut self, around: bool) {
         if around {
-            self.clean_if_ahead();
+            let mut next = 0;
+            while !self.clean_if_ahead(&mut next) {}
         }
         self.restores_around = around || self.around & MIXES != 0;
     }

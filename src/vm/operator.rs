@@ -163,10 +163,13 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
     }
 
     fn stats(&mut self, vm: usize) -> VmStats {
-        self.with(vm, |vm, shared, _| VmStats {
-            snapshots: shared.snapshots.stats(),
-            generation: shared.snapshots.generation(),
-            exits: vm.vcpus.iter().map(|slot| slot.exits()).sum(),
+        self.with(vm, |vm, shared, _| {
+            while shared.snapshots.settle(&mut shared.memory).is_pending() {}
+            VmStats {
+                snapshots: shared.snapshots.stats(),
+                generation: shared.snapshots.generation(),
+                exits: vm.vcpus.iter().map(|slot| slot.exits()).sum(),
+            }
         })
     }
 }

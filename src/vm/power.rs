@@ -85,7 +85,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let slot = &self.vm.vcpus[target];
         // It starts with its caches off.
         self.shared.memory.note_caches(target, true);
-        self.shared.memory.clean_if_ahead();
+        let next = &mut self.vcpu.unfinished.cleaned;
+        if !self.shared.memory.clean_if_ahead(next) {
+            return self.unfinished_call(0);
+        }
         // The target is off: a core that still holds its lock is about to unlock it.
         *slot.lock() = Vcpu::reset(B::Core::RESET, entry.0, context);
         slot.set_run_state(RunState::Ready);

@@ -57,7 +57,7 @@ impl<B: VmBackend> VmShared<B> {
             Mapping::Write | Mapping::WriteBlock
         ) {
             self.memory.faulting = None;
-            self.fault_in(page, true, Reach::Around);
+            while !self.fault_in(page, true, Reach::Around) {}
         }
         let pa = self.memory.stage2.translate(ipa);
         (page, pa.expect("it was just made present"))
@@ -322,16 +322,19 @@ impl<B: VmBackend> Vm<B> {
         // It goes on where it was told to, whatever it waited for.
         slot.take_awaits();
         vcpu.in_run = false;
+        vcpu.unfinished.forget_trap();
         slot.end_wait();
         slot.set_deadline(self.timer_deadline(vcpu));
         core.borrow_stage2(self.number, shared.memory.stage2.root());
         if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
-            self.clean_caches(shared);
+            let mut next = 0;
+            while !self.clean_piece(shared, &mut next) {}
         }
         let around = !goes_through_caches(registers.sctlr, registers.tcr);
         shared.memory.note_caches(index, around);
         if around {
-            shared.memory.clean_if_ahead();
+            let mut next = 0;
+            while !shared.memory.clean_if_ahead(&mut next) {}
         }
         // It has other tables of stage 1 now, and did not invalidate what the TLBs have of those before.
         let memory = &mut shared.memory;

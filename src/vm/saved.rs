@@ -8,6 +8,7 @@
 //! A vCPU is the core's [`System`], then [`SavedVcpu`]. List registers are not saved: they are synced into the GIC model first.
 
 use super::loaded::load_registers;
+use super::pieces::Unfinished;
 use super::quiesce::{Initiator, StoppedVcpus};
 use super::saved_lrs::SavedLrs;
 use super::vcpu::RunState;
@@ -171,7 +172,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         for (index, slot) in self.vm.vcpus.iter().enumerate() {
             match self.initiator.index() {
                 _ if slot.run_state() == RunState::Off => continue,
-                Some(own) if own == index => _ = self.initiator.core.trap_stage1_registers(),
+                Some(own) if own == index => self.initiator.core.trap_stage1_registers(),
                 _ => match self.stopped.get(index) {
                     Some(vcpu) => B::Core::trap_stage1_registers_of(&mut vcpu.system),
                     None => continue,
@@ -278,7 +279,11 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 vcpu
             }
         };
-        vcpu.registers = saved.registers;
+        copy(&saved.registers, &mut vcpu.registers);
+        // What it was in the midst of has not happened.
+        if vcpu.unfinished.has_begun() {
+            vcpu.unfinished = Unfinished::NOTHING;
+        }
         if self.taken_by == index as u32 + 1 {
             vcpu.registers.x[1] = self.value;
         }

@@ -307,6 +307,10 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {
                 action = self.sleep_loaded(&mut loaded, &slice);
             }
+            if action == ExitAction::Unfinished {
+                // As if the vCPU had run: what would have interrupted it is seen to. It is there still if there was none.
+                action = loaded.handle_interrupt(self.core);
+            }
             self.update(&mut slice);
             if self.after_run(&mut loaded, &slice, action).is_break() {
                 break;
@@ -373,8 +377,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         action: ExitAction,
     ) -> ControlFlow<()> {
         let keeps_core = match action {
-            ExitAction::Resume | ExitAction::Review => true,
-            // `take_turn` has dealt with these.
+            ExitAction::Resume | ExitAction::Review | ExitAction::Unfinished => true,
             ExitAction::Put => false,
             ExitAction::Control => true,
             // It would have slept, had no other vCPU wanted the core.

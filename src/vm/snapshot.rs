@@ -10,35 +10,65 @@ use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::snapshot::{Moment, NotFound, Snapshots, Which};
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::Poll;
 use log::Level;
 
 /// The next snapshot's id: counted for all VMs together, so that no id ever names two snapshots.
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
+impl<B: VmBackend> VmShared<B> {
+    /// A piece of what a checkpoint does before the VM is stopped for it, if that is much.
+    #[inline]
+    pub(super) fn prepare_checkpoint(&mut self) -> Poll<()> {
+        match self.snapshots.needs_preparation() {
+            true => self.snapshots.prepare_checkpoint(&mut self.memory),
+            false => Poll::Ready(()),
+        }
+    }
+}
+
 impl<B: VmBackend> Vm<B> {
-    /// Takes a snapshot of the whole VM, and returns its id; `None` if memory does not suffice. With `returns_id`, the initiator's vCPU has the
-    /// id in x0 and 0 in x1. The caller holds the shared part.
-    pub(super) fn checkpoint(
+    /// Takes a snapshot of the whole VM, and returns its id; `None` if memory does not suffice; or, pending, makes some room for it. With
+    /// `returns_id`, the initiator's vCPU has the id in x0 and 0 in x1. The caller holds the shared part.
+    pub(super) fn checkpoint_piece(
         &self,
         shared: &mut VmShared<B>,
         initiator: Initiator<'_, B>,
         returns_id: bool,
-    ) -> Option<u64> {
+    ) -> Poll<Option<u64>> {
         let taken = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.returns_id = returns_id;
             let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
-            let id = snapshots.checkpoint(memory, state, next_id).ok()?;
-            memory.note_all_caches(state.around);
-            Some(id)
+            let taken = snapshots.checkpoint_piece(memory, state, next_id);
+            if let Poll::Ready(Ok(_)) = taken {
+                memory.note_all_caches(state.around);
+            }
+            taken.map(Result::ok)
         });
         match taken {
-            Some(_) => shared.restores_since_snapshot = 0,
-            None => {
+            Poll::Ready(Some(_)) => shared.restores_since_snapshot = 0,
+            Poll::Ready(None) => {
                 let what = format_args!("no memory for a snapshot");
                 shared.log_named(self.config.name, Level::Error, what);
             }
+            Poll::Pending => {}
         }
         taken
+    }
+
+    /// The same, however long it takes.
+    pub(super) fn checkpoint(
+        &self,
+        shared: &mut VmShared<B>,
+        mut initiator: Initiator<'_, B>,
+        returns_id: bool,
+    ) -> Option<u64> {
+        loop {
+            let taken = self.checkpoint_piece(shared, initiator.reborrow(), returns_id);
+            if let Poll::Ready(taken) = taken {
+                return taken;
+            }
+        }
     }
 
     /// Takes the whole VM back to a snapshot, and returns that one's id. A vCPU that took it by SMCCC has `value` in x1 then. The caller holds

@@ -1,5 +1,6 @@
 //! A vCPU in memory.
 
+use super::pieces::Unfinished;
 use super::reviews::ReviewSchedule;
 use super::saved_lrs::SavedLrs;
 use crate::arch::vcpu::Registers;
@@ -32,6 +33,8 @@ pub struct Vcpu<S> {
     pub in_run: bool,
     /// Its debug registers. The core that loaded the vCPU has a copy of those that act.
     pub debug: DebugState,
+    /// What EL2 does for it in pieces, and is in the midst of.
+    pub unfinished: Unfinished,
 }
 
 impl<S> Vcpu<S> {
@@ -46,6 +49,7 @@ impl<S> Vcpu<S> {
             reviews: ReviewSchedule::NONE,
             in_run: false,
             debug: DebugState::RESET,
+            unfinished: Unfinished::NOTHING,
         }
     }
 

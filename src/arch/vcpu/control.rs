@@ -179,11 +179,12 @@ pub fn untrap_stage1_registers() {
     HCR_EL2.modify(HCR_EL2::TVM::CLEAR);
 }
 
-/// Has the guest's writes to [`Stage1Register`](super::Stage1Register)s trap (HCR_EL2.TVM). Returns whether they did not before.
-pub fn trap_stage1_registers() -> bool {
-    let is_new = !HCR_EL2.is_set(HCR_EL2::TVM);
-    if is_new {
-        HCR_EL2.modify(HCR_EL2::TVM::SET);
-    }
-    is_new
+/// Has the guest's writes to [`Stage1Register`](super::Stage1Register)s trap (HCR_EL2.TVM).
+pub fn trap_stage1_registers() {
+    HCR_EL2.modify(HCR_EL2::TVM::SET);
+}
+
+/// Whether the guest's writes to [`Stage1Register`](super::Stage1Register)s trap (HCR_EL2.TVM).
+pub fn traps_stage1_registers() -> bool {
+    HCR_EL2.is_set(HCR_EL2::TVM)
 }

@@ -200,8 +200,12 @@ impl Core for FakeCore {
         self.system.watched = 0;
     }
 
-    fn trap_stage1_registers(&mut self) -> bool {
-        std::mem::replace(&mut self.system.watched, 1) == 0
+    fn trap_stage1_registers(&mut self) {
+        self.system.watched = 1;
+    }
+
+    fn traps_stage1_registers(&mut self) -> bool {
+        self.system.watched != 0
     }
 
     fn sctlr(&mut self) -> u64 {
@@ -269,6 +273,7 @@ impl Core for FakeCore {
         let interrupt = match self.interrupts.pop_front() {
             Some(interrupt) => interrupt,
             None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,
+            None if self.alarm <= Self::physical_count() => Interrupt::Alarm,
             None => Interrupt::None,
         };
         match interrupt {

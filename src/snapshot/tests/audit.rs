@@ -11,7 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 impl<M: Guest> Pair<M> {
     /// Contents are equal, and every frame has exactly the holders that can be found.
-    pub(super) fn audit(&self) {
+    pub(super) fn audit(&mut self) {
+        self.settled_stats();
         let pages = self.s.pages();
         let used = |block: &u32| self.m.is_mapped(*block) || self.ram.is_used(*block);
         for block in (0..pages.div_ceil(BLOCK_PAGES)).filter(used) {

@@ -1,6 +1,6 @@
 //! Single histories, each for one thing that the snapshot logic promises.
 
-use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, min_frames, plan};
+use super::pair::{Guest, PAGES, Pair, SIZES, SMALL, faulted_in, min_frames, plan};
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use crate::snapshot::fold::FOLD_RESERVE;
@@ -82,11 +82,11 @@ fn what_only_a_snapshot_holds_is_what_its_deletion_frees() {
         "page 1 as it was; page 0 is still the VM's"
     );
     vm.checkpoint(2).unwrap();
-    let used = |vm: &Pair| vm.s.stats().kept_pages;
-    let before = used(&vm);
+    let used = |vm: &mut Pair| vm.settled_stats().kept_pages;
+    let before = used(&mut vm);
     assert_eq!(vm.s.info(&mut vm.m, 1).unwrap().pages, 1);
     vm.delete(1);
-    assert_eq!(before - used(&vm), 1);
+    assert_eq!(before - used(&mut vm), 1);
     vm.restore(Which::Id(0));
     vm.audit();
 }
@@ -281,8 +281,7 @@ fn a_load_that_faulted_for_nothing_copies_nothing() {
             matches!(mapping, Mapping::Read(_) | Mapping::ReadBlock(_)),
             "{mapping:?}"
         );
-        vm.s.fault_in(&mut vm.m, page, false, Reach::Around)
-            .unwrap();
+        faulted_in(&mut vm.s, &mut vm.m, page, false, Reach::Around).unwrap();
         assert_eq!(vm.m.mapping(page), mapping);
         assert_eq!(vm.s.memory.frames.free_count(), free);
     }
@@ -352,7 +351,7 @@ fn the_log_tells_of_each_pool() {
         vm.checkpoint(id).unwrap();
     }
     let free = vm.s.memory.frames.free_count();
-    assert!(vm.s.free_oldest_pool(&mut vm.m));
+    assert!(vm.s.reclaim(&mut vm.m));
     // Page 7 as #0 and #1 have it, and the frame of their states.
     assert_eq!(vm.s.memory.frames.free_count() - free, 3);
     // 2 snapshots of 6 MiB.

@@ -1,6 +1,6 @@
 //! Restores from each form of a map to each other. A map's nodes are runs, plain, or not there at all.
 
-use super::pair::{PAGES, Pair, plan};
+use super::pair::{PAGES, Pair, faulted_in, plan};
 use crate::addr::BLOCK_PAGES;
 use crate::config::Accounting;
 use crate::snapshot::*;
@@ -184,7 +184,10 @@ fn a_store_frees_a_pool_and_goes_on() {
     vm.write(0, 1);
     vm.checkpoint(0).unwrap();
     vm.steal(0);
-    assert_eq!(vm.s.fault_in(&mut vm.m, 0, true, Reach::Around), Ok(()));
+    assert_eq!(
+        faulted_in(&mut vm.s, &mut vm.m, 0, true, Reach::Around),
+        Ok(())
+    );
     assert_eq!(vm.ids(), []);
     assert_eq!((vm.m.mapping(0), vm.m.copies), (Mapping::Write, 0));
 }

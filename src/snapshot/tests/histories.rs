@@ -112,7 +112,7 @@ proptest! {
             step(&mut vms[vm], op, &mut next_id, stamp as u64 + 1);
             vms[vm].audit();
         }
-        vms.iter().for_each(Pair::audit);
+        vms.iter_mut().for_each(Pair::audit);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::addr::BLOCK_PAGES;
 use crate::config::{Accounting, PoolPlan};
 use crate::snapshot::*;
 use core::ops::Range;
+use core::task::Poll;
 use std::env;
 use std::println;
 use std::time::{Duration, Instant};
@@ -97,7 +98,13 @@ impl History {
     fn checkpoint(&mut self) {
         let id = self.next_id;
         self.next_id += 1;
-        let taken = self.s.checkpoint(&mut self.m, &mut self.state, || id);
+        while self.s.prepare_checkpoint(&mut self.m).is_pending() {}
+        let taken = loop {
+            let piece = self.s.checkpoint_piece(&mut self.m, &mut self.state, || id);
+            if let Poll::Ready(taken) = piece {
+                break taken;
+            }
+        };
         self.ids.push(taken.expect("memory suffices"));
     }
 
@@ -140,7 +147,12 @@ impl History {
         let near = self.cost(back(newest), back(near));
         let far = self.cost(back(newest), back(oldest));
         let info = self.cost(nothing, |own| {
-            own.s.info(&mut own.m, middle).expect("it exists");
+            let mut count = Count::NOT_BEGUN;
+            while own
+                .s
+                .info_piece(&mut own.m, middle, &mut count)
+                .is_pending()
+            {}
         });
         self.restore(newest);
         let checkpoint = self.cost(Self::store, Self::checkpoint);

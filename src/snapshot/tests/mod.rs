@@ -8,6 +8,7 @@
 //! | `forms` | restores from each form of a map to each other |
 //! | `written_back` | pages that a restore leaves writable |
 //! | `history` | what operations cost as the history grows |
+//! | `pieces` | what is done in pieces, while the guest may run |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
 //! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
 //! | `model` | the backend that the tests can look into |
@@ -22,5 +23,6 @@ mod look;
 mod model;
 mod pair;
 mod parts;
+mod pieces;
 mod worst;
 mod written_back;

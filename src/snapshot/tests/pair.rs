@@ -6,6 +6,7 @@ use crate::config::Accounting;
 use crate::snapshot::frames::Frame;
 use crate::snapshot::nodes::NODES_PER_SLAB;
 use crate::snapshot::*;
+use core::task::Poll;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::vec;
@@ -51,6 +52,8 @@ pub(super) struct Pair<M = ModelBackend> {
     generation: u64,
     /// Frames taken away, so that memory runs out where the test wants it to.
     stolen: Vec<Frame>,
+    /// Pieces that were done of checkpoints.
+    pub(super) pieces: u32,
 }
 
 pub(super) fn plan(accounting: Accounting, capacity: u32) -> PoolPlan {
@@ -83,6 +86,22 @@ fn least(pages: u32, plan: PoolPlan, size: StateSize) -> u32 {
 /// The same, with a state of the usual size.
 pub(super) fn min_frames(pages: u32, plan: PoolPlan) -> u32 {
     least(pages, plan, SMALL)
+}
+
+/// [`Snapshots::fault_in`], as often as it takes.
+pub(super) fn faulted_in<B: Backend>(
+    s: &mut Snapshots,
+    b: &mut B,
+    page: Page,
+    write: bool,
+    reach: Reach,
+) -> Result<(), NoMemory> {
+    loop {
+        let done = s.fault_in(b, page, write, reach);
+        if done.is_ok() || !s.reclaim(b) {
+            return done;
+        }
+    }
 }
 
 impl Pair {
@@ -124,6 +143,7 @@ impl<M: Guest> Pair<M> {
             kept: BTreeMap::new(),
             generation: 0,
             stolen: vec![],
+            pieces: 0,
         }
     }
 
@@ -141,13 +161,12 @@ impl<M: Guest> Pair<M> {
 
     fn fault_in(&mut self, page: u32, write: bool) {
         let reach = self.m.reach();
-        let faulted = self.s.fault_in(self.m.backend_mut(), page, write, reach);
+        let faulted = faulted_in(&mut self.s, self.m.backend_mut(), page, write, reach);
         if faulted.is_err() {
             assert!(!self.stolen.is_empty(), "an access always goes on");
             assert!(self.ids().is_empty(), "there was something left to free");
             self.give_back();
-            self.s
-                .fault_in(self.m.backend_mut(), page, write, reach)
+            faulted_in(&mut self.s, self.m.backend_mut(), page, write, reach)
                 .expect("with its whole share, it goes on");
         }
     }
@@ -206,9 +225,20 @@ impl<M: Guest> Pair<M> {
     }
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
+        // The guest may run between the pieces.
+        while self.s.prepare_checkpoint(self.m.backend_mut()).is_pending() {
+            self.pieces += 1;
+            let page = self.pieces * 37 % self.s.pages();
+            self.read(page);
+            self.write(page, u64::from(self.pieces) << 48 | 1);
+        }
         self.m.stop();
-        let (m, state) = (self.m.backend_mut(), &mut self.state);
-        let done = self.s.checkpoint(m, state, || id).map(|_| ());
+        let done = loop {
+            let (m, state) = (self.m.backend_mut(), &mut self.state);
+            if let Poll::Ready(done) = self.s.checkpoint_piece(m, state, || id) {
+                break done.map(|_| ());
+            }
+        };
         self.m.go_on();
         if done.is_ok() {
             self.kept.insert(id, (self.ram.clone(), self.state.value));
@@ -241,7 +271,7 @@ impl<M: Guest> Pair<M> {
     pub(super) fn delete(&mut self, id: u64) {
         let there = self.kept.remove(&id).is_some();
         let pages = self.s.info(self.m.backend_mut(), id).map(|info| info.pages);
-        let used = |pair: &Self| pair.s.stats().kept_pages;
+        let used = |pair: &mut Self| pair.settled_stats().kept_pages;
         let used_before = used(self);
         assert_eq!(self.s.delete(self.m.backend_mut(), id).is_ok(), there);
         if let Ok(pages) = pages
@@ -253,6 +283,12 @@ impl<M: Guest> Pair<M> {
                 "what INFO said would go has gone"
             );
         }
+    }
+
+    /// When nothing waits to be freed.
+    pub(super) fn settled_stats(&mut self) -> Stats {
+        while self.s.settle(self.m.backend_mut()).is_pending() {}
+        self.s.stats()
     }
 
     pub(super) fn reset(&mut self) {

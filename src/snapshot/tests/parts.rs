@@ -147,12 +147,12 @@ fn what_is_promised_is_not_free() {
     for (accounting, left) in [(Accounting::OnDemand, 1000), (Accounting::Reserved, 1000)] {
         let plan = plan(accounting, 1);
         let mut vm = Pair::new(plan, left);
-        let free = |vm: &Pair| vm.s.stats().free_pages;
+        let free = |vm: &mut Pair| vm.settled_stats().free_pages;
         let whole = vm.s.memory.frames.total();
-        let first = free(&vm);
+        let first = free(&mut vm);
         vm.write(0, 1);
         vm.read(BLOCK_PAGES);
-        assert_eq!(free(&vm), first, "it is the VM's own");
+        assert_eq!(free(&mut vm), first, "it is the VM's own");
         match accounting {
             Accounting::OnDemand => assert_eq!(first, whole - PAGES),
             Accounting::Reserved => assert!((left + PAGES..whole - PAGES).contains(&first)),
@@ -160,8 +160,8 @@ fn what_is_promised_is_not_free() {
         vm.checkpoint(0).unwrap();
         match accounting {
             // A slab, and the frame of the state.
-            Accounting::OnDemand => assert_eq!(free(&vm), first - 2),
-            Accounting::Reserved => assert_eq!(free(&vm), left),
+            Accounting::OnDemand => assert_eq!(free(&mut vm), first - 2),
+            Accounting::Reserved => assert_eq!(free(&mut vm), left),
         }
     }
 }

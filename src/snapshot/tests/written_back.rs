@@ -1,7 +1,7 @@
 //! Pages that are dirtied round after round: a restore leaves them writable, with their old contents.
 
 use super::model::ModelBackend;
-use super::pair::{Guest, PAGES, Pair, plan};
+use super::pair::{Guest, PAGES, Pair, faulted_in, plan};
 use crate::config::Accounting;
 use crate::snapshot::recent::{KEEPERS_MAX, ROUNDS_MAX};
 use crate::snapshot::*;
@@ -166,7 +166,7 @@ fn only_what_the_guest_reaches_through_the_caches_is_kept() {
         for page in [0, 1] {
             let reach = [Reach::Around, Reach::Cached][page as usize];
             if !vm.m.store(page, 1) {
-                vm.s.fault_in(&mut vm.m, page, true, reach).unwrap();
+                faulted_in(&mut vm.s, &mut vm.m, page, true, reach).unwrap();
                 assert!(vm.m.store(page, 1));
             }
         }

@@ -83,6 +83,19 @@ pub struct State {
     pub virtual_count: u64,
 }
 
+/// The next trap of a vCPU that is loaded, and what becomes of that when EL2 has done all of it.
+pub fn finished(running: &mut LoadedVcpu<'_, FakeBoard>, core: &mut FakeCore) -> ExitAction {
+    let mut next = running.step(core);
+    while running.vcpu.unfinished.is_some() && !matches!(next, ExitAction::Put | ExitAction::Wait) {
+        let later = running.go_on(core);
+        // An interrupt is told of, whatever it has begun.
+        if next == ExitAction::Unfinished || later == ExitAction::Put {
+            next = later;
+        }
+    }
+    next
+}
+
 /// A VM with a guest, whose vCPU 0 is on core 0.
 pub struct Guest {
     pub vm: Vm<FakeBoard>,
@@ -212,7 +225,7 @@ impl Guest {
     /// The trap, and what the VM makes of it.
     pub fn trap(&mut self, trap: Trap) -> ExitAction {
         self.core().script.push_back(Box::new(move |_| trap));
-        self.on_core(|running, core| running.step(core))
+        self.on_core(finished)
     }
 
     /// An exception of `class` with this syndrome, from an instruction of 32 bits.
@@ -248,13 +261,17 @@ impl Guest {
         // A fetch from untouched RAM traps for its contents, and then for its instructions. A store to a block that becomes writable as a
         // whole may meet what the TLB has of its page.
         let traps = if access == Access::Load { 1 } else { 2 };
-        for _ in 0..=traps {
+        let mut tries = 0;
+        while tries <= traps {
             match self.board().access(Ipa(ipa), access) {
                 Ok(pa) => return pa,
                 Err(trap) => {
                     let before = self.state();
+                    let reclaimed = self.snapshots().reclaimed;
                     assert_eq!(self.trap(trap), ExitAction::Resume);
                     assert_eq!(self.state(), before, "nothing but its memory changes");
+                    // It may have done no more than free a piece of what waited to be freed.
+                    tries += i32::from(self.snapshots().reclaimed == reclaimed);
                 }
             }
         }
@@ -304,6 +321,12 @@ impl Guest {
         action(self);
         self.board().recorder.watch = None;
         std::mem::take(&mut self.board().recorder.asked)
+    }
+
+    /// The smallest id that exists.
+    pub fn first_id(&mut self) -> Option<u64> {
+        let shared = self.vm.shared.get_mut();
+        shared.snapshots.first_id_from(&shared.memory, 0).ok()
     }
 
     /// Takes a snapshot by SMCCC and returns its id.

@@ -22,6 +22,7 @@ mod loom;
 mod loom_control;
 mod operator;
 mod ordinary_calls;
+mod pieces;
 mod pins;
 mod pools;
 mod power;

@@ -114,7 +114,7 @@ impl Smp {
     pub fn trap(&mut self, vcpu: usize, trap: Trap) -> ExitAction {
         let (running, core) = self.on(vcpu);
         core.script.push_back(Box::new(move |_| trap));
-        running.step(core)
+        finished(running, core)
     }
 
     /// `hvc #0`.

@@ -130,7 +130,7 @@ impl<'a> World<'a> {
         self.cores[core]
             .script
             .push_back(std::boxed::Box::new(move |_| trap));
-        loaded.running.step(&mut self.cores[core])
+        finished(&mut loaded.running, &mut self.cores[core])
     }
 
     /// MSR of a register by its number, from x9.

@@ -1,0 +1,134 @@
+//! What is known of a snapshot, and how many pages it keeps alone. These are counted in pieces.
+
+use super::backend::{Backend, Page};
+use super::layout::FANOUT;
+use super::map::Leaf;
+use super::record::Record;
+use super::{Info, NotFound, Snapshots};
+use core::task::Poll;
+
+/// Nodes of a map that are looked at in a piece: some 80 instructions each at the most.
+const COUNTED_AT_A_TIME: u32 = 320;
+/// Entries of the dirty list that are looked at in a piece: some 60 instructions each, if no two of them are of a leaf.
+const DIRTY_AT_A_TIME: u32 = 512;
+
+/// How far the pages that a snapshot keeps alone are counted.
+#[derive(Clone, Copy)]
+pub struct Count {
+    /// What is counted; `None`: the count has not begun.
+    what: Option<Counted>,
+    /// The page of the map, or the entry of the dirty list, to go on from.
+    pub(super) next: Page,
+    /// How many there are so far.
+    pub(super) pages: u32,
+    /// How many nodes are looked at before this piece ends.
+    pub(super) left: u32,
+}
+
+impl Count {
+    /// Nothing is counted yet.
+    pub const NOT_BEGUN: Self = Self {
+        what: None,
+        next: 0,
+        pages: 0,
+        left: 0,
+    };
+}
+
+/// Where pages are that a snapshot keeps alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// In the nodes of its map that no other map has.
+    Map,
+    /// Behind dirty pages, as its map is the base of the running VM.
+    Dirty,
+}
+
+impl Snapshots {
+    /// A piece of what it takes to know a snapshot: ready when `count` is complete, which is [`Count::NOT_BEGUN`] at first. If snapshots come and go, or
+    /// the VM goes back, between two pieces, it is of several moments. May fold dirty pages; the guest does not notice.
+    pub fn info_piece<B: Backend>(
+        &mut self,
+        b: &mut B,
+        id: u64,
+        count: &mut Count,
+    ) -> Poll<Result<Info, NotFound>> {
+        let record = Record::read(b, self.find(b, id)?);
+        if count.what.is_none() {
+            // If only the running VM holds the base, the base has pages that dirty ones replace: a fold has them not counted.
+            self.is_fold_due = true;
+            if self.settle(b).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        let what = match record.root == self.base {
+            true => Counted::Dirty,
+            false => Counted::Map,
+        };
+        if count.what != Some(what) {
+            *count = Count {
+                what: Some(what),
+                ..Count::NOT_BEGUN
+            };
+        }
+        count.left = COUNTED_AT_A_TIME;
+        let end = match what {
+            Counted::Map => {
+                let (root, level) = (record.root, self.level);
+                self.memory.count_exclusive(b, root, level, 0, count);
+                self.pages
+            }
+            Counted::Dirty => {
+                count.left = DIRTY_AT_A_TIME;
+                self.count_behind_dirty(b, count);
+                self.dirty.len() as u32
+            }
+        };
+        if count.next < end {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Info {
+            parent: record.parent.get(),
+            pages: count.pages,
+            taken: record.taken,
+        }))
+    }
+
+    /// What is known of the snapshot `id`, however long that takes.
+    pub fn info<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<Info, NotFound> {
+        let mut count = Count::NOT_BEGUN;
+        loop {
+            if let Poll::Ready(info) = self.info_piece(b, id, &mut count) {
+                return info;
+            }
+        }
+    }
+
+    /// Goes on counting the pages that would be freed if the snapshot went whose map the base of the running VM is: only pages that dirty ones
+    /// replace.
+    fn count_behind_dirty<B: Backend>(&self, b: &B, count: &mut Count) {
+        let first = count.next as usize;
+        let end = self.dirty.len().min(first + count.left as usize);
+        let mut leaf = (u32::MAX, Leaf::Shared);
+        for entry in self.dirty.get(first..end).unwrap_or_default() {
+            if entry.is_folded() {
+                continue;
+            }
+            let page = entry.page();
+            // Pages of a leaf mostly follow each other.
+            if leaf.0 != page / FANOUT as u32 {
+                let found = self
+                    .memory
+                    .leaf_below_shared_root(b, self.base, self.level, page);
+                leaf = (page / FANOUT as u32, found);
+            }
+            let is_exclusive = match leaf.1 {
+                Leaf::Shared => false,
+                Leaf::InRun => true,
+                Leaf::Plain(node) => self.memory.holds_alone(b, node, page),
+            };
+            count.pages += u32::from(is_exclusive);
+        }
+        count.next = end.max(first) as u32;
+    }
+}

@@ -1,0 +1,128 @@
+//! What takes EL2 long is done in pieces, so that no other VM waits for it.
+//!
+//! A trap that is done in pieces has not happened yet: until its last piece the pc is at its instruction, and no register of the vCPU has
+//! changed. So a snapshot that is taken in the midst has that instruction run again, and a restore, or a reset, ends it by overwriting the
+//! vCPU. Between two pieces the VM's shared part is unlocked, and its other vCPUs run; but the vCPU itself does not: whenever a core runs it, EL2
+//! goes on first. The core takes its interrupts between two pieces, and gives the vCPU's place to another if its slice is over. Each time that
+//! the vCPU is loaded, one piece at the least is done.
+//!
+//! A piece takes about 30,000 instructions at the most.
+
+use super::exit::{ExitAction, ExitContext};
+use super::loaded::LoadedVcpu;
+use super::{VmBackend, VmShared};
+use crate::snapshot::{Count, Page};
+use crate::trap::Esr;
+use crate::trap::access::{step_back, step_over};
+use crate::trap::sysreg::SysRegAccess;
+
+/// Bytes of HVC and of SMC.
+const CALL_BYTES: u64 = 4;
+
+/// A trap that has not happened yet.
+#[derive(Clone, Copy)]
+enum Begun {
+    /// `hvc` with this immediate; or `smc`, which is the same here.
+    Hypercall(u16),
+    /// An access to a system register.
+    Register(SysRegAccess, Esr),
+}
+
+/// What EL2 does for a vCPU in pieces, and is in the midst of.
+#[derive(Clone, Copy)]
+pub struct Unfinished {
+    begun: Option<Begun>,
+    /// Before the vCPU goes on, all of the VM's memory is cleaned, as its caches are off and were found to be unwatched.
+    pub is_rearming: bool,
+    /// How far the VM's memory is cleaned: the first page that is not; 0 if that has not begun.
+    pub cleaned: Page,
+    /// How far the pages are counted that a snapshot keeps alone.
+    pub count: Count,
+}
+
+impl Unfinished {
+    /// It is in the midst of nothing.
+    pub const NOTHING: Self = Self {
+        begun: None,
+        is_rearming: false,
+        cleaned: 0,
+        count: Count::NOT_BEGUN,
+    };
+
+    /// The trap that has not happened yet never will: another VM set the vCPU's registers.
+    pub fn forget_trap(&mut self) {
+        *self = Self {
+            is_rearming: self.is_rearming,
+            ..Self::NOTHING
+        };
+    }
+
+    /// Whether anything is remembered.
+    #[inline]
+    pub fn has_begun(&self) -> bool {
+        self.is_some() || self.cleaned != 0
+    }
+
+    /// Whether there is something to go on with.
+    #[inline]
+    pub fn is_some(&self) -> bool {
+        self.begun.is_some() || self.is_rearming
+    }
+}
+
+impl<B: VmBackend> LoadedVcpu<'_, B> {
+    /// Goes on with what the vCPU is in the midst of: one piece of it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn go_on(&mut self, core: &mut B::Core) -> ExitAction {
+        let Some(mut shared) = self.vm.lock_shared() else {
+            return ExitAction::Put;
+        };
+        if self.vcpu.unfinished.is_rearming {
+            self.context(&mut shared, core).rearm_piece();
+        } else if let Some(begun) = self.vcpu.unfinished.begun.take() {
+            let action = self.try_again(begun, &mut shared, core);
+            if action != ExitAction::Resume {
+                return action;
+            }
+        }
+        match self.vcpu.unfinished.is_some() {
+            true => ExitAction::Unfinished,
+            false => ExitAction::Resume,
+        }
+    }
+
+    fn try_again(
+        &mut self,
+        begun: Begun,
+        shared: &mut VmShared<B>,
+        core: &mut B::Core,
+    ) -> ExitAction {
+        match begun {
+            Begun::Hypercall(immediate) => {
+                let registers = &mut self.vcpu.registers;
+                step_over(&mut registers.pc, &mut registers.pstate, CALL_BYTES);
+                self.hypercall(shared, core, immediate)
+            }
+            Begun::Register(access, esr) => self.context(shared, core).system_register(access, esr),
+        }
+    }
+}
+
+impl<B: VmBackend> ExitContext<'_, B> {
+    /// The hypercall with this immediate, whose return address is in the pc, is not done yet.
+    #[cold]
+    pub(super) fn unfinished_call(&mut self, immediate: u16) -> ExitAction {
+        let registers = &mut self.vcpu.registers;
+        step_back(&mut registers.pc, &mut registers.pstate);
+        self.vcpu.unfinished.begun = Some(Begun::Hypercall(immediate));
+        ExitAction::Unfinished
+    }
+
+    /// The access to a system register, whose instruction the pc is at, is not done yet.
+    #[cold]
+    pub(super) fn unfinished_access(&mut self, access: SysRegAccess, esr: Esr) -> ExitAction {
+        self.vcpu.unfinished.begun = Some(Begun::Register(access, esr));
+        ExitAction::Unfinished
+    }
+}
