@@ -2,8 +2,8 @@
 
 use super::backend::{Backend, Page};
 use super::frames::{Frame, NoMemory};
-use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
-use super::map::{BLOCK_LEVEL, FrameStore, MAX_LEVELS, entry_index, run_node, run_start, span};
+use super::layout::{FANOUT, FANOUT_BITS, MAX_LEVELS, Node, NodeId};
+use super::map::{BLOCK_LEVEL, FrameStore, entry_index, run_node, run_start, span};
 use super::nodes;
 
 /// Where a fold is in the map that it changes: the nodes on the way down to the last leaf, all of them exclusive to the map. The way to the

@@ -1,9 +1,8 @@
 //! Snapshots go: one that is deleted, or a pool of them when memory is short. What they held is freed in pieces.
 
 use super::backend::Backend;
-use super::nodes;
+use super::nodes::{self, FREED_AT_A_TIME};
 use super::record::{Pool, Record, RecordAddr};
-use super::waiting::FREED_AT_A_TIME;
 use super::{NotFound, Snapshots};
 use core::task::Poll;
 

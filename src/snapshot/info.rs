@@ -1,8 +1,10 @@
 //! What is known of a snapshot, and how many pages it keeps alone. These are counted in pieces.
 
 use super::backend::{Backend, Page};
-use super::layout::FANOUT;
-use super::map::Leaf;
+use super::frames::Frame;
+use super::layout::{FANOUT, NodeId};
+use super::map::{FrameStore, entry_index, run_start, span};
+use super::nodes;
 use super::record::Record;
 use super::{Info, NotFound, Snapshots};
 use core::task::Poll;
@@ -130,5 +132,87 @@ impl Snapshots {
             count.pages += u32::from(is_exclusive);
         }
         count.next = end.max(first) as u32;
+    }
+}
+
+/// Where a page is in a map whose root the running VM and one snapshot hold.
+#[derive(Clone, Copy)]
+enum Leaf {
+    /// Nowhere, or in nodes that other maps have as well.
+    Shared,
+    /// In a run.
+    InRun,
+    /// In this leaf, which is plain.
+    Plain(NodeId),
+}
+
+impl FrameStore {
+    /// Goes on counting the pages that would be freed if the only holder of `node` went, which is of `level` and whose first page is `page`; none,
+    /// if it has several holders. Stops where `count` says.
+    fn count_exclusive<B: Backend>(
+        &self,
+        b: &B,
+        node: NodeId,
+        level: u32,
+        page: Page,
+        count: &mut Count,
+    ) {
+        let end = page + span(level);
+        if end <= count.next || count.left == 0 {
+            return;
+        }
+        count.left -= 1;
+        if !node.is_none() && nodes::holders(b, node) == 1 {
+            let words = nodes::read(b, node);
+            if run_start(words).is_some() {
+                count.pages += span(level);
+            } else if level == 0 {
+                let frames = words.0.iter().filter(|&&frame| frame != 0);
+                let exclusive = |frame: &&u32| self.frames.holders(Frame(**frame)) == 1;
+                count.pages += frames.filter(exclusive).count() as u32;
+            } else {
+                let step = span(level - 1);
+                for (i, &child) in words.0.iter().enumerate() {
+                    let at = page + i as u32 * step;
+                    self.count_exclusive(b, NodeId(child), level - 1, at, count);
+                }
+                // The last of them has gone on to the end, or the limit is reached.
+                return;
+            }
+        }
+        count.next = end;
+    }
+
+    /// The leaf of `page` in the map `root`, which the running VM and one snapshot hold, as far as no other map has it.
+    fn leaf_below_shared_root<B: Backend>(
+        &self,
+        b: &B,
+        root: NodeId,
+        level: u32,
+        page: Page,
+    ) -> Leaf {
+        let (mut node, mut allowed) = (root, 2);
+        for level in (0..=level).rev() {
+            if node.is_none() || nodes::holders(b, node) > allowed {
+                return Leaf::Shared;
+            }
+            let words = nodes::read(b, node);
+            if run_start(words).is_some() {
+                return Leaf::InRun;
+            }
+            if level == 0 {
+                break;
+            }
+            node = NodeId(words.0[entry_index(page, level)]);
+            allowed = 1;
+        }
+        Leaf::Plain(node)
+    }
+
+    /// Whether `leaf`, which is plain, has a frame for `page` that nothing else holds.
+    #[inline]
+    fn holds_alone<B: Backend>(&self, b: &B, leaf: NodeId, page: Page) -> bool {
+        let frame = nodes::read(b, leaf).0[entry_index(page, 0)];
+        frame != 0 && self.frames.holders(Frame(frame)) == 1
     }
 }

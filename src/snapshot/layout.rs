@@ -10,6 +10,8 @@ pub const FANOUT_BITS: u32 = 3;
 pub const FANOUT: usize = 1 << FANOUT_BITS;
 /// log2 of [`NODES_PER_FRAME`].
 pub const FRAME_BITS: u32 = 7;
+/// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
+pub const MAX_LEVELS: usize = 8;
 /// Nodes of a frame.
 pub const NODES_PER_FRAME: usize = 1 << FRAME_BITS;
 /// log2 of the words of a frame.

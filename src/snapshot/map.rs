@@ -23,17 +23,13 @@
 
 use super::backend::{Backend, Page};
 use super::frames::{Frame, Frames};
-use super::info::Count;
 use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
-use super::nodes::{self, Nodes};
-use super::waiting::FREED_AT_A_TIME;
+use super::nodes::{self, FREED_AT_A_TIME, Nodes};
 
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;
 /// A node's first entry if the node is a run; the second entry is then the first frame. No frame and no node has this number.
 pub(super) const RUN_TAG: u32 = 1;
-/// Levels of the largest map: frames have numbers below [`MAX_FRAMES`](super::MAX_FRAMES).
-pub(super) const MAX_LEVELS: usize = 8;
 
 /// Pages that a node of `level` spans.
 pub(super) const fn span(level: u32) -> u32 {
@@ -69,17 +65,6 @@ pub(super) fn run_node(first: Frame) -> Node {
 /// The first frame of the run, if `node` is a run.
 pub(super) fn run_start(node: &Node) -> Option<Frame> {
     (node.0[0] == RUN_TAG).then_some(Frame(node.0[1]))
-}
-
-/// Where a page is in a map whose root the running VM and one snapshot hold.
-#[derive(Clone, Copy)]
-pub enum Leaf {
-    /// Nowhere, or in nodes that other maps have as well.
-    Shared,
-    /// In a run.
-    InRun,
-    /// In this leaf, which is plain.
-    Plain(NodeId),
 }
 
 /// A VM's share of memory: its frames, and the nodes in them. Page maps live here; each is the id of its root, and all have the same level.
@@ -131,75 +116,6 @@ impl FrameStore {
         if is_first && !nodes.waiting.is_empty() {
             nodes.free_waiting(b, frames, FREED_AT_A_TIME);
         }
-    }
-
-    /// Goes on counting the pages that would be freed if the only holder of `node` went, which is of `level` and whose first page is `page`; none,
-    /// if it has several holders. Stops where `count` says.
-    pub fn count_exclusive<B: Backend>(
-        &self,
-        b: &B,
-        node: NodeId,
-        level: u32,
-        page: Page,
-        count: &mut Count,
-    ) {
-        let end = page + span(level);
-        if end <= count.next || count.left == 0 {
-            return;
-        }
-        count.left -= 1;
-        if !node.is_none() && nodes::holders(b, node) == 1 {
-            let words = nodes::read(b, node);
-            if run_start(words).is_some() {
-                count.pages += span(level);
-            } else if level == 0 {
-                let frames = words.0.iter().filter(|&&frame| frame != 0);
-                let exclusive = |frame: &&u32| self.frames.holders(Frame(**frame)) == 1;
-                count.pages += frames.filter(exclusive).count() as u32;
-            } else {
-                let step = span(level - 1);
-                for (i, &child) in words.0.iter().enumerate() {
-                    let at = page + i as u32 * step;
-                    self.count_exclusive(b, NodeId(child), level - 1, at, count);
-                }
-                // The last of them has gone on to the end, or the limit is reached.
-                return;
-            }
-        }
-        count.next = end;
-    }
-
-    /// The leaf of `page` in the map `root`, which the running VM and one snapshot hold, as far as no other map has it.
-    pub fn leaf_below_shared_root<B: Backend>(
-        &self,
-        b: &B,
-        root: NodeId,
-        level: u32,
-        page: Page,
-    ) -> Leaf {
-        let (mut node, mut allowed) = (root, 2);
-        for level in (0..=level).rev() {
-            if node.is_none() || nodes::holders(b, node) > allowed {
-                return Leaf::Shared;
-            }
-            let words = nodes::read(b, node);
-            if run_start(words).is_some() {
-                return Leaf::InRun;
-            }
-            if level == 0 {
-                break;
-            }
-            node = NodeId(words.0[entry_index(page, level)]);
-            allowed = 1;
-        }
-        Leaf::Plain(node)
-    }
-
-    /// Whether `leaf`, which is plain, has a frame for `page` that nothing else holds.
-    #[inline]
-    pub fn holds_alone<B: Backend>(&self, b: &B, leaf: NodeId, page: Page) -> bool {
-        let frame = nodes::read(b, leaf).0[entry_index(page, 0)];
-        frame != 0 && self.frames.holders(Frame(frame)) == 1
     }
 
     /// Whether the map `root` has `page` in a run that no other map has.

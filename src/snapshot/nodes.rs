@@ -10,8 +10,7 @@
 
 use super::backend::Backend;
 use super::frames::{Frame, Frames, NoMemory};
-use super::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node, NodeId};
-use super::waiting::Waiting;
+use super::layout::{Bookkeeping, FANOUT, MAX_LEVELS, NODES_PER_FRAME, Node, NodeId};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Nodes that a slab has room for.
@@ -51,6 +50,49 @@ const NEXT: usize = 4;
 
 /// The first of the last [`FANOUT`] slots.
 const LAST_ROW: u32 = (NODES_PER_FRAME - FANOUT) as u32;
+
+/// Nodes that are freed at a time, with eight frames each: some 30,000 instructions at the most.
+pub(super) const FREED_AT_A_TIME: u32 = 64;
+
+/// The nodes that wait, by level.
+pub(super) struct Waiting {
+    /// The first of each level's list.
+    pub(super) first: [NodeId; MAX_LEVELS],
+    /// A bit for each level of which a node waits.
+    pub(super) levels: u32,
+}
+
+impl Waiting {
+    /// None waits.
+    pub(super) const fn new() -> Self {
+        Self {
+            first: [NodeId::NONE; MAX_LEVELS],
+            levels: 0,
+        }
+    }
+
+    /// Whether none waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels == 0
+    }
+
+    /// `node`, of `level`, has no holder any more.
+    #[inline]
+    pub(super) fn push<B: Backend>(&mut self, b: &mut B, node: NodeId, level: u32) {
+        let first = &mut self.first[level as usize];
+        *b.word_mut(node.0) = first.0;
+        *first = node;
+        self.levels |= 1 << level;
+    }
+
+    /// From here on `first` is the list of `level`.
+    #[inline]
+    pub(super) fn set(&mut self, level: u32, first: NodeId) {
+        self.first[level as usize] = first;
+        self.levels = self.levels & !(1 << level) | u32::from(!first.is_none()) << level;
+    }
+}
 
 /// All nodes of a VM.
 pub struct Nodes {

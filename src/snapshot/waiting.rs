@@ -14,51 +14,8 @@
 use super::backend::Backend;
 use super::frames::{Frame, Frames};
 use super::layout::{FANOUT, Node, NodeId};
-use super::map::{BLOCK_LEVEL, MAX_LEVELS, run_start, span};
+use super::map::{BLOCK_LEVEL, run_start, span};
 use super::nodes::{self, Nodes};
-
-/// Nodes that are freed at a time, with eight frames each: some 30,000 instructions at the most.
-pub(super) const FREED_AT_A_TIME: u32 = 64;
-
-/// The nodes that wait, by level.
-pub(super) struct Waiting {
-    /// The first of each level's list.
-    first: [NodeId; MAX_LEVELS],
-    /// A bit for each level of which a node waits.
-    levels: u32,
-}
-
-impl Waiting {
-    /// None waits.
-    pub(super) const fn new() -> Self {
-        Self {
-            first: [NodeId::NONE; MAX_LEVELS],
-            levels: 0,
-        }
-    }
-
-    /// Whether none waits.
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.levels == 0
-    }
-
-    /// `node`, of `level`, has no holder any more.
-    #[inline]
-    pub(super) fn push<B: Backend>(&mut self, b: &mut B, node: NodeId, level: u32) {
-        let first = &mut self.first[level as usize];
-        *b.word_mut(node.0) = first.0;
-        *first = node;
-        self.levels |= 1 << level;
-    }
-
-    /// From here on `first` is the list of `level`.
-    #[inline]
-    fn set(&mut self, level: u32, first: NodeId) {
-        self.first[level as usize] = first;
-        self.levels = self.levels & !(1 << level) | u32::from(!first.is_none()) << level;
-    }
-}
 
 impl Nodes {
     /// Frees `limit` of the nodes that wait, at the most. Returns how many more it could have been.

@@ -29,7 +29,7 @@ pub enum ExitAction {
     Control,
     /// Does what an interrupt of the board asks for that is not only this vCPU's business.
     Interrupt(Interrupt),
-    /// EL2 is in the midst of something for the vCPU ([`Unfinished`](super::pieces::Unfinished)): looks who else wants the core, then goes on with that.
+    /// EL2 is in the midst of something for the vCPU ([`Unfinished`](super::unfinished::Unfinished)): looks who else wants the core, then goes on with that.
     Unfinished,
 }
 

@@ -12,7 +12,7 @@
 //! | `load_store` | an access to a device whose instruction must be read |
 //! | `interrupts`, `reviews` | what is pending gets into list registers, and ends a wait; when to look for what changes without a trap |
 //! | `kick` | how a core has another one look at a vCPU: requests, kicks, the console's input |
-//! | `pieces` | what takes long, done piece by piece |
+//! | `pieces`, `unfinished` | what takes long, done piece by piece |
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
@@ -78,6 +78,7 @@ mod slot;
 mod snapshot;
 mod start;
 mod target;
+mod unfinished;
 mod vcpu;
 
 #[cfg(test)]

@@ -8,9 +8,9 @@
 //! A vCPU is the core's [`System`], then [`SavedVcpu`]. List registers are not saved: they are synced into the GIC model first.
 
 use super::loaded::load_registers;
-use super::pieces::Unfinished;
 use super::quiesce::{Initiator, StoppedVcpus};
 use super::saved_lrs::SavedLrs;
+use super::unfinished::Unfinished;
 use super::vcpu::RunState;
 use super::{Core, System, Vm, VmBackend};
 use crate::arch::vcpu::Registers;

@@ -1,8 +1,8 @@
 //! A vCPU in memory.
 
-use super::pieces::Unfinished;
 use super::reviews::ReviewSchedule;
 use super::saved_lrs::SavedLrs;
+use super::unfinished::Unfinished;
 use crate::arch::vcpu::Registers;
 use crate::device::debug::DebugState;
 use crate::device::timer::PhysicalTimer;
