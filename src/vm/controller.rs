@@ -85,7 +85,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
             ControlAction::Differs { ids, from } => target.differs(ids, from),
             other => match self.reach(core, target, other) {
-                Some(done) => done,
+                Some(done) => {
+                    let x0 = done.unwrap_or_else(|error| error as u64);
+                    return self.give(Results::of([x0]));
+                }
                 None => {
                     self.step_back_to_call();
                     return AfterCall::Put;
@@ -97,8 +100,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     /// STOP.
     fn stop_target(&mut self, core: &mut B::Core, target: &Vm<B>) {
-        let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(target.number));
         let mut shared = target.shared.lock();
+        // While nobody runs it.
+        let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(target.number));
         let reason = is_awaited.then_some(Reason::Stopped);
         target.stop(&mut shared, core, None, reason);
         drop(shared);
@@ -113,7 +117,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         core: &mut B::Core,
         target: &Vm<B>,
         action: ControlAction,
-    ) -> Option<Result<Results, i64>> {
+    ) -> Option<Result<u64, i64>> {
         let mut shared = self.vm.lock_shared()?;
         let own = &mut *shared;
         let done = match action {

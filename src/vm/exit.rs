@@ -126,8 +126,9 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
         }
         match self.slot().run_state() {
             RunState::Off => ExitAction::Put,
+            // A wait, too: whoever controls the VM is told when it is put.
+            _ if self.vm.gate.is_closed() => ExitAction::Put,
             RunState::Waiting => self.resume_wait(),
-            RunState::Ready if self.vm.gate.is_closed() => ExitAction::Put,
             RunState::Ready if self.vcpu.unfinished.is_some() => ExitAction::Unfinished,
             RunState::Ready => self.resume(),
         }

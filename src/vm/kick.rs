@@ -35,7 +35,16 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// Has each core that may run a vCPU of this VM look at the gate again: it may have found the gate closed, and sleep.
+    #[inline]
     pub(super) fn wake_cores(&self, core: &mut B::Core) {
+        // Its only vCPU, which is pinned to this core: who calls this chooses who runs here.
+        match &*self.vcpus {
+            [only] if only.core() == core.number() => {}
+            _ => self.wake_all_cores(core),
+        }
+    }
+
+    fn wake_all_cores(&self, core: &mut B::Core) {
         if self.pinned_to(core.number()).nth(1).is_some() {
             // The other vCPUs on this core may have something to do now.
             core.set_alarm_no_later(B::Core::physical_count());

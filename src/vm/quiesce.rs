@@ -89,17 +89,42 @@ impl<B: VmBackend> Initiator<'_, B> {
 }
 
 /// The vCPUs of a stopped VM, all but the initiator's own; nothing if there are no others.
-pub struct StoppedVcpus<'a, S>(Option<[Option<MutexGuard<'a, Vcpu<S>>>; VCPUS_MAX]>);
+pub enum StoppedVcpus<'a, S> {
+    /// There are none: the VM's only vCPU is the initiator's.
+    None,
+    /// The VM's only vCPU. It is a variant of its own, as most VMs that another one drives have one.
+    One([Stopped<'a, S>; 1]),
+    /// Each at its number.
+    Several([Stopped<'a, S>; VCPUS_MAX]),
+}
 
-impl<S> StoppedVcpus<'_, S> {
+/// A vCPU, if it is stopped.
+type Stopped<'a, S> = Option<MutexGuard<'a, Vcpu<S>>>;
+
+impl<'a, S> StoppedVcpus<'a, S> {
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [Stopped<'a, S>] {
+        match self {
+            Self::None => &mut [],
+            Self::One(vcpu) => vcpu,
+            Self::Several(vcpus) => vcpus,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// vCPU number `index`, if it is not the initiator's own.
+    #[inline]
     pub fn get(&mut self, index: usize) -> Option<&mut Vcpu<S>> {
-        self.0.as_mut()?.get_mut(index)?.as_deref_mut()
+        self.as_mut_slice().get_mut(index)?.as_deref_mut()
     }
 
     /// All of them, each with its number.
+    #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Vcpu<S>)> {
-        let vcpus = self.0.iter_mut().flatten().enumerate();
+        let vcpus = self.as_mut_slice().iter_mut().enumerate();
         vcpus.filter_map(|(index, vcpu)| Some((index, vcpu.as_deref_mut()?)))
     }
 
@@ -119,7 +144,7 @@ impl<B: VmBackend> Vm<B> {
         own: Option<usize>,
     ) -> StoppedVcpus<'_, System<B>> {
         match own.is_some() && self.vcpus.len() == 1 {
-            true => StoppedVcpus(None),
+            true => StoppedVcpus::None,
             false => self.quiesce_others(core, own),
         }
     }
@@ -130,13 +155,16 @@ impl<B: VmBackend> Vm<B> {
         own: Option<usize>,
     ) -> StoppedVcpus<'_, System<B>> {
         self.gate.close(QUIESCED);
+        if let [only] = &*self.vcpus {
+            return StoppedVcpus::One([Some(self.lock_or_kick(core, only))]);
+        }
         let mut others = [const { None }; VCPUS_MAX];
         for (i, slot) in self.vcpus.iter().enumerate() {
             if Some(i) != own {
                 others[i] = Some(self.lock_or_kick(core, slot));
             }
         }
-        StoppedVcpus(Some(others))
+        StoppedVcpus::Several(others)
     }
 
     /// Locks a vCPU. If another core has it loaded, kicks that one and waits.
@@ -157,7 +185,7 @@ impl<B: VmBackend> Vm<B> {
     #[inline]
     pub(super) fn release(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
         // The gate is still open if the VM's only vCPU asked: there was none to stop.
-        if stopped.0.is_some() {
+        if !stopped.is_none() {
             self.release_others(core, stopped);
         }
     }
@@ -165,13 +193,16 @@ impl<B: VmBackend> Vm<B> {
     fn release_others(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
         drop(stopped);
         self.gate.open(QUIESCED);
-        self.wake_cores(core);
+        // Whoever opens it for another reason does so then.
+        if !self.gate.is_closed() {
+            self.wake_cores(core);
+        }
     }
 
     /// Ends a stop of a VM whose gate stays closed for another reason: nobody has anything to do yet.
     #[inline]
     pub(super) fn end_stop(&self, stopped: StoppedVcpus<'_, System<B>>) {
-        if stopped.0.is_some() {
+        if !stopped.is_none() {
             drop(stopped);
             self.gate.open(QUIESCED);
         }

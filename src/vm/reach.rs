@@ -1,16 +1,17 @@
-//! A controller reaches into its target: memory, registers, and where two snapshots differ.
+//! A controller reaches into its target: memory, registers, and where two snapshots differ. What the calls return is x0, or an error.
 //!
 //! What an argument names is checked to its end before anything happens: memory lies in the RAM of its VM, snapshots and vCPUs exist.
 
-use super::quiesce::{OFF, STOPPED, StoppedVcpus};
+use super::quiesce::{OFF, STOPPED};
 use super::saved::SavedVcpus;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::arch::vcpu::exchange::{VERSION, VcpuRegisters, is_pstate};
 use crate::hvc::{Results, error};
-use crate::snapshot::{Backend, Mapping, NotFound, Page, Reach};
+use crate::snapshot::{Backend, MapOf, Mapping, NotFound, Page, Reach};
 use crate::trap::sysreg::{caches_are_on, goes_through_caches};
+use core::hint::cold_path;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
@@ -48,7 +49,7 @@ impl<B: VmBackend> VmShared<B> {
     }
 
     /// Where the byte at `ipa`, in RAM, can be stored to, as by the guest.
-    #[inline(never)]
+    #[inline]
     fn writable(&mut self, ipa: u64) -> (Page, Pa) {
         let ipa = Ipa(ipa);
         let page = self.memory.stage2.page_at(ipa).expect("it was checked");
@@ -56,11 +57,17 @@ impl<B: VmBackend> VmShared<B> {
             self.memory.mapping(page),
             Mapping::Write | Mapping::WriteBlock
         ) {
-            self.memory.faulting = None;
-            while !self.fault_in(page, true, Reach::Around) {}
+            self.make_writable(page);
         }
         let pa = self.memory.stage2.translate(ipa);
         (page, pa.expect("it was just made present"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_writable(&mut self, page: Page) {
+        self.memory.faulting = None;
+        while !self.fault_in(page, true, Reach::Around) {}
     }
 
     /// Copies a part that crosses no page into RAM; nothing means zeros.
@@ -72,6 +79,27 @@ impl<B: VmBackend> VmShared<B> {
         for at in (0..bytes).step_by(ZEROS.len()) {
             let part = &ZEROS[..(bytes - at).min(ZEROS.len() as u64) as usize];
             self.memory.backend.write_beside_guests(Pa(to.0 + at), part);
+        }
+    }
+
+    /// Copies memory of `other`, as it is now or in a snapshot, part by part: from the first range to the second.
+    fn copy_parts(&mut self, other: &mut Self, map: Option<MapOf>, mut rests: [Memory; 2]) {
+        while rests[0].bytes != 0 {
+            let [from, to] = rests;
+            let part;
+            (part, rests) = from.split(to);
+            let stage2 = &other.memory.stage2;
+            let source = match map {
+                None => stage2.translate(Ipa(from.ipa)),
+                Some(map) => {
+                    let page = stage2.page_at(Ipa(from.ipa)).expect("it was checked");
+                    let frame = other.snapshots.frame_in(&other.memory, map, page);
+                    frame.map(|frame| Pa(stage2.pa(frame).0 + from.ipa % PAGE_SIZE))
+                }
+            };
+            let (_, pa) = self.writable(to.ipa);
+            let source = source.map(|source| (&mut other.memory.backend, source));
+            self.copy_in(pa, source, part);
         }
     }
 
@@ -111,16 +139,18 @@ impl<B: VmBackend> VmShared<B> {
 }
 
 impl<B: VmBackend> Vm<B> {
-    /// Stops the VM for a moment, if it may run. The caller holds its shared part, and its core has no vCPU of it loaded.
-    fn hold(&self, core: &mut B::Core) -> Option<StoppedVcpus<'_, System<B>>> {
-        (!self.gate.is_closed_for(STOPPED | OFF)).then(|| self.quiesce(core, None))
-    }
-
-    fn let_go(&self, core: &mut B::Core, held: Option<StoppedVcpus<'_, System<B>>>) {
-        if let Some(held) = held {
-            self.release(core, held);
-            core.set_alarm_no_later(B::Core::physical_count());
+    /// Does something while none of the VM's vCPUs runs. The caller holds its shared part, and its core has no vCPU of it loaded.
+    #[inline(always)]
+    fn held(&self, core: &mut B::Core, mut action: impl FnMut(&mut B::Core)) {
+        if self.gate.is_closed_for(STOPPED | OFF) {
+            return action(core);
         }
+        cold_path();
+        let stopped = self.quiesce(core, None);
+        action(core);
+        self.release(core, stopped);
+        // It may want this core, which it did not want before.
+        core.set_alarm_no_later(B::Core::physical_count());
     }
 
     /// READ of this VM: into the memory of its controller, whose shared part is `to`.
@@ -130,9 +160,9 @@ impl<B: VmBackend> Vm<B> {
         to: (&mut VmShared<B>, u64),
         id: Option<u64>,
         from: Memory,
-    ) -> Result<Results, i64> {
+    ) -> Result<u64, i64> {
         let (own, ipa) = to;
-        let mut rests = [
+        let rests = [
             from,
             Memory {
                 ipa,
@@ -149,26 +179,11 @@ impl<B: VmBackend> Vm<B> {
                 Some(map.map_err(|NotFound| error::NOT_FOUND)?)
             }
         };
-        let held = if id.is_none() { self.hold(core) } else { None };
-        while rests[0].bytes != 0 {
-            let [from, to] = rests;
-            let part;
-            (part, rests) = from.split(to);
-            let stage2 = &shared.memory.stage2;
-            let source = match map {
-                None => stage2.translate(Ipa(from.ipa)),
-                Some(map) => {
-                    let page = stage2.page_at(Ipa(from.ipa)).expect("it was checked");
-                    let frame = shared.snapshots.frame_in(&shared.memory, map, page);
-                    frame.map(|frame| Pa(stage2.pa(frame).0 + from.ipa % PAGE_SIZE))
-                }
-            };
-            let (_, pa) = own.writable(to.ipa);
-            let source = source.map(|source| (&mut shared.memory.backend, source));
-            own.copy_in(pa, source, part);
+        match map {
+            None => self.held(core, |_| own.copy_parts(shared, None, rests)),
+            map => own.copy_parts(shared, map, rests),
         }
-        self.let_go(core, held);
-        Ok(Results::SUCCESS)
+        Ok(0)
     }
 
     /// WRITE to this VM: from the memory of its controller, whose shared part is `from`.
@@ -178,7 +193,7 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
         from: (&mut VmShared<B>, u64),
         to: Memory,
-    ) -> Result<Results, i64> {
+    ) -> Result<u64, i64> {
         let (own, ipa) = from;
         let mut rests = [
             Memory {
@@ -190,22 +205,23 @@ impl<B: VmBackend> Vm<B> {
         let shared = &mut *self.shared.lock();
         own.check(rests[0])?;
         shared.check(to)?;
-        let held = self.hold(core);
-        core.borrow_stage2(self.number, shared.memory.stage2.root());
-        while rests[0].bytes != 0 {
-            let [from, to] = rests;
-            let part;
-            (part, rests) = from.split(to);
-            let source = own.memory.stage2.translate(Ipa(from.ipa));
-            let (page, pa) = shared.writable(to.ipa);
-            let source = source.map(|source| (&mut own.memory.backend, source));
-            shared.copy_in(pa, source, part);
-            let memory = &mut shared.memory;
-            memory.stage2.invalidate_code(&mut memory.backend, page);
-        }
-        core.return_stage2();
-        self.let_go(core, held);
-        Ok(Results::SUCCESS)
+        let root = shared.memory.stage2.root();
+        self.held(core, |core| {
+            core.borrow_stage2(self.number, root);
+            while rests[0].bytes != 0 {
+                let [from, to] = rests;
+                let part;
+                (part, rests) = from.split(to);
+                let source = own.memory.stage2.translate(Ipa(from.ipa));
+                let (page, pa) = shared.writable(to.ipa);
+                let source = source.map(|source| (&mut own.memory.backend, source));
+                shared.copy_in(pa, source, part);
+                let memory = &mut shared.memory;
+                memory.stage2.invalidate_code(&mut memory.backend, page);
+            }
+            core.return_stage2();
+        });
+        Ok(0)
     }
 
     /// DIFFERS of this VM.
@@ -230,7 +246,7 @@ impl<B: VmBackend> Vm<B> {
         id: Option<u64>,
         vcpu: u64,
         to: Memory,
-    ) -> Result<Results, i64> {
+    ) -> Result<u64, i64> {
         let index = self.check_registers(own, vcpu, to)?;
         let shared = self.shared.lock();
         let mut registers = VcpuRegisters::new_zeroed();
@@ -262,7 +278,7 @@ impl<B: VmBackend> Vm<B> {
         }
         drop(shared);
         own.put(to.ipa, registers.as_bytes());
-        Ok(Results::of([size_of::<VcpuRegisters>() as u64]))
+        Ok(size_of::<VcpuRegisters>() as u64)
     }
 
     /// The vCPU's number, if there is one, and its registers have room there.
@@ -283,7 +299,7 @@ impl<B: VmBackend> Vm<B> {
         own: &mut VmShared<B>,
         vcpu: u64,
         from: Memory,
-    ) -> Result<Results, i64> {
+    ) -> Result<u64, i64> {
         let index = self.check_registers(own, vcpu, from)?;
         let mut registers = VcpuRegisters::new_zeroed();
         own.get(from.ipa, registers.as_mut_bytes());
@@ -297,7 +313,7 @@ impl<B: VmBackend> Vm<B> {
         if !self.gate.is_closed() {
             core.set_alarm_no_later(B::Core::physical_count());
         }
-        done.map(|()| Results::SUCCESS)
+        done.map(|()| 0)
     }
 
     fn set_vcpu_registers(
