@@ -157,11 +157,11 @@ fn play_fuzz(settings: &str, page: &Transcript) {
         words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     };
     let target = setting("TARGET").expect("it names a target");
-    let run = match (setting("REPLAY"), setting("SECONDS")) {
+    let run = match (setting("REPLAY"), setting("ROUNDS")) {
         // What the page found before.
         (Some(input), _) => Campaign::there("book", target).replays(Board::Virt, input),
-        (None, Some(seconds)) => {
-            let settings = format!("SEED=1 SECONDS_MAX={seconds}");
+        (None, Some(rounds)) => {
+            let settings = format!("SEED=1 ROUNDS={rounds}");
             Campaign::new("book", target).runs(Board::Virt, &settings)
         }
         _ => panic!("{}: it would go on for ever", page.place),

@@ -30,24 +30,39 @@ pub fn are_there() -> bool {
 /// Whether the sources of libpng are there, as above.
 pub fn has_sources_of_png() -> bool {
     static THERE: OnceLock<bool> = OnceLock::new();
-    *THERE.get_or_init(|| {
-        let Err(why) = run("tools/setup", &["png"]) else {
-            return true;
-        };
-        let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!in_ci, "Debian's sources cannot be fetched:\n{why}");
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: the test with libpng. Debian's sources cannot be fetched: run tools/setup png"
-        );
-        false
-    })
+    *THERE.get_or_init(|| has("png", "the test with libpng"))
+}
+
+/// The folder with AFL++'s scripts, if they are there, as above.
+pub fn afl() -> Option<PathBuf> {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = THERE.get_or_init(|| has("afl", "the test with AFL++'s scripts"));
+    there.then(|| cached("afl"))
+}
+
+/// Whether what `tools/setup` calls `word` is there, fetched if need be.
+fn has(word: &str, tests: &str) -> bool {
+    let Err(why) = run("tools/setup", &[word]) else {
+        return true;
+    };
+    let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(!in_ci, "{word} cannot be fetched:\n{why}");
+    let _ = writeln!(
+        io::stderr(),
+        "SKIPPED: {tests}. It cannot be fetched: run tools/setup {word}"
+    );
+    false
 }
 
 /// U-Boot for QEMU's `virt`: a raw binary.
 pub fn u_boot() -> PathBuf {
-    let path = |name| {
-        env::var_os(name)
+    cached("u-boot-arm64.bin")
+}
+
+/// A file of the cache that `tools/setup` fills.
+fn cached(name: &str) -> PathBuf {
+    let path = |variable| {
+        env::var_os(variable)
             .filter(|path| !path.is_empty())
             .map(PathBuf::from)
     };
@@ -58,7 +73,7 @@ pub fn u_boot() -> PathBuf {
             .map(|caches| caches.join("avisor"))
     };
     let cache = path("AVISOR_CACHE").or_else(caches);
-    cache.expect("there is a HOME").join("u-boot-arm64.bin")
+    cache.expect("there is a HOME").join(name)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {

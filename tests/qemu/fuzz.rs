@@ -54,7 +54,7 @@ impl Campaign {
     /// Builds with these settings, and boots that until it ends.
     pub fn runs(&self, board: Board, settings: &str) -> Transcript {
         let image = self.image(&mut self.command(settings));
-        board.boots(image).cores(4).until_it_ends()
+        board.boots(image).cores(4).limit(600).until_it_ends()
     }
 
     /// Runs one input, and tells what is shown of it.
@@ -62,7 +62,7 @@ impl Campaign {
         let mut command = self.command("");
         command.env("REPLAY", input.as_ref());
         let image = self.image(&mut command);
-        let run = board.boots(image).cores(4).until_it_ends();
+        let run = board.boots(image).cores(4).limit(600).until_it_ends();
         run.powers_off();
         run
     }
@@ -114,6 +114,13 @@ fn planted(board: Board) {
     assert!(name.starts_with("id:000000,sig:06,src:"), "{name}");
     assert!(bytes.starts_with(b"AVIS"), "{bytes:?}");
 
+    let plot = fs::read_to_string(campaign.folder.join("default/plot_data")).expect("it is there");
+    let columns = plot.lines().map(|line| line.split(", ").count());
+    assert!(
+        columns.clone().count() >= 2 && columns.clone().all(|n| n == 13),
+        "{plot}"
+    );
+
     let found = campaign.files("queue");
     let run = campaign.runs(board, "SEED=2 ROUNDS=500");
     run.powers_off();
@@ -143,6 +150,34 @@ fn planted_in_c() {
     // A data abort from the same exception level.
     replay.require(text.contains("(EC 0x25)"), "an exception");
     replay.require(text.contains("  x28 0x"), "registers");
+}
+
+/// AFL++'s own script adds up the jobs of a campaign.
+#[test]
+fn afl_whatsup_reads_it() {
+    let Some(scripts) = fetched::afl() else {
+        return;
+    };
+    let campaign = Campaign::new("whatsup", "planted");
+    let run = campaign.runs(
+        Board::Virt,
+        "SEED=1 ROUNDS=3000 JOBS=2 MENDED=1 LIMIT_MS=2000",
+    );
+    run.powers_off();
+    let mut script = Command::new("bash");
+    script.arg(scripts.join("afl-whatsup")).args(["-s", "-d"]);
+    // It has colours where there is a terminal.
+    let output = script.arg(&campaign.folder).env("TERM", "dumb").output();
+    let output = output.expect("there is a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |key: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once(" : "));
+        lines
+            .find(|(name, _)| name.trim() == key)
+            .map(|(_, value)| value.trim())
+    };
+    assert_eq!(value("Total execs"), Some("6 thousands"), "{text}");
+    assert_eq!(value("Crashes saved"), Some("0"), "{text}");
 }
 
 /// What nobody planted.

@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Larger images only take longer. */
-#define SIDE 256
+#define SIDE 64
 
 struct source {
     const uint8_t *data;

@@ -27,7 +27,7 @@ use crate::keep::Keeper;
 use crate::options::Options;
 use crate::registry;
 use crate::rounds::Rounds;
-use crate::stages::{Compare, Shorten};
+use crate::stages::{Compare, Insert, Shorten};
 use crate::state::Wishes;
 use crate::target::{Output, Target};
 
@@ -119,7 +119,8 @@ fn fuzz<T: Target, O: Output>(
     let mut stages = tuple_list!(
         Shorten,
         calibrate,
-        Compare::default(),
+        Compare,
+        Insert,
         StdPowerMutationalStage::new(mutator),
     );
     rounds.wishes().stage.set("havoc");

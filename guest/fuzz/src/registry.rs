@@ -4,7 +4,6 @@
 use libafl::corpus::SchedulerTestcaseMetadata;
 use libafl::feedbacks::map::{MapFeedbackMetadata, MapIndexesMetadata, MapNoveltiesMetadata};
 use libafl::mutators::Tokens;
-use libafl::observers::cmp::CmpValuesMetadata;
 use libafl::schedulers::minimizer::{IsFavoredMetadata, TopRatedsMetadata};
 use libafl::schedulers::powersched::SchedulerMetadata;
 use libafl::schedulers::weighted::WeightedScheduleMetadata;
@@ -27,7 +26,6 @@ pub fn fill() {
         RegistryBuilder::register::<IsFavoredMetadata>();
         RegistryBuilder::register::<UnstableEntriesMetadata>();
         RegistryBuilder::register::<DisabledInCalibrationStageMetadata>();
-        RegistryBuilder::register::<CmpValuesMetadata>();
         RegistryBuilder::register::<Tokens>();
     }
 }

@@ -113,7 +113,10 @@ impl Report {
         if !at_end && self.now - self.lined.0 < LINE {
             return;
         }
-        self.recent = per_second(figures.rounds - self.lined.1, self.now - self.lined.0);
+        // Right behind another line there is nothing to count yet.
+        if self.now - self.lined.0 >= SECOND || self.recent == 0 {
+            self.recent = per_second(figures.rounds - self.lined.1, self.now - self.lined.0);
+        }
         if !self.screen {
             let line = self.line(figures);
             let line = match self.jobs {

@@ -64,6 +64,8 @@ pub enum Does {
     Calls(u64, [u64; 3]),
     /// The same, with more arguments.
     Reaches(u64, [u64; 5]),
+    /// RESTORE_OF, to the snapshot whose id was in x0 before that step.
+    TakesBack(usize),
     /// WFI.
     Waits,
     /// It computes, and that many counts go by until an interrupt of the board.
@@ -72,7 +74,7 @@ pub enum Does {
     Stores(u64, u64),
 }
 
-use Does::{Calls, Computes, Stores, Waits};
+use Does::{Calls, Computes, Stores, TakesBack, Waits};
 
 impl Does {
     fn done(self, registers: &mut Registers) -> Trap {
@@ -90,6 +92,7 @@ impl Does {
                 sync(0x16, 0)
             }
             Waits => sync(0x01, 0),
+            TakesBack(_) => panic!("it is made a call"),
             Computes(counts, _) => {
                 set_count(FakeCore::physical_count() + counts);
                 Trap {
@@ -122,8 +125,12 @@ pub fn play(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: &[Does]) -> Playe
         }
         core.script.push_back(Box::new(move |registers| {
             let x: [u64; 4] = registers.x[..4].try_into().unwrap();
-            seen.lock().unwrap().push(x);
-            step.done(registers)
+            let mut seen = seen.lock().unwrap();
+            seen.push(x);
+            match step {
+                TakesBack(at) => Calls(RESTORE_OF, [0, seen[at][0], 1]).done(registers),
+                other => other.done(registers),
+            }
         }));
     }
     core.ran.clear();
@@ -283,6 +290,38 @@ fn resets_and_the_end_are_told_and_the_reset_vm_begins_when_it_is_run() {
         assert_eq!((played[5].1[..2]), [0, 1]);
         assert_eq!((played[7].1[0], played[8].1[0]), (OFF, OFF));
     }
+}
+
+/// What a reset goes back to waits in WFI, and is told all the same.
+#[test]
+fn a_reset_into_a_wait_is_told() {
+    let on_reset = OnReset::Restore { tries: 1 };
+    let vms = vms(
+        [
+            CONTROLLER,
+            VmConfig {
+                on_reset,
+                ..CONTROLLED
+            },
+        ]
+        .into(),
+        |_, _| 0,
+    );
+    let steps = [
+        Calls(RUN, [0, 50_000, 0]),
+        Calls(CHECKPOINT, [0; 3]),
+        Waits,
+        Calls(CHECKPOINT_OF, [0; 3]),
+        TakesBack(2),
+        RUN_IT,
+        Calls(SYSTEM_RESET, [0; 3]),
+        END,
+    ];
+    let played = play(vms, &mut core(), &steps);
+    let who: Vec<_> = played.iter().map(|(vm, _)| *vm).collect();
+    assert_eq!(who, [0, 1, 1, 0, 0, 0, 1, 0]);
+    assert_eq!((played[3].1[0], played[7].1[0]), (LIMIT, RESET));
+    assert_eq!(vms[1].vcpus[0].run_state(), RunState::Waiting);
 }
 
 #[test]

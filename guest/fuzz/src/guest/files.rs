@@ -11,6 +11,8 @@ use avisor_guest::print;
 const SYS_OPEN: u64 = 1;
 const SYS_CLOSE: u64 = 2;
 const SYS_WRITE: u64 = 5;
+const SYS_SEEK: u64 = 0xa;
+const SYS_FLEN: u64 = 0xc;
 const SYS_EXIT: u64 = 0x18;
 /// SYS_OPEN: "wb" and "ab".
 const WRITE: u64 = 5;
@@ -66,6 +68,10 @@ impl Files {
         }
         let path = format!("{}/{path}", self.folder);
         let done = open(&path, mode).is_some_and(|file| {
+            if mode == APPEND {
+                // QEMU 10 opens the file, but writes from its start on.
+                semihosting(SYS_SEEK, &[file, semihosting(SYS_FLEN, &[file])]);
+            }
             let left = write(file, bytes);
             left == 0 && semihosting(SYS_CLOSE, &[file]) == 0
         });

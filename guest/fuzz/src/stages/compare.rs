@@ -1,14 +1,16 @@
-//! Feeds comparisons back: where the program compared a part of the input with something, the input gets that something (Redqueen's
-//! "input to state").
+//! Feeds comparisons back: where a value that the program compared stands in the input, the value that it was compared with takes its place
+//! (Redqueen's "input to state"). LibAFL's own way to do so tries places at random; here each is tried, once.
 
-use libafl::corpus::HasCurrentCorpusId;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::num::NonZero;
+
 use libafl::events::NopEventManager;
-use libafl::inputs::BytesInput;
-use libafl::mutators::{I2SRandReplace, MutationResult, Mutator};
-use libafl::observers::cmp::{CmpValues, CmpValuesMetadata};
+use libafl::inputs::{BytesInput, HasMutatorBytes};
 use libafl::stages::Stage;
-use libafl::state::HasCurrentTestcase;
-use libafl::{Error, Evaluator, ExecutesInput, HasMetadata};
+use libafl::state::{HasCurrentTestcase, HasRand};
+use libafl::{Error, Evaluator, ExecutesInput};
+use libafl_bolts::rands::Rand;
 
 use super::always_runs;
 use crate::layout::Comparison;
@@ -16,12 +18,11 @@ use crate::rounds::Rounds;
 use crate::state::State;
 use crate::target::{Output, Target};
 
-/// The most tries the first time that an input is looked at, and later.
-const TRIES: [usize; 2] = [512, 32];
+/// The most tries for an input; of more, as many are chosen at random.
+const TRIES: usize = 1024;
 
-/// The stage.
-#[derive(Default)]
-pub struct Compare(I2SRandReplace);
+/// The stage. It looks at each input once.
+pub struct Compare;
 
 always_runs!(Compare);
 
@@ -39,76 +40,108 @@ where
         state: &mut State,
         events: &mut NopEventManager,
     ) -> Result<(), Error> {
+        if state.current_testcase()?.scheduled_count() > 0 {
+            return Ok(());
+        }
         let input = state.current_input_cloned()?;
-        let is_new = state.current_testcase()?.scheduled_count() == 0;
         rounds.wishes().comparisons.set(true);
         let done = fuzzer.execute_input(state, rounds, events, &input);
         rounds.wishes().comparisons.set(false);
         done?;
-        let list: alloc::vec::Vec<_> = rounds.comparisons().flat_map(values).collect();
-        let tries = TRIES[usize::from(!is_new)].min(16 * list.len());
-        state.add_metadata(CmpValuesMetadata { list });
+        let all = replacements(input.mutator_bytes(), rounds.comparisons());
+        let mut left: Vec<_> = all.into_iter().collect();
         rounds.wishes().stage.set("cmp");
-        for _ in 0..tries {
+        for _ in 0..TRIES {
+            let Some(count) = NonZero::new(left.len()) else {
+                break;
+            };
+            let (place, bytes) = left.swap_remove(state.rand_mut().below(count));
             let mut changed = input.clone();
-            if self.0.mutate(state, &mut changed)? == MutationResult::Mutated {
-                fuzzer.evaluate_input(state, rounds, events, &changed)?;
-            }
+            changed.mutator_bytes_mut()[place..place + bytes.len()].copy_from_slice(&bytes);
+            fuzzer.evaluate_input(state, rounds, events, &changed)?;
         }
         rounds.wishes().stage.set("havoc");
-        debug_assert!(state.current_corpus_id()?.is_some());
         Ok(())
     }
 }
 
-/// As LibAFL has it; and as fewer bytes, where both fit into them: programs read short fields, and compare long words. Two values that are
-/// equal teach nothing.
-fn values(comparison: Comparison) -> impl Iterator<Item = CmpValues> {
-    let Comparison {
+/// Places in `input`, and what is to stand there. A program may read a short field and compare a long word, and read either byte order.
+fn replacements(
+    input: &[u8],
+    comparisons: impl Iterator<Item = Comparison>,
+) -> BTreeSet<(usize, Vec<u8>)> {
+    let mut all = BTreeSet::new();
+    for Comparison {
         a,
         b,
         bytes,
         constant,
-    } = comparison;
-    let constant = constant != 0;
-    let sizes = [1, 2, 4, 8].into_iter().filter(move |&size| {
-        let fits = size == bytes || (size > 1 && size < 8 && (a | b) >> (8 * size) == 0);
-        a != b && size <= bytes && bytes <= 8 && fits
-    });
-    sizes.map(move |size| match size {
-        1 => CmpValues::U8((a as u8, b as u8, constant)),
-        2 => CmpValues::U16((a as u16, b as u16, constant)),
-        4 => CmpValues::U32((a as u32, b as u32, constant)),
-        _ => CmpValues::U64((a, b, constant)),
-    })
+    } in comparisons
+    {
+        if a == b || !matches!(bytes, 1 | 2 | 4 | 8) {
+            continue;
+        }
+        let fits = |size: &usize| *size > 1 && *size < 8 && (a | b) >> (8 * size) == 0;
+        let whole = bytes as usize;
+        let sizes = [1, 2, 4, 8].into_iter().filter(|&size| size <= whole);
+        for size in sizes.filter(|size| *size == whole || fits(size)) {
+            replace(input, b, a, size, &mut all);
+            if constant == 0 {
+                replace(input, a, b, size, &mut all);
+            }
+        }
+    }
+    all
+}
+
+/// The places where `from` stands, of which `to` may take the place.
+fn replace(input: &[u8], from: u64, to: u64, size: usize, all: &mut BTreeSet<(usize, Vec<u8>)>) {
+    let little = |value: u64| value.to_le_bytes()[..size].to_vec();
+    let big = |value: u64| value.to_be_bytes()[8 - size..].to_vec();
+    for (from, to) in [(little(from), little(to)), (big(from), big(to))] {
+        let places = input.windows(size).enumerate();
+        let places = places.filter(|(_, bytes)| *bytes == from);
+        all.extend(places.map(|(place, _)| (place, to.clone())));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CmpValues, Comparison, values};
+    use super::{Comparison, replacements};
 
-    fn of(a: u64, b: u64, bytes: u32) -> Vec<CmpValues> {
+    fn of(input: &[u8], a: u64, b: u64, bytes: u32, constant: u32) -> Vec<(usize, Vec<u8>)> {
         let comparison = Comparison {
             a,
             b,
             bytes,
-            constant: 1,
+            constant,
         };
-        values(comparison).collect()
+        let all = replacements(input, [comparison].into_iter());
+        all.into_iter().collect()
     }
 
     #[test]
-    fn a_word_may_have_been_a_short_field() {
-        assert_eq!(of(1, 1, 8), []);
-        assert_eq!(of(1, 2, 1), [CmpValues::U8((1, 2, true))]);
-        assert_eq!(of(0x1_0000, 2, 4), [CmpValues::U32((0x1_0000, 2, true))]);
-        let fits = [
-            CmpValues::U16((0x60, 0x64, true)),
-            CmpValues::U32((0x60, 0x64, true)),
-            CmpValues::U64((0x60, 0x64, true)),
-        ];
-        assert_eq!(of(0x60, 0x64, 8), fits);
-        assert_eq!(of(1 << 32, 2, 8), [CmpValues::U64((1 << 32, 2, true))]);
-        assert_eq!(of(1, 2, 16), [], "no such comparison");
+    fn each_place_of_a_value_is_one_to_try() {
+        assert_eq!(
+            of(b"xaxa", b'z'.into(), b'a'.into(), 1, 1),
+            [(1, vec![b'z']), (3, vec![b'z'])]
+        );
+        assert_eq!(
+            of(b"xaz", b'z'.into(), b'a'.into(), 1, 0),
+            [(1, vec![b'z']), (2, vec![b'a'])]
+        );
+        assert_eq!(of(b"aa", 1, 1, 1, 0), [], "equal values teach nothing");
+        assert_eq!(of(b"aa", 1, 2, 16, 0), [], "no such comparison");
+        assert_eq!(of(b"", 1, 2, 1, 0), []);
+    }
+
+    #[test]
+    fn of_any_size_that_fits_and_in_both_orders() {
+        let big = of(&[9, 0x12, 0x34, 9], 0x5678, 0x1234, 2, 1);
+        assert_eq!(big, [(1, vec![0x56, 0x78])]);
+        let short = of(&[0x60, 0, 7, 7, 7, 7, 7, 7], 0x64, 0x60, 8, 1);
+        assert_eq!(short, [(0, vec![0x64, 0])]);
+        let long = of(&[0x60, 0, 0, 0, 0, 0, 0, 0], 1 << 32, 0x60, 8, 1);
+        assert_eq!(long, [(0, vec![0, 0, 0, 0, 1, 0, 0, 0])]);
     }
 }

@@ -1,9 +1,11 @@
 //! Stages that LibAFL lacks, or has for other needs.
 
 mod compare;
+mod insert;
 mod shorten;
 
 pub use compare::Compare;
+pub use insert::Insert;
 pub use shorten::Shorten;
 
 /// A stage that may always run: nothing of it survives an end of the fuzzer.

@@ -1,6 +1,6 @@
 //! What it finds, and that it does not find what is not there.
 
-use super::fake::{Probe, run, run_job};
+use super::fake::{Probe, archive, run, run_job};
 use crate::exchange::Exchange;
 use crate::target::Ending;
 
@@ -123,6 +123,34 @@ fn a_number_that_no_chance_finds_is_fed_back() {
         crashes[0]
             .1
             .starts_with(&[0xcc, 0x10, 0xad, 0xde, 0x78, 0x56, 0x34, 0x12])
+    );
+}
+
+#[test]
+fn a_token_is_put_into_each_place() {
+    let archive = archive(&[
+        (
+            "seeds/a",
+            b"------------------------------------------------",
+        ),
+        ("dictionary", b"\"token that no chance makes\"\n"),
+    ]);
+    let (files, result) = run("rounds=1000 until_crash", &archive, |input, probe| {
+        // As many edges as bytes, so that the seed is not made shorter.
+        (0..input.len().min(48)).for_each(|edge| probe.edge(edge));
+        match input
+            .get(17..)
+            .is_some_and(|rest| rest.starts_with(b"token that no chance makes"))
+        {
+            true => Ending::Crash { place: 1 },
+            false => Ending::Done,
+        }
+    });
+    assert_eq!(result, Ok(()));
+    let crashes = files.of("crashes");
+    assert!(
+        crashes.len() == 1 && crashes[0].0.contains(",op:token,"),
+        "{crashes:?}"
     );
 }
 
