@@ -168,12 +168,15 @@ fn play_fuzz(settings: &str, page: &Transcript) {
     };
     let mut lines = run.lines.iter();
     let mut gap = false;
-    for step in &page.steps {
+    for (index, step) in page.steps.iter().enumerate() {
+        let is_last = index + 1 == page.steps.len();
         match step {
             Step::Gap => gap = true,
             Step::Shown(wanted) => {
                 let same = |line: &&String| without_numbers(line) == without_numbers(wanted);
                 let found = match gap {
+                    // Up to the end, which is this line.
+                    true if is_last => lines.by_ref().last().filter(same),
                     true => lines.find(same),
                     false => lines.next().filter(same),
                 };
@@ -186,7 +189,7 @@ fn play_fuzz(settings: &str, page: &Transcript) {
     run.require(gap || lines.next().is_none(), "that should be all");
 }
 
-/// A line with one mark for each word that begins with a digit, and each number in a name.
+/// A line with a mark for each number, and for the stage that made an input.
 fn without_numbers(line: &str) -> String {
     let is_of_number = |c: char| c.is_ascii_hexdigit() && !('A'..='F').contains(&c);
     let mut words = Vec::new();
@@ -195,7 +198,9 @@ fn without_numbers(line: &str) -> String {
         let digits = number.strip_prefix("0x").unwrap_or(number);
         let is_number =
             digits.chars().all(is_of_number) && digits.contains(|c: char| c.is_ascii_digit());
-        match is_number {
+        // Which stage it was is chance, too.
+        let is_stage = words.last().is_some_and(|word: &String| word == "op:");
+        match is_number || is_stage {
             true => words.push(word.replacen(number, "#", 1)),
             false => words.push(word.to_owned()),
         }
