@@ -10,11 +10,13 @@
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
 //! | [`published`] | whether the figures of the README and the book are still those |
 //! | [`neighbours`] | how long a VM waits for the core beside another: `--neighbours` |
+//! | [`history`] | what operations cost as the history grows to a million snapshots: `--history` |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
 mod counted;
 mod figures;
+mod history;
 mod linux;
 mod machine;
 mod monitor;
@@ -38,8 +40,9 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => full(&target),
         ["--short"] => short(&target),
+        ["--history"] => history::print(),
         ["--neighbours", ref attacks @ ..] => neighbours::print(&Builder::new(&target), attacks),
-        _ => Err("usage: avisor-bench [--short | --neighbours [ATTACK]...]".into()),
+        _ => Err("usage: avisor-bench [--short | --history | --neighbours [ATTACK]...]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

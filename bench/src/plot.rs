@@ -14,7 +14,8 @@ pub fn all(images: &Images, sizes: &[(u64, Figures)]) -> Result<(), String> {
     save("cost-guest-ram.svg", &against_ram(sizes)?)
 }
 
-fn save(name: &str, plot: &Plot) -> Result<(), String> {
+/// Writes `docs/NAME`.
+pub fn save(name: &str, plot: &Plot) -> Result<(), String> {
     let file = root().join("docs").join(name);
     fs::create_dir_all(root().join("docs")).map_err(|error| format!("docs: {error}"))?;
     fs::write(&file, plot.svg()).map_err(|error| format!("docs/{name}: {error}"))?;
@@ -94,11 +95,11 @@ fn instructions(most: f64) -> Axis {
     axis("instructions", &ticks)
 }
 
-fn axis(label: &'static str, ticks: &[f64]) -> Axis {
+pub fn axis(label: &'static str, ticks: &[f64]) -> Axis {
     let ticks = ticks.iter().map(|&tick| (tick, written(tick))).collect();
     Axis { label, ticks }
 }
 
-fn line(name: &'static str, points: Vec<(f64, f64)>) -> Line {
+pub fn line(name: &'static str, points: Vec<(f64, f64)>) -> Line {
     Line { name, points }
 }
