@@ -5,10 +5,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use libafl::HasNamedMetadata;
-use libafl::corpus::{Corpus, CorpusId};
+use libafl::corpus::{Corpus, CorpusId, SchedulerTestcaseMetadata};
 use libafl::feedbacks::map::MapFeedbackMetadata;
+use libafl::schedulers::minimizer::IsFavoredMetadata;
+use libafl::schedulers::powersched::SchedulerMetadata;
 use libafl::state::{HasCorpus, HasExecutions, HasSolutions};
+use libafl::{HasMetadata, HasNamedMetadata};
 
 use crate::endings::Endings;
 use crate::exchange::{Exchange, Sums};
@@ -100,6 +102,7 @@ impl<'a, O: Output> Keeper<'a, O> {
             let name = self.name(state, number, None, wishes);
             self.queue.push(name);
             // A file of an earlier run is in the archive of all jobs.
+            self.figures.imported += usize::from(self.is_given);
             if !self.is_given && self.seed.is_none() {
                 self.exchange.give(&self.input(state.corpus(), number));
             }
@@ -190,6 +193,7 @@ impl<'a, O: Output> Keeper<'a, O> {
             figures.costs = costs;
             figures.corpus = state.corpus().count();
             figures.current = state.corpus().current().map_or(0, usize::from);
+            look_at_queue(state, figures);
             figures.edges = covered.map_or(0, |metadata| metadata.num_covered_map_indexes);
             let sums = self.exchange.publish(Sums {
                 rounds,
@@ -211,5 +215,25 @@ impl<'a, O: Output> Keeper<'a, O> {
             self.exchange.end_all();
         }
         !(is_over || self.figures.ends || self.exchange.ends())
+    }
+}
+
+/// What the scheduler knows of the inputs.
+fn look_at_queue(state: &State, figures: &mut Figures) {
+    let schedule = state.metadata_map().get::<SchedulerMetadata>();
+    figures.cycles = schedule.map_or(0, SchedulerMetadata::queue_cycles);
+    (figures.favored, figures.pending, figures.pending_favored) = (0, 0, 0);
+    for id in state.corpus().ids() {
+        let testcase = state.corpus().get(id);
+        let testcase = testcase.expect("it is there").borrow();
+        let is_favored = testcase.has_metadata::<IsFavoredMetadata>();
+        let is_pending = testcase.scheduled_count() == 0;
+        figures.favored += usize::from(is_favored);
+        figures.pending += usize::from(is_pending);
+        figures.pending_favored += usize::from(is_favored && is_pending);
+        let scheduled = testcase.metadata_map().get::<SchedulerTestcaseMetadata>();
+        figures.depth = figures
+            .depth
+            .max(scheduled.map_or(0, SchedulerTestcaseMetadata::depth));
     }
 }

@@ -25,6 +25,18 @@ pub struct Figures {
     pub corpus: usize,
     /// The one that is changed now.
     pub current: usize,
+    /// Of those kept, which are tried first, as each edge has one of them that is short and fast.
+    pub favored: usize,
+    /// Those that were not changed yet.
+    pub pending: usize,
+    /// The favored ones among them.
+    pub pending_favored: usize,
+    /// How often all of them had their turn.
+    pub cycles: u64,
+    /// The longest way from a seed to one of them, in inputs that each were made of the one before.
+    pub depth: u64,
+    /// Those that came from other jobs.
+    pub imported: usize,
     /// Edges that were taken.
     pub edges: usize,
     /// Bytes of the map.
@@ -240,13 +252,17 @@ impl Report {
 
     fn plot(&self, figures: &Figures) -> String {
         format!(
-            "{}, 0, {}, {}, 0, 0, {}, {}, {}, 0, {}.00, {}, {}\n",
+            "{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}.00, {}, {}\n",
             self.elapsed() / SECOND,
+            figures.cycles,
             figures.current,
             figures.corpus,
+            figures.pending,
+            figures.pending_favored,
             self.coverage(figures),
             figures.saved_crashes,
             figures.saved_hangs,
+            figures.depth,
             self.recent,
             figures.rounds,
             figures.edges,
@@ -276,7 +292,7 @@ impl Report {
         line("last_update", number(self.epoch + seconds));
         line("run_time", number(seconds));
         line("fuzzer_pid", number(self.process));
-        line("cycles_done", number(0));
+        line("cycles_done", number(figures.cycles));
         line("execs_done", number(figures.rounds));
         line(
             "execs_per_sec",
@@ -284,14 +300,18 @@ impl Report {
         );
         line("execs_ps_last_min", format!("{}.00", self.recent));
         line("corpus_count", number(figures.corpus as u64));
-        line("corpus_favored", number(0));
-        line("corpus_found", number(figures.corpus as u64));
-        line("corpus_imported", number(0));
+        line("corpus_favored", number(figures.favored as u64));
+        line(
+            "corpus_found",
+            number((figures.corpus - figures.imported) as u64),
+        );
+        line("corpus_imported", number(figures.imported as u64));
+        // Each round begins with the same machine.
         line("corpus_variable", number(0));
-        line("max_depth", number(0));
+        line("max_depth", number(figures.depth));
         line("cur_item", number(figures.current as u64));
-        line("pending_favs", number(0));
-        line("pending_total", number(0));
+        line("pending_favs", number(figures.pending_favored as u64));
+        line("pending_total", number(figures.pending as u64));
         line("stability", "100.00%".into());
         line("bitmap_cvg", self.coverage(figures));
         line("saved_crashes", number(figures.saved_crashes as u64));

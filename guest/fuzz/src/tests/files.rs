@@ -45,6 +45,11 @@ fn they_are_where_afl_has_them() {
     assert_eq!(value("corpus_count"), Some(&*queue.len().to_string()));
     assert_eq!(value("saved_crashes"), Some("1"));
     assert_eq!(value("afl_banner"), Some("it"));
+    // Few inputs, and many rounds: each had its turn again and again, and what was found was made of a seed.
+    let number = |key: &str| value(key).unwrap().parse::<u64>().unwrap();
+    assert_eq!((number("pending_total"), number("pending_favs")), (0, 0));
+    assert!(number("cycles_done") > 0 && number("max_depth") > 0 && number("corpus_favored") > 0);
+    assert_eq!(number("corpus_imported"), 0);
     let plot = std::str::from_utf8(&files.files["plot_data"]).unwrap();
     let columns = plot.lines().map(|line| line.split(',').count());
     assert!(
