@@ -50,10 +50,14 @@ impl World {
         self.called |= mask;
     }
 
-    /// The vCPUs of `mask` flush, if they are loaded, and those that these name.
+    /// The vCPUs of `mask` flush, if they are loaded, and those that these name. One that is not loaded is loaded for it, and leaves again if it
+    /// waits: what it was done with in its list registers is in the model then.
     fn look(&mut self, mask: u8) {
         for vcpu in 0..self.vcpus() {
-            if mask >> vcpu & 1 != 0 && self.loaded[vcpu] {
+            if mask >> vcpu & 1 != 0 && !self.loaded[vcpu] {
+                let others = self.gic.sync(vcpu, &mut self.hardware[vcpu]);
+                self.look(others);
+            } else if mask >> vcpu & 1 != 0 {
                 let hardware = &mut self.hardware[vcpu];
                 self.gic.note_interface(vcpu, hardware);
                 let others = self.gic.flush(vcpu, &mut self.hardware[vcpu]);
