@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use elf::ElfBytes;
 use elf::abi::PT_LOAD;
@@ -129,8 +130,11 @@ fn flattened() -> Vec<u8> {
 }
 
 fn write(name: &str, bytes: &[u8]) -> PathBuf {
+    /// Tests that want the same file do not meet halfway.
+    static WRITES: Mutex<()> = Mutex::new(());
+    let _writes = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
     let place = folder("guests").join(name);
-    // A file that is there already is the same: cargo need not build again. Tests that want the same one do not meet halfway.
+    // A file that is there already is the same: cargo need not build again.
     if fs::read(&place).is_ok_and(|old| old == bytes) {
         return place;
     }
