@@ -6,7 +6,6 @@ use super::pair::SMALL;
 use crate::addr::BLOCK_PAGES;
 use crate::config::{Accounting, PoolPlan};
 use crate::snapshot::*;
-use core::ops::Range;
 use core::task::Poll;
 use std::env;
 use std::println;
@@ -46,10 +45,10 @@ impl History {
             capacity: 1024,
             accounting: Accounting::OnDemand,
         };
-        let share: [Range<u32>; 1] = [512..512 + frames];
-        let frames = Frames::new(&share);
+        let share = 512..512 + frames;
+        let frames = Frames::new(core::slice::from_ref(&share));
         let mut history = Self {
-            m: ModelBackend::new(PAGES, share[0].end),
+            m: ModelBackend::new(PAGES, share.end),
             // A VM's share holds all of its RAM, and there are no numbers for that many frames. This one never uses all.
             s: Snapshots {
                 pages: PAGES,
