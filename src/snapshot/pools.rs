@@ -41,7 +41,7 @@ impl Pools {
         }
     }
 
-    /// Frames that must be free for the commit of a [`checkpoint`](super::Snapshots::checkpoint), which cannot fail then: for the saved state, one
+    /// Frames that must be free for the commit of a [`checkpoint`](super::Snapshots::checkpoint_piece), which cannot fail then: for the saved state, one
     /// for nodes, and what a fold takes to begin.
     pub(super) fn frames_for_commit(&self) -> u32 {
         FOLD_RESERVE + self.state.parts as u32 + 1

@@ -205,7 +205,7 @@ pub(in crate::arch) unsafe fn zero_words(range: Range<u64>) {
 }
 
 /// Code may have been written to `range`, a page or a block: no core fetches an old instruction from it afterwards. The data of a block must be
-/// clean to the point of unification, and behind a DSB, as [`copy_page`], [`zero`] and [`write`] leave it (B2.4.4, "Concurrent modification and
+/// clean to the point of unification, and behind a DSB, as [`copy_page`], [`zero`] and [`write()`] leave it (B2.4.4, "Concurrent modification and
 /// execution of instructions"). A page may hold what [`copy_page_cached`] has left in the data caches, so it is cleaned here. What the guest
 /// wrote itself, it maintains itself.
 pub fn invalidate_instructions(range: Range<u64>) {
