@@ -287,10 +287,10 @@ impl<B: VmBackend> Vm<B> {
         what: Review,
         core: &mut B::Core,
     ) {
-        if what == Review::Nothing {
-            vcpu.reviews = ReviewSchedule::NONE;
-        } else {
-            self.await_review(index, vcpu, what, core);
+        match what {
+            Review::Nothing => vcpu.reviews = ReviewSchedule::NONE,
+            Review::Held => vcpu.reviews = ReviewSchedule::HELD,
+            Review::Timer | Review::Targets => self.await_review(index, vcpu, what, core),
         }
     }
 

@@ -263,19 +263,21 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         }
     }
 
-    /// Syncs the list registers of a vCPU that is about to be put, so that another vCPU can take what it could take in this one's place.
+    /// Has a vCPU that is about to be put give back what is in its list registers and another vCPU could take in its place.
     ///
     /// A vCPU that is off has nothing there: all that turns a vCPU off has synced it, or the VM is off. And CPU_ON waits with the shared part
     /// for this vCPU to be unlocked, so that this must not wait for the shared part.
     fn give_back_interrupts(&mut self, core: &mut B::Core) {
         let slot = self.slot();
-        if self.vcpu.reviews.is_some()
+        if self.vcpu.reviews.may_give_back()
             && slot.run_state() != RunState::Off
             && let Some(mut shared) = self.vm.lock_shared()
         {
-            self.context(&mut shared, core).sync_lrs();
+            let own = 1 << self.index;
+            let requested = shared.gic.give_back(self.index, core);
+            self.vm.kick_vcpus(core, requested & !own);
             // What was in its list registers is in the model now, where `put` does not see it: it looks when it is loaded again.
-            if slot.is_waiting() && shared.gic.has_unlisted(self.index) {
+            if slot.is_waiting() && requested & own != 0 {
                 slot.request();
             }
         }

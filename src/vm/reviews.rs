@@ -31,10 +31,22 @@ impl ReviewSchedule {
         since: NEVER,
     };
 
+    /// What [`Gic::give_back`](crate::device::gic::Gic::give_back) looks for when the vCPU is put, and no look before.
+    pub const HELD: Self = Self {
+        what: Review::Held,
+        ..Self::NONE
+    };
+
     /// Whether something must be looked at.
     #[inline]
     pub fn is_some(&self) -> bool {
         self.due != NEVER
+    }
+
+    /// Whether the vCPU may have what it must give back when it is put.
+    #[inline]
+    pub fn may_give_back(&self) -> bool {
+        self.what != Review::Nothing
     }
 
     /// The physical count by which the vCPU must be looked at, or [`NEVER`].
@@ -48,7 +60,7 @@ impl ReviewSchedule {
         self.what.is_worthwhile(core)
     }
 
-    /// Sets what must be looked at, which is not nothing, from the physical count `now` on.
+    /// Sets what must be looked at, which is the timer or the targets, from the physical count `now` on.
     pub fn set(&mut self, what: Review, now: impl FnOnce() -> u64) {
         if !self.is_some() {
             let since = now();

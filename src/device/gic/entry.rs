@@ -148,8 +148,11 @@ impl Gic {
         };
         self.shared.active &= !bit;
         self.spis_in_lrs |= bit;
-        if pendable && self.has_several_targets(intid) {
-            self.lrs[vcpu].review = Review::Targets;
+        if self.has_several_targets(intid) {
+            self.lrs[vcpu].request_review(match pendable {
+                true => Review::Targets,
+                false => Review::Held,
+            });
         }
         entry
     }

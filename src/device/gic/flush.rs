@@ -99,7 +99,7 @@ impl Gic {
 
     /// Clears or folds the list registers whose interrupt the guest is done with.
     #[inline]
-    fn fold_done(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) {
+    pub(super) fn fold_done(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) {
         let lrs = &mut self.lrs[vcpu];
         let mut needs_sync = u32::from(lrs.needs_sync);
         lrs.forget(empty as u8 & !lrs.needs_sync);
@@ -112,6 +112,9 @@ impl Gic {
                 gich.set_list_register(n, ListRegister::EMPTY);
                 self.sync_lr(vcpu, n, register);
             }
+        }
+        if self.lrs[vcpu].review == Review::Held {
+            self.lrs[vcpu].review = self.review_of_held(vcpu);
         }
     }
 

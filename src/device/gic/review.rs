@@ -7,6 +7,8 @@ use super::Gich;
 pub enum Review {
     /// Nothing.
     Nothing,
+    /// Nothing either; but list registers have SPIs with several targets, which [`Gic::give_back`](super::Gic::give_back) must look for.
+    Held,
     /// The timer's line, which is up: as long as it stays so, nothing changes.
     Timer,
     /// More than that.
@@ -18,7 +20,7 @@ impl Review {
     #[inline]
     pub fn is_worthwhile(self, gich: &mut impl Gich) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::Nothing | Self::Held => false,
             Self::Timer => !gich.vtimer_line(),
             Self::Targets => true,
         }

@@ -6,6 +6,9 @@
 //! vCPU that has the SPI does not signal it any more, the SPI goes back to the model; also if the vCPU left it waiting for the limited time
 //! and another target would take it.
 //!
+//! While the SPI is in a list register, no other target can have it. The guest ends it there without a trap, and what makes it pending again
+//! has only that vCPU look. A vCPU that is not loaded cannot; so it gives such SPIs back when it is unloaded ([`Gic::give_back`]).
+//!
 //! The virtual timer's line falls without a trap, too. A review looks at it while the timer's interrupt is pending in a list register.
 
 use super::lr_map::{LRS_MASK, LRS_MAX};
@@ -23,7 +26,7 @@ impl Gic {
     /// last review. Returns the other vCPUs that need a [`flush`](Self::flush), a bit each.
     pub fn review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
-        if self.lrs[vcpu].review == Review::Nothing {
+        if self.lrs[vcpu].review <= Review::Held {
             return 0;
         }
         if overdue {
@@ -34,8 +37,8 @@ impl Gic {
         // The usual case: the review was for the timer's interrupt, and the guest is done with that.
         let timer_waits = self.private[vcpu].lines & VTIMER != 0;
         if pending == 0 && !timer_waits && self.shared.pending() == 0 {
-            lrs.review = Review::Nothing;
             lrs.declined = 0;
+            self.lrs[vcpu].review = self.review_of_held(vcpu);
             return 0;
         }
         let mut flush = timer_waits && !gich.vtimer_line();
@@ -60,7 +63,7 @@ impl Gic {
         }
         others |= self.offer_returned(vcpu) | self.note_review(vcpu, overdue, gich);
         let lrs = &mut self.lrs[vcpu];
-        if lrs.review == Review::Nothing {
+        if lrs.review <= Review::Held {
             // None of the declined SPIs waits any more. The next time they come, this vCPU may have them.
             lrs.declined = 0;
         }
@@ -141,6 +144,8 @@ impl Gic {
     /// Notes whether `vcpu` needs another review. If this review is `overdue`, returns the other targets of the SPIs that `vcpu` has not
     /// acknowledged, a bit each: what was noted of their CPU interfaces may be old.
     fn note_review(&mut self, vcpu: usize, overdue: bool, gich: &mut impl Gich) -> u8 {
+        let held = self.review_of_held(vcpu);
+        self.lrs[vcpu].request_review(held);
         if self.private[vcpu].lines & VTIMER != 0 {
             self.lrs[vcpu].request_review(Review::Timer);
         }
@@ -165,6 +170,31 @@ impl Gic {
             }
         }
         others
+    }
+
+    /// What a vCPU is due for the SPIs with several targets that it has in list registers, none of which waits there: the guest may end them, or
+    /// has done so.
+    pub(super) fn review_of_held(&self, vcpu: usize) -> Review {
+        match self.of_several_targets(self.lrs[vcpu].intids()) {
+            0 => Review::Nothing,
+            _ => Review::Held,
+        }
+    }
+
+    /// Takes from the list registers of `vcpu`, which is about to be unloaded, what another vCPU could take in its place. An SPI that is active
+    /// may stay: no other vCPU can take it before this one has ended it, and GICC_DIR looks for it there. Returns the vCPUs that need a
+    /// [`flush`](Self::flush), a bit each; `vcpu` itself if something waits for it that is in its list registers no more.
+    pub fn give_back(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
+        let vcpu = vcpu % VCPUS_MAX;
+        if self.lrs[vcpu].review != Review::Held {
+            let others = self.sync(vcpu, gich);
+            return others | u8::from(self.has_unlisted(vcpu)) << vcpu;
+        }
+        let listed = self.lrs[vcpu].intids();
+        let empty = gich.empty_lrs() & LRS_MASK;
+        self.fold_done(vcpu, empty, gich);
+        let again = self.waiting(vcpu) & listed;
+        self.offer_returned(vcpu) | u8::from(again != 0) << vcpu
     }
 
     /// The other vCPUs that may take the SPIs that were folded from list registers of `vcpu`, and did not go into list registers again; a bit

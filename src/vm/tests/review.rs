@@ -209,6 +209,35 @@ fn an_spi_that_was_left_waiting_is_taken_when_it_comes_again() {
     assert_eq!(smp.listed(0)[0], [33]);
 }
 
+/// The guest ends it without a trap, after the last look. Only when its vCPU is put is that seen.
+#[test]
+fn an_spi_that_ended_is_given_back_when_its_vcpu_is_put() {
+    for up in [false, true] {
+        let mut smp = for_both();
+        let set_line = |smp: &Smp, up| smp.vm.shared.lock().gic.set_line(33, 0, up);
+        assert_eq!(set_line(&smp, true), 0b11);
+        smp.irq(0, Interrupt::Maintenance);
+        assert_eq!(smp.listed(0)[0], [33]);
+        guest_changes(&mut smp.cores[0], 33, |list| list & !PENDING | ACTIVE);
+        runs_past_a_trap(&mut smp, 0);
+        let (running, core) = smp.on(0);
+        assert_eq!(running.review(core), ExitAction::Resume, "no more looks");
+        if !up {
+            assert_eq!(set_line(&smp, false), 0b01);
+        }
+        guest_changes(&mut smp.cores[0], 33, |list| list & !ACTIVE);
+        // Before the maintenance interrupt, if it asks for one.
+        assert_eq!(smp.wfi(0), ExitAction::Wait);
+        smp.cores[0].kicked.clear();
+        smp.save(0);
+        assert_eq!(smp.vm.is_runnable(0), up, "it waits for both");
+        assert_eq!(smp.cores[0].kicked, [1][..usize::from(up)]);
+        if !up {
+            assert_eq!(set_line(&smp, true), 0b11);
+        }
+    }
+}
+
 #[test]
 fn a_timer_that_is_active_does_not_end_a_wait() {
     let mut smp = enabled(1);

@@ -1,5 +1,6 @@
 //! Interrupts from their source to the guest and back.
 
+use super::world::World;
 use super::*;
 
 #[test]
@@ -254,5 +255,35 @@ fn a_vcpu_with_one_or_two_things_to_do_is_not_idle() {
             second(&mut gic);
             assert!(!gic.is_idle(0), "things {n} and {m}");
         }
+    }
+}
+
+/// What another target does not see while it is in a list register is given back when its vCPU is unloaded, also after it ended there.
+#[test]
+fn an_spi_that_ended_where_no_vcpu_is_loaded_comes_to_another_target() {
+    const EDGE: u64 = 1 << 3;
+    // Its line goes up, and down before `fall`: the acknowledge, the end, or never.
+    for (configuration, fall) in [(EDGE, 0), (EDGE, 1), (0, 1), (0, 2)] {
+        let mut world = World::new(2);
+        world.write(0, 0x104, 4, 1 << 1);
+        world.write(0, 0x821, 1, 0b11);
+        world.write(0, 0xc08, 4, configuration);
+        world.write(0, 0, 4, 1);
+        world.set_line(0, UART_INTID, true);
+        for step in [World::acknowledge, World::end].iter().enumerate() {
+            if step.0 == fall {
+                world.set_line(0, UART_INTID, false);
+            }
+            world.serve();
+            step.1(&mut world, 0);
+        }
+        assert_eq!(world.running[0], [], "it was acknowledged, and ended");
+        // It may have asked for a maintenance interrupt, which is not served any more.
+        world.unload(0);
+        world.set_line(0, UART_INTID, true);
+        world.serve();
+        world.check();
+        world.acknowledge(1);
+        assert_eq!(world.running[1], [UART_INTID], "{configuration} {fall}");
     }
 }

@@ -212,7 +212,8 @@ impl World {
     pub fn unload(&mut self, vcpu: usize) {
         if self.loaded[vcpu] {
             if self.gic.review_needed(vcpu) != Review::Nothing {
-                self.sync(vcpu);
+                let requested = self.gic.give_back(vcpu, &mut self.hardware[vcpu]);
+                self.call(requested & !(1 << vcpu));
             }
             self.loaded[vcpu] = false;
             self.hardware[vcpu].is_core = false;
