@@ -1,4 +1,4 @@
-//! A parser with a bug, as it is on crates.io: `fdt` 0.1.5 panics on some device trees with NOPs, which are good trees.
+//! A parser with a bug, as it was published: `fdt` 0.1.5 panics on some device trees with NOPs, which are good trees.
 //!
 //! The input is the structure of a tree; header and strings are put around it. On trees that are not good it panics in many ways, which its users
 //! may put up with: those are kept from it.
