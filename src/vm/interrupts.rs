@@ -121,6 +121,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if core.consume_serror() {
             core.pend_serror();
             self.slot().end_wait();
+            // One in RUN is to take it, and not to wait again.
+            if self.vcpu.in_run && self.slot().take_awaits() {
+                self.vcpu.interrupt_run();
+            }
             return ExitAction::Resume;
         }
         let Some(mut shared) = self.vm.lock_shared() else {

@@ -250,6 +250,9 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         if core.consume_serror() {
             core.pend_serror();
             slot.end_wait();
+            if vcpu.in_run && slot.take_awaits() {
+                vcpu.interrupt_run();
+            }
         }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.cpu_interface_registers();

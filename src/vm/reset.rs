@@ -69,6 +69,7 @@ impl<B: VmBackend> Vm<B> {
         // At once, not when it may run already.
         let own = initiator.index();
         self.stop(shared, initiator.core, own, Some(Reason::Reset));
+        self.abandon();
         if let OnReset::Restore { tries } = self.config.on_reset
             && shared.restores_since_snapshot < tries
         {
