@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::addr::{Ipa, Va};
+use crate::arch::entry::fixup;
 use crate::arch::memory::{page, tlb};
-use crate::arch::vcpu::{SystemState, walks};
+use crate::arch::vcpu::{Stage1Access, SystemState, walks};
 
 /// Each VM's frames, and the page that its stage 1 has at address 0x3000.
 const VMS: [(u64, u64); 2] = [(0x5000_0000, 0x2000), (0x5020_0000, 0x1000)];
@@ -61,6 +62,30 @@ fn no_state_in_between_can_be_walked() {
     }
 }
 
+/// EL2 goes through another VM's stage 2 while a vCPU is loaded, and has a translation of that vCPU's made at once afterwards.
+#[test]
+fn a_stage_2_that_is_lent_is_walked_by_nobody() {
+    for worst in boards() {
+        let _on = worst.on(0);
+        walks::clear_el1_regime();
+        worst.set_erratum();
+        let vms = [vm(0), vm(1)];
+        for turn in 0..6 {
+            let (number, other) = (turn % 2, 1 - turn % 2);
+            enter(&vms, number, false);
+            let lent = walks::borrow_stage2(vms[other].0.root(), 1 + other as u8);
+            walks::return_stage2(lent);
+            let mapping = fixup::translate(Va(0x3000), Stage1Access::El1Read);
+            assert_eq!(
+                mapping.map(|mapping| mapping.ipa),
+                Some(Ipa(PAGE + VMS[number].1))
+            );
+            loads(&worst, 0, 0x3000, VMS[number].0);
+            walks::put_context();
+        }
+    }
+}
+
 /// Between its turns nobody walks with what it has in TTBR0_EL1: what is there it may change until it switches its MMU on.
 #[test]
 fn a_vcpu_with_its_mmu_off_has_no_stage_1() {
@@ -71,6 +96,7 @@ fn a_vcpu_with_its_mmu_off_has_no_stage_1() {
         let vms = [(stage2, state)];
         for _ in 0..2 {
             enter(&vms, 0, false);
+            walks::return_stage2(walks::borrow_stage2(vms[0].0.root(), 1));
             loads(&worst, 0, PAGE + VMS[0].1, VMS[0].0);
             walks::put_context();
         }

@@ -11,7 +11,9 @@ use super::smp::{CPU_ON, ENTRY, SYSTEM_RESET, sync};
 use crate::addr::{PAGE_SIZE, Pa};
 use crate::arch::vcpu::Trap;
 use crate::config::VmConfig;
-use crate::fake::worst::{Access, Barrier, By, Cache, Domain, Fault, Instruction, Worst, any_luck};
+use crate::fake::worst::{
+    Access, Barrier, By, Cache, Domain, Fault, Instruction, Luck, Worst, any_luck,
+};
 use crate::fake::{FakeBoard, FakeCore, cases, performed, trap};
 use crate::trap::sysreg::caches_are_on;
 use crate::vm::vcpu::RunState;
@@ -406,6 +408,35 @@ impl<'a> World<'a> {
     }
 }
 
+/// A history of VMs with so many vCPUs each, on a board with that luck.
+fn play(luck: Luck, vcpus: &[usize], blocks: u64, uncached_walks: u8, ops: &[(usize, Op)]) {
+    let worst = Worst::new(CORES, luck);
+    worst.enter(0);
+    let window = WINDOW_AT..Pa(WINDOW_AT.0 + WINDOW.bytes);
+    FakeBoard::with(&[window], worst.clone()).zero(WINDOW_AT, WINDOW.bytes);
+    let vm = |(number, vcpus): (usize, &usize)| {
+        let share = [share(number as u64, blocks)];
+        let mut board = FakeBoard::with(&share, worst.clone());
+        board.windows.push(WINDOW_AT);
+        Vm::new(&PLANS[number][vcpus - 1], number, board, &share, |vcpu| {
+            (vcpu + number) % CORES
+        })
+        .unwrap()
+    };
+    let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
+    let mut world = World::new(&vms, &worst, uncached_walks);
+    for core in 0..CORES {
+        world.turn(core, 0);
+    }
+    performed("vm::tests::worst", ops.len());
+    for (stamp, (core, op)) in ops.iter().enumerate() {
+        world.step(*core, *op, stamp as u64 + 1);
+    }
+    for core in 0..CORES {
+        world.save(core);
+    }
+}
+
 proptest! {
     #![proptest_config(cases(120))]
 
@@ -417,27 +448,6 @@ proptest! {
         uncached_walks in prop_oneof![Just(0), any::<u8>()],
         ops in prop::collection::vec((0..CORES, op()), 1..120),
     ) {
-        let worst = Worst::new(CORES, luck);
-        worst.enter(0);
-        let window = WINDOW_AT..Pa(WINDOW_AT.0 + WINDOW.bytes);
-        FakeBoard::with(&[window], worst.clone()).zero(WINDOW_AT, WINDOW.bytes);
-        let vm = |(number, vcpus): (usize, &usize)| {
-            let share = [share(number as u64, blocks)];
-            let mut board = FakeBoard::with(&share, worst.clone());
-            board.windows.push(WINDOW_AT);
-            Vm::new(&PLANS[number][vcpus - 1], number, board, &share, |vcpu| (vcpu + number) % CORES).unwrap()
-        };
-        let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
-        let mut world = World::new(&vms, &worst, uncached_walks);
-        for core in 0..CORES {
-            world.turn(core, 0);
-        }
-        performed("vm::tests::worst", ops.len());
-        for (stamp, (core, op)) in ops.into_iter().enumerate() {
-            world.step(core, op, stamp as u64 + 1);
-        }
-        for core in 0..CORES {
-            world.save(core);
-        }
+        play(luck, &vcpus, blocks, uncached_walks, &ops);
     }
 }

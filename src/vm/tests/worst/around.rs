@@ -104,6 +104,26 @@ fn walks_around_the_caches_find_what_came_back() {
     each_board(1, 1, &ops);
 }
 
+/// The same with walks and all else through the caches: from the third round on its table is written back where it is, and no core has a
+/// translation by what it was.
+#[test]
+fn what_was_translated_by_a_table_that_is_written_back_is_forgotten() {
+    let store = |slot| (0, Op::Store { slot, word: 0 });
+    let mut ops: Vec<_> = (0..PAGES.len()).map(store).collect();
+    ops.push((0, Op::Checkpoint));
+    for round in 0..8 {
+        ops.push((
+            0,
+            Op::Map {
+                slot: 1,
+                page: round,
+            },
+        ));
+        ops.push((0, Op::Latest));
+    }
+    each_board(1, 0, &ops);
+}
+
 /// A vCPU that has its caches off, beside one that stores and goes back.
 #[test]
 fn a_vcpu_with_its_caches_off_finds_what_came_back() {

@@ -1,8 +1,9 @@
 //! What a controller does to its target on the worst board, and what both read afterwards.
 
-use super::op::Control;
+use super::op::{Control, Op};
 use super::places::PAGES;
-use super::{CORES, World};
+use super::{CORES, World, play};
+use crate::fake::worst::Luck;
 use crate::hvc::{FunctionId, ids};
 use crate::vm::controller::AfterCall;
 use std::vec::Vec;
@@ -88,5 +89,25 @@ impl World<'_> {
         }
         let told = self.vms[1].run(&mut shared, &mut self.cores[core], None);
         assert_eq!(told, None);
+    }
+}
+
+/// A target executes what its controller wrote to a page that it executed before.
+#[test]
+fn what_a_controller_writes_is_executed() {
+    let code = (0, 0);
+    let written = (1, 0);
+    let of = |(slot, word): (usize, u64)| Op::Store { slot, word };
+    let fetch = Op::Fetch {
+        slot: code.0,
+        word: code.1,
+    };
+    let write = Op::ToOther(Control::Write([written, code]));
+    let mut ops = Vec::from([(0, Op::On), (1, Op::On), (1, of(code)), (1, fetch)]);
+    for _ in 0..3 {
+        ops.extend([(0, of(written)), (0, write), (1, Op::Turn(0)), (1, fetch)]);
+    }
+    for luck in (0..12).map(Luck::bad).chain([Luck::GOOD]) {
+        play(luck, &[1, 1], 16, 0, &ops);
     }
 }
