@@ -9,7 +9,7 @@ use super::worst::{Access, Fault, Luck, Worst, mutants};
 use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::{page, tlb};
-use crate::arch::vcpu::Trap;
+use crate::arch::vcpu::{Trap, walks};
 use crate::device::Console;
 use crate::device::gic::VCPUS_MAX;
 use crate::snapshot::Bookkeeping;
@@ -142,6 +142,14 @@ impl Maintenance for FakeBoard {
     fn invalidate_stage1(&mut self) {
         self.recorder.invalidate_stage1();
         isa::tlbi_vmalle1is();
+    }
+
+    #[track_caller]
+    fn stop_walks(&mut self) {
+        self.recorder.stop_walks();
+        if !mutants::is_left_out() {
+            walks::stop_walks();
+        }
     }
 
     #[track_caller]

@@ -15,6 +15,8 @@ pub enum Asked {
     InvalidateIpa(Ipa),
     /// TLBI VMALLE1IS.
     InvalidateStage1,
+    /// No walks of stage 1 here.
+    StopWalks,
     /// TLBI VMALLE1, completed.
     InvalidateStage1Here,
     /// TLBI IPAS2E1, and VAAE1 or VMALLE1, completed.
@@ -81,6 +83,11 @@ impl<F: Fn() -> u64> Maintenance for Recorder<F> {
     #[track_caller]
     fn invalidate_stage1(&mut self) {
         self.note(Asked::InvalidateStage1);
+    }
+
+    #[track_caller]
+    fn stop_walks(&mut self) {
+        self.note(Asked::StopWalks);
     }
 
     #[track_caller]

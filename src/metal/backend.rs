@@ -8,6 +8,7 @@ use crate::addr::{Ipa, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::ram::Ram;
 use crate::arch::memory::tlb;
+use crate::arch::vcpu::walks;
 use crate::board::gic::Gic;
 use crate::device::Console;
 use crate::snapshot::Bookkeeping;
@@ -58,6 +59,11 @@ impl Maintenance for BoardBackend {
     #[inline]
     fn invalidate_stage1(&mut self) {
         isa::tlbi_vmalle1is();
+    }
+
+    #[inline]
+    fn stop_walks(&mut self) {
+        walks::stop_walks();
     }
 
     #[inline]

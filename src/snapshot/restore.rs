@@ -36,7 +36,9 @@ impl Snapshots {
             b.begin_remap();
             self.switch_base(b, record.root, round);
         } else {
+            b.begin_write_back();
             self.write_back_all(b);
+            b.end_write_back();
         }
         // The time is set once, before any vCPU is loaded: timers of vCPUs are compared with it.
         state.set_moment(record.taken);
@@ -45,9 +47,8 @@ impl Snapshots {
             let nodes = &b.bookkeeping(record.part_frames[part - 1])[..size.nodes];
             state.load(part, nodes);
         }
-        match is_remapped {
-            true => b.end_remap(),
-            false => b.end_write_back(),
+        if is_remapped {
+            b.end_remap();
         }
         self.present = record.present;
         self.current = Some(id);

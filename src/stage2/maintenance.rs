@@ -17,6 +17,9 @@ pub trait Maintenance {
     /// (Arm ARM D8.16, "TLB maintenance instructions that apply to stage 2 only").
     #[cfg_attr(test, track_caller)]
     fn invalidate_stage1(&mut self);
+    /// No walk of stage 1 begins on this core from here on, until a vCPU's state is loaded (TCR_EL1.EPD0 and EPD1).
+    #[cfg_attr(test, track_caller)]
+    fn stop_walks(&mut self);
     /// TLBI VMALLE1, completed: what this core alone cached of stages 1 and 2 combined.
     #[cfg_attr(test, track_caller)]
     fn invalidate_stage1_here(&mut self);

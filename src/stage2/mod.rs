@@ -426,6 +426,12 @@ impl Stage2 {
         read(self.leaf_entry(page)).is_executable()
     }
 
+    /// Memory is about to change under the guest's tables, while no vCPU of the VM runs. A walk of the one that is loaded on this core could find an
+    /// entry as it was and as it is, and the TLB would have both (D8.16, "TLB conflict aborts"). On other cores none is loaded.
+    pub fn begin_write_back(&self, m: &mut impl Maintenance) {
+        m.stop_walks();
+    }
+
     /// Has no translation left of stage 1 as it was, after memory changed under the guest's tables while no vCPU of the VM ran. What stage 2
     /// says is the same. If `only_here`, no other core than this one has run a vCPU of the VM.
     pub fn end_write_back(&self, m: &mut impl Maintenance, only_here: bool) {

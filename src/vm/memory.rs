@@ -363,6 +363,11 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         }
     }
 
+    #[inline]
+    fn begin_write_back(&mut self) {
+        self.stage2.begin_write_back(&mut self.backend);
+    }
+
     fn end_write_back(&mut self) {
         self.note_written_back();
         let only_here = self.runs_only_here;

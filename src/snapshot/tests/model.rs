@@ -354,6 +354,10 @@ impl Backend for ModelBackend {
         self.is_half_written = true;
     }
 
+    fn begin_write_back(&mut self) {
+        assert!(!self.remapping);
+    }
+
     fn end_write_back(&mut self) {
         assert!(!self.remapping);
         self.is_half_written = false;

@@ -1,6 +1,6 @@
 //! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
 
-use crate::arch::vcpu::walks;
+use crate::arch::vcpu::{SystemState, walks};
 use crate::fake::FakeBoard;
 use crate::fake::worst::{Access, By, Luck, Worst};
 use crate::stage2::*;
@@ -212,6 +212,59 @@ fn a_table_that_had_another_life_is_new() {
         let ipa = kit.stage2.ipa(PAGE).0;
         for core in 0..CORES {
             assert!(kit.worst.translate(core, ipa, Access::Load).is_err());
+        }
+    }
+}
+
+/// A page that is a table of the guest's stage 1 is written back where it is: no walk by what it was, on this core or on any.
+#[test]
+fn a_table_that_is_written_back_translates_as_it_was() {
+    for only_here in [true, false] {
+        for mut kit in kits().chain(kits_that_walk()) {
+            let (now, before) = (Frame(100), Frame(102));
+            kit.fill(before);
+            for (frame, page) in [(now, PAGE), (before, BESIDE)] {
+                let entry = kit.stage2.ipa(page).0 | 1;
+                let at = Pa(kit.stage2.pa(frame).0 + 3 * 8);
+                kit.board.write(at, &entry.to_ne_bytes());
+            }
+            let mut state = SystemState::reset();
+            state.sctlr |= 5;
+            state.tcr |= 1 << 10 | 1 << 8;
+            state.el1.ttbr0 = kit.stage2.ipa(PAGE).0;
+            let cores = if only_here { 1 } else { CORES };
+            let check = |kit: &Kit, frame| {
+                let wanted = Ok(kit.stage2.pa(frame).0);
+                for core in 0..cores {
+                    assert_eq!(
+                        kit.worst.load(core, 0x3000, By::Cache),
+                        wanted,
+                        "core {core}"
+                    );
+                }
+            };
+            for core in 0..cores {
+                kit.worst.enter(core);
+                state.load();
+            }
+            check(&kit, now);
+            // Where it is stopped it leaves its core, whose TLB keeps what it has.
+            for core in 1..cores {
+                kit.worst.enter(core);
+                walks::put_context();
+            }
+            kit.worst.enter(0);
+            let (from, to) = (kit.stage2.pa(before), kit.stage2.pa(now));
+            kit.stage2.begin_write_back(&mut kit.board);
+            kit.board.copy_page_cached(from, to);
+            kit.stage2.end_write_back(&mut kit.board, only_here);
+            state.load();
+            for core in 1..cores {
+                kit.worst.enter(core);
+                walks::load_stage2_context(kit.stage2.root(), 1, core as u32, false);
+                state.load();
+            }
+            check(&kit, Frame(101));
         }
     }
 }

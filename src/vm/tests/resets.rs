@@ -107,6 +107,8 @@ fn nothing_of_a_vcpu_that_a_restore_switches_off_stays_live() {
     let mut smp = Smp::new(2);
     smp.ask(0, CHECKPOINT, &[]);
     assert_eq!(smp.ask(0, CPU_ON, &[1, ENTRY, 0]), 0);
+    // Stage 2 changes at the restore.
+    smp.store(0, DATA, 1);
     smp.save(0);
     assert!(smp.load(1));
     let core = &mut smp.cores[1];
