@@ -1,5 +1,6 @@
 //! Who reads memory around the caches beside those that store through them: table walks, and vCPUs whose caches are off.
 
+use super::super::hardware::guest;
 use super::op::Op;
 use super::*;
 use crate::fake::worst::Luck;
@@ -124,6 +125,18 @@ fn what_was_translated_by_a_table_that_is_written_back_is_forgotten() {
     each_board(1, 0, &ops);
 }
 
+/// And a page that is executed.
+#[test]
+fn code_that_is_written_back_is_executed() {
+    let (slot, word) = (0, 0);
+    let (store, fetch) = ((0, Op::Store { slot, word }), (0, Op::Fetch { slot, word }));
+    let mut ops = Vec::from([store, fetch, (0, Op::Checkpoint)]);
+    for _ in 0..8 {
+        ops.extend([store, fetch, (0, Op::Latest), fetch]);
+    }
+    each_board(1, 0, &ops);
+}
+
 /// A vCPU that has its caches off, beside one that stores and goes back.
 #[test]
 fn a_vcpu_with_its_caches_off_finds_what_came_back() {
@@ -145,4 +158,17 @@ fn a_vcpu_that_goes_on_finds_what_came_back() {
         ops.extend([(1, Op::Turn(0)), (1, MAIL_OP), (0, MAIL_OP), (1, MAIL_OP)]);
     }
     each_board(2, 0, &ops);
+}
+
+/// A guest with its caches off goes on storing to a page that it keeps: EL2's copy has left no line of it that would be old then. As no line comes
+/// by itself on this board, that is all there is to see.
+#[test]
+fn a_copy_around_the_caches_leaves_no_line_of_what_is_kept() {
+    let mut vm = guest(false);
+    vm.store(DATA, 20);
+    let worst = vm.core.worst.clone().unwrap();
+    for at in [DATA, DATA + 64, DATA + PAGE_SIZE - 64] {
+        worst.store(0, at, at, By::Around).unwrap();
+        assert_eq!(worst.load(0, at, By::Cache), Ok(at), "{at:#x}");
+    }
 }
