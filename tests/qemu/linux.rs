@@ -36,7 +36,7 @@ fn starts_working(linux: &mut Session, workers: u32) {
 
 /// The workload ends, all of it went right, and so does the rest of the system.
 fn expect_workload_passed(linux: &mut Session) {
-    linux.send("touch /tmp/stop\n");
+    linux.send("touch /stop\n");
     let (verdict, parts) = linux.expect_one_of(&["workload: passed\n", "workload: FAILED\n"]);
     linux.require(verdict == 0, "the workload should have passed");
     linux.require(
