@@ -20,11 +20,11 @@ pub trait Emulated: Copy + Default + FromBytes + IntoBytes + Immutable + KnownLa
     /// Whether its interrupt line is up. Asked after each access, and after [`pull_input`](Self::pull_input).
     fn irq_line(&self) -> bool;
 
-    /// The console has input: takes as much as there is room for.
+    /// The console has input, of which it takes as much as there is room for; or has sent some of what waited.
     fn pull_input(&mut self, console: &mut impl Console);
 
-    /// Whether its driver waits for an interrupt when there is input: the driver does not come and look by itself.
-    fn is_interrupted_by_input(&self) -> bool;
+    /// Whether its driver waits for an interrupt when there is input, or room for output: the driver does not come and look by itself.
+    fn is_interrupted_by_console(&self) -> bool;
 }
 
 /// What a node of the guest's device tree says besides region and interrupt, which are in the table.

@@ -39,8 +39,14 @@ use crate::addr::Ipa;
 
 /// Where characters of a VM go, and come from.
 pub trait Console {
-    /// Takes a character. Never refuses: a console that cannot keep up waits or drops.
+    /// Takes a character. Never refuses: a console that cannot keep up waits, or drops what its queue has no room for ([`unsent`](Self::unsent)).
     fn put(&mut self, byte: u8);
+
+    /// How many of the characters that [`put`](Self::put) took wait in a queue, not sent yet: up to [`UNSENT_MAX`](pl011::UNSENT_MAX), which
+    /// is all that the queue holds. 0 for a console without a queue.
+    fn unsent(&self) -> u32 {
+        0
+    }
 
     /// The VM goes on from elsewhere: the rest of a control sequence whose beginning [`put`](Self::put) took does not come.
     fn abandon_sequence(&mut self);

@@ -78,14 +78,14 @@ macro_rules! devices {
                 }
             }
 
-            /// The console has input: each device takes as much as it has room for. Their lines may change.
+            /// The console has input, of which each device takes as much as it has room for; or has sent something. Their lines may change.
             pub fn pull_input(&mut self, console: &mut impl Console) {
                 $(self.$state.pull_input(console);)*
             }
 
-            /// Whether the driver of any device waits for an interrupt when there is input.
-            pub fn are_interrupted_by_input(&self) -> bool {
-                false $(|| self.$state.is_interrupted_by_input())*
+            /// Whether the driver of any device waits for an interrupt when there is input, or room for output.
+            pub fn are_interrupted_by_console(&self) -> bool {
+                false $(|| self.$state.is_interrupted_by_console())*
             }
         }
     };

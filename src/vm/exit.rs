@@ -117,8 +117,8 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
     /// What the vCPU does after a restore or a reset, which it asked for and which may have overwritten it.
     pub fn resume_restored(&mut self) -> ExitAction {
         let run_state = self.slot().run_state();
-        // The alarm was set for the emulated timer as it was before, and the UART may have room again.
-        let polls_uart = self.shared.devices.are_interrupted_by_input();
+        // The alarm was set for the emulated timer as it was before, and the UART may have room again, or its console none.
+        let polls_uart = self.shared.devices.are_interrupted_by_console();
         if run_state != RunState::Off && (polls_uart || self.vcpu.timer.deadline().is_some()) {
             // No store: the console may have set the flag meanwhile.
             self.vm.input.fetch_or(polls_uart, Ordering::Relaxed);

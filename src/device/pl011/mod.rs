@@ -1,7 +1,10 @@
 //! The PL011 UART (Arm DDI 0183, PrimeCell UART r1p5), as a VM sees it. Where the manual needs a clock or leaves a choice, it does
 //! what QEMU's does.
 //!
-//! Sending takes no time, so the transmit FIFO is always empty. Neither direction needs CR.UARTEN, TXE or RXE: early consoles print
+//! Sending takes no time where the console has no queue, so that the transmit FIFO is always empty. Where it has one, that is the transmit
+//! FIFO, which takes [`UNSENT_MAX`] characters, and is full at the first already when LCR_H.FEN is off.
+//!
+//! Neither direction needs CR.UARTEN, TXE or RXE: early consoles print
 //! before they set them, and many kernels never do. Baud rate, parity, flow control and DMA are remembered and have no effect.
 //!
 //! Nothing that was typed is lost here: characters are taken from the console as the FIFO has room for them, and the rest waits there.
@@ -13,7 +16,7 @@
 //! | RIS | rises | falls, besides by ICR |
 //! | --- | --- | --- |
 //! | RX, RT | with every character that is received | when the FIFO is empty |
-//! | TX | with every character that is sent: the FIFO filled above its level, and was empty again at once | |
+//! | TX | with every character that is sent: the FIFO filled above its level, and was empty again at once; or when the queue falls to that level (IFLS) | when the queue is above it |
 //! | OE | when loopback sends into a full FIFO | |
 //! | RI, CTS, DCD, DSR | when loopback changes that modem line | |
 //! | FE, PE, BE | never | |
@@ -27,69 +30,17 @@
 //!
 //! What a driver leaves alone altogether does not interrupt it again.
 
+mod registers;
+mod transmit;
+
 use super::{Console, Emulated, TreeNode};
+use registers::{IDENTIFICATION, MODEM_LINES, flag, interrupt, offset};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Characters that the receive FIFO holds, when LCR_H.FEN enables it; one otherwise.
 const FIFO_DEPTH: usize = 16;
-
-/// The registers, by offset (DDI 0183, table 3-1).
-mod offset {
-    pub const DR: u64 = 0x000;
-    /// RSR when read, ECR when written.
-    pub const RSR: u64 = 0x004;
-    pub const FR: u64 = 0x018;
-    pub const ILPR: u64 = 0x020;
-    pub const IBRD: u64 = 0x024;
-    pub const FBRD: u64 = 0x028;
-    pub const LCR_H: u64 = 0x02c;
-    pub const CR: u64 = 0x030;
-    pub const IFLS: u64 = 0x034;
-    pub const IMSC: u64 = 0x038;
-    pub const RIS: u64 = 0x03c;
-    pub const MIS: u64 = 0x040;
-    pub const ICR: u64 = 0x044;
-    pub const DMACR: u64 = 0x048;
-    /// PeriphID0-3 and PCellID0-3, a byte in each word.
-    pub const IDENTIFICATION: u64 = 0xfe0;
-}
-
-/// "A PL011, revision 1, by Arm, and a PrimeCell"; Linux binds its driver by it.
-const IDENTIFICATION: [u8; 8] = [0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
-
-/// FR bits.
-mod flag {
-    pub const CTS: u32 = 1 << 0;
-    pub const DSR: u32 = 1 << 1;
-    pub const DCD: u32 = 1 << 2;
-    pub const RXFE: u32 = 1 << 4;
-    pub const RXFF: u32 = 1 << 6;
-    pub const TXFE: u32 = 1 << 7;
-    pub const RI: u32 = 1 << 8;
-}
-
-/// Bits of RIS, MIS, IMSC and ICR.
-mod interrupt {
-    pub const RI: u32 = 1 << 0;
-    pub const CTS: u32 = 1 << 1;
-    pub const DCD: u32 = 1 << 2;
-    pub const DSR: u32 = 1 << 3;
-    pub const RX: u32 = 1 << 4;
-    pub const TX: u32 = 1 << 5;
-    pub const RT: u32 = 1 << 6;
-    pub const OE: u32 = 1 << 10;
-    pub const ALL: u32 = 0x7ff;
-    /// Characters wait.
-    pub const RECEIVE: u32 = RX | RT;
-}
-
-/// What loopback connects: a modem output in CR, the input in FR, and the interrupt when that changes.
-const MODEM_LINES: [(u32, u32, u32); 4] = [
-    (1 << 10, flag::DSR, interrupt::DSR), // DTR
-    (1 << 11, flag::CTS, interrupt::CTS), // RTS
-    (1 << 12, flag::DCD, interrupt::DCD), // OUT1
-    (1 << 13, flag::RI, interrupt::RI),   // OUT2
-];
+/// Characters that a console's queue holds, where it has one: as many as the transmit FIFO of the revision that the identification registers name.
+pub const UNSENT_MAX: usize = FIFO_DEPTH;
 
 /// RSR.OE and DR.OE: the FIFO was full when something came.
 const RSR_OE: u32 = 1 << 3;
@@ -105,6 +56,8 @@ mod history {
     pub const OVERRUN: u32 = 1 << 2;
     /// DR.OE, for the next character that is read.
     pub const OVERRUN_NOW: u32 = 1 << 3;
+    /// The console's queue was above the level in IFLS at the last look: TX rises when it is no more.
+    pub const ABOVE: u32 = 1 << 4;
 }
 
 /// LCR_H.FEN: the FIFOs are on.
@@ -194,11 +147,12 @@ impl Emulated for Pl011 {
     /// loopback, which cuts the line.
     fn pull_input(&mut self, console: &mut impl Console) {
         self.pull_some(console);
+        self.note_unsent(console.unsent());
     }
 
     #[inline]
-    fn is_interrupted_by_input(&self) -> bool {
-        self.mask & interrupt::RECEIVE != 0
+    fn is_interrupted_by_console(&self) -> bool {
+        self.mask & (interrupt::RECEIVE | interrupt::TX) != 0
     }
 }
 
@@ -301,7 +255,7 @@ impl Pl011 {
 
     /// Takes input into a FIFO that the driver has emptied, if the driver waits for an interrupt to look again.
     fn refill_fifo(&mut self, console: &mut impl Console) {
-        if self.is_interrupted_by_input() && self.received == 0 {
+        if self.mask & interrupt::RECEIVE != 0 && self.received == 0 {
             self.poll_input(console);
         }
     }
@@ -315,6 +269,10 @@ impl Pl011 {
             0 => flag::TXFE | flag::RXFE,
             n if n >= self.depth() => flag::TXFE | flag::RXFF,
             _ => flag::TXFE,
+        };
+        let flags = match console.unsent() {
+            0 => flags,
+            unsent => self.transmit_flags(flags, unsent),
         };
         flags | self.modem_flags()
     }
@@ -334,6 +292,11 @@ impl Pl011 {
     fn send(&mut self, byte: u8, console: &mut impl Console) {
         if self.control & CR_LBE == 0 {
             console.put(byte);
+            let unsent = console.unsent();
+            if unsent != 0 {
+                return self.sent_into_queue(unsent);
+            }
+            self.history &= !history::ABOVE;
         } else if self.received < self.depth() {
             self.push(byte);
         } else {
