@@ -296,7 +296,9 @@ impl Board {
     #[inline]
     pub fn el2_store(&mut self, core: usize, at: u64, value: u64) {
         match self.el2_way(core, at) {
-            (at, By::Cache) => self.memory.store(core, at, value),
+            (at, By::Cache) => self
+                .memory
+                .store_for_walks(core, at, value, &mut self.chance),
             (at, By::Around) => self.memory.store_around(core, at, value, &mut self.chance),
         }
     }

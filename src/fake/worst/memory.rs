@@ -8,11 +8,15 @@
 //! - Maintenance of a line is done at any time between the instruction and a DSB, in order with this core's accesses through the
 //!   cache to the same line, in no order with those around it (D7.5.9, "Ordering of cache maintenance instructions"). For maintenance to the
 //!   point of unification a DSB for the inner-shareable domain will do.
-//! - An instruction cache takes any line that may be executed, at any time, and keeps it until an IC and its DSB (B2.4.4, "Concurrent
-//!   modification and execution of instructions").
+//! - A table walk is an observer of its own: what EL2 stored, it may see later, until a DSB (`tables.rs`). What a guest stores to its tables,
+//!   the guest has to complete.
+//! - An instruction cache takes any line that may be executed, at any time, and keeps it for as long as it likes, until an IC and its DSB at
+//!   the most (B2.4.4, "Concurrent modification and execution of instructions"). An IC is done at any time until that DSB: what is fetched
+//!   behind it may be old again, if what it was for had not reached the point of unification by then.
 
 use super::luck::Chance;
-use super::{Cache, Domain};
+use super::tables::Stores;
+use super::{By, Cache, Domain};
 use rustc_hash::FxHashMap;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -41,6 +45,7 @@ struct Fetched {
 }
 
 /// An IC that may not be done yet.
+#[derive(Clone, Copy)]
 struct Forget {
     core: usize,
     domain: Domain,
@@ -58,6 +63,8 @@ pub struct Memory {
     pending: FxHashMap<u64, Pending>,
     /// Of each core, what it stored around the caches and is not in memory yet.
     around: Vec<Vec<(u64, u64)>>,
+    /// What EL2 stored through the caches, and walks may not see yet.
+    pub unseen: Stores,
     instructions: Vec<FxHashMap<u64, Fetched>>,
     forgets: Vec<Forget>,
 }
@@ -75,6 +82,7 @@ impl Memory {
             next_hot: 0,
             pending: FxHashMap::default(),
             around: (0..cores).map(|_| Vec::new()).collect(),
+            unseen: Stores::new(cores),
             instructions: (0..cores).map(|_| FxHashMap::default()).collect(),
             forgets: Vec::new(),
         }
@@ -173,6 +181,28 @@ impl Memory {
         self.note(line);
     }
 
+    /// Stores it, as EL2 does.
+    pub fn store_for_walks(&mut self, core: usize, at: u64, value: u64, chance: &mut Chance) {
+        let before = self.load(core, at);
+        self.store(core, at, value);
+        if self.unseen.are_many() {
+            self.unseen.complete(core);
+        }
+        self.unseen.add(core, at, before, chance);
+    }
+
+    /// What a table walk of the guest's finds at `at`.
+    pub fn walk(&mut self, core: usize, at: u64, by: By) -> u64 {
+        match by {
+            By::Cache => self
+                .unseen
+                .before(at)
+                .unwrap_or_else(|| self.load(core, at)),
+            // What the core itself has on its way there is not in memory.
+            By::Around => self.frame(at / LINE)[(at % LINE / 8) as usize],
+        }
+    }
+
     /// Loads it around the caches.
     pub fn load_around(&mut self, core: usize, at: u64) -> u64 {
         let own = self.around[core].iter().rev().find(|(own, _)| *own == at);
@@ -256,14 +286,14 @@ impl Memory {
             let forget = &self.forgets[i];
             if forget.core == core && forget.domain <= domain {
                 let forget = self.forgets.swap_remove(i);
-                self.forget(&forget);
+                self.forget(forget);
             } else {
                 i += 1;
             }
         }
     }
 
-    fn forget(&mut self, forget: &Forget) {
+    fn forget(&mut self, forget: Forget) {
         for (core, cache) in self.instructions.iter_mut().enumerate() {
             if core == forget.core || forget.domain != Domain::Core {
                 cache.retain(|line, fetched| {
@@ -275,12 +305,21 @@ impl Memory {
 
     /// Lines come and go, stores arrive.
     pub fn disturb(&mut self, chance: &mut Chance) {
+        self.unseen.disturb(chance);
+        if !self.forgets.is_empty() && chance.strikes(255 - chance.luck.keep) {
+            self.forget(self.forgets[chance.pick(self.forgets.len())]);
+        }
         if self.hot.is_empty() {
             return;
         }
         if chance.strikes(chance.luck.evict) {
             let line = self.hot[chance.pick(self.hot.len())];
             self.maintain(Cache::CleanAndInvalidate, line);
+        }
+        if chance.strikes(chance.luck.evict) {
+            let line = self.hot[chance.pick(self.hot.len())];
+            let core = chance.pick(self.instructions.len());
+            self.instructions[core].remove(&line);
         }
         if chance.strikes(chance.luck.fill) {
             let line = self.hot[chance.pick(self.hot.len())];

@@ -235,6 +235,7 @@ impl Board {
             Instruction::Dsb(domain, barrier) => {
                 if barrier != Barrier::Loads && domain != Domain::Core {
                     self.tlbs.stores.complete(core);
+                    self.memory.unseen.complete(core);
                 }
                 if barrier == Barrier::All {
                     self.tlbs.complete(core, domain);
@@ -243,7 +244,10 @@ impl Board {
                 }
             }
             Instruction::Dmb(Barrier::Loads) => {}
-            Instruction::Dmb(_) => self.tlbs.stores.order(core),
+            Instruction::Dmb(_) => {
+                self.tlbs.stores.order(core);
+                self.memory.unseen.order(core);
+            }
             Instruction::Isb => self.synchronize(core),
             Instruction::Esb => self.errors.esb(core),
             Instruction::Tlbi(domain, what) => {
@@ -293,10 +297,11 @@ pub const STAGE1_PAGES: usize = 512;
 /// the caches or around them, as SCTLR_EL1.C and TCR_EL1 say.
 fn stage1(memory: &mut Memory, core: usize, regime: Regime, table: u64, va: u64) -> Option<u64> {
     let at = table + va / 4096 % STAGE1_PAGES as u64 * 8;
-    let entry = match regime.walks_through_caches() {
-        true => memory.load(core, at),
-        false => memory.load_around(core, at),
+    let by = match regime.walks_through_caches() {
+        true => By::Cache,
+        false => By::Around,
     };
+    let entry = memory.walk(core, at, by);
     let ipa = entry & 0x7f_ffff_f000 | (va % 4096);
     (entry & 1 != 0).then_some(ipa)
 }

@@ -1,5 +1,5 @@
-//! What walks see of the tables of stage 2: a store is seen by walks, of its own core too, after a DSB, at any time before it, and in any order
-//! that no DMB forbids (D8.2.6, "Ordering of memory accesses from translation table walks").
+//! What walks see of tables, those of stage 2 and those of the guests: a store is seen by walks, of its own core too, after a DSB, at any time
+//! before it, and in any order that no DMB forbids (D8.2.6, "Ordering of memory accesses from translation table walks").
 
 use super::entry::{ADDRESS, PAGE, size_of_level};
 use super::luck::Chance;
@@ -11,7 +11,7 @@ use std::vec::Vec;
 /// A table that nobody made: what VTTBR_EL2 may name when a board is switched on.
 pub const GARBAGE: u64 = 0xdead_d000;
 
-/// A store to a table that walks may not see yet.
+/// A store that walks may not see yet.
 struct Store {
     core: usize,
     at: u64,
@@ -111,7 +111,18 @@ impl Stores {
         }
     }
 
-    /// What a walk reads.
+    /// What walks still see at `at`, if it is not what was stored last.
+    #[inline]
+    pub fn before(&self, at: u64) -> Option<u64> {
+        self.entries.get(&at).map(|&(before, _)| before)
+    }
+
+    /// Whether there are so many of them that walks may as well see more at once.
+    pub fn are_many(&self) -> bool {
+        self.stores.len() >= 512
+    }
+
+    /// What a walk reads in a table of stage 2.
     pub fn descriptor(&self, at: u64) -> u64 {
         if at / PAGE == 0 {
             return 0;
@@ -120,7 +131,7 @@ impl Stores {
             // Anything: the way to more of it, and pages that are nobody's.
             return GARBAGE | 1 << 10 | 3 << 8 | 3 << 6 | 0xf << 2 | 3;
         }
-        if let Some(&(before, _)) = self.entries.get(&at) {
+        if let Some(before) = self.before(at) {
             return before;
         }
         // SAFETY: the page is the one that VTTBR_EL2 names, or came out of a valid entry below it, and so it is a table of stage 2, whose entries

@@ -84,6 +84,26 @@ fn zeros_reach_memory_behind_dc_and_dsb() {
     );
 }
 
+/// A page of code that EL2 stores where the guest may fetch meanwhile: each step of B2.4.4's sequence.
+#[test]
+fn instructions_that_were_stored_are_executed_behind_dc_dsb_ic_dsb() {
+    let fetched: Step = |kit| {
+        let _ = kit.worst.fetch(0, PAGE, By::Cache);
+    };
+    const LINES: core::ops::Range<u64> = 0..64;
+    let steps: [Step; 5] = [
+        // SAFETY: the board's memory.
+        |_| LINES.for_each(|line| unsafe { isa::store(Pa(OLD + line * 64), &[77]) }),
+        |_| LINES.for_each(|line| isa::dc_cvau(OLD + line * 64)),
+        |_| isa::dsb_ish(),
+        // That line, and some that nobody looks at.
+        |_| (0..4).for_each(|line| isa::ic_ivau(OLD + line * 64)),
+        |_| isa::dsb_ish(),
+    ];
+    let executes: Step = |kit| assert_eq!(kit.worst.fetch(0, PAGE, By::Cache), Ok(OLD + 77));
+    all_but_are_needed(fetched, |_| (), &steps, &[], executes);
+}
+
 /// Both ways of IC, each with its own reach.
 #[test]
 fn instructions_are_new_after_ic_and_dsb() {

@@ -172,6 +172,44 @@ fn a_table_is_filled_before_it_is_linked() {
     all_are_needed(before, &steps, |kit| kit.everybody_loads(PAGE, NEW));
 }
 
+/// Memory that a guest has its own table in: a walk is an observer of its own.
+#[test]
+fn a_guests_table_that_el2_stores_is_walked_as_it_is_behind_dsb_and_tlbi() {
+    let before: Step = |kit| {
+        let _on = kit.worst.on(0);
+        // The guest's table of stage 1, at its page 7, maps address 0 to that page.
+        kit.put(OLD + 4096, BESIDE | 1);
+        isa::write("ttbr0_el1", BESIDE);
+        isa::write("tcr_el1", 1 << 10 | 1 << 8);
+        isa::isb();
+        isa::write("sctlr_el1", 5);
+        isa::isb();
+        assert_eq!(kit.worst.load(0, 0, By::Cache), Ok(BESIDE | 1));
+        // No walk begins meanwhile: one could find both.
+        isa::write("tcr_el1", 1 << 10 | 1 << 8 | 1 << 7);
+        isa::isb();
+    };
+    let steps: [Step; 4] = [
+        // SAFETY: the board's memory.
+        |_| unsafe { isa::store(Pa(OLD + 4096), &(PAGE | 1).to_ne_bytes()) },
+        |_| isa::dsb_ishst(),
+        |_| isa::tlbi_vmalle1(),
+        |_| isa::dsb_nsh(),
+    ];
+    all_but_are_needed(
+        |_| (),
+        before,
+        &steps,
+        &[],
+        |kit| {
+            let _on = kit.worst.on(0);
+            isa::write("tcr_el1", 1 << 10 | 1 << 8);
+            isa::isb();
+            assert_eq!(kit.worst.load(0, 0, By::Cache), Ok(OLD));
+        },
+    );
+}
+
 /// Two guests with one stage 2 each; registers of one, then of the other.
 #[test]
 fn registers_of_two_guests_are_walked_half_and_half() {
