@@ -213,7 +213,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return Some(true);
         }
         let mut shared = self.vm.lock_shared()?;
-        let is_interrupted = self.context(&mut shared, core).poll_pending();
+        let mut context = self.context(&mut shared, core);
+        context.note_timers();
+        let is_interrupted = context.poll_pending();
         if !is_interrupted {
             self.slot().set_run_state(RunState::Waiting);
             self.slot().set_awaits(target);

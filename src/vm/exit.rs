@@ -137,6 +137,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
     /// The restored vCPU waits, if nothing is pending for it.
     #[cold]
     fn resume_wait(&mut self) -> ExitAction {
+        self.note_timers();
         self.wake_if_pending();
         match self.slot().is_waiting() {
             true => ExitAction::Wait,

@@ -130,7 +130,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let Some(mut shared) = self.vm.lock_shared() else {
             return ExitAction::Put;
         };
-        self.context(&mut shared, core).wake_if_pending();
+        let mut context = self.context(&mut shared, core);
+        context.note_timers();
+        context.wake_if_pending();
         match self.slot().is_waiting() {
             true => ExitAction::Wait,
             false => ExitAction::Resume,
@@ -146,11 +148,29 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.core.pend_serror();
             return ExitAction::Resume;
         }
+        self.note_timers();
         if self.poll_pending() {
             return ExitAction::Resume;
         }
         self.slot().set_run_state(RunState::Waiting);
         ExitAction::Wait
+    }
+
+    /// Has the GIC model know of those timers of the vCPU, which waits or is about to, that have fired by now. The virtual timer's may be known to the
+    /// hardware alone, whose interrupt nobody acknowledged yet: it is taken over as if it had been.
+    pub(super) fn note_timers(&mut self) {
+        // Before the look: a timer whose deadline is over by then is seen to have fired.
+        let now = B::Core::physical_count();
+        if self.vcpu.timer.deadline().is_some() {
+            self.update_timer();
+        }
+        if self.shared.gic.is_vtimer_unnoticed(self.index, self.core) {
+            self.core.set_vtimer_irq_active(true);
+            let requested = self.shared.gic.vtimer_fired(self.index, self.core);
+            self.vm.kick_vcpus(self.core, requested);
+            self.note_review();
+        }
+        self.vcpu.timers_known = now;
     }
 
     /// Ends the vCPU's wait, if it waits and something is pending. The caller does so before it unlocks the shared part in which the reason

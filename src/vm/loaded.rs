@@ -82,6 +82,11 @@ impl<B: VmBackend> Vm<B> {
 
     /// The physical count at which a timer of a vCPU that is in memory fires, or [`NEVER`].
     pub(super) fn timer_deadline(&self, vcpu: &Vcpu<System<B>>) -> u64 {
+        self.timer_deadline_after(vcpu, None)
+    }
+
+    /// The same, without timers that fired by the physical count `known`.
+    fn timer_deadline_after(&self, vcpu: &Vcpu<System<B>>, known: Option<u64>) -> u64 {
         let offset = self.counter_offset();
         let timers = [
             B::Core::virtual_deadline(&vcpu.system),
@@ -93,6 +98,7 @@ impl<B: VmBackend> Vm<B> {
             .into_iter()
             .flatten()
             .map(physical)
+            .filter(|&at| known.is_none_or(|known| at > known))
             .min()
             .unwrap_or(NEVER)
     }
@@ -258,7 +264,11 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         vcpu.interface = core.cpu_interface_registers();
         vcpu.lrs = SavedLrs::take(core);
         core.end_put();
-        slot.set_deadline(self.vm.timer_deadline(vcpu));
+        // A timer that fired while something holds its interrupt back ends no wait: what lets the interrupt through requests a look. With a deadline
+        // that is over, the vCPU would be loaded again and again for nothing.
+        let known = core::mem::take(&mut vcpu.timers_known);
+        let known = (slot.is_waiting() && known != 0).then_some(known);
+        slot.set_deadline(self.vm.timer_deadline_after(vcpu, known));
         // What came while it waited, if the core was taken from it before it saw that.
         let interface = CpuInterface::from(vcpu.interface);
         if slot.is_waiting() && vcpu.lrs.any_signalled(interface) {

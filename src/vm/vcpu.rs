@@ -27,6 +27,9 @@ pub struct Vcpu<S> {
     pub lrs: SavedLrs,
     /// Its emulated physical timer.
     pub timer: PhysicalTimer,
+    /// While it is loaded and waits: the physical count up to which the GIC model knows what its timers have to say, and signals nothing of it. 0:
+    /// nobody has looked.
+    pub timers_known: u64,
     /// When the vCPU must be looked at for what changes without a trap.
     pub reviews: ReviewSchedule,
     /// It is in the midst of RUN: it waits, its pc on the call; or it was woken, and the call is to be made again.
@@ -46,6 +49,7 @@ impl<S> Vcpu<S> {
             interface: [0; 2],
             lrs: SavedLrs::default(),
             timer: PhysicalTimer::default(),
+            timers_known: 0,
             reviews: ReviewSchedule::NONE,
             in_run: false,
             debug: DebugState::RESET,

@@ -203,7 +203,6 @@ impl Gic {
         let interface = gich.cpu_interface();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
         let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
-        let mut timer_is_listed = false;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
             used &= used - 1;
@@ -211,12 +210,11 @@ impl Gic {
             if interface.signals_register(register) {
                 return true;
             }
-            timer_is_listed |= register.intid() == VTIMER_PPI && !register.is_done();
         }
         let mut waiting = self.waiting(vcpu);
         // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
         // signalled again.
-        if gich.vtimer_line() && !timer_is_listed && !self.vtimer_needs_hw_active(vcpu) {
+        if self.is_vtimer_unnoticed(vcpu, gich) {
             waiting |= self.passing_vtimer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0

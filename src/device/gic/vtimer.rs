@@ -1,6 +1,6 @@
 //! The virtual timer's interrupt on its way in, and the hardware's interrupt behind it.
 
-use super::lr_map::LRS_MASK;
+use super::lr_map::{LRS_MASK, LRS_MAX};
 use super::state::{VTIMER, VTIMER_LINKED};
 use super::{Gic, Gich, Review, VCPUS_MAX, VTIMER_PPI};
 
@@ -34,6 +34,26 @@ impl Gic {
         }
         self.private[vcpu].lines |= VTIMER;
         self.flush(vcpu, gich)
+    }
+
+    /// Whether the virtual timer of `vcpu`, which is loaded, asserts its interrupt, and no core has acknowledged the hardware's interrupt yet.
+    #[inline]
+    pub fn is_vtimer_unnoticed(&self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        gich.vtimer_line() && !self.vtimer_needs_hw_active(vcpu) && !self.lists_vtimer(vcpu, gich)
+    }
+
+    /// Whether a list register of `vcpu`, which is loaded, has the interrupt, and the guest is not done with it.
+    fn lists_vtimer(&self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let lrs = &self.lrs[vcpu % VCPUS_MAX];
+        let mut used = u32::from(lrs.used) & !gich.empty_lrs();
+        while used != 0 {
+            let n = used.trailing_zeros() as usize % LRS_MAX;
+            used &= used - 1;
+            if u32::from(lrs.intids[n]) == VTIMER_PPI && !gich.list_register(n).is_done() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Notes the virtual timer's line of `vcpu`, which is loaded, for a read of pending state that does not follow [`Self::prepare_access`].

@@ -12,6 +12,7 @@ mod devices;
 mod errors;
 mod guest;
 mod hardware;
+mod held_back;
 mod history;
 mod holes;
 mod instructions;
