@@ -181,7 +181,8 @@ impl Target {
         })
     }
 
-    /// Runs the target until something happens: for at most `limit` ns in which it could run, if there is a limit.
+    /// Runs the target until something happens: for at most `limit` ns in which it could run, if there is a limit. With the same limit again after
+    /// [`Stop::Interrupted`], what ran before counts.
     pub fn run(self, limit: Option<u64>) -> Result<Stop, Error> {
         let [why, code, a, b] = self.call(RUN, limit.map_or(0, |limit| limit.max(1)), 0)?;
         Ok(match why {

@@ -42,7 +42,8 @@ impl<B: VmBackend> Vm<B> {
         }
     }
 
-    /// RUN: runs the VM for `limit` ticks, from now on, if there is nothing to be told before. The caller holds the shared part.
+    /// RUN: runs the VM for `limit` ticks, from now on, if there is nothing to be told before. If it runs already, a limit that comes earlier stays: RUN
+    /// that was interrupted is called again with the same one. The caller holds the shared part.
     #[inline]
     pub(super) fn run(
         &self,
@@ -66,7 +67,8 @@ impl<B: VmBackend> Vm<B> {
                 false => B::Core::physical_count(),
             };
             let at = limit.map_or(NEVER, |limit| start.saturating_add(limit));
-            self.limit.store(at, Ordering::Relaxed);
+            let before = self.limit.load(Ordering::Relaxed);
+            self.limit.store(at.min(before), Ordering::Relaxed);
             // Their alarms are set for the limit before.
             self.wake_cores(core);
         }

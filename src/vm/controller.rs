@@ -12,6 +12,7 @@
 //! RUN keeps its vCPU's pc on the call while it waits. So there is no state "in the midst of RUN" that a snapshot of the controller would have to
 //! have: what it has is a vCPU that is about to call RUN.
 
+use super::clock::NEVER;
 use super::loaded::LoadedVcpu;
 use super::quiesce::{Initiator, OFF, STOPPED};
 use super::reach::Memory;
@@ -274,6 +275,8 @@ impl<B: VmBackend> Vm<B> {
                     if let Some(target) = &mut shared.target {
                         target.forget();
                     }
+                    // What it has done, it has not done: its time, too.
+                    self.limit.store(NEVER, Ordering::Relaxed);
                 })
                 .map(|id| Results::of([id]))
                 .map_err(|NotFound| error::NOT_FOUND),

@@ -69,6 +69,56 @@ fn a_new_limit_reaches_a_target_that_runs_alone_on_its_core() {
 }
 
 #[test]
+fn a_controller_that_is_interrupted_does_not_give_the_target_more_time() {
+    let vms = vms([CONTROLLER, CONTROLLED].into(), |vm, _| vm);
+    let mut it = core();
+    let target = &vms[1];
+    let start = FakeCore::physical_count();
+    let mut run = |limit| {
+        let mut shared = target.shared.lock();
+        assert_eq!(target.run(&mut shared, &mut it, limit), None);
+        target.limit()
+    };
+    assert_eq!(run(Some(100)), start + 100);
+    set_count(start + 60);
+    // As a controller does that RUN returned INTERRUPTED to.
+    assert_eq!(run(Some(100)), start + 100);
+    assert_eq!(run(None), start + 100);
+    assert_eq!(run(Some(20)), start + 80, "an earlier one is one");
+    let mut shared = target.shared.lock();
+    target.stop(&mut shared, &mut it, None, None);
+    assert_eq!(target.run(&mut shared, &mut it, Some(100)), None);
+    assert_eq!(target.limit(), start + 160, "it was stopped");
+}
+
+#[test]
+fn a_controller_that_takes_its_target_back_takes_back_its_time() {
+    let vms = vms([CONTROLLER, CONTROLLED].into(), |vm, _| vm);
+    let mut it = core();
+    it.script.push_back(Box::new(|registers| {
+        Calls(CHECKPOINT_OF, [0; 3]).done(registers)
+    }));
+    it.script.push_back(Box::new(|registers| {
+        // Another vCPU of the controller runs it.
+        let mut shared = vms[1].shared.lock();
+        assert_eq!(
+            vms[1].run(&mut shared, &mut FakeCore::new(0), Some(100)),
+            None
+        );
+        registers.x[20] = registers.x[0];
+        Calls(RESTORE_OF, [0, registers.x[0], 1]).done(registers)
+    }));
+    it.script.push_back(Box::new(|registers| {
+        assert_eq!(registers.x[0], registers.x[20], "the id");
+        assert!(vms[1].is_runnable(0) && vms[1].limit() == u64::MAX);
+        END.done(registers)
+    }));
+    let desk = Quiet::default();
+    Scheduler::new(&mut it, vms, &desk).schedule_once();
+    assert!(it.script.is_empty());
+}
+
+#[test]
 fn an_operators_pause_is_not_the_targets_time() {
     let vms = pair();
     let mut it = core();
