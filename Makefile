@@ -56,6 +56,7 @@ fuzz: export LIMIT_MS := $(LIMIT_MS)
 fuzz: export UNTIL_CRASH := $(UNTIL_CRASH)
 fuzz: export LOG := $(LOG)
 fuzz: export JOBS := $(JOBS)
+fuzz: export INSTANCE := $(INSTANCE)
 fuzz: export SEED := $(or $(SEED),1)
 fuzz: ## Fuzz TARGET=planted (guest/fuzz-targets), for SECONDS=60 or until Ctrl-C; REPLAY=file runs that input once
 	@tools/setup $(NEEDS)

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::board::Board;
 use crate::fetched;
@@ -302,6 +303,56 @@ fn jobs_share_what_they_find() {
     let run = campaign.runs(Board::Virt, "SEED=1 ROUNDS=200 MENDED=1 LIMIT_MS=2000");
     run.powers_off();
     assert!(campaign.files("queue").len() >= both[0].len(), "{run}");
+}
+
+/// Two machines with one folder, as AFL++'s fuzzers have it.
+#[test]
+fn machines_share_by_their_queue_folders() {
+    let campaign = Campaign::new("machines", "fdt");
+    let image = |name: &str, settings: &str| {
+        let settings = format!("INSTANCE={name} MENDED=1 LIMIT_MS=2000 {settings}");
+        campaign.image(&mut campaign.command(&settings))
+    };
+    let runs = |name: &str, image: PathBuf| {
+        let folder = campaign.folder.to_str().expect("a path without surprises");
+        let given = format!("{folder}/build/{name}/given");
+        let run = Board::Virt.boots_by("tools/fuzz-sync", &[folder, name, &given], image);
+        run.limit(600).until_it_ends().powers_off();
+    };
+    let queue = |name: &str| files(&campaign.folder.join(name).join("queue"));
+    let both = [("one", "SEED=1"), ("two", "SEED=2")].map(|(name, seed)| {
+        let settings = format!("{seed} SECONDS_MAX=8");
+        (name, image(name, &settings))
+    });
+    thread::scope(|scope| {
+        for (name, image) in both {
+            scope.spawn(move || runs(name, image));
+        }
+    });
+    // One that comes later has what they found before it finds anything itself.
+    runs("three", image("three", "SEED=3 ROUNDS=500"));
+    let (one, two, three) = (queue("one"), queue("two"), queue("three"));
+    let given = three.iter().filter_map(|(name, bytes)| {
+        let (_, from) = name.split_once(",sync:")?;
+        let (by, from) = from.split_once(",src:")?;
+        let theirs = if by == "one" { &one } else { &two };
+        let prefix = format!("id:{},", from.get(..6)?);
+        let (_, theirs) = theirs.iter().find(|(name, _)| name.starts_with(&prefix))?;
+        // It may have been made shorter since.
+        Some(theirs.len() >= bytes.len())
+    });
+    assert!(given.clone().count() > 5, "{three:?}");
+    assert!(given.clone().all(|is_it| is_it), "{three:?}");
+    // And one that was there has what came after its end.
+    runs("one", image("one", "SEED=1 ROUNDS=500"));
+    let edges = |name: &str| {
+        let stats = campaign.folder.join(name).join("fuzzer_stats");
+        let stats = fs::read_to_string(stats).expect("it is there");
+        let mut lines = stats.lines();
+        let edges = lines.find_map(|line| line.strip_prefix("edges_found       : "));
+        edges.map_or(0, |edges| edges.parse::<u64>().expect("a number"))
+    };
+    assert!(edges("two") > 10 && edges("one") >= edges("two"));
 }
 
 /// Without semihosting, as on a board: the console has all that the files have.

@@ -23,6 +23,13 @@ impl Board {
             .argument(image)
             .set("BOARD", self.name())
     }
+
+    /// The same, started by another command, whose last arguments are a command.
+    pub fn boots_by(self, command: &str, arguments: &[&str], image: PathBuf) -> Run {
+        let mut run = Run::of(self, command);
+        run.command.args(arguments).arg("tools/qemu");
+        run.argument(image).set("BOARD", self.name())
+    }
 }
 
 /// QEMU with arguments of the test's own, on `virt`.

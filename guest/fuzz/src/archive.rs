@@ -15,8 +15,8 @@ pub fn files(archive: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
-/// The member at an offset, and where the next one is.
-fn member(archive: &[u8], at: usize) -> Option<(&str, &[u8], usize)> {
+/// The file at an offset, name and contents, and where the next one is. `None` if all of it is not there, or it is none.
+pub fn member(archive: &[u8], at: usize) -> Option<(&str, &[u8], usize)> {
     let header = archive.get(at..at.checked_add(HEADER)?)?;
     if !header.starts_with(MAGIC) {
         return None;

@@ -125,15 +125,15 @@ fn fuzz<T: Target, O: Output>(
     );
     rounds.wishes().stage.set("havoc");
     loop {
-        let done = fuzzer.fuzz_one(&mut stages, &mut rounds, &mut state, &mut events);
-        let goes_on = rounds.keep(&state, done.is_err());
-        done?;
-        goes_on?;
         while let Some(given) = rounds.take_given() {
             let input = BytesInput::new(given);
             fuzzer.evaluate_input(&mut state, &mut rounds, &mut events, &input)?;
             rounds.keep(&state, false)?;
         }
+        let done = fuzzer.fuzz_one(&mut stages, &mut rounds, &mut state, &mut events);
+        let goes_on = rounds.keep(&state, done.is_err());
+        done?;
+        goes_on?;
     }
 }
 

@@ -16,6 +16,7 @@ use crate::endings::Endings;
 use crate::exchange::{Exchange, Sums};
 use crate::names::{self, Origin};
 use crate::options::Options;
+use crate::others::Others;
 use crate::report::{Figures, Report};
 use crate::state::{State, Wishes};
 use crate::target::{Costs, Ending, Output};
@@ -28,9 +29,10 @@ pub struct Keeper<'a, O> {
     map_feedback: Cow<'static, str>,
     /// The seed that is tried, and that no ending is to be kept of, as it is of an earlier run.
     seed: Option<(String, bool)>,
-    /// What is tried came from another job.
-    is_given: bool,
+    /// Where what is tried came from, if another fuzzer gave it.
+    given: Option<Origin>,
     exchange: Exchange,
+    others: Others,
     /// Names of the queue's files, in the order of their numbers.
     queue: Vec<String>,
     solutions: usize,
@@ -53,8 +55,9 @@ impl<'a, O: Output> Keeper<'a, O> {
             options: options.clone(),
             map_feedback,
             seed: None,
-            is_given: false,
+            given: None,
             exchange,
+            others: Others::new(&options.given),
             queue: Vec::new(),
             solutions: 0,
             figures: Figures {
@@ -79,11 +82,19 @@ impl<'a, O: Output> Keeper<'a, O> {
         self.seed = None;
     }
 
-    /// The next input that another job gave. It is tried next. Once there is none, what follows is this job's own.
+    /// The next input that another job gave, or that a fuzzer on another machine found. It is tried next. Once there is none, what follows is this job's own.
     pub fn take_given(&mut self) -> Option<Vec<u8>> {
-        let given = self.exchange.take();
-        self.is_given = given.is_some();
-        given
+        let given = self.exchange.take().map(|input| (Origin::Given, input));
+        let given = given.or_else(|| {
+            let now = self.report.elapsed();
+            self.others.take(&mut *self.output, now)
+        });
+        let (origin, mut input) = given.unzip();
+        self.given = origin;
+        if let Some(input) = &mut input {
+            input.truncate(self.options.longest);
+        }
+        input
     }
 
     /// A round ended.
@@ -101,9 +112,9 @@ impl<'a, O: Output> Keeper<'a, O> {
             let number = self.queue.len();
             let name = self.name(state, number, None, wishes);
             self.queue.push(name);
-            // A file of an earlier run is in the archive of all jobs.
-            self.figures.imported += usize::from(self.is_given);
-            if !self.is_given && self.seed.is_none() {
+            self.figures.imported += usize::from(self.given.is_some());
+            // A file of an earlier run is in the archive of all jobs. What is from another machine only one of them reads.
+            if self.given != Some(Origin::Given) && self.seed.is_none() {
                 self.exchange.give(&self.input(state.corpus(), number));
             }
             self.write_queue(state, number);
@@ -156,10 +167,10 @@ impl<'a, O: Output> Keeper<'a, O> {
     }
 
     fn name(&self, state: &State, number: usize, signal: Option<u8>, wishes: &Wishes) -> String {
-        let origin = match &self.seed {
-            Some((name, _)) => Origin::Seed(name.clone()),
-            None if self.is_given => Origin::Given,
-            None => Origin::Changed {
+        let origin = match (&self.seed, &self.given) {
+            (Some((name, _)), _) => Origin::Seed(name.clone()),
+            (None, Some(given)) => given.clone(),
+            (None, None) => Origin::Changed {
                 from: state.corpus().current().map_or(0, usize::from),
                 by: wishes.stage.get(),
             },

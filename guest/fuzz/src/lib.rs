@@ -11,6 +11,7 @@
 //! | [`stages`] | what LibAFL lacks: inputs made shorter, comparisons fed back |
 //! | [`engine`] | puts LibAFL's parts together |
 //! | [`exchange`] | what the fuzzers of one campaign tell each other |
+//! | [`others`] | what fuzzers on other machines found |
 //! | [`keep`] | keeps what is found |
 //! | [`names`] | files' names, as AFL++ has them |
 //! | [`replay`] | runs one input and tells how it ended |
@@ -30,6 +31,7 @@ pub mod keep;
 pub mod layout;
 pub mod names;
 pub mod options;
+pub mod others;
 mod registry;
 pub mod replay;
 pub mod report;

@@ -10,6 +10,13 @@ pub enum Origin {
     Seed(String),
     /// Another job gave it.
     Given,
+    /// Another fuzzer of the campaign has it in its queue.
+    Synced {
+        /// The name of that one.
+        by: String,
+        /// The number that it has there, if the file's name says one.
+        number: usize,
+    },
     /// Another input of the queue was changed.
     Changed {
         /// The number of that one.
@@ -40,6 +47,9 @@ pub fn input(number: usize, signal: Option<u8>, origin: &Origin, ms: u64, rounds
             format!("id:{number:06}{signal},time:{ms},execs:{rounds},orig:{name}")
         }
         Origin::Given => format!("id:{number:06}{signal},sync:job,time:{ms},execs:{rounds}"),
+        Origin::Synced { by, number: theirs } => {
+            format!("id:{number:06}{signal},sync:{by},src:{theirs:06},time:{ms},execs:{rounds}")
+        }
         Origin::Changed { from, by } => {
             format!("id:{number:06}{signal},src:{from:06},time:{ms},execs:{rounds},op:{by},rep:1")
         }

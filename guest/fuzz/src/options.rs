@@ -23,6 +23,8 @@ pub struct Options {
     pub screen: bool,
     /// The host's folder that files go to, by semihosting; empty: they are lines on the console.
     pub folder: String,
+    /// The host's file to which what other fuzzers find is added, an archive; empty: there are none.
+    pub given: String,
     /// What the run is called.
     pub name: String,
     /// Seconds since 1970 at the start, which a guest does not know.
@@ -47,6 +49,7 @@ impl Default for Options {
             replay: false,
             screen: false,
             folder: String::new(),
+            given: String::new(),
             name: "target".to_string(),
             epoch: 0,
             process: 0,
@@ -79,6 +82,7 @@ impl Options {
             "replay" if value.is_empty() => self.replay = true,
             "screen" if value.is_empty() => self.screen = true,
             "folder" => self.folder = value.to_string(),
+            "given" => self.given = value.to_string(),
             "name" => self.name = value.to_string(),
             "epoch" => self.epoch = number()?,
             "job" => self.job = number().filter(|&n| n < 8)? as usize,

@@ -1,5 +1,7 @@
 //! What a target is to the rest of the fuzzer, and where what is found goes to.
 
+use alloc::vec::Vec;
+
 use crate::layout::Window;
 
 /// How a round ended.
@@ -49,6 +51,8 @@ pub trait Output {
     fn write(&mut self, path: &str, bytes: &[u8]);
     /// Adds to the end of a file.
     fn append(&mut self, path: &str, bytes: &[u8]);
+    /// At most so many bytes of the host's file, of this path on the host, from an offset on: as many as there are. None if there is no such file.
+    fn read(&mut self, path: &str, offset: u64, most: usize) -> Vec<u8>;
     /// Shows text as it is.
     fn show(&mut self, text: &str);
 }

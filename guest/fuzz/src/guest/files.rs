@@ -2,6 +2,8 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +13,12 @@ use avisor_guest::print;
 const SYS_OPEN: u64 = 1;
 const SYS_CLOSE: u64 = 2;
 const SYS_WRITE: u64 = 5;
+const SYS_READ: u64 = 6;
 const SYS_SEEK: u64 = 0xa;
 const SYS_FLEN: u64 = 0xc;
 const SYS_EXIT: u64 = 0x18;
-/// SYS_OPEN: "wb" and "ab".
+/// SYS_OPEN: "rb", "wb" and "ab".
+const READ: u64 = 1;
 const WRITE: u64 = 5;
 const APPEND: u64 = 9;
 /// SYS_EXIT: ADP_Stopped_ApplicationExit.
@@ -97,6 +101,23 @@ fn write(file: u64, bytes: &[u8]) -> u64 {
     )
 }
 
+/// What a file of the host has from `offset` on, `most` bytes of it.
+fn read(file: u64, offset: u64, most: usize) -> Vec<u8> {
+    let length = semihosting(SYS_FLEN, &[file]) as i64;
+    let there = u64::try_from(length).unwrap_or(0).saturating_sub(offset);
+    let wanted = most.min(there as usize);
+    let mut bytes = vec![0; wanted];
+    let at = bytes.as_mut_ptr() as u64;
+    let left = match wanted {
+        0 => 0,
+        _ if semihosting(SYS_SEEK, &[file, offset]) != 0 => wanted,
+        // It returns how many bytes it has not read.
+        _ => (semihosting(SYS_READ, &[file, at, wanted as u64]) as usize).min(wanted),
+    };
+    bytes.truncate(wanted - left);
+    bytes
+}
+
 impl Output for Files {
     fn write(&mut self, path: &str, bytes: &[u8]) {
         self.put(path, bytes, WRITE);
@@ -104,6 +125,16 @@ impl Output for Files {
 
     fn append(&mut self, path: &str, bytes: &[u8]) {
         self.put(path, bytes, APPEND);
+    }
+
+    fn read(&mut self, path: &str, offset: u64, most: usize) -> Vec<u8> {
+        let is_there = SEMIHOSTING.load(Ordering::Relaxed);
+        let Some(file) = is_there.then(|| open(path, READ)).flatten() else {
+            return Vec::new();
+        };
+        let bytes = read(file, offset, most);
+        semihosting(SYS_CLOSE, &[file]);
+        bytes
     }
 
     fn show(&mut self, text: &str) {
@@ -117,7 +148,7 @@ impl Output for Files {
 /// A semihosting call.
 fn semihosting(operation: u64, block: &[u64]) -> u64 {
     let result;
-    // SAFETY: the host reads the block and what it points to; nothing of this program is written to.
+    // SAFETY: the host reads the block and what it points to; SYS_READ writes as many bytes as the block says to memory that its caller owns.
     unsafe {
         asm!("hlt #0xf000", inout("x0") operation => result, in("x1") block.as_ptr(), options(nostack));
     }

@@ -101,6 +101,11 @@ impl Output for Files {
         self.files.entry(path.into()).or_default().extend(bytes);
     }
 
+    fn read(&mut self, path: &str, offset: u64, most: usize) -> Vec<u8> {
+        let file = self.files.get(path).into_iter().flatten();
+        file.copied().skip(offset as usize).take(most).collect()
+    }
+
     fn show(&mut self, text: &str) {
         self.shown += text;
     }
@@ -151,6 +156,17 @@ pub fn run_job(
     exchange: Exchange,
     function: impl FnMut(&[u8], &Probe) -> Ending,
 ) -> (Files, Result<(), String>) {
+    run_with(Files::default(), line, archive, exchange, function)
+}
+
+/// The same, with files that are there already.
+pub fn run_with(
+    mut files: Files,
+    line: &str,
+    archive: &[u8],
+    exchange: Exchange,
+    function: impl FnMut(&[u8], &Probe) -> Ending,
+) -> (Files, Result<(), String>) {
     // LibAFL has a list of types without a lock.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -161,7 +177,6 @@ pub fn run_job(
         function,
         time: Default::default(),
     };
-    let mut files = Files::default();
     let options = Options::parse(line).unwrap();
     let result = engine::run(&mut target, 64, &options, archive, exchange, &mut files);
     (files, result)

@@ -4,6 +4,7 @@ mod exchange;
 mod fake;
 mod files;
 mod finds;
+mod others;
 mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
