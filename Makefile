@@ -21,6 +21,7 @@ LINUX      := $(shell grep -lsF target/linux/ "$(CONFIG)")
 # Through the environment, so that a path may have spaces in it. Whether the files are good ones, build.rs says.
 run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
 run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
+run: export SECOND := $(SECOND)
 run fuzz: export BOARD := $(BOARD)
 run fuzz: export MEM := $(MEM)
 # The build refuses a configuration that such a machine has no room for.
@@ -31,7 +32,7 @@ help: ## This text
 	    /^## / { print "\n" $$2 } \
 	    /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  (configs/default.toml explains the last two)"
+	@echo "Variables: BOARD=virt|rpi4  MEM=1G  CONFIG=configs/NAME.toml  GUEST=path  SECOND=unix:path  (configs/default.toml explains the last two)"
 	@echo "A few tests: cargo ht NAME"
 
 ## Run

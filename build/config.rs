@@ -8,6 +8,8 @@ mod control;
 mod limits;
 #[path = "section.rs"]
 mod section;
+#[path = "uart.rs"]
+mod uart;
 #[path = "windows.rs"]
 mod windows;
 
@@ -78,6 +80,8 @@ pub struct Vm {
     pub controlled_by: Option<usize>,
     /// The variant of `avisor::config::Start`.
     pub start: &'static str,
+    /// The variant of `avisor::config::Uart`.
+    pub uart: &'static str,
 }
 
 /// What becomes of a VM that resets itself.
@@ -115,6 +119,7 @@ pub fn parse(text: &str) -> Result<Config, String> {
         0 => Err("vm: there is none; allowed: 1 to 8 [[vm]] sections".into()),
         1..=VMS_MAX => {
             distinct(&vms)?;
+            uart::check(&vms)?;
             control::resolve(&mut vms, &controls)?;
             let windows = windows(&root, &vms)?;
             Ok(Config { log, vms, windows })
@@ -171,6 +176,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         "time",
         "controls",
         "start",
+        "uart",
         "snapshots",
     ])?;
     let memory = memory(section)?;
@@ -195,6 +201,7 @@ fn vm(section: &Section) -> Result<Vm, String> {
         controls: Vec::new(),
         controlled_by: None,
         start: section.choice("start", &STARTS)?.unwrap_or("Running"),
+        uart: uart::uart(section)?,
     })
 }
 

@@ -28,6 +28,7 @@ fn what_is_left_out_has_defaults() {
         controls: vec![],
         controlled_by: None,
         start: "Running",
+        uart: "Console",
     };
     assert_eq!(
         config,
@@ -43,7 +44,7 @@ fn what_is_left_out_has_defaults() {
 fn every_key_is_read() {
     let text = "log = \"off\"\n[[vm]]\nname = \"vm-1\"\nimage = \"a/b\"\nmemory = \"1G\"\nload_address = 0x4010_0000\nentry = 0x4010_0040\n\
                 initrd = \"c d\"\ncmdline = 'console=ttyAMA0 \"x\"'\nvcpus = 8\ncores = [3, 0, 3]\n\
-                on_reset = \"restore\"\nreset_tries = 7\ncheckpoint_every = \"10s\"\ntime = \"passes\"\n\
+                on_reset = \"restore\"\nreset_tries = 7\ncheckpoint_every = \"10s\"\ntime = \"passes\"\nuart = \"second\"\n\
                 [vm.snapshots]\npool_capacity = 1024\naccounting = \"on-demand\"\n";
     let vm = Vm {
         name: "vm-1".into(),
@@ -63,6 +64,7 @@ fn every_key_is_read() {
         controls: vec![],
         controlled_by: None,
         start: "Running",
+        uart: "Second",
     };
     assert_eq!(
         parse(text).unwrap(),
@@ -147,7 +149,7 @@ fn unknown_keys_are_refused_in_every_section() {
         "lgo: unknown key; allowed: log, vm, window"
     );
     let keys = "name, guest, image, initrd, cmdline, vcpus, cores, memory, load_address, entry, on_reset, reset_tries, \
-                checkpoint_every, time, controls, start, snapshots";
+                checkpoint_every, time, controls, start, uart, snapshots";
     assert_eq!(
         error_in_vm("mem = \"1G\""),
         format!("vm[0].mem: unknown key; allowed: {keys}")

@@ -60,6 +60,7 @@ fn vm_source(vm: &Vm, files: &Files, windows: &str) -> String {
         controls,
         controlled_by,
         start,
+        uart,
     } = vm;
     let image = image(files);
     let initrd = match &files.initrd {
@@ -90,6 +91,7 @@ fn vm_source(vm: &Vm, files: &Files, windows: &str) -> String {
             controls: &{controls:?},
             controlled_by: {controlled_by:?},
             start: avisor::config::Start::{start},
+            uart: avisor::config::Uart::{uart},
         }},\n"
     )
 }

@@ -48,6 +48,17 @@ pub struct VmConfig {
     pub controlled_by: Option<usize>,
     /// What it does when the board starts.
     pub start: Start,
+    /// Where its UART leads.
+    pub uart: Uart,
+}
+
+/// Where a VM's UART leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uart {
+    /// To the console, which the VMs, the log and the monitor share.
+    Console,
+    /// To the board's second UART, as it is: for one VM at the most.
+    Second,
 }
 
 /// What a VM does when the board starts.

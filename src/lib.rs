@@ -31,7 +31,7 @@
 //! | `metal` | the seams of [`vm`] filled in for the board, the console's UART, the start and the end of a run | all |
 //! | `fake` | the same for tests: cores, TLBs and caches that take every liberty that the Arm ARM leaves them | none |
 //! | [`vm`] | a VM: its vCPUs, what their traps lead to, how it is stopped and saved; the scheduler of a core | through a seam |
-//! | [`console`] | the board's one UART, shared by the VMs, the log and the monitor | none |
+//! | [`console`] | a UART shared by the VMs, the log and the monitor, and one that is a single VM's | none |
 //! | [`monitor`] | the lines that an operator types, and what the VMs are asked for them | none |
 //! | [`hvc`] | hypercalls decoded: SMCCC, PSCI, snapshot calls | none |
 //! | [`stage2`] | the guest's memory as the CPU sees it, changed by the rules for live tables | through a seam |

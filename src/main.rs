@@ -14,7 +14,7 @@ mod image {
     use avisor::arch::vcpu::control;
     use avisor::board::{cores, gic};
     use avisor::metal::start::{self, Board};
-    use avisor::metal::{self, BoardBackend, console, failure};
+    use avisor::metal::{self, BoardBackend, console, failure, second};
     use avisor::vm::Vm;
     use spin::once::Once;
 
@@ -40,8 +40,9 @@ mod image {
         );
         console::start(CONFIG.vms);
         board.claim_memory();
-        let gic = gic::open(&board.tree, board.console_interrupt)
+        let gic = gic::open(&board.tree, board.console.interrupt)
             .unwrap_or_else(|missing| failure::fail(format_args!("{missing}: no interrupts")));
+        second::open(&board.tree, &board.console, CONFIG.vms);
         control::set_up();
         let cores = cores::start(
             &board.tree,
@@ -50,8 +51,9 @@ mod image {
                 run: other_core,
             },
         );
+        second::listen(CONFIG.vms, gic, cores);
         VMS.call_once(|| metal::make_vms(&CONFIG, gic, cores));
-        if board.console_interrupt.is_some() {
+        if board.console.interrupt.is_some() {
             console::listen();
         }
         metal::run(0, VMS.wait())

@@ -6,6 +6,7 @@
 pub mod memory_map;
 pub mod readback;
 pub mod tree;
+pub mod uart;
 
 #[cfg(target_os = "none")]
 pub mod cores;
@@ -15,5 +16,3 @@ pub mod gic;
 pub mod power;
 #[cfg(target_os = "none")]
 pub mod ram;
-#[cfg(target_os = "none")]
-pub mod uart;

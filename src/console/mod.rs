@@ -5,6 +5,7 @@
 //! | the only VM | its characters as they are |
 //! | the attached VM, which has the keyboard | its characters as they come, `name| ` in front of each line |
 //! | another VM | whole lines, `name| ` in front |
+//! | a VM on a [serial line](SerialLine) of its own | nothing: the others are here as if it were not |
 //! | the log, and what the monitor answers | whole lines |
 //! | the monitor | its prompt and the line being typed, below all that; while it is open, the attached VM is like the others |
 //!
@@ -17,6 +18,7 @@
 
 pub mod editor;
 mod keys;
+mod line;
 mod prompt;
 mod readable;
 mod ring;
@@ -35,6 +37,7 @@ use ring::Ring;
 use row::Row;
 use screen::{CANCEL, print};
 
+pub use line::{SerialLine, Served};
 pub use readable::Readable;
 pub use screen::{Screen, write_lines};
 pub use typed::Notice;
@@ -89,6 +92,8 @@ enum Keyboard {
 struct Speaker {
     /// The line that it writes on.
     row: Row,
+    /// It is at no terminal, but has a line of its own.
+    elsewhere: bool,
     /// What was typed for it.
     typed: Ring<u8>,
     /// What comes up to the end of its line is left out.
@@ -102,6 +107,8 @@ pub struct Terminal {
     names: [&'static str; VMS_MAX],
     /// VMs, as far as it is known.
     vms: usize,
+    /// Those of them that are not elsewhere.
+    here: usize,
     speakers: [Speaker; VMS_MAX],
     attached: usize,
     cursor: Cursor,
@@ -134,6 +141,7 @@ impl Terminal {
     pub const fn new() -> Self {
         const SILENT: Speaker = Speaker {
             row: Row::EMPTY,
+            elsewhere: false,
             typed: Ring::new(TYPED_MAX),
             skips: false,
             left_out: 0,
@@ -141,6 +149,7 @@ impl Terminal {
         Self {
             names: [""; VMS_MAX],
             vms: 1,
+            here: 1,
             speakers: [SILENT; VMS_MAX],
             attached: 0,
             cursor: Cursor::Start,
@@ -163,6 +172,15 @@ impl Terminal {
             *to = name;
             self.vms += 1;
         }
+        self.here = self.vms;
+    }
+
+    /// Notes that a VM has a line of its own: it gets no keyboard. The first that has none has it at the start.
+    pub fn set_elsewhere(&mut self, vm: usize) {
+        self.speakers[vm].elsewhere = true;
+        let here = |vm: &usize| !self.speakers[*vm].elsewhere;
+        self.here = (0..self.vms).filter(here).count();
+        self.attached = (0..self.vms).find(here).unwrap_or(0);
     }
 
     fn names(&self) -> &[&'static str] {
@@ -180,9 +198,9 @@ impl Terminal {
         self.attached
     }
 
-    /// Gives the keyboard to a VM. One that is not there does not get it.
+    /// Gives the keyboard to a VM. One that is not there, or elsewhere, does not get it.
     pub fn attach(&mut self, vm: usize, screen: &mut impl Screen) {
-        if vm == self.attached || vm >= self.vms {
+        if vm == self.attached || vm >= self.vms || self.speakers[vm].elsewhere {
             return;
         }
         if matches!(self.keyboard, Keyboard::Guest) {
@@ -275,8 +293,8 @@ impl Terminal {
 
     /// In front of a line of a VM.
     fn show_name(&self, vm: usize, screen: &mut impl Screen) {
-        if let Some(name) = self.log_name(vm) {
-            print(screen, name);
+        if self.here > 1 {
+            print(screen, self.names[vm]);
             print(screen, "| ");
         }
     }
@@ -314,7 +332,7 @@ impl Terminal {
     /// A character of the attached VM.
     #[inline]
     fn pass(&mut self, byte: u8, screen: &mut impl Screen) {
-        if self.vms > 1 {
+        if self.here > 1 {
             self.pass_named(byte, screen);
         } else {
             screen.send(byte);

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{BoardCore, console};
+use super::{BoardCore, console, second};
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::isa;
 use crate::arch::memory::ram::Ram;
 use crate::arch::memory::tlb;
 use crate::arch::vcpu::walks;
 use crate::board::gic::Gic;
+use crate::config::Uart;
 use crate::device::Console;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
@@ -19,21 +20,25 @@ use crate::vm::VmBackend;
 pub struct BoardBackend {
     /// The VM's number.
     vm: usize,
+    /// Where its UART leads.
+    uart: Uart,
     ram: Ram,
     gicv_base: Pa,
 }
 
 impl BoardBackend {
-    /// For VM number `vm`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone; `windows` are others, for all
+    /// For VM number `vm`, whose UART leads to `uart`. `memory` are ranges of the heap that were taken out of it for good, for this VM alone; `windows` are others, for all
     /// VMs.
     pub fn new(
         vm: usize,
+        uart: Uart,
         memory: Vec<Range<Pa>>,
         windows: &'static [Range<Pa>],
         gic: &Gic,
     ) -> Self {
         Self {
             vm,
+            uart,
             ram: Ram::new(memory).with_windows(windows),
             gicv_base: gic.gicv_base(),
         }
@@ -88,20 +93,41 @@ impl Maintenance for BoardBackend {
 
 impl Console for BoardBackend {
     fn put(&mut self, byte: u8) {
-        console::put(self.vm, byte);
+        match self.uart {
+            Uart::Console => console::put(self.vm, byte),
+            Uart::Second => second::put(byte),
+        }
+    }
+
+    #[inline]
+    fn unsent(&self) -> u32 {
+        match self.uart {
+            Uart::Console => 0,
+            Uart::Second => second::unsent(),
+        }
     }
 
     fn abandon_sequence(&mut self) {
-        console::abandon_sequence(self.vm);
+        match self.uart {
+            Uart::Console => console::abandon_sequence(self.vm),
+            // Nobody looks for sequences there.
+            Uart::Second => {}
+        }
     }
 
     fn get(&mut self) -> Option<u8> {
-        console::get(self.vm)
+        match self.uart {
+            Uart::Console => console::get(self.vm),
+            Uart::Second => second::get(),
+        }
     }
 
     #[inline]
     fn may_have_input(&self) -> bool {
-        console::may_have_input(self.vm)
+        match self.uart {
+            Uart::Console => console::may_have_input(self.vm),
+            Uart::Second => second::may_have_input(),
+        }
     }
 }
 

@@ -8,12 +8,12 @@ use spin::{Mutex, Once};
 
 use crate::arch::timer;
 use crate::board::gic;
-use crate::board::uart::Uart;
-use crate::config::VmConfig;
+use crate::board::uart::BoardUart;
+use crate::config::{self, VmConfig};
 use crate::console::{Input, Notice, Readable, Screen, Terminal, write_lines};
 use crate::monitor::{self, VmControl};
 
-static UART: Once<Uart> = Once::new();
+static UART: Once<BoardUart> = Once::new();
 
 /// The terminal's state. Its lock also keeps cores from using the UART at the same time.
 static CONSOLE: Mutex<Terminal> = Mutex::new(Terminal::new());
@@ -33,7 +33,7 @@ static READABLE: Readable = Readable(AtomicU8::new(u8::MAX));
 /// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
 const PATIENCE: u64 = 10;
 
-impl Screen for Uart {
+impl Screen for BoardUart {
     #[inline]
     fn send(&mut self, byte: u8) {
         self.driver().send(byte);
@@ -41,20 +41,26 @@ impl Screen for Uart {
 }
 
 /// Opens the console on `uart`.
-pub(super) fn open(uart: Uart) {
+pub(super) fn open(uart: BoardUart) {
     UART.call_once(|| uart);
 }
 
-/// Gives the terminal the names of the VMs. The first has the keyboard.
+/// Gives the terminal the names of the VMs. The first that is here has the keyboard.
 pub fn start(vms: &'static [VmConfig]) {
-    CONSOLE.lock().set_names(vms.iter().map(|vm| vm.name));
+    let mut console = CONSOLE.lock();
+    console.set_names(vms.iter().map(|vm| vm.name));
+    for (number, vm) in vms.iter().enumerate() {
+        if vm.uart == config::Uart::Second {
+            console.set_elsewhere(number);
+        }
+    }
 }
 
 /// Has the UART raise its interrupt when something comes in. The core that takes the interrupt calls [`drain_uart`].
 pub fn listen() {
     if let Some(uart) = UART.get() {
         let _turn = CONSOLE.lock();
-        uart.driver().enable_rx_irq();
+        uart.driver().set_interrupts(true, false);
         LISTENING.store(true, Ordering::Relaxed);
     }
 }
@@ -83,9 +89,9 @@ pub fn poll_due() -> u64 {
 }
 
 /// Takes what is in the UART, as long as there is room, and delivers it. What stays in the UART raises no interrupt.
-fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
+fn drain(mut uart: BoardUart, console: &mut Terminal) -> Input {
     let mut input = console.deliver(&mut uart);
-    uart.driver().acknowledge();
+    uart.driver().end_stale_interrupt();
     loop {
         // First out of the FIFO, which is small, and then to the others: a terminal may be slow.
         let mut came = false;
@@ -105,11 +111,7 @@ fn drain(mut uart: Uart, console: &mut Terminal) -> Input {
         input = input.then(console.deliver(&mut uart));
     }
     let room = console.try_reserve();
-    if room {
-        uart.driver().enable_rx_irq();
-    } else {
-        uart.driver().disable_rx_irq();
-    }
+    uart.driver().set_interrupts(room, false);
     let at = match POLL_AT.load(Ordering::Relaxed) {
         _ if room && !console.is_held_up() => NEVER,
         // The VM has not read since: another key does not put it off.
@@ -231,7 +233,7 @@ pub fn run_commands(control: &mut impl VmControl) -> Option<usize> {
 }
 
 /// What the monitor answers.
-struct Reply(Uart);
+struct Reply(BoardUart);
 
 impl Write for Reply {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -263,6 +265,6 @@ pub(super) fn last_line(level: Level, message: fmt::Arguments) {
 }
 
 /// Prints one line on a UART on which no console is open: for a start that fails before there is one.
-pub(super) fn write_line(mut uart: Uart, level: Level, message: fmt::Arguments) {
+pub(super) fn write_line(mut uart: BoardUart, level: Level, message: fmt::Arguments) {
     write_lines(format_args!("AVISOR {level}: {message}\n"), &mut uart);
 }

@@ -328,6 +328,7 @@ impl vm::Core for BoardCore {
             gic::MAINTENANCE => Interrupt::Maintenance,
             gic::FIRST_SPECIAL.. => Interrupt::None,
             id if id == self.gic.console_intid() => Interrupt::Console,
+            id if id == self.gic.second_intid() => Interrupt::Second,
             id => {
                 self.gic.refuse(id);
                 Interrupt::None

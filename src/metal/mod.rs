@@ -5,6 +5,7 @@ pub mod console;
 mod core;
 pub mod failure;
 mod logger;
+pub mod second;
 pub mod start;
 mod vms;
 

@@ -8,14 +8,15 @@ use crate::arch::firmware;
 use crate::arch::memory::mmio::DeviceRegisters;
 use crate::board::power::Power;
 use crate::board::tree::{BadTree, Tree};
+use crate::board::uart::Opened;
 use crate::board::{ram, uart};
 
 /// The board that the hypervisor runs on.
 pub struct Board {
     /// Its device tree.
     pub tree: Tree<'static>,
-    /// The interrupt of the console's UART.
-    pub console_interrupt: Option<u32>,
+    /// The console's UART.
+    pub console: Opened<DeviceRegisters>,
 }
 
 impl Board {
@@ -24,20 +25,18 @@ impl Board {
     /// the run without a word: there is no way to say anything.
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
-        let uart = uart::find(found.as_ref().ok(), DeviceRegisters::map_probing);
-        if let Some((uart, _)) = uart {
-            console::open(uart);
+        let known = uart::known_address();
+        let console = uart::find(found.as_ref().ok(), known, DeviceRegisters::map_probing);
+        if let Some(console) = console {
+            console::open(console.uart);
             logger::init(level);
         }
         let tree = found.unwrap_or_else(|why| fail_without_tree(why, tree));
         Power::find(&tree, 2, DeviceRegisters::map).install();
-        let Some((_, console_interrupt)) = uart else {
+        let Some(console) = console else {
             failure::exit_failure()
         };
-        Self {
-            console_interrupt,
-            tree,
-        }
+        Self { tree, console }
     }
 
     /// Maps the board's RAM, and gives its free part to the heap.
@@ -70,7 +69,7 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let with_mmu_off = |base, size, _| DeviceRegisters::with_mmu_off(base, size);
     let uart = match &tree {
         Ok(tree) => uart::named(tree, with_mmu_off),
-        Err(_) => uart::find(None, with_mmu_off).map(|(uart, _)| uart),
+        Err(_) => uart::find(None, uart::known_address(), with_mmu_off).map(|found| found.uart),
     };
     if let Some(uart) = uart {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";

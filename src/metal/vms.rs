@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{BoardBackend, BoardCore, console, failure};
+use super::{BoardBackend, BoardCore, console, failure, second};
 use crate::addr::Pa;
 use crate::arch::memory::heap;
 use crate::arch::memory::ram::Ram;
@@ -32,7 +32,7 @@ pub fn make_vms(config: &'static Config, gic: &'static Gic, cores: usize) -> Vec
     let shares = vm::carve_memory::<BoardCore>(configs, &memory);
     let vms = configs.iter().zip(shares).enumerate();
     let vms = vms.map(|(number, (config, share))| {
-        let backend = BoardBackend::new(number, share.clone(), windows, gic);
+        let backend = BoardBackend::new(number, config.uart, share.clone(), windows, gic);
         let vm = Vm::new(config, number, backend, &share, |vcpu| {
             vm::core_of(configs, cores, number, vcpu)
         });
@@ -61,7 +61,7 @@ pub fn run(number: usize, vms: &[Vm<BoardBackend>]) -> ! {
     vm::run(&mut core, vms, &BoardConsole)
 }
 
-/// The console on the board's UART, at which the operator sits.
+/// The console on the board's UART, at which the operator sits, and the second UART.
 struct BoardConsole;
 
 impl ConsoleHost<BoardBackend> for BoardConsole {
@@ -83,6 +83,10 @@ impl ConsoleHost<BoardBackend> for BoardConsole {
 
     fn attach(&self, vm: usize) {
         console::attach(vm);
+    }
+
+    fn serve_second(&self) -> Option<usize> {
+        second::serve()
     }
 
     fn power_off(&self) -> ! {

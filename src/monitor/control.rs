@@ -27,7 +27,7 @@ pub trait VmControl {
     fn attached(&self) -> usize;
 
     /// Gives the keyboard to a VM.
-    fn attach(&mut self, vm: usize);
+    fn attach(&mut self, vm: usize) -> Result<(), Refusal>;
 
     /// Takes a snapshot of a VM, running or paused, and gives its id.
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal>;
@@ -142,6 +142,8 @@ pub enum Refusal {
     Paused,
     /// It is not paused.
     NotPaused,
+    /// It has no keyboard, but a serial line of its own.
+    Elsewhere,
 }
 
 impl fmt::Display for Refusal {
@@ -153,6 +155,7 @@ impl fmt::Display for Refusal {
             Self::Off => f.write_str("is off"),
             Self::Paused => f.write_str("is paused already"),
             Self::NotPaused => f.write_str("is not paused"),
+            Self::Elsewhere => f.write_str("is on the second UART"),
         }
     }
 }

@@ -44,7 +44,8 @@ pub fn execute(line: &str, control: &mut impl VmControl, out: &mut impl Write) -
         Ok(command) => {
             let _ = carry_out(command, control, out);
             match command {
-                Command::Quit | Command::Attach(_) => AfterLine::Leave,
+                Command::Quit => AfterLine::Leave,
+                Command::Attach(vm) if control.attached() == vm => AfterLine::Leave,
                 _ => AfterLine::Stay,
             }
         }
@@ -63,8 +64,10 @@ fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Writ
         Command::Stats(vm) => report::stats(vm, control, out),
         Command::Quit => Ok(()),
         Command::Attach(vm) => {
-            control.attach(vm);
-            writeln!(out, "{} has the keyboard", control.name(vm))
+            let done = control.attach(vm);
+            print_outcome(vm, done, control, out, |out, ()| {
+                out.write_str("has the keyboard")
+            })
         }
         Command::Checkpoint(vm) => {
             let done = control.checkpoint(vm);

@@ -83,8 +83,10 @@ pub enum Interrupt {
     Alarm,
     /// The maintenance interrupt of the virtual CPU interface: its list registers are to be flushed.
     Maintenance,
-    /// The console has input.
+    /// The console has input. Where the second UART has the same interrupt, it may be that one's.
     Console,
+    /// The second UART has input, or room for output.
+    Second,
 }
 
 /// A physical core.

@@ -4,8 +4,8 @@ use super::VmBackend;
 use crate::console::Input;
 use crate::monitor::VmControl;
 
-/// The console at which the operator sits, and the power switch. Only core 0 calls it, but for
-/// [`power_off`](Self::power_off).
+/// The console at which the operator sits, the second UART, and the power switch. Only core 0 calls it, but for
+/// [`serve_second`](Self::serve_second) and [`power_off`](Self::power_off).
 pub trait ConsoleHost<B: VmBackend> {
     /// Takes what came in at the console, and says who has to look.
     fn drain_uart(&self) -> Input;
@@ -17,6 +17,9 @@ pub trait ConsoleHost<B: VmBackend> {
     fn attached(&self) -> usize;
     /// Gives the keyboard to VM number `vm`.
     fn attach(&self, vm: usize);
+    /// Sends and takes what there is to the board's second UART. Returns the number of the VM that has it, if that has something to read, or room for
+    /// output again.
+    fn serve_second(&self) -> Option<usize>;
     /// Ends the run, as all VMs are off.
     fn power_off(&self) -> !;
 }

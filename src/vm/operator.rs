@@ -6,6 +6,7 @@ use super::controller::abandon_targets;
 use super::quiesce::{Initiator, STOPPED};
 use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
+use crate::config::Uart;
 use crate::monitor::{
     Refusal, SnapshotInfo, VcpuState, VcpuStatus, VmControl, VmState, VmStats, VmStatus,
 };
@@ -72,8 +73,12 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
         self.console.attached()
     }
 
-    fn attach(&mut self, vm: usize) {
+    fn attach(&mut self, vm: usize) -> Result<(), Refusal> {
+        if self.vms[vm].config.uart == Uart::Second {
+            return Err(Refusal::Elsewhere);
+        }
         self.console.attach(vm);
+        Ok(())
     }
 
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal> {

@@ -1,7 +1,8 @@
 //! What a physical core does all day: it runs the vCPUs that are pinned to it, in turn, and sleeps when none of them would run.
 //!
 //! A vCPU that waits for an interrupt stays loaded as long as no other vCPU wants the core: then its timer's interrupt finds it there. If
-//! another one wants it, each has the core for its [budget](super::budget) at most, and pays for what it had. Core 0 has the console's interrupt, and does what the operator says.
+//! another one wants it, each has the core for its [budget](super::budget) at most, and pays for what it had. Core 0 has the console's interrupt, and does what the operator says;
+//! the core of the VM that has the second UART has that one's.
 
 use super::backend::Interrupt;
 use super::budget::{Budgets, SLICE};
@@ -229,8 +230,10 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     fn sleep(&mut self) {
         self.set_alarm(None);
         self.core.idle();
-        if self.core.acknowledge() == Interrupt::Console {
-            self.console_input();
+        match self.core.acknowledge() {
+            Interrupt::Console => self.console_input(),
+            Interrupt::Second => self.serve_second(),
+            _ => {}
         }
     }
 
@@ -238,6 +241,13 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let input = self.console.drain_uart();
         self.command |= input.command;
         self.give_input(input.guest);
+        // On the Raspberry Pi all PL011s have one interrupt.
+        self.serve_second();
+    }
+
+    fn serve_second(&mut self) {
+        let vm = self.console.serve_second();
+        self.give_input(vm);
     }
 
     /// Says to VM number `vm` that it has input.
@@ -387,8 +397,11 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 false
             }
             ExitAction::Yield => true,
-            ExitAction::Interrupt(Interrupt::Console) => {
-                self.console_input();
+            ExitAction::Interrupt(source @ (Interrupt::Console | Interrupt::Second)) => {
+                match source {
+                    Interrupt::Console => self.console_input(),
+                    _ => self.serve_second(),
+                }
                 loaded.check_requests(self.core) != ExitAction::Put && !self.needs_housekeeping()
             }
             ExitAction::Interrupt(_) if self.needs_housekeeping() => false,

@@ -152,7 +152,7 @@ fn is_setting(setting: &str) -> Result<(), String> {
             let there = files.iter().any(|file| folder.join(file).exists());
             there.then_some(()).ok_or("there is no such target".into())
         }
-        ("PART" | "SEED" | "SECONDS" | "ROUNDS" | "JOBS" | "REPLAY", _) => {
+        ("PART" | "SECOND" | "SEED" | "SECONDS" | "ROUNDS" | "JOBS" | "REPLAY", _) => {
             is_in("Makefile", &format!("$({name})"))
                 .or_else(|_| is_in("Makefile", &format!("$({name}),")))
         }

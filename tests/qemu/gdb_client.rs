@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::socket;
+
 /// How long the machine may take to come to where it is wanted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,25 +22,15 @@ pub struct Debugger {
 }
 
 impl Debugger {
-    /// A place for the socket, unique to `test`: a short one, as the names of sockets must be.
+    /// A place for the socket, unique to `test`.
     pub fn socket(test: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("avisor-{}-{test}", std::process::id()))
+        socket::place(test)
     }
 
     /// Connects to a QEMU that is being started with `-gdb unix:SOCKET,server=on,wait=off`. That stops the machine.
     pub fn connect(socket: &Path) -> Self {
-        let deadline = Instant::now() + PATIENCE;
-        let stream = loop {
-            match UnixStream::connect(socket) {
-                Ok(stream) => break stream,
-                Err(error) if Instant::now() > deadline => panic!("QEMU's stub: {error}"),
-                Err(_) => thread::sleep(Duration::from_millis(20)),
-            }
-        };
-        let patience = Some(PATIENCE);
-        stream.set_read_timeout(patience).expect("it is not zero");
         Self {
-            stub: BufReader::new(stream),
+            stub: BufReader::new(socket::connect(socket, PATIENCE)),
         }
     }
 

@@ -14,13 +14,14 @@
 //! | [`control`] | a VM that drives another one |
 //! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
+//! | [`second`] | a VM on the second UART, beside one at the console |
 //! | [`firmware`] | a start from EL3, with garbage in all that the boot protocol does not promise |
 //! | [`trees`] | device trees that are missing, broken or wrong |
 //! | [`book`] | the transcripts of the README and the book, played line by line |
 //! | [`refusals`] | wrong exception level, too little memory, a bad configuration: one clear line and a failing code |
 //!
 //! and, underneath, what they stand on: [`image`] builds, [`run`] boots, [`session`] types, [`transcript`] compares, [`files`] makes
-//! guest images, [`fetched`] has those of others, [`gdb_client`] changes a machine that runs, [`self_test`] reads what that guest says, [`process`] has places on this machine, [`times`] says
+//! guest images, [`fetched`] has those of others, [`gdb_client`] changes a machine that runs, [`socket`] has its sockets, [`self_test`] reads what that guest says, [`process`] has places on this machine, [`times`] says
 //! how long each test takes. A test that fails prints everything that was on the console. Several images of one run are built one after the other,
 //! in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once where several CPUs are busy.
 
@@ -46,8 +47,10 @@ mod process;
 mod random;
 mod refusals;
 mod run;
+mod second;
 mod self_test;
 mod session;
+mod socket;
 mod times;
 mod transcript;
 mod trees;

@@ -55,7 +55,7 @@ impl Run {
         require_qemu();
         let mut command = Command::new(program);
         command.current_dir(ROOT);
-        for setting in ["MEM", "SMP", "QEMU_ARGS"] {
+        for setting in ["MEM", "SMP", "SECOND", "QEMU_ARGS"] {
             command.env_remove(setting);
         }
         Self {

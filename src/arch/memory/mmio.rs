@@ -38,6 +38,11 @@ impl DeviceRegisters {
             .then_some(Self { base, size })
     }
 
+    /// Its physical address.
+    pub fn base(self) -> u64 {
+        self.base
+    }
+
     /// Bytes of it.
     pub fn size(self) -> u64 {
         self.size

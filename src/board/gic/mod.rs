@@ -10,7 +10,7 @@
 //! has put all interrupts into group 1. Where it knows one world (QEMU), all interrupts are put into group 0. What is written
 //! here means the same in both.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use spin::Once;
 
@@ -87,6 +87,8 @@ pub struct Gic {
     list_registers: usize,
     /// The console's interrupt.
     console: u32,
+    /// The second UART's interrupt; [`FIRST_SPECIAL`] before [`Gic::enable_second`].
+    second: AtomicU32,
     lacks_resampling: bool,
     /// For each core, its CPU interface as a bit of a target list; 0 before [`Gic::init_core`].
     targets: [AtomicU8; CORES_MAX],
@@ -124,6 +126,7 @@ pub fn open(tree: &Tree, console: Option<u32>) -> Result<&'static Gic, Missing> 
         gicv_base: Pa(guest.base),
         list_registers,
         console: console.unwrap_or(FIRST_SPECIAL),
+        second: AtomicU32::new(FIRST_SPECIAL),
         lacks_resampling: distributor.read(GICD_IIDR) == QEMU,
         targets: [const { AtomicU8::new(0) }; CORES_MAX],
     });
@@ -158,17 +161,35 @@ impl Gic {
         }
         let console = console.filter(|id| (32..32 * words as u32).contains(id));
         if let Some(console) = console {
-            let id = u64::from(console);
-            set_field(gicd, GICD_IPRIORITYR, id, 8, PRIORITIES & 0xff);
-            set_field(gicd, GICD_ITARGETSR, id, 8, self.own_target().into());
-            // Level-sensitive.
-            set_field(gicd, GICD_ICFGR, id, 2, 0);
-            gicd.write(GICD_ISENABLER + id / 32 * 4, 1 << (id % 32));
+            self.enable(console, self.own_target());
         } else {
             log::warn!("the console has no interrupt: nothing that is typed comes in");
         }
         gicd.write(GICD_CTLR, 1);
         self.check_distributor(console)
+    }
+
+    /// Enables shared interrupt `id`, a level-sensitive one, for the core whose bit is in `target`.
+    fn enable(&self, id: u32, target: u8) {
+        let (gicd, id) = (self.distributor, u64::from(id));
+        set_field(gicd, GICD_IPRIORITYR, id, 8, PRIORITIES & 0xff);
+        set_field(gicd, GICD_ITARGETSR, id, 8, target.into());
+        set_field(gicd, GICD_ICFGR, id, 2, 0);
+        gicd.write(GICD_ISENABLER + id / 32 * 4, 1 << (id % 32));
+    }
+
+    /// Enables `id`, a shared interrupt, as the second UART's, for core `core`, which has been set up. If the console has the same, it stays with the boot
+    /// core. No other core changes the distributor meanwhile. Returns whether there is such an interrupt.
+    pub fn enable_second(&self, id: u32, core: usize) -> bool {
+        let words = (self.distributor.read(GICD_TYPER) & 0x1f) + 1;
+        if id != self.console {
+            if !(32..32 * words).contains(&id) {
+                return false;
+            }
+            self.second.store(id, Ordering::Release);
+            self.enable(id, self.targets[core].load(Ordering::Acquire));
+        }
+        true
     }
 
     /// Sets up what the GIC has for this core, number `core`, and lets its interrupts in. Whatever the firmware had pending or active is gone.
@@ -235,6 +256,12 @@ impl Gic {
     #[inline]
     pub fn console_intid(&self) -> u32 {
         self.console
+    }
+
+    /// The INTID of the second UART's interrupt; [`FIRST_SPECIAL`] if it has none of its own.
+    #[inline]
+    pub fn second_intid(&self) -> u32 {
+        self.second.load(Ordering::Acquire)
     }
 
     /// Switches off interrupt `id`, which nobody here has a use for.

@@ -14,11 +14,13 @@ use super::memory_map::PhysRange;
 mod broken;
 mod check;
 mod cores;
+mod device;
 #[cfg(test)]
 mod tests;
 
 pub use check::BadTree;
 pub use cores::{Core, Start};
+pub use device::Device;
 
 /// The fastest clock of a UART that is believed, in Hz.
 const CLOCK_MAX: u64 = 10_000_000_000;
@@ -32,36 +34,6 @@ pub type TreeNode<'t> = Node<'t, Parser<'t>>;
 pub struct Tree<'t> {
     bytes: &'t [u8],
     fdt: Fdt<'t, Parser<'t>>,
-}
-
-/// A node with its first `reg` entries, at physical addresses.
-pub struct Device<'t> {
-    /// The node.
-    pub node: TreeNode<'t>,
-    /// Physical address.
-    pub base: u64,
-    /// Bytes.
-    pub size: u64,
-    /// The second to the fourth.
-    others: [Option<PhysRange>; 3],
-}
-
-impl Device<'_> {
-    /// Entry `index` of `reg`, of the first four.
-    pub fn registers(&self, index: usize) -> Option<PhysRange> {
-        match index {
-            0 => Some(PhysRange {
-                base: self.base,
-                size: self.size,
-            }),
-            _ => *self.others.get(index - 1)?,
-        }
-    }
-
-    /// Whether `compatible` names `model`.
-    pub fn is_compatible(&self, model: &str) -> bool {
-        is_compatible(&self.node, model)
-    }
 }
 
 /// What a node's children are addressed in.
@@ -143,6 +115,18 @@ impl<'t> Tree<'t> {
         self.find(|node| is_compatible(node, model) && is_in_use(node))
     }
 
+    /// What `f` gives for the first device for which it gives something, of those that are in use and compatible with one of `models`.
+    pub fn find_map_compatible<T>(
+        &self,
+        models: &[&str],
+        mut f: impl FnMut(Device<'t>) -> Option<T>,
+    ) -> Option<T> {
+        let is_one = |node: &TreeNode<'t>| {
+            is_in_use(node) && models.iter().any(|model| is_compatible(node, model))
+        };
+        self.find_map(is_one, &mut f)
+    }
+
     /// The rate in Hz of the device's first clock, if that is a fixed one.
     pub fn fixed_clock(&self, device: &Device) -> Option<u64> {
         let phandle = property(&device.node, "clocks")?.get(..4)?;
@@ -156,13 +140,22 @@ impl<'t> Tree<'t> {
 
     /// The first node with a usable address for which `test` holds.
     fn find(&self, test: impl Fn(&TreeNode<'t>) -> bool) -> Option<Device<'t>> {
+        self.find_map(test, &mut Some)
+    }
+
+    /// What `f` gives for the first node for which it gives something, of those with a usable address for which `test` holds.
+    fn find_map<T>(
+        &self,
+        test: impl Fn(&TreeNode<'t>) -> bool,
+        f: &mut impl FnMut(Device<'t>) -> Option<T>,
+    ) -> Option<T> {
         let root = self.root()?;
         let bus = Bus {
             parent: None,
             cells: cells(&root),
             ranges: None,
         };
-        search(&root, &bus, &test)
+        search(&root, &bus, &test, f)
     }
 
     /// The instruction that PSCI wants, `smc` or `hvc`, if the board has PSCI.
@@ -244,29 +237,34 @@ fn first<'t>(node: &TreeNode<'t>, test: &impl Fn(&TreeNode<'t>) -> bool) -> Opti
     })
 }
 
-fn search<'t>(
+fn search<'t, T>(
     node: &TreeNode<'t>,
     bus: &Bus<'t, '_>,
     test: &impl Fn(&TreeNode<'t>) -> bool,
-) -> Option<Device<'t>> {
+    f: &mut impl FnMut(Device<'t>) -> Option<T>,
+) -> Option<T> {
     for child in children(node) {
         if test(&child)
             && let Some(PhysRange { base, size }) = bus.physical_reg(&child, 0)
         {
-            return Some(Device {
+            let found = f(Device {
                 others: [1, 2, 3].map(|index| bus.physical_reg(&child, index)),
                 node: child,
                 base,
                 size,
             });
+            if found.is_some() {
+                return found;
+            }
         }
         let below = Bus {
             parent: Some(bus),
             cells: cells(&child),
             ranges: property(&child, "ranges"),
         };
-        if let Some(device) = search(&child, &below, test) {
-            return Some(device);
+        let found = search(&child, &below, test, f);
+        if found.is_some() {
+            return found;
         }
     }
     None

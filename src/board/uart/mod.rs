@@ -1,22 +1,38 @@
-//! The board's UART, whichever it is. To add one: a file with its [`Driver`], a row of [`KINDS`], an arm of [`Uart`].
+//! The board's UARTs, of whichever kind. To add a kind: a file with its [`Driver`] and its `kind`, a row of `Uart::KINDS`, an arm of [`Uart`].
 
+#[cfg(target_os = "none")]
+mod known;
 mod pl011;
+#[cfg(test)]
+mod tests;
+
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::addr::PAGE_SIZE;
-use crate::arch::boot::image;
-use crate::arch::cpu;
-use crate::arch::memory::mmio::DeviceRegisters;
 use crate::board::tree::{Device, Tree};
+#[cfg(target_os = "none")]
+pub use known::{BoardUart, known_address};
 use pl011::Pl011;
+
+/// Looks at a full FIFO before it is given up: a second or more, where a character takes a millisecond at worst.
+const TRIES: u32 = 10_000_000;
+
+/// The console's UART was given up: it is still looked at, but not waited for.
+static STUCK: AtomicBool = AtomicBool::new(false);
 
 /// A UART that is open.
 #[derive(Debug, Clone, Copy)]
-pub enum Uart {
+pub enum Uart<R> {
     /// Arm's PL011.
-    Pl011(Pl011),
+    Pl011(Pl011<R>),
 }
 
-impl Uart {
+impl<R: Registers> Uart<R> {
+    const KINDS: [Kind<R>; 1] = [pl011::kind()];
+
+    /// What a board has at an address that no tree tells of.
+    const KNOWN: Kind<R> = pl011::kind();
+
     /// What all UARTs can do, of this one.
     #[inline]
     pub fn driver(&self) -> &dyn Driver {
@@ -26,108 +42,210 @@ impl Uart {
     }
 }
 
+/// A block of device registers, of 32 bits each, by offset.
+pub trait Registers: Copy {
+    /// The block's physical address.
+    fn base(self) -> u64;
+    /// Bytes of it.
+    fn size(self) -> u64;
+    /// Reads the register at `offset`.
+    fn read(self, offset: u64) -> u32;
+    /// Writes the register at `offset`.
+    fn write(self, offset: u64, value: u32);
+}
+
 /// What a UART can do.
 pub trait Driver {
     /// Waits for room, then sends `byte`; drops it if there is none for so long that the UART must be dead.
-    fn send(&self, byte: u8);
+    fn send(&self, byte: u8) {
+        let tries = match STUCK.load(Ordering::Relaxed) {
+            true => 1,
+            false => TRIES,
+        };
+        let sent = (0..tries).any(|_| self.send_some(&[byte]) == 1);
+        STUCK.store(!sent, Ordering::Relaxed);
+    }
+    /// Sends as many of `bytes` as there is room for now, the first ones; returns how many.
+    fn send_some(&self, bytes: &[u8]) -> usize;
     /// A byte that has come in.
     fn receive(&self) -> Option<u8>;
     /// Returns and forgets whether characters were lost, as there was no room for them. They came behind all that is still to be received.
     fn take_overrun(&self) -> bool;
-    /// Raises the interrupt when something comes in, and no other: what the firmware had enabled goes to nobody here.
-    fn enable_rx_irq(&self);
-    /// Raises no interrupt, whatever comes in, until [`enable_rx_irq`](Self::enable_rx_irq).
-    fn disable_rx_irq(&self);
-    /// Lowers the interrupt, to be followed by [`receive`](Self::receive) until there is nothing: in the other order, a byte that came in
-    /// between would raise none.
-    fn acknowledge(&self);
+    /// Whether it raises its interrupt when something comes in, and whether it does when it has room after it had none: until that has been
+    /// received, and as much been sent. No other interrupt is enabled: what the firmware had enabled goes to nobody here.
+    fn set_interrupts(&self, input: bool, output: bool);
+    /// Lowers an interrupt that neither receiving nor sending would lower. To be followed by both.
+    fn end_stale_interrupt(&self);
+}
+
+/// What opening a UART takes besides its registers.
+struct Open {
+    /// Its clock in Hz, if the tree tells.
+    clock: Option<u64>,
 }
 
 /// A kind of UART that is driven here.
-struct Kind {
+struct Kind<R> {
     /// What a tree calls it.
     compatible: &'static str,
-    /// Bytes of registers that the driver uses.
+    /// Bytes of registers that the driver uses in front of those that the tree names.
+    before: u64,
+    /// Bytes of registers that the driver uses, of those that the tree names.
     size: u64,
     /// The offset of a register that may be read at any time, as one that takes a character may not.
     answers_at: u64,
-    /// Whether a page of registers identifies itself as this kind.
-    is_there: fn(DeviceRegisters) -> bool,
-    /// Takes the UART over; with its clock in Hz, if the tree tells.
-    open: fn(DeviceRegisters, Option<u64>) -> Uart,
+    /// Whether the registers identify themselves as this kind.
+    is_there: fn(R) -> bool,
+    /// Takes the UART over.
+    open: fn(R, &Open) -> Uart<R>,
 }
 
-const KINDS: [Kind; 1] = [pl011::KIND];
+/// A UART that was found and is not open.
+struct Found<R> {
+    kind: Kind<R>,
+    registers: R,
+    open: Open,
+    /// Its interrupt, if that is a shared one of the board's GIC.
+    interrupt: Option<u32>,
+    /// The physical address that the tree has for it.
+    base: u64,
+}
 
-/// What a board has at an address that no tree tells of.
-const KNOWN: Kind = pl011::KIND;
+/// A UART that was found and opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened<R> {
+    /// The UART.
+    pub uart: Uart<R>,
+    /// Its interrupt: the INTID, if that is a shared one of the board's GIC.
+    pub interrupt: Option<u32>,
+    /// The physical address of its registers, as the tree has it.
+    pub base: u64,
+}
 
-/// A UART that was found: registers, clock in Hz, interrupt.
-type Found = (&'static Kind, DeviceRegisters, Option<u64>, Option<u32>);
+impl<R: Registers> Found<R> {
+    fn is_certain(&self) -> bool {
+        (self.kind.is_there)(self.registers)
+    }
 
-/// The console, with its interrupt: the UART that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi
+    fn open(self) -> Opened<R> {
+        Opened {
+            uart: (self.kind.open)(self.registers, &self.open),
+            interrupt: self.interrupt,
+            base: self.base,
+        }
+    }
+}
+
+/// The console: the UART that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi
 /// `stdout-path` names the mini-UART, and the PL011 is serial0. One that does not identify itself is only believed where none is
-/// known that does. `registers` makes a block accessible, of which the register at the third argument can be read.
-pub fn find(
+/// known that does: at the address `known`, for a board that no tree tells of. `registers` makes a block accessible, of which the register at the
+/// third argument can be read.
+pub fn find<R: Registers>(
     tree: Option<&Tree>,
-    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
-) -> Option<(Uart, Option<u32>)> {
+    known: Option<u64>,
+    registers: impl Fn(u64, u64, u64) -> Option<R>,
+) -> Option<Opened<R>> {
     let named = tree.and_then(|tree| find_named(tree, &registers));
     let known = || {
-        let registers = registers(known_address()?, PAGE_SIZE, KNOWN.answers_at)?;
-        (KNOWN.is_there)(registers).then_some((&KNOWN, registers, None, None))
+        let kind = Uart::KNOWN;
+        let base = known?;
+        let registers = registers(base, PAGE_SIZE, kind.answers_at)?;
+        let open = Open { clock: None };
+        let found = Found {
+            kind,
+            registers,
+            open,
+            interrupt: None,
+            base,
+        };
+        found.is_certain().then_some(found)
     };
-    let is_certain = named.is_some_and(|(kind, registers, ..)| (kind.is_there)(registers));
-    let found = if is_certain { named } else { known().or(named) };
-    found.map(|(kind, registers, clock, interrupt)| ((kind.open)(registers, clock), interrupt))
+    let found = match named {
+        Some(named) if named.is_certain() => Some(named),
+        named => known().or(named),
+    };
+    found.map(Found::open)
 }
 
 /// The UART that the tree names, without a look at whether it is there. For a start that fails, where no abort is survived.
-pub fn named(
+pub fn named<R: Registers>(
     tree: &Tree,
-    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
-) -> Option<Uart> {
-    find_named(tree, registers).map(|(kind, registers, clock, _)| (kind.open)(registers, clock))
+    registers: impl Fn(u64, u64, u64) -> Option<R>,
+) -> Option<Uart<R>> {
+    find_named(tree, registers).map(|found| found.open().uart)
 }
 
-fn find_named(
+/// The second UART, where the console's registers are at `console`: of those that the tree has in use, of a kind that is driven here and with an
+/// interrupt, the first by its alias (`serial0` to `serial9`), or without one the first of the tree. One that something is connected to already,
+/// such as the Raspberry Pi's Bluetooth, has a node within its own, and is not taken.
+pub fn find_second<R: Registers>(
     tree: &Tree,
-    registers: impl Fn(u64, u64, u64) -> Option<DeviceRegisters>,
-) -> Option<Found> {
-    let kinds = const { &KINDS };
+    console: u64,
+    registers: impl Fn(u64, u64, u64) -> Option<R>,
+) -> Option<Opened<R>> {
+    const ALIASES: [&str; 10] = [
+        "serial0", "serial1", "serial2", "serial3", "serial4", "serial5", "serial6", "serial7",
+        "serial8", "serial9",
+    ];
+    let is_free = |device: &Device| {
+        device.base != console && device.is_in_use() && !device.has_connected_device()
+    };
+    let look = |device| {
+        let device = Some(device).filter(is_free)?;
+        let found = look_at(tree, device, &registers)?;
+        found.interrupt.is_some().then_some(found)
+    };
+    let named = ALIASES
+        .iter()
+        .filter_map(|alias| tree.find_referenced("/aliases", alias))
+        .find_map(look);
+    let models = Uart::<R>::KINDS.map(|kind| kind.compatible);
+    let found = named.or_else(|| tree.find_map_compatible(&models, look));
+    found.map(Found::open)
+}
+
+fn find_named<R: Registers>(
+    tree: &Tree,
+    registers: impl Fn(u64, u64, u64) -> Option<R>,
+) -> Option<Found<R>> {
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")]
         .into_iter()
         .filter_map(|(node, property)| tree.find_referenced(node, property));
-    let any = kinds
-        .iter()
+    let any = Uart::<R>::KINDS
+        .into_iter()
         .filter_map(|kind| tree.find_compatible(kind.compatible));
-    named.chain(any).find_map(|device: Device| {
-        let range = device.base..device.base.saturating_add(device.size);
-        let is_kind =
-            |kind: &&Kind| device.is_compatible(kind.compatible) && device.size >= kind.size;
-        let kind = kinds.iter().find(is_kind)?;
-        if tree.is_memory(range) {
-            return None;
-        }
-        // Its identification is at the end of its page, if it has one for itself.
-        let size = match device.base.is_multiple_of(PAGE_SIZE) {
-            true => device.size.max(PAGE_SIZE),
-            false => device.size,
-        };
-        let registers = registers(device.base, size, kind.answers_at)?;
-        let clock = tree.fixed_clock(&device);
-        Some((kind, registers, clock, tree.shared_interrupt(&device)))
-    })
+    named
+        .chain(any)
+        .find_map(|device| look_at(tree, device, &registers))
 }
 
-/// Where a board has its UART that no tree tells of. Which board it is shows in where the image is, as RAM is in other places, and in the
-/// kind of its cores. Where this is wrong nothing answers, or something that does not identify itself.
-fn known_address() -> Option<u64> {
-    const VIRT_RAM: u64 = 0x4000_0000;
-    match cpu::part() {
-        _ if image::range().start >= VIRT_RAM => Some(0x0900_0000),
-        cpu::CORTEX_A72 => Some(0xfe20_1000),
-        cpu::CORTEX_A53 => Some(0x3f20_1000),
-        _ => None,
+/// The UART that `device` is, if it is one that is driven here, and its registers can be reached.
+fn look_at<R: Registers>(
+    tree: &Tree,
+    device: Device,
+    registers: impl Fn(u64, u64, u64) -> Option<R>,
+) -> Option<Found<R>> {
+    let range = device.base..device.base.saturating_add(device.size);
+    let is_kind =
+        |kind: &Kind<R>| device.is_compatible(kind.compatible) && device.size >= kind.size;
+    let kind = Uart::KINDS.into_iter().find(is_kind)?;
+    if tree.is_memory(range) {
+        return None;
     }
+    // Its identification is at the end of its page, if it has one for itself.
+    let size = match device.base.is_multiple_of(PAGE_SIZE) {
+        true => device.size.max(PAGE_SIZE),
+        false => device.size,
+    };
+    let base = device.base.checked_sub(kind.before)?;
+    let registers = registers(base, size.checked_add(kind.before)?, kind.answers_at)?;
+    Some(Found {
+        kind,
+        registers,
+        open: Open {
+            clock: tree.fixed_clock(&device),
+        },
+        interrupt: tree.shared_interrupt(&device),
+        base: device.base,
+    })
 }

@@ -1,6 +1,7 @@
 //! Bytes in, bytes out.
 
 mod abandoned;
+mod elsewhere;
 #[cfg(loom)]
 mod loom;
 mod random;

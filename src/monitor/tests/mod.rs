@@ -14,6 +14,8 @@ use std::vec::Vec;
 struct Board {
     names: Vec<&'static str>,
     attached: usize,
+    /// The VM that has a line of its own.
+    elsewhere: Option<usize>,
     paused: bool,
     snapshots: BTreeMap<u64, SnapshotInfo>,
     asked: Vec<String>,
@@ -24,6 +26,7 @@ impl Board {
         Self {
             names: names.to_vec(),
             attached: 0,
+            elsewhere: None,
             paused: false,
             snapshots: BTreeMap::new(),
             asked: Vec::new(),
@@ -111,9 +114,13 @@ impl VmControl for Board {
         self.attached
     }
 
-    fn attach(&mut self, vm: usize) {
-        self.attached = vm;
+    fn attach(&mut self, vm: usize) -> Result<(), Refusal> {
         self.note(vm, "attach");
+        if self.elsewhere == Some(vm) {
+            return Err(Refusal::Elsewhere);
+        }
+        self.attached = vm;
+        Ok(())
     }
 
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal> {
@@ -299,6 +306,24 @@ fn a_reset_says_whether_the_vm_runs() {
         ("reset echo", "echo does not start again: it is off\n"),
     ] {
         assert_eq!(board.says(line), answer);
+    }
+}
+
+#[test]
+fn a_vm_with_a_line_of_its_own_gets_no_keyboard() {
+    let mut board = Board::new(THREE);
+    board.elsewhere = Some(1);
+    assert_eq!(board.says("attach echo"), "echo has the keyboard\n");
+    assert_eq!(
+        board.says("attach linux-old"),
+        "linux-old is on the second UART\n"
+    );
+    assert_eq!(board.attached, 2);
+    for (line, next) in [
+        ("attach linux-old", AfterLine::Stay),
+        ("attach linux", AfterLine::Leave),
+    ] {
+        assert_eq!(execute(line, &mut board, &mut String::new()), next);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::addr::{BLOCK_SIZE, Ipa, Pa};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
-use crate::config::{Accounting, OnReset, PoolPlan, Start, Time, VmConfig};
+use crate::config::{Accounting, OnReset, PoolPlan, Start, Time, Uart, VmConfig};
 use crate::device::{Devices, UART_BASE};
 use crate::fake::abort::Abort;
 use crate::fake::worst::Access;
@@ -60,6 +60,7 @@ pub const PLAN: VmConfig = VmConfig {
     controls: &[],
     controlled_by: None,
     start: Start::Running,
+    uart: Uart::Console,
 };
 
 /// The share of the `number`th VM: so many blocks.

@@ -307,7 +307,7 @@ fn another_vms_translations_are_changed_under_its_own_number() {
         desk.operator().checkpoint(vm).unwrap();
         assert_eq!(desk.core.faced, Some(vm));
     }
-    desk.operator().attach(1);
+    desk.operator().attach(1).unwrap();
     assert_eq!(desk.operator().attached(), 1);
     let deadlines: Vec<u64> = [0, 1].map(|vcpu| desk.vm().deadline_of(vcpu)).into();
     assert_eq!(deadlines, [NEVER; 2]);

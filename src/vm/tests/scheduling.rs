@@ -27,6 +27,10 @@ pub struct Quiet {
     /// The number of VMs, for each command.
     pub commands: RefCell<Vec<usize>>,
     pub attached: Cell<usize>,
+    /// The VM that has news from the second UART.
+    pub second: Cell<Option<usize>>,
+    /// How often that was asked for.
+    pub served: Cell<u32>,
 }
 
 impl<B: VmBackend> ConsoleHost<B> for Quiet {
@@ -50,6 +54,11 @@ impl<B: VmBackend> ConsoleHost<B> for Quiet {
 
     fn attach(&self, vm: usize) {
         self.attached.set(vm);
+    }
+
+    fn serve_second(&self) -> Option<usize> {
+        self.served.set(self.served.get() + 1);
+        self.second.take()
     }
 
     fn power_off(&self) -> ! {
@@ -363,6 +372,35 @@ fn no_snapshot_is_taken_of_a_vm_that_is_paused_or_off() {
         rounds(&mut core(0), vms, &Quiet::default(), 2);
         assert!(vm.shared.lock().snapshots.stats().snapshots > 0);
     }
+}
+
+/// Its interrupt finds a core asleep, or at work with another VM; or is the console's, too.
+#[test]
+fn the_vm_on_the_second_uart_gets_to_know_what_came() {
+    for source in [Interrupt::Second, Interrupt::Console] {
+        let vms = vms([PLAN, PLAN].into(), |_, _| 0);
+        turn_on(&vms[0]);
+        turn_on(&vms[1]);
+        waits(&vms[1], 0, 0);
+        let desk = Quiet::default();
+        desk.second.set(Some(1));
+        let mut core = core(0);
+        core.interrupts.push_back(source);
+        rounds(&mut core, vms, &desk, 1);
+        assert_eq!(desk.served.get(), 1);
+        assert!(vms[1].has_request(0), "it looks at its UART");
+        assert!(!vms[0].has_request(0));
+    }
+    let vms = one(1);
+    waits(&vms[0], 0, 0);
+    vms[0].gate.close(PAUSED);
+    let desk = Quiet::default();
+    desk.second.set(Some(0));
+    let mut core = core(0);
+    core.interrupts.push_back(Interrupt::Second);
+    core.dreams.push_back(Box::new(|_| ()));
+    rounds(&mut core, vms, &desk, 1);
+    assert_eq!((desk.served.get(), vms[0].has_request(0)), (1, true));
 }
 
 #[test]
