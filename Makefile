@@ -105,6 +105,10 @@ test-fuzz: ## The fuzzer's own tests, on the host, with targets that are functio
 	@tools/setup cc
 	@cd guest/fuzz && ../../tools/cargo test --quiet --target host-tuple --lib --target-dir "$(abspath $(TARGET_DIR))/fuzz-build/host"
 
+test-gdb: ## The debugger's own tests, on the host, with a machine that is none; half a minute the first time
+	@tools/setup cc
+	@cd guest/gdb && ../../tools/cargo test --quiet --target host-tuple --lib --target-dir "$(abspath $(TARGET_DIR))/gdb-build/host"
+
 loom: ## All that cores may do and see beside each other, where they share atomics: half a minute, minutes the first time
 	@tools/setup $(NEEDS)
 	@RUSTFLAGS="$$RUSTFLAGS --cfg loom" tools/cargo test --target host-tuple --target-dir "$(TARGET_DIR)/loom" --lib loom
@@ -144,4 +148,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build fuzz linux book doc pictures elf test test-host test-fuzz loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build fuzz linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean

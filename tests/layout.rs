@@ -13,6 +13,7 @@ fn crates() -> Vec<String> {
         "guest/src/lib.rs",
         "guest/elf-core/src/lib.rs",
         "guest/fuzz/src/lib.rs",
+        "guest/gdb/src/lib.rs",
         "bench/src/main.rs",
         "bench/guest/src/bin/bench/main.rs",
         "tests/qemu/main.rs",
