@@ -106,7 +106,7 @@ test-fuzz: ## The fuzzer's own tests, on the host, with targets that are functio
 	@cd guest/fuzz && ../../tools/cargo test --quiet --target host-tuple --lib --target-dir "$(abspath $(TARGET_DIR))/fuzz-build/host"
 
 test-gdb: ## The debugger's own tests, on the host, with a machine that is none; half a minute the first time
-	@tools/setup cc
+	@tools/setup cc gdb lldb
 	@cd guest/gdb && ../../tools/cargo test --quiet --target host-tuple --lib --target-dir "$(abspath $(TARGET_DIR))/gdb-build/host"
 
 loom: ## All that cores may do and see beside each other, where they share atomics: half a minute, minutes the first time

@@ -69,6 +69,11 @@ impl Comparators {
         }
     }
 
+    /// How many watchpoints there are.
+    pub fn watchpoints(&self) -> usize {
+        self.watchpoints.len()
+    }
+
     /// Which watchpoint an access to `address` is one of. The address that the CPU tells may lie some bytes before what is watched, where one
     /// instruction accesses more (Arm DDI 0487, D2.10.5): then it is the nearest one behind.
     pub fn watched(&self, address: u64) -> Option<Watched> {

@@ -22,6 +22,8 @@ use crate::vm::plan::{Plan, Told, Why};
 const HOST_INFO: &[u8] = b"qHostInfo";
 const HOST_INFO_ANSWER: &[u8] = b"triple:616172636836342d756e6b6e6f776e2d6e6f6e65;endian:little;\
 ptrsize:8;watchpoint_exceptions_received:before;";
+/// lldb's question for how many watchpoints there are, without which it does not step over the instruction that one stopped at.
+const WATCHPOINTS: &[u8] = b"qWatchpointSupportInfo:";
 /// The packets that begin a session.
 const BEGINNINGS: [&[u8]; 2] = [b"qSupported", b"QStartNoAckMode"];
 
@@ -152,20 +154,34 @@ impl<M: Machine> Stub<M> {
                 *began = Some(body.clone());
             }
         }
-        if body == HOST_INFO {
+        if let Some(answer) = self.answer(&body) {
             if session.began[1].is_none() {
                 self.out.push(b'+');
             }
-            session.last = packet(HOST_INFO_ANSWER);
+            session.last = packet(&answer);
             self.out.extend_from_slice(&session.last);
             self.session = Some(session);
             return;
         }
         let mut done = Some(session.protocol);
-        for byte in packet(&body) {
+        // lldb's word for: all go on. gdbstub takes it for one thread's alone.
+        let all = body == b"c" || (body.len() == 3 && body[0] == b'C');
+        for byte in packet(if all { b"vCont;c" } else { &body }) {
             done = done.and_then(|protocol| feed(protocol, &mut self.debugger, byte));
         }
         self.go_on(done, session.began);
+    }
+
+    /// The answers that gdbstub has none for.
+    fn answer(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        if body == HOST_INFO {
+            Some(HOST_INFO_ANSWER.to_vec())
+        } else if body.starts_with(WATCHPOINTS) {
+            let count = self.debugger.vm().comparators.watchpoints();
+            Some(alloc::format!("num:{count};").into_bytes())
+        } else {
+            None
+        }
     }
 
     /// A client that was not there before: nobody had one, or the packet is one that a client begins with.

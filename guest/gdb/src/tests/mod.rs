@@ -6,6 +6,7 @@
 //! | [`look`] | registers, memory, threads, several VMs |
 //! | [`go`] | breakpoints, watchpoints, steps, and what a guest does of itself |
 //! | [`back`] | backwards |
+//! | [`real`] | gdb and lldb themselves |
 
 mod attach;
 mod back;
@@ -13,6 +14,7 @@ mod client;
 mod fake;
 mod go;
 mod look;
+mod real;
 
 /// nop
 const NOP: u32 = 0xd503_201f;

@@ -59,7 +59,7 @@ impl Inner {
             _ if word & 0xff80_0000 == 0xf900_0000 => {
                 let is_store = word & 1 << 22 == 0;
                 let va = x(&self.cpus[vcpu], n) + 8 * imm12;
-                if self.watched(va, is_store) && !is_step {
+                if self.watched(va, is_store) {
                     return debug(machine::WATCHPOINT, va);
                 }
                 let to = place(va).expect("mapped");
