@@ -48,6 +48,11 @@ const fn leaves(instruction: u32) -> bool {
         || instruction & 0xff00_0000 == 0xd400_0000
 }
 
+/// If this is a store exclusive: the register that says whether it stored, 0, or not, 1.
+pub fn status(instruction: u32) -> Option<usize> {
+    is_store(instruction).then_some((instruction >> 16) as usize & 31)
+}
+
 /// If there is such a sequence at `pc`: all places where it ends, the one behind the store exclusive first.
 pub fn ends(pc: u64, mut fetch: impl FnMut(u64) -> Option<u32>) -> Option<Vec<u64>> {
     if !is_load(fetch(pc)?) {
@@ -111,6 +116,14 @@ mod tests {
         assert_eq!(found(&[0x4860_7c82, STXR]), None);
         // LDAR is no exclusive.
         assert_eq!(found(&[0xc8df_fc20, STXR]), None);
+    }
+
+    #[test]
+    fn the_status() {
+        assert_eq!(status(STXR), Some(2));
+        assert_eq!(status(LDXR), None);
+        // STLR has no status.
+        assert_eq!(status(0xc89f_fc20), None);
     }
 
     #[test]

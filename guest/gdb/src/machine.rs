@@ -146,10 +146,16 @@ pub mod system {
     pub const ESR_EL1: usize = 4;
     /// VBAR_EL1.
     pub const VBAR_EL1: usize = 9;
+    /// TTBR0_EL1.
+    pub const TTBR0_EL1: usize = 11;
+    /// TTBR1_EL1.
+    pub const TTBR1_EL1: usize = 12;
     /// CNTV_CTL_EL0.
     pub const CNTV_CTL_EL0: usize = 22;
     /// SCTLR_EL1.
     pub const SCTLR_EL1: usize = 23;
+    /// TCR_EL1.
+    pub const TCR_EL1: usize = 24;
 }
 
 impl Default for Registers {

@@ -112,6 +112,24 @@ fn through_an_atomic_addition() {
     assert_eq!(fake.word(CODE + 12), ATOMIC[3]);
 }
 
+/// A watchpoint stops before a store exclusive, whose monitor is lost then: the step behind it, which a client takes, has the store done.
+#[test]
+fn over_a_store_exclusive() {
+    let fake = Fake::new(1, &ATOMIC);
+    fake.0.borrow_mut().cpus[0].x[1] = DATA;
+    fake.0.borrow_mut().is_running = false;
+    let mut client = Client::new(&fake);
+    for n in 1..=3 {
+        assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
+        let stop = client.go("vCont;c");
+        assert_eq!(stop, format!("T05thread:p01.01;watch:{DATA:x};"));
+        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 8, n - 1));
+        assert_eq!(client.ask(&format!("z2,{DATA:x},8")), "OK");
+        assert_eq!(client.go("vCont;s:p1.1"), "T05thread:p01.01;");
+        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 12, n));
+    }
+}
+
 /// Two do the same: the one that is not stepped comes to the end of the sequence first, now and then.
 #[test]
 fn through_an_atomic_addition_in_company() {

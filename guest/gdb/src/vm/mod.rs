@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`plan`] | what it does for the client |
 //! | `run` | it runs: until something happens, by steps |
+//! | `step` | one of these |
 //! | `back` | it goes back |
 //! | `memory` | its memory, by virtual address |
 //! | [`breakpoints`] | software breakpoints |
@@ -13,6 +14,7 @@ pub mod breakpoints;
 mod memory;
 pub mod plan;
 mod run;
+mod step;
 
 use alloc::string::String;
 

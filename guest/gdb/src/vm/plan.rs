@@ -26,8 +26,8 @@ pub enum Plan {
         to: u64,
         /// Instructions so far.
         taken: u64,
-        /// In the midst of a sequence that cannot be stepped through: where it ends.
-        sequence: Option<Vec<u64>>,
+        /// In the midst of a sequence that cannot be stepped through.
+        sequence: Option<Sequence>,
     },
     /// Goes to the stop before.
     Back,
@@ -51,6 +51,20 @@ impl Plan {
             sequence: None,
         }
     }
+}
+
+/// In the midst of what is one step, and several instructions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sequence {
+    /// From a load exclusive to one of these places.
+    Ends(Vec<u64>),
+    /// From a store exclusive that failed to the load exclusive with which the program tries again.
+    Retry {
+        /// The address behind the store.
+        behind: u64,
+        /// How many instructions it may take at the most.
+        left: u32,
+    },
 }
 
 /// Why it stopped, for the client.
@@ -123,6 +137,6 @@ pub struct Replay {
     pub before: Registers,
     /// The instruction is known: so many lie before it.
     pub found: Option<u64>,
-    /// In the midst of a sequence that cannot be stepped through: where it ends.
-    pub sequence: Option<Vec<u64>>,
+    /// In the midst of a sequence that cannot be stepped through.
+    pub sequence: Option<Sequence>,
 }

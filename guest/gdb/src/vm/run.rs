@@ -1,12 +1,9 @@
 //! How a VM runs for the client: until something happens, by single instructions, or from a snapshot to another one.
 
-use alloc::vec::Vec;
-
 use super::Vm;
 use super::breakpoints::BRK;
 use super::plan::{Plan, Stepped, Told, Why};
 use crate::exception;
-use crate::exclusive;
 use crate::history::Way;
 use crate::machine::{self, Machine, Refused, Stop};
 
@@ -118,58 +115,8 @@ impl<M: Machine> Vm<M> {
         Ok(told)
     }
 
-    /// One instruction of a vCPU; of a sequence from a load exclusive to its store, all of it, while the others run, too.
-    pub fn step(
-        &mut self,
-        vcpu: usize,
-        sequence: &mut Option<Vec<u64>>,
-    ) -> Result<Stepped, Refused> {
-        self.history.leave();
-        if sequence.is_none() {
-            let pc = self.machine.registers(None, vcpu)?.pc;
-            *sequence = exclusive::ends(pc, |at| self.instruction(vcpu, at));
-        }
-        let (stop, ends) = match sequence {
-            None => (self.machine.run(Some(vcpu))?, &[][..]),
-            Some(ends) => {
-                self.plant(ends)?;
-                (self.machine.run(None)?, &ends[..])
-            }
-        };
-        let at_end = match stop {
-            Stop::Debug { vcpu: hit, esr, .. } if machine::class(esr) == machine::STEP => {
-                return Ok(match hit == vcpu {
-                    true => Stepped::Done,
-                    false => Stepped::NotYet,
-                });
-            }
-            Stop::Debug { vcpu: hit, esr, .. } if machine::class(esr) == machine::BRK => {
-                let pc = self.machine.registers(None, hit)?.pc;
-                ends.contains(&pc).then_some(hit)
-            }
-            _ => None,
-        };
-        match at_end {
-            Some(hit) if hit == vcpu => {
-                self.unplant(false);
-                *sequence = None;
-                Ok(Stepped::Done)
-            }
-            Some(hit) => {
-                // Another one came by: over it, with nothing in the way. It is there again when all run.
-                self.unplant(false);
-                self.machine.run(Some(hit))?;
-                Ok(Stepped::NotYet)
-            }
-            None => {
-                let told = self.told(stop)?;
-                Ok(told.map_or(Stepped::NotYet, Stepped::Other))
-            }
-        }
-    }
-
     /// What the client is told of a stop; `None`: nothing, it goes on.
-    fn told(&mut self, stop: Stop) -> Result<Option<Told>, Refused> {
+    pub fn told(&mut self, stop: Stop) -> Result<Option<Told>, Refused> {
         Ok(Some(match stop {
             Stop::Interrupted => return Ok(None),
             Stop::Event([code, a, b]) => Told::with(

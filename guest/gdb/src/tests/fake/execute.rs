@@ -82,6 +82,9 @@ impl Inner {
             _ if word & 0xffe0_fc00 == 0xc800_7c00 => {
                 let va = x(&self.cpus[vcpu], n);
                 let good = self.monitors[vcpu].take() == Some(va);
+                if good && self.watched(va, true) {
+                    return debug(machine::WATCHPOINT, va);
+                }
                 if good {
                     let value = x(&self.cpus[vcpu], d);
                     self.write(place(va).expect("mapped"), &value.to_le_bytes());
