@@ -24,6 +24,8 @@ const HOST_INFO_ANSWER: &[u8] = b"triple:616172636836342d756e6b6e6f776e2d6e6f6e6
 ptrsize:8;watchpoint_exceptions_received:before;";
 /// lldb's question for how many watchpoints there are, without which it does not step over the instruction that one stopped at.
 const WATCHPOINTS: &[u8] = b"qWatchpointSupportInfo:";
+/// gdb's `kill`.
+const KILL: &[u8] = b"vKill;";
 /// The packets that begin a session.
 const BEGINNINGS: [&[u8]; 2] = [b"qSupported", b"QStartNoAckMode"];
 
@@ -170,6 +172,10 @@ impl<M: Machine> Stub<M> {
             done = done.and_then(|protocol| feed(protocol, &mut self.debugger, byte));
         }
         self.go_on(done, session.began);
+        if body.starts_with(KILL) && self.session.is_none() {
+            // gdbstub says nothing, and gdb waits.
+            self.out.extend_from_slice(&packet(b"OK"));
+        }
     }
 
     /// The answers that gdbstub has none for.

@@ -107,8 +107,7 @@ fn kill_resets() {
     let fake = counting(2);
     let mut client = Client::new(&fake);
     client.go("vCont;s:p1.1");
-    client.output.clear();
-    client.raw(&crate::framing::packet(b"vKill;1"));
+    assert_eq!(client.ask("vKill;1"), "OK");
     assert_eq!(fake.0.borrow().resets, 1);
     client.stub.turn();
     assert_eq!(fake.state(), State::Running);
