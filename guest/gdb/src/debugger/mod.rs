@@ -1,5 +1,6 @@
 //! The VMs, and what gdbstub asks of them: each packet of the client becomes one of these calls.
 
+mod files;
 mod monitor;
 mod points;
 
@@ -23,6 +24,7 @@ use gdbstub::target::ext::base::single_register_access::{
     SingleRegisterAccess, SingleRegisterAccessOps,
 };
 use gdbstub::target::ext::breakpoints::BreakpointsOps;
+use gdbstub::target::ext::host_io::HostIoOps;
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
 use gdbstub::target::ext::target_description_xml_override::{
     TargetDescriptionXmlOverride, TargetDescriptionXmlOverrideOps,
@@ -47,6 +49,7 @@ pub struct Debugger<M> {
     pub vms: Vec<Vm<M>>,
     /// The one that the client sees.
     pub seen: usize,
+    file: Option<files::OpenCore>,
     description: String,
     /// What the packet that is being read wants.
     wish: Plan,
@@ -71,6 +74,7 @@ impl<M: Machine> Debugger<M> {
         Self {
             vms,
             seen: 0,
+            file: None,
             description: description(),
             wish: Plan::RUN,
         }
@@ -114,6 +118,10 @@ impl<M: Machine> Target for Debugger<M> {
     }
 
     fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_host_io(&mut self) -> Option<HostIoOps<'_, Self>> {
         Some(self)
     }
 

@@ -212,3 +212,43 @@ fn lldb_too() {
     );
     assert_eq!(fake.state(), State::Running);
 }
+
+/// A core of a snapshot, fetched over the line, which gdb opens afterwards.
+#[test]
+fn gdb_fetches_a_core() {
+    let fake = program();
+    let file = std::env::temp_dir().join(format!("avisor-core-{}", std::process::id()));
+    let text = gdb(
+        &[("vm", &fake)],
+        &[
+            "set architecture aarch64".into(),
+            "target remote {port}".into(),
+            "stepi".into(),
+            "stepi".into(),
+            "stepi".into(),
+            format!("remote get snapshot-1.core {}", file.display()),
+            "remote get snapshot-9.core /dev/null".into(),
+            "remote get /etc/passwd /dev/null".into(),
+            "detach".into(),
+            format!("core-file {}", file.display()),
+            "info threads".into(),
+            "print $x0".into(),
+        ],
+    );
+    let core = std::fs::read(&file);
+    let _ = std::fs::remove_file(&file);
+    in_order(
+        &text,
+        &[
+            "0xffff800000001004 in ?? ()",
+            "0xffff800000001004 in ?? ()",
+            "$1 = 1",
+        ],
+    );
+    assert_eq!(&core.expect("it is there")[..4], b"\x7fELF");
+    assert_eq!(
+        text.matches("No such file or directory").count(),
+        2,
+        "{text}"
+    );
+}
