@@ -22,8 +22,8 @@ LINUX      := $(shell grep -lsF target/linux/ "$(CONFIG)")
 run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
 run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
 run: export SECOND := $(SECOND)
-run fuzz: export BOARD := $(BOARD)
-run fuzz: export MEM := $(MEM)
+run fuzz core: export BOARD := $(BOARD)
+run fuzz core: export MEM := $(MEM)
 # The build refuses a configuration that such a machine has no room for.
 run: export AVISOR_MEM = $(MEM)
 
@@ -62,6 +62,17 @@ fuzz: export SEED := $(or $(SEED),1)
 fuzz: ## Fuzz TARGET=planted (guest/fuzz-targets), for SECONDS=60 or until Ctrl-C; REPLAY=file runs that input once
 	@tools/setup $(NEEDS)
 	@tools/fuzz
+
+core: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu) $(if $(LINUX),linux)
+core: export CONFIG := $(CONFIG)
+core: export AVISOR_GUEST = $(GUEST)
+core: export AFTER := $(AFTER)
+core: export FILE := $(FILE)
+core: export VM := $(VM)
+core: ## An ELF core of CONFIG's first VM, or VM=name, AFTER=10 seconds in FILE=x.core; without AFTER, of any snapshot, as typed
+	@tools/setup $(NEEDS)
+	@$(if $(LINUX),tools/linux)
+	@tools/core
 
 linux: ## Debian's Linux as a guest, target/linux: for CONFIG=configs/linux.toml
 	@tools/setup linux
@@ -148,4 +159,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build fuzz linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build fuzz core linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean

@@ -18,13 +18,20 @@ pub struct Package {
 }
 
 /// All of them. No two packages have a program of the same name.
-pub static PACKAGES: [Package; 3] = [
+pub static PACKAGES: [Package; 4] = [
     Package {
         folder: "guest",
         name: "avisor-guest",
         programs: "examples",
         flag: "--example",
         built: "examples",
+    },
+    Package {
+        folder: "guest/core",
+        name: "avisor-core",
+        programs: "src/bin",
+        flag: "--bin",
+        built: "",
     },
     Package {
         folder: "tests/guests",

@@ -19,6 +19,11 @@ pub const INTID: u32 = 33;
 /// UARTIMSC, UARTRIS, UARTICR: there is room for characters to send.
 pub const TRANSMIT: u32 = 1 << 5;
 
+/// UARTIMSC, UARTRIS, UARTICR: characters came in, many or some time ago.
+pub const RECEIVE: u32 = 1 << 4 | 1 << 6;
+
+/// FR.RXFE: no character came in.
+const RXFE: u32 = 1 << 4;
 /// FR.TXFF: there is no room for another character.
 const TXFF: u32 = 1 << 5;
 /// CR: UARTEN, TXE and RXE.
@@ -66,6 +71,11 @@ impl Write for Console {
         }
         Ok(())
     }
+}
+
+/// The next character that came in, if one did.
+pub fn receive() -> Option<u8> {
+    (mmio::read32(FR) & RXFE == 0).then(|| mmio::read32(DR) as u8)
 }
 
 fn send(byte: u8) {

@@ -19,6 +19,7 @@
 //! | [`console`] | [`print!`] and [`println!`] on the PL011 |
 //! | [`mmio`] | device registers |
 //! | [`memory`] | RAM behind the image |
+//! | [`semihosting`] | files of the host that emulates the machine |
 //! | [`device_tree`] | the device tree: command line, initial RAM disk |
 //! | [`fuzz`] | programs that are fuzzed |
 //! | [`random`] | random numbers, for programs that test |
@@ -53,6 +54,7 @@ pub mod mmio;
 pub mod mmu;
 pub mod psci;
 pub mod random;
+pub mod semihosting;
 mod shared;
 pub mod smccc;
 pub mod smp;

@@ -152,10 +152,12 @@ fn is_setting(setting: &str) -> Result<(), String> {
             let there = files.iter().any(|file| folder.join(file).exists());
             there.then_some(()).ok_or("there is no such target".into())
         }
-        ("PART" | "SECOND" | "SEED" | "SECONDS" | "ROUNDS" | "JOBS" | "REPLAY", _) => {
-            is_in("Makefile", &format!("$({name})"))
-                .or_else(|_| is_in("Makefile", &format!("$({name}),")))
-        }
+        (
+            "PART" | "SECOND" | "SEED" | "SECONDS" | "ROUNDS" | "JOBS" | "REPLAY" | "AFTER"
+            | "FILE" | "VM",
+            _,
+        ) => is_in("Makefile", &format!("$({name})"))
+            .or_else(|_| is_in("Makefile", &format!("$({name}),"))),
         _ => Err(format!("{name} is no variable")),
     }
 }

@@ -40,6 +40,20 @@ pub fn afl() -> Option<PathBuf> {
     there.then(|| cached("afl"))
 }
 
+/// gdb for other machines than this one, if it is there, as above.
+pub fn gdb() -> Option<&'static str> {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = THERE.get_or_init(|| has("gdb", "the tests with gdb"));
+    there.then_some("gdb-multiarch")
+}
+
+/// A Python that has drgn, if it is there, as above.
+pub fn drgn() -> Option<PathBuf> {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = THERE.get_or_init(|| has("drgn", "the tests with drgn"));
+    there.then(|| cached("drgn/bin/python"))
+}
+
 /// Whether what `tools/setup` calls `word` is there, fetched if need be.
 fn has(word: &str, tests: &str) -> bool {
     let Err(why) = run("tools/setup", &[word]) else {

@@ -12,6 +12,7 @@
 //! | [`encodings`] | every encoding of a system register, compared with QEMU alone, and brought back by a restore |
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`control`] | a VM that drives another one |
+//! | [`cores`] | snapshots as ELF cores, opened by gdb, readelf and drgn |
 //! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`second`] | a VM on the second UART, beside one at the console |
@@ -29,6 +30,7 @@ mod board;
 mod book;
 mod console;
 mod control;
+mod cores;
 mod encodings;
 mod faults;
 mod fetched;

@@ -1,6 +1,7 @@
 //! Processes of a test: a place on this machine, and what they write.
 
 use std::io::{BufRead, BufReader, Read};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
@@ -55,4 +56,15 @@ pub fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
         let _ = from.read_to_end(&mut all);
         String::from_utf8_lossy(&all).into_owned()
     })
+}
+
+/// What a program says, on both of its outputs. It must succeed.
+#[track_caller]
+pub fn output_of(command: &mut Command) -> String {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let both = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&both).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
 }

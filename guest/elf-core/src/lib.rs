@@ -20,6 +20,7 @@
 //! | [`notes`] | the notes |
 //! | [`layout`] | where everything is in the file |
 //! | [`file`] | the file |
+//! | [`request`] | which cores a program is asked to write |
 
 #![cfg_attr(not(test), no_std)]
 
@@ -31,6 +32,7 @@ pub mod machine;
 pub mod notes;
 pub mod pages;
 pub mod ranges;
+pub mod request;
 pub mod tables;
 #[cfg(feature = "guest")]
 pub mod target;

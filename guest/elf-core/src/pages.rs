@@ -107,18 +107,16 @@ impl Pages {
     }
 }
 
-/// Whether all bytes are zero.
+/// Whether all bytes are zero. Word by word: the compiler must take bytes for unaligned.
+#[allow(unsafe_code)]
 fn is_zero(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<64>();
-    // A line at a time, which the compiler makes a few wide operations of.
-    let line = |line: &[u8; 64]| {
-        let (words, _) = line.as_chunks::<8>();
-        words
-            .iter()
-            .fold(0, |all, word| all | u64::from_ne_bytes(*word))
-            == 0
-    };
-    words.iter().all(line) && rest.iter().all(|&byte| byte == 0)
+    // SAFETY: any eight bytes are a u64.
+    let (before, words, after) = unsafe { bytes.align_to::<u64>() };
+    let (lines, rest) = words.as_chunks::<8>();
+    let is_zero_line = |line: &[u64; 8]| line.iter().fold(0, |all, word| all | word) == 0;
+    lines.iter().all(is_zero_line)
+        && rest.iter().all(|&word| word == 0)
+        && before.iter().chain(after).all(|&byte| byte == 0)
 }
 
 /// The text that a page has, if it is Linux' VMCOREINFO.

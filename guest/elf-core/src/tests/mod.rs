@@ -3,6 +3,7 @@
 mod contents;
 mod notes;
 mod ranges;
+mod requests;
 mod tables;
 
 use std::convert::Infallible;
