@@ -272,12 +272,13 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// Updates the interrupt line of the emulated timer, and the alarm for when that is going to change.
     pub(super) fn update_timer(&mut self) {
-        let now = self.vm.virtual_count();
-        let timer = &self.vcpu.timer;
-        let up = timer.line(now);
-        if let (false, Some(at)) = (up, timer.deadline()) {
-            let offset = self.vm.counter_offset();
-            self.core.set_alarm_no_later(at.saturating_add(offset));
+        let mut up = false;
+        if let Some(at) = self.vcpu.timer.deadline() {
+            up = self.vcpu.timer.line(self.vm.virtual_count());
+            if !up {
+                let offset = self.vm.counter_offset();
+                self.core.set_alarm_no_later(at.saturating_add(offset));
+            }
         }
         let mask = self.shared.gic.set_line(PTIMER_PPI, self.index, up);
         self.deliver(mask);

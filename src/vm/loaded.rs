@@ -2,7 +2,6 @@
 
 use super::clock::NEVER;
 use super::exit::{ExitAction, ExitContext};
-use super::saved_lrs::SavedLrs;
 use super::slot::VcpuSlot;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, VcpuIdentity, Vm, VmBackend, VmShared};
@@ -20,6 +19,8 @@ pub struct LoadedVcpu<'a, B: VmBackend> {
     pub vm: &'a Vm<B>,
     /// Its number.
     pub(super) index: usize,
+    /// Its place in its VM.
+    slot: &'a VcpuSlot<System<B>>,
     pub(super) vcpu: MutexGuard<'a, Vcpu<System<B>>>,
 }
 
@@ -74,6 +75,7 @@ impl<B: VmBackend> Vm<B> {
         let mut loaded = LoadedVcpu {
             vm: self,
             index,
+            slot,
             vcpu,
         };
         loaded.context(&mut shared, core).process_requests();
@@ -109,6 +111,7 @@ impl<B: VmBackend> Vm<B> {
         LoadedVcpu {
             vm: self,
             index,
+            slot: &self.vcpus[index],
             vcpu: self.vcpus[index].lock(),
         }
     }
@@ -134,7 +137,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
     /// The vCPU's place in its VM.
     #[inline]
     pub(super) fn slot(&self) -> &'a VcpuSlot<System<B>> {
-        &self.vm.vcpus[self.index]
+        self.slot
     }
 
     /// Runs the vCPU until it cannot go on by itself.
@@ -262,7 +265,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.cpu_interface_registers();
-        vcpu.lrs = SavedLrs::take(core);
+        vcpu.lrs.take_from(core);
         core.end_put();
         // A timer that fired while something holds its interrupt back ends no wait: what lets the interrupt through requests a look. With a deadline
         // that is over, the vCPU would be loaded again and again for nothing.

@@ -13,31 +13,31 @@ pub struct SavedLrs {
 }
 
 impl SavedLrs {
-    /// Takes the list registers out of `core`. Those of the core are empty then, and no maintenance interrupt is enabled: that would be
-    /// the next vCPU's.
-    pub fn take(core: &mut impl Gich) -> Self {
+    /// Takes the list registers out of `core`, in place of what was here. Those of the core are empty then, and no maintenance interrupt is enabled: that would
+    /// be the next vCPU's.
+    #[inline]
+    pub fn take_from(&mut self, core: &mut impl Gich) {
         let control = core.hcr();
         if control & gic::hcr::OWNED != 0 {
             core.set_hcr(control & !gic::hcr::OWNED);
         }
-        let mut lrs = Self {
-            control,
-            ..Self::default()
-        };
+        if self.used != 0 {
+            *self = Self::default();
+        }
+        self.control = control;
         let mut used = !core.empty_lrs() & gic::LRS_MASK;
         while used != 0 {
             let n = used.trailing_zeros() as usize;
-            lrs.set_list_register(n, core.list_register(n));
+            self.set_list_register(n, core.list_register(n));
             core.set_list_register(n, ListRegister::EMPTY);
             used &= used - 1;
         }
-        lrs
     }
 
     /// Whether a CPU interface like `interface` signals an interrupt that is in one of them.
     pub fn any_signalled(&self, interface: CpuInterface) -> bool {
         let signalled = |register: &ListRegister| interface.signals_register(*register);
-        self.registers.iter().any(signalled)
+        self.used != 0 && self.registers.iter().any(signalled)
     }
 }
 
@@ -86,9 +86,15 @@ mod tests {
         let mut core = SavedLrs::default();
         core.set_hcr(3 << EOI_COUNT_SHIFT | NPIE | 1);
         core.set_list_register(2, ListRegister(0x1000_0021));
-        let mut taken = SavedLrs::take(&mut core);
+        let mut taken = SavedLrs::default();
+        // Of a time before.
+        taken.set_list_register(0, ListRegister(0x1000_0022));
+        taken.set_list_register(2, ListRegister(0x1000_0023));
+        taken.take_from(&mut core);
         assert_eq!((core.hcr(), core.empty_lrs()), (1, 0xf));
         assert_eq!(taken.hcr() >> EOI_COUNT_SHIFT, 3);
         assert_eq!(taken.list_register(2), ListRegister(0x1000_0021));
+        assert_eq!(taken.list_register(0), ListRegister::EMPTY);
+        assert_eq!(taken.empty_lrs(), 0xb);
     }
 }

@@ -297,7 +297,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let mut next = None;
         loop {
             let mut action = loaded.run(self.core);
-            if action == ExitAction::Control {
+            if matches!(action, ExitAction::Control) {
                 match loaded.control_call(self.vms, self.core) {
                     AfterCall::Resume => continue,
                     AfterCall::Put => break,
@@ -311,7 +311,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                     }
                 }
             }
-            if action == ExitAction::Put {
+            if matches!(action, ExitAction::Put) {
                 break;
             }
             if action == ExitAction::Wait && !self.needs_resched(i) && !self.needs_housekeeping() {

@@ -9,9 +9,9 @@ memcpy:                                 // (to, from, bytes) -> to
     mov     x3, x0
     tst     x4, #7
     b.ne    3f
-1:  subs    x2, x2, #64
+    subs    x2, x2, #64
     b.lo    2f
-    ldp     x4, x5, [x1], #16
+9:  ldp     x4, x5, [x1], #16
     ldp     x6, x7, [x1], #16
     ldp     x8, x9, [x1], #16
     ldp     x10, x11, [x1], #16
@@ -19,7 +19,8 @@ memcpy:                                 // (to, from, bytes) -> to
     stp     x6, x7, [x3], #16
     stp     x8, x9, [x3], #16
     stp     x10, x11, [x3], #16
-    b       1b
+    subs    x2, x2, #64
+    b.hs    9b
 2:  tbz     x2, #5, 8f                  // x2 is 64 less than what is left: its low six bits are that
     ldp     x4, x5, [x1], #16
     ldp     x6, x7, [x1], #16

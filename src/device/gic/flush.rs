@@ -26,7 +26,7 @@ impl Gic {
     /// Puts the interrupts that `vcpu` should see into its empty list registers, the highest priority first. Called when the vCPU is loaded,
     /// after each maintenance interrupt, after a [`sync`](Self::sync), and when [`write`](Self::write) or [`set_line`](Self::set_line) ask for
     /// it. Returns the other vCPUs that need a flush, a bit each; nearly always 0.
-    #[inline]
+    #[inline(always)]
     pub fn flush(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
         let vcpu = vcpu % VCPUS_MAX;
         // An SGI is what most flushes are for. So that comes first; it is among what the other looks for, too.
@@ -37,6 +37,8 @@ impl Gic {
         }
     }
 
+    // A function of its own: a vCPU that is loaded has nothing to flush, most of the time.
+    #[inline(never)]
     fn flush_some(&mut self, vcpu: usize, gich: &mut impl Gich) -> u8 {
         let empty = gich.empty_lrs() & LRS_MASK;
         let lone = self.lone_sgi(vcpu);

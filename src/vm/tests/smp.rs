@@ -320,7 +320,9 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
         }
         running.put(core);
     }
-    assert_eq!(SavedLrs::take(core), SavedLrs::default());
+    let mut lrs = SavedLrs::default();
+    lrs.take_from(core);
+    assert_eq!(lrs, SavedLrs::default());
 }
 
 /// An access of 32 bits, with x9.
