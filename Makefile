@@ -20,12 +20,12 @@ LINUX      := $(shell grep -lsF target/linux/ "$(CONFIG)")
 
 # Through the environment, so that a path may have spaces in it. Whether the files are good ones, build.rs says.
 run build rpi4 elf: export AVISOR_CONFIG = $(CONFIG)
-run build rpi4 elf: export AVISOR_GUEST = $(GUEST)
+run build rpi4 elf gdb: export AVISOR_GUEST = $(GUEST)
 run: export SECOND := $(SECOND)
-run fuzz core: export BOARD := $(BOARD)
-run fuzz core: export MEM := $(MEM)
+run fuzz core gdb: export BOARD := $(BOARD)
+run fuzz core gdb: export MEM := $(MEM)
 # The build refuses a configuration that such a machine has no room for.
-run: export AVISOR_MEM = $(MEM)
+run gdb: export AVISOR_MEM = $(MEM)
 
 help: ## This text
 	@awk -F ': .*## |: ## |^## ' ' \
@@ -74,6 +74,15 @@ core: ## An ELF core of CONFIG's first VM, or VM=name, AFTER=10 seconds in FILE=
 	@$(if $(LINUX),tools/linux)
 	@tools/core
 
+gdb: NEEDS += $(if $(filter rpi4,$(BOARD)),qemu-rpi4 dtb,qemu) $(if $(LINUX),linux) $(if $(GDB),gdb)
+gdb: export CONFIG := $(CONFIG)
+gdb: export GDB := $(GDB)
+gdb: export SYMBOLS := $(SYMBOLS)
+gdb: ## Boot CONFIG with a debugger's stub beside it, and say how gdb and lldb come to it; GDB=1 starts gdb here
+	@tools/setup $(NEEDS)
+	@$(if $(LINUX),tools/linux)
+	@tools/debug
+
 linux: ## Debian's Linux as a guest, target/linux: for CONFIG=configs/linux.toml
 	@tools/setup linux
 	@tools/linux
@@ -103,7 +112,7 @@ elf: ## The image as an ELF with symbols, for gdb and objdump: target/elf/.../av
 	@echo "$(TARGET_DIR)/elf/$(BUILT)"
 
 ## Test
-test: NEEDS += qemu-rpi4 dtb arm64-cc arm64-libc
+test: NEEDS += qemu-rpi4 dtb arm64-cc arm64-libc gdb lldb
 test: ## All tests, on the host and in QEMU, on both boards
 	@tools/setup $(NEEDS)
 	@tools/test
@@ -159,4 +168,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build fuzz core linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build fuzz core gdb linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean

@@ -13,6 +13,7 @@
 //! | [`faults`] | what EL2 says of its own faults, and the exit code |
 //! | [`control`] | a VM that drives another one |
 //! | [`cores`] | snapshots as ELF cores, opened by gdb, readelf and drgn |
+//! | [`debugger`] | the debugger, with gdb and lldb as its clients |
 //! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`second`] | a VM on the second UART, beside one at the console |
@@ -31,6 +32,7 @@ mod book;
 mod console;
 mod control;
 mod cores;
+mod debugger;
 mod encodings;
 mod faults;
 mod fetched;

@@ -1,0 +1,194 @@
+//! The debugger with gdb as its client.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::board::Board;
+use crate::image::{ROOT, folder};
+use crate::process::read_all;
+use crate::session::Session;
+
+/// How long a client may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A machine with a debugger in it, and a line to that.
+struct Debugged {
+    session: Session,
+    line: PathBuf,
+}
+
+impl Debugged {
+    /// Boots a configuration; `name` is the test's.
+    fn boot(board: Board, name: &str, config: &str, settings: &[(&str, &str)]) -> Self {
+        let place = folder("debugger").join(format!("{name}-{}", board.name()));
+        let image = build(&place, config, settings);
+        // A socket's name has to be short.
+        let line = std::env::temp_dir().join(format!(
+            "avisor-{}-{name}-{}",
+            std::process::id(),
+            board.name()
+        ));
+        let _ = std::fs::remove_file(&line);
+        let run = board.boots(image).cores(4).limit(300);
+        let session = run
+            .set("SECOND", &format!("unix:{}", line.display()))
+            .session();
+        Self { session, line }
+    }
+
+    /// Starts gdb with these commands.
+    fn gdb(&self, program: Option<&Path>, commands: &[&str]) -> Client {
+        let mut gdb = Command::new("gdb-multiarch");
+        gdb.args(["-nx", "-q", "-batch"]).args(program);
+        let connect = format!("target remote {}", self.line.display());
+        let begin = ["set architecture aarch64", "set pagination off", &connect];
+        for command in begin.iter().chain(commands) {
+            gdb.args(["-ex", command]);
+        }
+        Client::start(gdb)
+    }
+
+    /// A line of one's own.
+    fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.line).expect("QEMU waits there");
+        let patience = Some(PATIENCE);
+        stream.set_read_timeout(patience).expect("it is not zero");
+        stream
+    }
+}
+
+impl Drop for Debugged {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.line);
+    }
+}
+
+/// The image that `tools/debug` builds.
+fn build(place: &Path, config: &str, settings: &[(&str, &str)]) -> PathBuf {
+    // All images come out of one folder.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new("tools/debug")
+        .arg("--build")
+        .current_dir(ROOT)
+        .env("CARGO_TARGET_DIR", folder("debugger-build"))
+        .env("FOLDER", place)
+        .env("CONFIG", config)
+        .envs(settings.iter().copied())
+        .output()
+        .expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "it does not build:\n{errors}");
+    let path = String::from_utf8(output.stdout).expect("a path");
+    PathBuf::from(path.trim_end())
+}
+
+/// A client that runs.
+struct Client {
+    child: Child,
+    texts: [thread::JoinHandle<String>; 2],
+}
+
+impl Client {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|why| panic!("{command:?}: {why}; tools/setup gdb lldb"));
+        let texts = [
+            read_all(child.stdout.take().expect("a pipe")),
+            read_all(child.stderr.take().expect("a pipe")),
+        ];
+        Self { child, texts }
+    }
+
+    /// Waits for its end; what it printed.
+    #[track_caller]
+    fn ends(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut is_late = false;
+        while self.child.try_wait().expect("it is ours").is_none() {
+            is_late = Instant::now() > deadline;
+            if is_late {
+                self.child.kill().expect("it is ours");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let texts = self.texts.map(|text| text.join().expect("it only reads"));
+        assert!(!is_late, "the client takes too long: {texts:?}");
+        texts.concat()
+    }
+
+    /// Ends it, as a machine that loses power does.
+    fn dies(mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+    }
+}
+
+/// These texts, in this order.
+#[track_caller]
+fn in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let at = rest.find(part);
+        let at = at.unwrap_or_else(|| panic!("no {part:?} where it should be:\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+/// Has gdb be interrupted, by Ctrl-C, after half a second.
+const CTRL_C: &str = "python import os, signal, threading; \
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()";
+
+/// Clients that die, garbage, and two in a row: the machine goes on each time.
+#[test]
+fn clients_that_mean_no_good() {
+    let mut machine = Debugged::boot(Board::Virt, "bad", "tests/configs/debugged.toml", &[]);
+    machine.session.expect("debugged: runs\n");
+    // One that dies while the machine runs for it, and one that dies while it stands.
+    let gdb = machine.gdb(None, &["continue"]);
+    thread::sleep(Duration::from_secs(2));
+    gdb.dies();
+    let mut line = machine.connect();
+    line.write_all(b"+$?#3f").expect("QEMU is there");
+    let mut byte = [0];
+    while byte != *b"#" {
+        line.read_exact(&mut byte)
+            .expect("it is told where it stands");
+    }
+    drop(line);
+    let mut line = machine.connect();
+    let mut state = 1_u32;
+    let garbage: Vec<u8> = (0..5000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    line.write_all(&garbage).expect("QEMU is there");
+    line.write_all(b"$m4000").expect("QEMU is there");
+    drop(line);
+    for _ in 0..2 {
+        let gdb = machine.gdb(
+            None,
+            &[CTRL_C, "continue", "print $pc > 0x40000000", "detach"],
+        );
+        in_order(
+            &gdb.ends(),
+            &["received signal SIGINT", "$1 = 1", "detached]"],
+        );
+        machine.session.expect(" rounds\n");
+        machine.session.expect(" rounds\n");
+    }
+    // The last one kills it: it begins again.
+    machine.gdb(None, &["kill"]).ends();
+    machine.session.expect("debugged: runs\n");
+}
