@@ -226,10 +226,39 @@ fn of_linux() {
 
     let elf = output_of(Command::new("readelf").arg("-nW").arg(&core));
     assert!(elf.contains("VMCOREINFO"), "{elf}");
-    let Some(python) = fetched::drgn() else {
-        return;
+    let Some(drgn) = fetched::drgn() else { return };
+    let mut command = Command::new(drgn);
+    command.args(["--no-default-symbols", "-c"]).arg(&core);
+    command
+        .args(["tools/drgn/linux.py", "stacks"])
+        .current_dir(ROOT);
+    let said = output_of(&mut command);
+    // Each process, and below it where it is.
+    let is_there = |process: &str, function: &str| {
+        let rest = said.lines().skip_while(|line| *line != process).skip(1);
+        let mut stack = rest.take_while(|line| line.starts_with('#'));
+        let found = stack.any(|line| line.contains(&format!(" {function}+")));
+        assert!(found, "{process} should be in {function}:\n{said}");
     };
-    let script = Path::new(ROOT).join("tests/qemu/linux_core.py");
-    let said = output_of(Command::new(python).arg(script).arg(&core));
-    assert_eq!(said, "a kernel: Linux\na function: schedule\n");
+    // The one vCPU waits for an interrupt.
+    is_there("     0 swapper/0", "cpu_do_idle");
+    is_there("     2 kthreadd", "schedule");
+    let shell = said.lines().find(|line| line.ends_with(" sh"));
+    let shell = shell.unwrap_or_else(|| panic!("there is no shell:\n{said}"));
+    is_there(shell, "do_sys_poll");
+    // What the book shows is what is shown.
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/cores.md"));
+    let page = page.expect("it is there");
+    let frames = page
+        .lines()
+        .filter(|line| line.starts_with('#') && line.contains("+0x"));
+    let functions = frames.filter_map(|line| line.split_whitespace().nth(1)?.split('+').next());
+    let functions: Vec<&str> = functions.collect();
+    assert!(functions.len() > 10, "{page}");
+    for function in functions {
+        assert!(
+            said.contains(&format!(" {function}+")),
+            "{function}:\n{said}"
+        );
+    }
 }

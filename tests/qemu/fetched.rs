@@ -47,11 +47,11 @@ pub fn gdb() -> Option<&'static str> {
     there.then_some("gdb-multiarch")
 }
 
-/// A Python that has drgn, if it is there, as above.
+/// drgn, if it is there, as above.
 pub fn drgn() -> Option<PathBuf> {
     static THERE: OnceLock<bool> = OnceLock::new();
     let there = THERE.get_or_init(|| has("drgn", "the tests with drgn"));
-    there.then(|| cached("drgn/bin/python"))
+    there.then(|| cached("drgn/bin/drgn"))
 }
 
 /// Whether what `tools/setup` calls `word` is there, fetched if need be.
