@@ -76,6 +76,9 @@ impl<B: VmBackend> VmShared<B> {
         if let Some((other, from)) = from {
             return self.memory.backend.copy_from(other, from, to, bytes);
         }
+        if bytes == PAGE_SIZE {
+            return self.memory.backend.zero(to, bytes);
+        }
         for at in (0..bytes).step_by(ZEROS.len()) {
             let part = &ZEROS[..(bytes - at).min(ZEROS.len() as u64) as usize];
             self.memory.backend.write_beside_guests(Pa(to.0 + at), part);

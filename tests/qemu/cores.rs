@@ -218,9 +218,9 @@ fn of_linux() {
             .parse::<u64>()
             .ok()
     });
-    // An instruction is a nanosecond there; QEMU does some 500 million in a second.
+    // An instruction is a nanosecond there. QEMU does 100 million in a second at the least.
     run.require(
-        milliseconds.is_some_and(|ms| ms < 1000),
+        milliseconds.is_some_and(|ms| ms < 150),
         "it should take less",
     );
 

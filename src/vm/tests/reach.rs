@@ -88,6 +88,20 @@ fn bytes_go_across_pages_however_they_lie() {
     }
 }
 
+/// Zeros, over what was there: pages as a whole, and parts of them.
+#[test]
+fn what_nobody_stored_to_reads_as_zeros() {
+    for (to, count) in [(DATA, 4096), (DATA, 8192), (DATA + 8, 5000), (DATA, 600)] {
+        let vms = pair();
+        put(&vms[0], DATA - 1, &[0xff; 3 * 4096]);
+        let calls = [Reaches(READ, [0, NOW, UNTOUCHED, to, count])];
+        assert_eq!(results(vms, &calls), [0]);
+        assert_eq!(contents(&vms[0], to, count), vec![0; count as usize]);
+        assert_eq!(contents(&vms[0], to - 1, 1), [0xff]);
+        assert_eq!(contents(&vms[0], to + count, 1), [0xff]);
+    }
+}
+
 #[test]
 fn a_snapshot_has_what_it_had_and_the_page_differs() {
     let vms = pair();
