@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::board::Board;
 use crate::image;
+use crate::on_both_boards;
 use crate::socket;
 
 /// How long a byte may take.
@@ -14,9 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that are sent, and come back.
 const PASTED: usize = 64 << 10;
 
-#[test]
-fn every_byte_comes_back_while_the_console_chats() {
-    echoes(Board::Virt, None);
+on_both_boards!(every_byte_comes_back_while_the_console_chats);
+
+/// A PL011 on `virt`, the mini-UART on the Raspberry Pi.
+fn every_byte_comes_back_while_the_console_chats(board: Board) {
+    echoes(board, None);
 }
 
 #[test]

@@ -48,27 +48,41 @@ impl DeviceRegisters {
         self.size
     }
 
+    /// Where the register of type `T` at `offset` is.
     #[inline]
-    fn pointer(self, offset: u64) -> *mut u32 {
+    fn pointer<T>(self, offset: u64) -> *mut T {
+        let size = size_of::<T>() as u64;
         assert!(
-            offset.is_multiple_of(4) && offset + 4 <= self.size,
+            offset.is_multiple_of(size) && offset + size <= self.size,
             "device register {offset:#x} is outside its block"
         );
-        (self.base + offset) as *mut u32
+        (self.base + offset) as *mut T
     }
 
     /// Reads the 32-bit register at `offset`.
     #[inline]
     pub fn read(self, offset: u64) -> u32 {
         // SAFETY: `pointer` checked that it lies inside a block that the constructor mapped as Device memory, aligned.
-        unsafe { self.pointer(offset).read_volatile() }
+        unsafe { self.pointer::<u32>(offset).read_volatile() }
     }
 
     /// Writes the 32-bit register at `offset`.
     #[inline]
     pub fn write(self, offset: u64, value: u32) {
         // SAFETY: as in `read`; no device that is driven here does DMA, so a write changes no memory.
-        unsafe { self.pointer(offset).write_volatile(value) }
+        unsafe { self.pointer::<u32>(offset).write_volatile(value) }
+    }
+
+    /// Reads the 8-bit register at `offset`.
+    pub fn read8(self, offset: u64) -> u8 {
+        // SAFETY: as in `read`.
+        unsafe { self.pointer::<u8>(offset).read_volatile() }
+    }
+
+    /// Writes the 8-bit register at `offset`.
+    pub fn write8(self, offset: u64, value: u8) {
+        // SAFETY: as in `write`.
+        unsafe { self.pointer::<u8>(offset).write_volatile(value) }
     }
 }
 

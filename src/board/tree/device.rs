@@ -1,6 +1,6 @@
 //! A device as the tree has it.
 
-use super::{PhysRange, TreeNode, children, is_compatible, is_in_use, property};
+use super::{PhysRange, TreeNode, children, is_compatible, is_in_use, number, property};
 
 /// A node with its first `reg` entries, at physical addresses.
 pub struct Device<'t> {
@@ -29,6 +29,11 @@ impl Device<'_> {
     /// Whether `compatible` names `model`.
     pub fn is_compatible(&self, model: &str) -> bool {
         is_compatible(&self.node, model)
+    }
+
+    /// Property `name`, a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        property(&self.node, name).map(number)
     }
 
     /// Whether it is in use: `status` is `okay`, or absent.

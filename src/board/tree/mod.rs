@@ -127,15 +127,20 @@ impl<'t> Tree<'t> {
         self.find_map(is_one, &mut f)
     }
 
-    /// The rate in Hz of the device's first clock, if that is a fixed one.
-    pub fn fixed_clock(&self, device: &Device) -> Option<u64> {
+    /// The rate in Hz of the device's clock: what the device itself says, or that of its first clock, if that is a fixed one.
+    pub fn clock(&self, device: &Device) -> Option<u64> {
+        let own = device.number("clock-frequency");
+        let rate = own.or_else(|| self.fixed_clock(device));
+        rate.filter(|rate| (1..=CLOCK_MAX).contains(rate))
+    }
+
+    fn fixed_clock(&self, device: &Device) -> Option<u64> {
         let phandle = property(&device.node, "clocks")?.get(..4)?;
         let is_it = |node: &TreeNode| {
             property(node, "phandle") == Some(phandle) && is_compatible(node, "fixed-clock")
         };
         let clock = first(&self.root()?, &is_it)?;
-        let rate = property(&clock, "clock-frequency").map(number);
-        rate.filter(|rate| (1..=CLOCK_MAX).contains(rate))
+        property(&clock, "clock-frequency").map(number)
     }
 
     /// The first node with a usable address for which `test` holds.

@@ -26,6 +26,14 @@ impl Registers for DeviceRegisters {
     fn write(self, offset: u64, value: u32) {
         self.write(offset, value);
     }
+
+    fn read8(self, offset: u64) -> u8 {
+        self.read8(offset)
+    }
+
+    fn write8(self, offset: u64, value: u8) {
+        self.write8(offset, value);
+    }
 }
 
 /// Where a board has its UART that no tree tells of. Which board it is shows in where the image is, as RAM is in other places, and in the

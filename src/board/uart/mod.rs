@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "none")]
 mod known;
+mod ns16550;
 mod pl011;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use crate::addr::PAGE_SIZE;
 use crate::board::tree::{Device, Tree};
 #[cfg(target_os = "none")]
 pub use known::{BoardUart, known_address};
+use ns16550::{Layout, Ns16550};
 use pl011::Pl011;
 
 /// Looks at a full FIFO before it is given up: a second or more, where a character takes a millisecond at worst.
@@ -25,10 +27,17 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 pub enum Uart<R> {
     /// Arm's PL011.
     Pl011(Pl011<R>),
+    /// One like the 16550, or the Raspberry Pi's mini-UART.
+    Ns16550(Ns16550<R>),
 }
 
 impl<R: Registers> Uart<R> {
-    const KINDS: [Kind<R>; 1] = [pl011::kind()];
+    const KINDS: [Kind<R>; 4] = [
+        pl011::kind(),
+        ns16550::kind(),
+        ns16550::designware(),
+        ns16550::mini(),
+    ];
 
     /// What a board has at an address that no tree tells of.
     const KNOWN: Kind<R> = pl011::kind();
@@ -38,20 +47,25 @@ impl<R: Registers> Uart<R> {
     pub fn driver(&self) -> &dyn Driver {
         match self {
             Self::Pl011(uart) => uart,
+            Self::Ns16550(uart) => uart,
         }
     }
 }
 
-/// A block of device registers, of 32 bits each, by offset.
+/// A block of device registers, by offset.
 pub trait Registers: Copy {
     /// The block's physical address.
     fn base(self) -> u64;
     /// Bytes of it.
     fn size(self) -> u64;
-    /// Reads the register at `offset`.
+    /// Reads the 32-bit register at `offset`.
     fn read(self, offset: u64) -> u32;
-    /// Writes the register at `offset`.
+    /// Writes the 32-bit register at `offset`.
     fn write(self, offset: u64, value: u32);
+    /// Reads the 8-bit register at `offset`.
+    fn read8(self, offset: u64) -> u8;
+    /// Writes the 8-bit register at `offset`.
+    fn write8(self, offset: u64, value: u8);
 }
 
 /// What a UART can do.
@@ -79,10 +93,18 @@ pub trait Driver {
 }
 
 /// What opening a UART takes besides its registers.
+#[derive(Clone, Copy)]
 struct Open {
     /// Its clock in Hz, if the tree tells.
     clock: Option<u64>,
+    /// Where its registers are, for a kind that may have them anywhere.
+    layout: Layout,
+    /// Where a kind notes that characters were lost, if the hardware says it but once.
+    lost: &'static AtomicBool,
 }
+
+/// [`Open::lost`] of the console, and of the second UART.
+static LOST: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// A kind of UART that is driven here.
 struct Kind<R> {
@@ -90,12 +112,12 @@ struct Kind<R> {
     compatible: &'static str,
     /// Bytes of registers that the driver uses in front of those that the tree names.
     before: u64,
-    /// Bytes of registers that the driver uses, of those that the tree names.
+    /// Bytes of registers that the driver uses, of those that the tree names, for registers as close as they may be.
     size: u64,
-    /// The offset of a register that may be read at any time, as one that takes a character may not.
+    /// The offset of a register that may be read at any time, as one that takes a character may not; for registers as close as they may be.
     answers_at: u64,
     /// Whether the registers identify themselves as this kind.
-    is_there: fn(R) -> bool,
+    is_there: fn(R, &Open) -> bool,
     /// Takes the UART over.
     open: fn(R, &Open) -> Uart<R>,
 }
@@ -124,7 +146,7 @@ pub struct Opened<R> {
 
 impl<R: Registers> Found<R> {
     fn is_certain(&self) -> bool {
-        (self.kind.is_there)(self.registers)
+        (self.kind.is_there)(self.registers, &self.open)
     }
 
     fn open(self) -> Opened<R> {
@@ -150,7 +172,11 @@ pub fn find<R: Registers>(
         let kind = Uart::KNOWN;
         let base = known?;
         let registers = registers(base, PAGE_SIZE, kind.answers_at)?;
-        let open = Open { clock: None };
+        let open = Open {
+            clock: None,
+            layout: Layout::CLOSE,
+            lost: &LOST[0],
+        };
         let found = Found {
             kind,
             registers,
@@ -192,7 +218,7 @@ pub fn find_second<R: Registers>(
     };
     let look = |device| {
         let device = Some(device).filter(is_free)?;
-        let found = look_at(tree, device, &registers)?;
+        let found = look_at(tree, device, &LOST[1], &registers)?;
         found.interrupt.is_some().then_some(found)
     };
     let named = ALIASES
@@ -216,34 +242,41 @@ fn find_named<R: Registers>(
         .filter_map(|kind| tree.find_compatible(kind.compatible));
     named
         .chain(any)
-        .find_map(|device| look_at(tree, device, &registers))
+        .find_map(|device| look_at(tree, device, &LOST[0], &registers))
 }
 
 /// The UART that `device` is, if it is one that is driven here, and its registers can be reached.
 fn look_at<R: Registers>(
     tree: &Tree,
     device: Device,
+    lost: &'static AtomicBool,
     registers: impl Fn(u64, u64, u64) -> Option<R>,
 ) -> Option<Found<R>> {
-    let range = device.base..device.base.saturating_add(device.size);
-    let is_kind =
-        |kind: &Kind<R>| device.is_compatible(kind.compatible) && device.size >= kind.size;
+    let layout = Layout::of(&device)?;
+    let is_kind = |kind: &Kind<R>| {
+        device.is_compatible(kind.compatible) && device.size >= layout.place(kind.size)
+    };
     let kind = Uart::KINDS.into_iter().find(is_kind)?;
-    if tree.is_memory(range) {
+    let base = device.base.checked_sub(kind.before)?;
+    let end = device.base.saturating_add(device.size);
+    if tree.is_memory(base..end) {
         return None;
     }
     // Its identification is at the end of its page, if it has one for itself.
-    let size = match device.base.is_multiple_of(PAGE_SIZE) {
-        true => device.size.max(PAGE_SIZE),
-        false => device.size,
+    let size = match base.is_multiple_of(PAGE_SIZE) {
+        true => (end - base).max(PAGE_SIZE),
+        false => end - base,
     };
-    let base = device.base.checked_sub(kind.before)?;
-    let registers = registers(base, size.checked_add(kind.before)?, kind.answers_at)?;
+    // A word that has the register is read, whatever the register's size is.
+    let answers_at = layout.place(kind.answers_at) & !3;
+    let registers = registers(base, size, answers_at)?;
     Some(Found {
         kind,
         registers,
         open: Open {
-            clock: tree.fixed_clock(&device),
+            clock: tree.clock(&device),
+            layout,
+            lost,
         },
         interrupt: tree.shared_interrupt(&device),
         base: device.base,

@@ -46,7 +46,7 @@ pub(super) const fn kind<R: Registers>() -> Kind<R> {
 }
 
 /// Whether what is at `registers`, a page, identifies itself as a PL011 (DDI 0183, 3.3.17 and 3.3.18), of whatever revision.
-fn is_there<R: Registers>(registers: R) -> bool {
+fn is_there<R: Registers>(registers: R, _: &Open) -> bool {
     if registers.size() < 0x1000 {
         return false;
     }
@@ -112,7 +112,7 @@ impl<R: Registers> Driver for Pl011<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Fake, Model, keep};
+    use super::super::tests::{Fake, Hardware, Model, keep, opening};
     use super::*;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -120,7 +120,7 @@ mod tests {
 
     /// A PL011 with FIFOs of 16 characters.
     #[derive(Default)]
-    struct Hardware {
+    struct FakePl011 {
         coming: VecDeque<u8>,
         going: VecDeque<u8>,
         overrun: bool,
@@ -133,7 +133,7 @@ mod tests {
         lost: usize,
     }
 
-    impl Hardware {
+    impl Hardware for FakePl011 {
         fn irq(&self) -> bool {
             let receive = if self.coming.len() >= 2 { 1 << 4 } else { 0 };
             let timeout = if self.coming.is_empty() { 0 } else { 1 << 6 };
@@ -154,9 +154,17 @@ mod tests {
                 _ => self.coming.push_back(byte),
             }
         }
+
+        fn has_room(&self) -> bool {
+            self.coming.len() < 16
+        }
+
+        fn lost(&self) -> usize {
+            self.lost
+        }
     }
 
-    impl Model for Hardware {
+    impl Model for FakePl011 {
         fn read(&mut self, offset: u64) -> u32 {
             match offset {
                 DR => self.coming.pop_front().map_or(0, u32::from),
@@ -190,24 +198,24 @@ mod tests {
         }
     }
 
-    fn uart(hardware: Hardware, clock: Option<u64>) -> (Uart<Fake>, &'static RefCell<Hardware>) {
+    fn uart(hardware: FakePl011, clock: Option<u64>) -> (Uart<Fake>, &'static RefCell<FakePl011>) {
         let hardware = keep(hardware);
         let registers = Fake::new(0x900_0000, 0x200, hardware);
-        (open(registers, &Open { clock }), hardware)
+        (open(registers, &opening(clock)), hardware)
     }
 
     #[test]
     fn the_speed_is_the_firmwares_or_comes_from_the_clock() {
-        let set_up = Hardware {
+        let set_up = FakePl011 {
             divisor: (26, 3),
             control: 0x301,
-            ..Hardware::default()
+            ..FakePl011::default()
         };
         let (_, hardware) = uart(set_up, Some(24_000_000));
         assert_eq!(hardware.borrow().divisor, (26, 3));
         assert_eq!(hardware.borrow().line_control, 0, "it is not touched");
         for (clock, divisor) in [(Some(24_000_000), (13, 1)), (None, (26, 3))] {
-            let (_, hardware) = uart(Hardware::default(), clock);
+            let (_, hardware) = uart(FakePl011::default(), clock);
             let hardware = hardware.borrow();
             assert_eq!(hardware.divisor, divisor);
             assert_eq!((hardware.line_control, hardware.control), (0x70, 0x301));
@@ -216,7 +224,7 @@ mod tests {
 
     #[test]
     fn as_many_are_sent_as_there_is_room_for_and_the_interrupt_tells_when_there_is_more() {
-        let (uart, hardware) = uart(Hardware::default(), None);
+        let (uart, hardware) = uart(FakePl011::default(), None);
         let bytes: Vec<u8> = (0..20).collect();
         assert_eq!(uart.driver().send_some(&bytes), 16);
         assert_eq!(uart.driver().send_some(&bytes[16..]), 0);
@@ -233,7 +241,7 @@ mod tests {
 
     #[test]
     fn receives_and_says_what_was_lost() {
-        let (uart, hardware) = uart(Hardware::default(), None);
+        let (uart, hardware) = uart(FakePl011::default(), None);
         uart.driver().set_interrupts(true, false);
         assert!(!hardware.borrow().irq());
         (0..17).for_each(|byte| hardware.borrow_mut().come(byte));
@@ -247,5 +255,13 @@ mod tests {
         assert!(hardware.borrow().irq(), "one is enough");
         uart.driver().set_interrupts(false, false);
         assert!(!hardware.borrow().irq());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_line_loses_nothing(traffic in super::super::tests::traffic()) {
+            let (uart, hardware) = uart(FakePl011::default(), None);
+            super::super::tests::loses_nothing(&uart, hardware, traffic)?;
+        }
     }
 }
