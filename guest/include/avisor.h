@@ -55,6 +55,8 @@
 #define AVISOR_FN_INFO_OF UINT64_C(0xC600001B)
 #define AVISOR_FN_NEXT_OF UINT64_C(0xC600001C)
 #define AVISOR_FN_STATS_OF UINT64_C(0xC600001D)
+#define AVISOR_FN_CATCH UINT64_C(0xC600001E)
+#define AVISOR_FN_BREAKPOINT UINT64_C(0xC600001F)
 #define AVISOR_FN_CALL_COUNT UINT64_C(0x8600FF00)
 #define AVISOR_FN_UID UINT64_C(0x8600FF01)
 #define AVISOR_FN_REVISION UINT64_C(0x8600FF03)
@@ -183,6 +185,7 @@ static inline int64_t avisor_event(uint64_t code, uint64_t a, uint64_t b)
 #define AVISOR_STOP_LIMIT 3       /* the time that it was given is over */
 #define AVISOR_STOP_STOPPED 4     /* another CPU called avisor_stop() */
 #define AVISOR_STOP_INTERRUPTED 5 /* it did not stop: there is an interrupt for this machine */
+#define AVISOR_STOP_DEBUG 6       /* a debug exception that avisor_catch() catches, or the end of avisor_step() */
 
 /* What avisor_target() tells. */
 struct avisor_target {
@@ -206,11 +209,18 @@ static inline int64_t avisor_target(uint64_t target, struct avisor_target *about
 
 /*
  * Runs a target until something happens: for at most `limit` ns in which it could run, or with 0 without a limit.
- * x0 is one of AVISOR_STOP_..., or an error; with AVISOR_STOP_EVENT x1 to x3 are the event.
+ * x0 is one of AVISOR_STOP_..., or an error. With AVISOR_STOP_EVENT x1 to x3 are the event; with AVISOR_STOP_DEBUG the CPU, ESR_EL2 of
+ * the exception (EC, bits 31:26: 0x30 breakpoint, 0x32 step, 0x34 watchpoint, 0x3c BRK), and the address that a watchpoint's access was to.
  */
 static inline struct avisor_result avisor_run(uint64_t target, uint64_t limit)
 {
     return avisor_call(AVISOR_FN_RUN, target, limit, 0);
+}
+
+/* The same for one instruction of a CPU of the target, while its others stand. One that waits, as WFI, is told at once. */
+static inline struct avisor_result avisor_step(uint64_t target, uint64_t limit, uint64_t cpu)
+{
+    return avisor_call(AVISOR_FN_RUN, target, limit, cpu + 1);
 }
 
 /* Stops a target. Returns 0 or an error. */
@@ -289,6 +299,33 @@ static inline int64_t avisor_set_registers(uint64_t target, uint64_t cpu, const 
 static inline int64_t avisor_differs(uint64_t target, int64_t one, int64_t other, uint64_t from)
 {
     return avisor_call5(AVISOR_FN_DIFFERS, target, (uint64_t)one, (uint64_t)other, from, 0);
+}
+
+/* For avisor_catch(): the breakpoints and watchpoints that were set; BRK instructions with this immediate. */
+#define AVISOR_CATCH_HARDWARE UINT64_C(1)
+#define AVISOR_CATCH_BRK(immediate) (UINT64_C(2) | (uint64_t)(uint16_t)(immediate) << 16)
+
+/*
+ * Says which debug exceptions stop a target; with 0 none does, and its own breakpoints, watchpoints and software step act again. x0 is 0
+ * or an error, x1 how many breakpoints the CPU has, x2 how many watchpoints.
+ */
+static inline struct avisor_result avisor_catch(uint64_t target, uint64_t what)
+{
+    return avisor_call(AVISOR_FN_CATCH, target, what, 0);
+}
+
+/* What avisor_breakpoint() sets. Watchpoints have the numbers from AVISOR_WATCHPOINT(0) on, and stop before the access. */
+#define AVISOR_BREAK_NONE 0   /* it is removed */
+#define AVISOR_BREAK_CODE 1   /* a breakpoint, with 4 bytes */
+#define AVISOR_BREAK_LOADS 2  /* a watchpoint: 1 to 8 bytes in an aligned doubleword, */
+#define AVISOR_BREAK_STORES 3 /* or an aligned power of two up to 2 GiB */
+#define AVISOR_BREAK_BOTH 4
+#define AVISOR_WATCHPOINT(n) (UINT64_C(16) + (n))
+
+/* Sets a breakpoint or watchpoint at a virtual address, on all CPUs of a target. Returns 0 or an error. */
+static inline int64_t avisor_breakpoint(uint64_t target, uint64_t number, uint64_t kind, uint64_t address, uint64_t bytes)
+{
+    return avisor_call5(AVISOR_FN_BREAKPOINT, target, number, kind, address, bytes);
 }
 
 /* Takes a snapshot of a target, which does not notice. Returns its id or an error. */

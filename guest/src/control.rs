@@ -19,7 +19,7 @@ use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, stats_of};
 pub const EVENT: u64 = 0xc600_0008;
 /// The function id of [`Target::status`]: target.
 pub const TARGET: u64 = 0xc600_0010;
-/// The function id of [`Target::run`]: target, limit.
+/// The function id of [`Target::run`] and [`Target::step`]: target, limit, CPU + 1 or 0.
 pub const RUN: u64 = 0xc600_0011;
 /// The function id of [`Target::stop`]: target.
 pub const STOP: u64 = 0xc600_0012;
@@ -45,6 +45,11 @@ pub const INFO_OF: u64 = 0xc600_001b;
 pub const NEXT_OF: u64 = 0xc600_001c;
 /// The function id of [`Target::stats`]: target.
 pub const STATS_OF: u64 = 0xc600_001d;
+
+/// The function id of [`Target::catch`]: target, what.
+pub const CATCH: u64 = 0xc600_001e;
+/// The function id of [`Target::set_breakpoint`] and its like: target, number, kind, address, bytes.
+pub const BREAKPOINT: u64 = 0xc600_001f;
 
 /// Stops this machine, and hands the values to the one that controls it. Returns when that one runs it again. [`Error::NotSupported`] at once if
 /// there is none: a program may call this wherever it runs.
@@ -78,9 +83,72 @@ pub enum Stop {
     Stopped,
     /// It did not: it runs on. There is an interrupt for this machine, or was.
     Interrupted,
+    /// A debug exception that [`Target::catch`] catches, or the end of [`Target::step`].
+    Debug {
+        /// The CPU whose it is.
+        cpu: u64,
+        /// Its syndrome, as ESR_EL2 has it: EC, bits 31:26, is 0x30 for a breakpoint, 0x32 for a step, 0x34 for a watchpoint, 0x3c for BRK.
+        esr: u64,
+        /// The address that the access was to, for a watchpoint.
+        far: u64,
+    },
     /// A reason that this crate does not know.
     Other(u64),
 }
+
+impl Stop {
+    const fn of([why, a, b, c]: [u64; 4]) -> Self {
+        match why {
+            0 => Self::Event {
+                code: a,
+                a: b,
+                b: c,
+            },
+            1 => Self::Reset,
+            2 => Self::Off,
+            3 => Self::Limit,
+            4 => Self::Stopped,
+            5 => Self::Interrupted,
+            6 => Self::Debug {
+                cpu: a,
+                esr: b,
+                far: c,
+            },
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// For [`Target::catch`]: the breakpoints and watchpoints that were set stop the target.
+pub const HARDWARE: u64 = 1;
+
+/// For [`Target::catch`]: BRK instructions with this immediate stop the target. Any other is the target's own.
+pub const fn brk(immediate: u16) -> u64 {
+    (immediate as u64) << 16 | 2
+}
+
+/// Which accesses a watchpoint is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Loads.
+    Loads = 2,
+    /// Stores.
+    Stores = 3,
+    /// Both.
+    Both = 4,
+}
+
+/// What a CPU has for debugging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparators {
+    /// Breakpoints, 1 to 16.
+    pub breakpoints: u64,
+    /// Watchpoints, 1 to 16.
+    pub watchpoints: u64,
+}
+
+/// In [`BREAKPOINT`], the number of the first watchpoint.
+const FIRST_WATCHPOINT: u64 = 16;
 
 /// The most bytes of one [`Target::read`] or [`Target::write`].
 pub const BYTES_MAX: usize = 1 << 16;
@@ -184,16 +252,58 @@ impl Target {
     /// Runs the target until something happens: for at most `limit` ns in which it could run, if there is a limit. With the same limit again after
     /// [`Stop::Interrupted`], what ran before counts.
     pub fn run(self, limit: Option<u64>) -> Result<Stop, Error> {
-        let [why, code, a, b] = self.call(RUN, limit.map_or(0, |limit| limit.max(1)), 0)?;
-        Ok(match why {
-            0 => Stop::Event { code, a, b },
-            1 => Stop::Reset,
-            2 => Stop::Off,
-            3 => Stop::Limit,
-            4 => Stop::Stopped,
-            5 => Stop::Interrupted,
-            other => Stop::Other(other),
+        self.call(RUN, limit.map_or(0, |limit| limit.max(1)), 0)
+            .map(Stop::of)
+    }
+
+    /// Runs one instruction of a CPU of the target, which is on, while its others stand: [`Stop::Debug`], unless something else happens. An instruction that
+    /// waits, as WFI, is told at once; a CPU that waits leaves that for the next one.
+    pub fn step(self, cpu: u64, limit: Option<u64>) -> Result<Stop, Error> {
+        let step = cpu.checked_add(1).ok_or(Error::InvalidParameter)?;
+        self.call(RUN, limit.map_or(0, |limit| limit.max(1)), step)
+            .map(Stop::of)
+    }
+
+    /// Says which debug exceptions stop the target: 0, none, or [`HARDWARE`] and [`brk`]. With any of them the target's own breakpoints, watchpoints and
+    /// software step do not act.
+    pub fn catch(self, what: u64) -> Result<Comparators, Error> {
+        let [_, breakpoints, watchpoints, _] = self.call(CATCH, what, 0)?;
+        Ok(Comparators {
+            breakpoints,
+            watchpoints,
         })
+    }
+
+    fn comparator(self, x: [u64; 4]) -> Result<(), Error> {
+        self.long_call(BREAKPOINT, x).map(drop)
+    }
+
+    /// Sets breakpoint number `n` to the instruction at the target's virtual `address`, on all its CPUs.
+    pub fn set_breakpoint(self, n: u64, address: u64) -> Result<(), Error> {
+        self.comparator([n, 1, address, 4])
+    }
+
+    /// Removes breakpoint number `n`.
+    pub fn clear_breakpoint(self, n: u64) -> Result<(), Error> {
+        self.comparator([n, 0, 0, 0])
+    }
+
+    /// Sets watchpoint number `n` to the target's virtual `address`, on all its CPUs: up to 8 bytes in an aligned doubleword, or an aligned power of two up to
+    /// 2 GiB. It stops before the access.
+    pub fn set_watchpoint(
+        self,
+        n: u64,
+        watch: Watch,
+        address: u64,
+        bytes: u64,
+    ) -> Result<(), Error> {
+        let number = FIRST_WATCHPOINT.saturating_add(n);
+        self.comparator([number, watch as u64, address, bytes])
+    }
+
+    /// Removes watchpoint number `n`.
+    pub fn clear_watchpoint(self, n: u64) -> Result<(), Error> {
+        self.comparator([FIRST_WATCHPOINT.saturating_add(n), 0, 0, 0])
     }
 
     /// Stops the target. A CPU that waits in [`run`](Self::run) for it is told.

@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const COMPARATORS: usize = 16;
 
 /// Bits of MDSCR_EL1. All others are RES0, of later versions, or of EDSCR: with the OS Lock open a PE has those read-only.
-mod mdscr {
+pub(super) mod mdscr {
     pub const SS: u32 = 1 << 0;
     pub const TDCC: u32 = 1 << 12;
     pub const KDE: u32 = 1 << 13;
@@ -30,6 +30,10 @@ const WATCHPOINT_CONTROL: u64 = 0x1f1f_ffff;
 const WATCHPOINT_VALUE: u64 = !3;
 /// DBGCLAIMSET_EL1 has eight tags.
 const CLAIM: u64 = 0xff;
+/// In [`DebugState::used`]: a comparator was more than zero.
+const USED: u8 = 1 << 0;
+/// In [`DebugState::used`]: the VM's controller has put these registers away. Never in a snapshot.
+const PUT_AWAY: u8 = 1 << 1;
 /// OSLSR_EL1.OSLM: the OS Lock is implemented, and OSLK follows OSLAR_EL1.
 const OSLM: u64 = 0b1000;
 
@@ -53,7 +57,8 @@ pub struct DebugState {
     os_double_lock: u8,
     /// The claim tags.
     claim: u8,
-    /// 1 once a comparator was more than zero. Until then all are zero, and [`copy_to`](Self::copy_to) leaves them out.
+    /// [`USED`], once a comparator was more than zero: until then all are zero, and [`copy_to`](Self::copy_to) leaves them out. [`PUT_AWAY`] is in the
+    /// same byte, so that who loads a vCPU looks at one.
     used: u8,
 }
 
@@ -71,28 +76,70 @@ impl DebugState {
         used: 0,
     };
 
-    /// Copies this state into a snapshot, `to`. If no comparator was ever used, their registers are left out, and have any value in `to`;
-    /// [`restore_to`](Self::restore_to) does not read them then.
+    /// Copies this state into a snapshot, `to`, as the guest has it. If no comparator was ever used, their registers are left out, and have any value in
+    /// `to`; [`restore_to`](Self::restore_to) does not read them then. Returns whether the registers are put away.
     #[inline]
-    pub fn copy_to(&self, to: &mut Self) {
+    pub fn copy_to(&self, to: &mut Self) -> bool {
         if self.used != 0 {
-            to.as_mut_bytes().copy_from_slice(self.as_bytes());
-            return;
+            return self.copy_all_to(to);
         }
         to.mdscr = self.mdscr;
         to.os_lock = self.os_lock;
         to.os_double_lock = self.os_double_lock;
         to.claim = self.claim;
         to.used = 0;
+        false
     }
 
-    /// Copies this state, which [`copy_to`](Self::copy_to) made in a snapshot, to a vCPU: `to` is then equal to what the snapshot was made of.
+    #[cold]
+    #[inline(never)]
+    fn copy_all_to(&self, to: &mut Self) -> bool {
+        to.as_mut_bytes().copy_from_slice(self.as_bytes());
+        to.used = self.used & USED;
+        self.is_put_away()
+    }
+
+    /// Copies this state, which [`copy_to`](Self::copy_to) made in a snapshot, to a vCPU: `to` is then equal to what the snapshot was made of. What is
+    /// put away stays so.
     #[inline]
     pub fn restore_to(&self, to: &mut Self) {
-        if self.used == 0 && to.used != 0 {
+        match to.used {
+            0 => {
+                self.copy_to(to);
+            }
+            _ => self.restore_all_to(to),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn restore_all_to(&self, to: &mut Self) {
+        let put_away = to.is_put_away();
+        if self.used == 0 {
             *to = Self::RESET;
         }
         self.copy_to(to);
+        to.put_away(put_away);
+    }
+
+    /// As after a Cold reset. What is put away stays so.
+    pub fn reset(&mut self) {
+        Self::RESET.restore_to(self);
+    }
+
+    /// Whether the VM's controller has put these registers away: the guest reads and writes them, and they do not act.
+    pub fn is_put_away(&self) -> bool {
+        self.used & PUT_AWAY != 0
+    }
+
+    /// Puts them away, or has them act again.
+    pub fn put_away(&mut self, put_away: bool) {
+        self.used = self.used & USED | if put_away { PUT_AWAY } else { 0 };
+    }
+
+    /// The bits of MDSCR_EL1 that concern EL0's debug communications channel: they act whoever has the comparators.
+    pub fn channel_traps(&self) -> u64 {
+        (self.mdscr & mdscr::TDCC).into()
     }
 
     /// What the guest reads from a register.
@@ -115,7 +162,9 @@ impl DebugState {
 
     /// The guest writes `value` to a register. A read-only register stays as it is.
     pub fn write(&mut self, register: DebugRegister, value: u64) {
-        self.used |= u8::from(register.is_comparator() && value != 0);
+        if register.is_comparator() && value != 0 {
+            self.used |= USED;
+        }
         match register {
             DebugRegister::Mdscr => self.mdscr = value as u32 & mdscr::GUESTS,
             DebugRegister::OsLockAccess => self.os_lock = value as u8 & 1,
@@ -136,10 +185,10 @@ impl DebugState {
         }
     }
 
-    /// Whether a comparator is, or was, more than zero. All of them are zero otherwise.
+    /// Whether all comparators are zero, and were since the vCPU's reset, and nothing is put away.
     #[inline]
-    pub fn uses_comparators(&self) -> bool {
-        self.used != 0
+    pub fn is_plain(&self) -> bool {
+        self.used == 0
     }
 
     /// The value of the core's MDSCR_EL1 while the vCPU runs. A locked OS Lock or Double Lock disables all debug exceptions but that of BRK

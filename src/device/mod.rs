@@ -10,7 +10,7 @@
 //!
 //! [Windows](Window) are not in it: which a VM has, its configuration says.
 //!
-//! A vCPU's own devices, [`timer`] and [`debug`], are reached by system registers.
+//! A vCPU's own devices, [`timer`] and [`debug`], are reached by system registers; what a controller has in place of the latter is [`caught`].
 //!
 //! # A new device
 //!
@@ -21,6 +21,7 @@
 //! accessible as a store of the guest would, so that the page maps know of it and no snapshot changes.
 
 mod absent;
+pub mod caught;
 pub mod debug;
 mod emulated;
 pub mod gic;

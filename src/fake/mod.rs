@@ -21,7 +21,7 @@ mod system;
 pub mod worst;
 
 pub use board::{FakeBoard, trap};
-pub use cpu::{FakeCore, Patience, Program, Step, set_count, written_sctlr};
+pub use cpu::{FakeCore, Patience, Program, STEP, Step, executed, set_count, written_sctlr};
 pub use recorder::{Asked, Recorder};
 pub use system::System;
 

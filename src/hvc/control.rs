@@ -23,6 +23,8 @@ pub enum ControlAction {
     Run {
         /// For so many ns of its own time; 0: however long it takes.
         limit: u64,
+        /// One instruction of the vCPU before this number; 0: all that it does.
+        step: u64,
     },
     /// Stops it.
     Stop,
@@ -73,12 +75,19 @@ pub enum ControlAction {
         /// From this one on.
         from: u64,
     },
+    /// Says which debug exceptions stop it.
+    Catch {
+        /// Those.
+        what: u64,
+    },
+    /// Sets a breakpoint or watchpoint: number, kind, address, bytes.
+    Breakpoint([u64; 4]),
     /// One of the snapshot calls, as if it had made it itself.
     Snapshot(SnapshotCall),
 }
 
 /// How many calls there are here.
-pub(super) const CALLS: u64 = 14;
+pub(super) const CALLS: u64 = 16;
 
 /// All ones in a register names no snapshot, but the VM as it is.
 const fn snapshot(x: u64) -> Option<u64> {
@@ -99,6 +108,7 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Contr
         ids::TARGET => ControlAction::Target,
         ids::RUN => ControlAction::Run {
             limit: second(ids::RUN),
+            step: arguments(ids::RUN, x)[2],
         },
         ids::STOP => ControlAction::Stop,
         ids::READ => ControlAction::Read {
@@ -142,9 +152,24 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Contr
             id: second(ids::NEXT_OF),
         }),
         ids::STATS_OF => ControlAction::Snapshot(SnapshotCall::Stats),
-        _ => return None,
+        // Those of a debugger, which is in no hurry.
+        function => return decode_debugger(function, x),
     };
     // Each of them begins with it.
     let target = arguments(ids::TARGET, x)[0];
+    Some(ControlCall { target, action })
+}
+
+#[cold]
+#[inline(never)]
+fn decode_debugger(function: FunctionId, x: &GeneralRegisters) -> Option<ControlCall> {
+    let action = match function {
+        ids::CATCH => ControlAction::Catch {
+            what: arguments(function, x)[1],
+        },
+        ids::BREAKPOINT => ControlAction::Breakpoint([x[2], x[3], x[4], x[5]]),
+        _ => return None,
+    };
+    let target = x[1];
     Some(ControlCall { target, action })
 }

@@ -57,7 +57,7 @@ pub const GENERATION: FunctionId = FunctionId(0xc600_0007);
 pub const EVENT: FunctionId = FunctionId(0xc600_0008);
 /// TARGET(t) -> 0; 0, 1 or 2: off, stopped, running; vCPUs; pages of RAM. Or x0 < 0, as all that follow.
 pub const TARGET: FunctionId = FunctionId(0xc600_0010);
-/// RUN(t, limit in ns or 0) -> why it stopped, and what belongs to that.
+/// RUN(t, limit in ns or 0, vCPU + 1 to execute one instruction or 0) -> why it stopped, and what belongs to that.
 pub const RUN: FunctionId = FunctionId(0xc600_0011);
 /// STOP(t) -> 0.
 pub const STOP: FunctionId = FunctionId(0xc600_0012);
@@ -83,6 +83,11 @@ pub const INFO_OF: FunctionId = FunctionId(0xc600_001b);
 pub const NEXT_OF: FunctionId = FunctionId(0xc600_001c);
 /// STATS_OF(t) -> as STATS.
 pub const STATS_OF: FunctionId = FunctionId(0xc600_001d);
+
+/// CATCH(t, what) -> 0, breakpoints, watchpoints.
+pub const CATCH: FunctionId = FunctionId(0xc600_001e);
+/// BREAKPOINT(t, number, kind, address, bytes) -> 0.
+pub const BREAKPOINT: FunctionId = FunctionId(0xc600_001f);
 
 /// The call count of the vendor-specific hypervisor service (DEN0028, "General service queries").
 pub const VENDOR_CALL_COUNT: FunctionId = FunctionId(0x8600_ff00);

@@ -16,7 +16,7 @@ pub const UUID: [u8; 16] = 0x573f_1bb6_71db_4714_86dd_43da_27b1_8993_u128.to_be_
 
 /// Revision of these calls, major and minor: a change that callers notice counts the first up, an addition the
 /// second.
-const CALLS_REVISION: [u64; 2] = [1, 1];
+const CALLS_REVISION: [u64; 2] = [1, 2];
 
 #[inline(always)]
 pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
@@ -65,11 +65,11 @@ mod tests {
         assert_eq!(smccc(&[0x8600_ff01]), Hypercall::Answered(Results::of(uid)));
         assert_eq!(
             smccc(&[0x8600_ff00]),
-            Hypercall::Answered(Results::of([22]))
+            Hypercall::Answered(Results::of([24]))
         );
         assert_eq!(
             smccc(&[0x8600_ff03]),
-            Hypercall::Answered(Results::of([1, 1]))
+            Hypercall::Answered(Results::of([1, 2]))
         );
     }
 

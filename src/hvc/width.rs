@@ -40,11 +40,13 @@ const fn widths(function: FunctionId) -> [Width; 3] {
         ids::RESTORE => [X, X, No],
         // Code, two values.
         ids::EVENT => [X, X, X],
-        // Which VM; limit, or id and value.
-        ids::RUN => [X, X, No],
+        // Which VM, limit, step.
+        ids::RUN => [X, X, X],
+        // Which VM, what.
+        ids::CATCH => [X, X, No],
         // With more of them in x4 and x5.
         ids::RESTORE_OF | ids::READ | ids::WRITE | ids::REGISTERS | ids::SET_REGISTERS => [X, X, X],
-        ids::DIFFERS => [X, X, X],
+        ids::DIFFERS | ids::BREAKPOINT => [X, X, X],
         ids::DELETE_OF | ids::INFO_OF | ids::NEXT_OF => [X, X, No],
         ids::TARGET | ids::STOP | ids::CHECKPOINT_OF | ids::STATS_OF => [X, No, No],
         // Id.
@@ -71,7 +73,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Calls that are there, and how wide DEN0022, DEN0028 and the documentation say that x1 to x3 are: w, x, or - for none.
-    const CALLS: [(u64, &str); 44] = [
+    const CALLS: [(u64, &str); 46] = [
         (0x8000_0000, "---"), // SMCCC_VERSION
         (0x8000_0001, "w--"), // SMCCC_ARCH_FEATURES(uint32)
         (0x8400_0000, "---"), // PSCI_VERSION
@@ -97,7 +99,7 @@ mod tests {
         (0xc600_0007, "---"), // GENERATION
         (0xc600_0008, "xxx"), // EVENT(code, a, b)
         (0xc600_0010, "x--"), // TARGET(t)
-        (0xc600_0011, "xx-"), // RUN(t, limit)
+        (0xc600_0011, "xxx"), // RUN(t, limit, step)
         (0xc600_0012, "x--"), // STOP(t)
         (0xc600_0013, "xxx"), // READ(t, id, ipa, to, bytes)
         (0xc600_0014, "xxx"), // WRITE(t, ipa, from, bytes)
@@ -110,6 +112,8 @@ mod tests {
         (0xc600_001b, "xx-"), // INFO of t(t, id)
         (0xc600_001c, "xx-"), // NEXT of t(t, id)
         (0xc600_001d, "x--"), // STATS of t
+        (0xc600_001e, "xx-"), // CATCH(t, what)
+        (0xc600_001f, "xxx"), // BREAKPOINT(t, number, kind, address, bytes)
         (0x8600_ff00, "---"), // call count
         (0x8600_ff01, "---"), // UID
         (0x8600_ff03, "---"), // revision

@@ -10,7 +10,7 @@ use crate::arch::vcpu::{
 };
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI};
 use crate::device::timer::virtual_deadline;
 use crate::limits::VMS_MAX;
@@ -49,8 +49,8 @@ pub struct BoardCore {
     multiplexed: bool,
     /// What of the loaded vCPU makes way for another VM's stage 2.
     lent: Option<walks::Lent>,
-    /// Whether the core's comparators are those of a vCPU that uses some; `None`: they are whatever the board came with.
-    comparators: Option<bool>,
+    /// What the core has of debug registers.
+    comparators: debug::Comparators,
 }
 
 impl BoardCore {
@@ -63,7 +63,7 @@ impl BoardCore {
             last: [None; VMS_MAX],
             multiplexed: true,
             lent: None,
-            comparators: None,
+            comparators: debug::Comparators::Unknown,
         }
     }
 
@@ -186,14 +186,8 @@ impl vm::Core for BoardCore {
     }
 
     #[inline]
-    fn load_debug(&mut self, from: &DebugState) {
-        // Nearly no guest uses any: then they are loaded once, all zero.
-        let used = from.uses_comparators();
-        if used || self.comparators != Some(false) {
-            debug::load_comparators(|n| from.breakpoint(n), |n| from.watchpoint(n));
-            self.comparators = Some(used);
-        }
-        debug::load_mdscr(from.effective_mdscr());
+    fn load_debug(&mut self, from: &VcpuDebug) {
+        debug::load(from, &mut self.comparators);
     }
 
     #[inline]
@@ -219,6 +213,14 @@ impl vm::Core for BoardCore {
 
     fn set_exception_state(&mut self, state: &ExceptionState) {
         el1::set_exception_state(state);
+    }
+
+    fn exception_return(&mut self) -> [u64; 2] {
+        el1::exception_return()
+    }
+
+    fn set_saved_pstate(&mut self, spsr: u64) {
+        el1::set_saved_pstate(spsr);
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {

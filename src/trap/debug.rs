@@ -31,6 +31,13 @@ impl DebugFeatures {
     }
 }
 
+impl DebugFeatures {
+    /// How many breakpoints there are, and how many watchpoints.
+    pub fn comparators(self) -> [usize; 2] {
+        [self.breakpoints, self.watchpoints]
+    }
+}
+
 /// The answer to a debug register, or `None` for what is none of the VM's: trace, and numbers of comparators that the core does not have.
 /// `dfr0` reads ID_AA64DFR0_EL1 as the guest sees it.
 ///

@@ -35,6 +35,16 @@ impl Esr {
     pub const EC_DATA_ABORT_SAME: u8 = 0x25;
     /// SError.
     pub const EC_SERROR: u8 = 0x2f;
+    /// Breakpoint from a lower exception level.
+    pub const EC_BREAKPOINT_LOWER: u8 = 0x30;
+    /// Software step from a lower exception level.
+    pub const EC_STEP_LOWER: u8 = 0x32;
+    /// Watchpoint from a lower exception level.
+    pub const EC_WATCHPOINT_LOWER: u8 = 0x34;
+    /// BKPT of AArch32.
+    pub const EC_BKPT32: u8 = 0x38;
+    /// BRK of AArch64.
+    pub const EC_BRK64: u8 = 0x3c;
 
     /// EC: the exception class.
     #[inline]

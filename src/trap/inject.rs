@@ -40,6 +40,11 @@ pub enum GuestException {
     Undefined,
     /// PSTATE.IL was set.
     IllegalState,
+    /// BRK or BKPT.
+    BreakpointInstruction {
+        /// ESR_EL2 of the same exception: ESR_EL1 has the same fields, IL among them, which says how long the instruction is.
+        esr: u64,
+    },
     /// Synchronous external abort on a load, store or cache maintenance.
     DataAbort {
         /// FAR_EL1; `None`: not known, ESR_EL1.FnV is set and FAR_EL1 is left alone.
@@ -140,7 +145,7 @@ impl Origin {
 
 /// ESR_EL1, and FAR_EL1 where the exception has one.
 ///
-/// IL is 1 throughout: the architecture wants it so for EC 0, aborts without ISV (ESR_EL1 never has it) and the rest
+/// IL is 1 throughout, but for BKPT: the architecture wants it so for EC 0, aborts without ISV (ESR_EL1 never has it) and the rest
 /// here, whatever the instruction's length.
 fn syndrome(exception: GuestException, origin: Origin) -> (u64, Option<u64>) {
     const IL: u64 = 1 << 25;
@@ -155,6 +160,7 @@ fn syndrome(exception: GuestException, origin: Origin) -> (u64, Option<u64>) {
     match exception {
         GuestException::Undefined => (class(Esr::EC_UNKNOWN), None),
         GuestException::IllegalState => (class(Esr::EC_ILLEGAL_STATE), None),
+        GuestException::BreakpointInstruction { esr } => (esr, None),
         GuestException::DataAbort {
             far,
             write,

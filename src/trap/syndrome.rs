@@ -36,6 +36,9 @@ pub enum Exit {
         /// ESR_EL2.ISS, bits 24:0.
         iss: u32,
     },
+    /// A debug exception, or BRK or BKPT, which MDCR_EL2.TDE sends to EL2. The pc is at the instruction: not executed yet, or for a software step the next
+    /// one.
+    Debug,
     /// Anything else: a class for a feature that the VM does not offer, most traps out of AArch32 at EL0, classes that
     /// architecture versions to come will add. The guest gets an undefined-instruction exception.
     Unsupported {
@@ -95,17 +98,22 @@ impl Exit {
             Esr::EC_SERROR => Self::SError {
                 iss: esr.0 as u32 & 0x1ff_ffff,
             },
-            class => Self::aarch32(esr, class),
+            class => Self::rarest(esr, class),
         }
     }
 
     #[cold]
-    const fn aarch32(esr: Esr, class: u8) -> Self {
+    const fn rarest(esr: Esr, class: u8) -> Self {
         let access = match class {
             Esr::EC_CP15_WORD => aarch32::decode_word(esr),
             Esr::EC_CP15_PAIR => aarch32::decode_pair(esr),
             Esr::EC_CP14_WORD => aarch32::decode_debug_word(esr),
             Esr::EC_CP14_PAIR => aarch32::decode_debug_pair(esr),
+            Esr::EC_BREAKPOINT_LOWER
+            | Esr::EC_STEP_LOWER
+            | Esr::EC_WATCHPOINT_LOWER
+            | Esr::EC_BKPT32
+            | Esr::EC_BRK64 => return Self::Debug,
             _ => None,
         };
         match access {
@@ -152,7 +160,10 @@ mod tests {
     #[test]
     fn every_class_decodes() {
         for class in 0..64 {
-            let known = [0x01, 0x05, 0x0e, 0x16, 0x17, 0x18, 0x20, 0x24, 0x2f].contains(&class);
+            let known = [
+                0x01, 0x05, 0x0e, 0x16, 0x17, 0x18, 0x20, 0x24, 0x2f, 0x30, 0x32, 0x34, 0x38, 0x3c,
+            ]
+            .contains(&class);
             let unsupported = matches!(Exit::decode(esr(class, 0), 0, 0), Exit::Unsupported { class: c } if c == class);
             assert_eq!(unsupported, !known, "class {class:#x}");
         }

@@ -9,7 +9,7 @@ use crate::arch::vcpu::{
     ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
 };
 use crate::device::Console;
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::device::gic::Gich;
 use crate::snapshot::Bookkeeping;
 use crate::stage2::Maintenance;
@@ -132,8 +132,8 @@ pub trait Core: Gich {
     fn export(system: &Self::System, to: &mut VcpuRegisters);
     /// Takes over what another VM sets. The guest's writes to [`Stage1Register`]s trap then.
     fn import(system: &mut Self::System, from: &VcpuRegisters);
-    /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core.
-    fn load_debug(&mut self, from: &DebugState);
+    /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core, and whom debug exceptions go to.
+    fn load_debug(&mut self, from: &VcpuDebug);
     /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks. Its virtual timer is off until its registers are loaded.
     fn set_virtual_offset(&mut self, offset: u64);
     /// When the virtual timer in a saved state fires: its compare value, if it is on.
@@ -143,6 +143,10 @@ pub trait Core: Gich {
     fn exception_state(&mut self) -> ExceptionState;
     /// What taking an exception to EL1 writes, `pc` and `pstate` aside.
     fn set_exception_state(&mut self, state: &ExceptionState);
+    /// The guest's ELR_EL1 and SPSR_EL1.
+    fn exception_return(&mut self) -> [u64; 2];
+    /// Writes the guest's SPSR_EL1.
+    fn set_saved_pstate(&mut self, spsr: u64);
     /// What the CPU has that the PSTATE of an exception depends on.
     fn pstate_features(&mut self) -> PstateFeatures;
     /// Makes an SError pending for the loaded vCPU.

@@ -4,7 +4,7 @@
 
 use super::clock::NEVER;
 use super::exit::{ExitAction, ExitContext};
-use super::quiesce::{OFF, PAUSED, STOPPED};
+use super::quiesce::{OFF, PAUSED, STEPPING, STOPPED};
 use super::target::{Reason, Run};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
@@ -42,14 +42,16 @@ impl<B: VmBackend> Vm<B> {
         }
     }
 
-    /// RUN: runs the VM for `limit` ticks, from now on, if there is nothing to be told before. If it runs already, a limit that comes earlier stays: RUN
-    /// that was interrupted is called again with the same one. The caller holds the shared part.
+    /// RUN: runs the VM for `limit` ticks, from now on, if there is nothing to be told before; all of it, or one instruction of the vCPU with the number
+    /// `step`. If it runs already, a limit that comes earlier stays: RUN that was interrupted is called again with the same one. The caller holds the
+    /// shared part.
     #[inline]
     pub(super) fn run(
         &self,
         shared: &mut VmShared<B>,
         core: &mut B::Core,
         limit: Option<u64>,
+        step: Option<usize>,
     ) -> Option<Reason> {
         let is_off = self.is_off();
         let run = shared.target.as_mut()?.run(is_off);
@@ -59,7 +61,13 @@ impl<B: VmBackend> Vm<B> {
         // As long as it stands still: how much is left.
         if run == Run::Starts {
             self.limit.store(limit.unwrap_or(NEVER), Ordering::Relaxed);
-            self.go_on(STOPPED);
+            match step {
+                None => self.go_on(STOPPED | STEPPING),
+                Some(vcpu) => {
+                    self.begin_step(core, vcpu);
+                    self.go_on(STOPPED);
+                }
+            }
             self.wake_cores(core);
         } else {
             let start = match self.is_paused() {
@@ -77,8 +85,8 @@ impl<B: VmBackend> Vm<B> {
 
     /// The physical count at which the time is over that its controller gave the VM; or [`NEVER`].
     pub(super) fn limit(&self) -> u64 {
-        match self.gate.is_closed_for(PAUSED | STOPPED | OFF) {
-            true => NEVER,
+        match self.gate.is_closed_for(PAUSED | STOPPED | OFF | STEPPING) {
+            true => self.limit_of_step(),
             false => self.limit.load(Ordering::Relaxed),
         }
     }
@@ -87,7 +95,8 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn stop_at_limit(&self, core: &mut B::Core) {
         let mut shared = self.shared.lock();
         if self.limit() <= B::Core::physical_count() {
-            self.stop(&mut shared, core, None, Some(Reason::Limit));
+            let reason = self.overdue_step().unwrap_or(Reason::Limit);
+            self.stop(&mut shared, core, None, Some(reason));
         }
     }
 

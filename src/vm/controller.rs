@@ -49,6 +49,7 @@ fn results_of(reason: Reason) -> Results {
         Reason::Off => Results::of([2]),
         Reason::Limit => Results::of([3]),
         Reason::Stopped => Results::of([4]),
+        Reason::Debug([vcpu, esr, far]) => Results::of([6, vcpu, esr, far]),
     }
 }
 
@@ -77,7 +78,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         };
         let target = &vms[number];
         let done = match call.action {
-            ControlAction::Run { limit } => return self.run_target(core, target, limit),
+            ControlAction::Run { limit, step } => {
+                return self.run_target(core, target, limit, step);
+            }
             ControlAction::Target => Ok(target.description()),
             ControlAction::Stop => {
                 self.stop_target(core, target);
@@ -85,6 +88,8 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             }
             ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
             ControlAction::Differs { ids, from } => target.differs(ids, from),
+            ControlAction::Catch { what } => target.catch(core, what),
+            ControlAction::Breakpoint(arguments) => target.set_comparator(core, arguments),
             other => match self.reach(core, target, other) {
                 Some(done) => {
                     let x0 = done.unwrap_or_else(|error| error as u64);
@@ -169,7 +174,13 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     /// RUN.
-    fn run_target(&mut self, core: &mut B::Core, target: &Vm<B>, limit: u64) -> AfterCall {
+    fn run_target(
+        &mut self,
+        core: &mut B::Core,
+        target: &Vm<B>,
+        limit: u64,
+        step: u64,
+    ) -> AfterCall {
         let was_woken = core::mem::take(&mut self.vcpu.in_run);
         if was_woken {
             // Most likely by what there is to be told. If it is told here, the wait need not begin.
@@ -178,13 +189,17 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             if let Some(reason) = shared.target.as_mut().and_then(Target::take_news) {
                 return self.give(results_of(reason));
             }
+        } else if step != 0 && !target.can_step(step) {
+            return self.give(Results::error(error::INVALID_PARAMETER));
         }
         let Some(is_interrupted) = self.begin_await(core, target.number) else {
             self.step_back_to_call();
             return AfterCall::Put;
         };
         let mut shared = target.shared.lock();
-        let reason = target.run(&mut shared, core, ticks(limit, B::Core::frequency()));
+        let limit = ticks(limit, B::Core::frequency());
+        let step = usize::try_from(step).ok().and_then(|n| n.checked_sub(1));
+        let reason = target.run(&mut shared, core, limit, step);
         drop(shared);
         match reason {
             None if !is_interrupted => AfterCall::Await(target.number),
@@ -289,7 +304,7 @@ impl<B: VmBackend> Vm<B> {
                 }
             }
         });
-        if matches!(call, SnapshotCall::Restore { .. }) && !self.gate.is_closed() {
+        if matches!(call, SnapshotCall::Restore { .. }) && !self.gate.is_closed_for(STOPPED) {
             // It runs, and may want this core, which it did not want before.
             core.set_alarm_no_later(B::Core::physical_count());
         }
@@ -314,6 +329,7 @@ fn stop_targets<B: VmBackend>(vms: &[Vm<B>], controller: &Vm<B>, core: &mut B::C
             let target = &vms[number];
             let mut shared = target.shared.lock();
             target.stop(&mut shared, core, None, None);
+            target.end_debugging(&mut shared, core);
             if let Some(target) = &mut shared.target {
                 target.forget();
             }

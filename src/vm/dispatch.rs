@@ -27,6 +27,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             Exit::IllegalState => self
                 .context(shared, core)
                 .refuse(GuestException::IllegalState),
+            Exit::Debug => self.context(shared, core).debug_exception(esr, trap.far),
             Exit::Unsupported { .. } => {
                 self.context(shared, core).refuse(GuestException::Undefined)
             }

@@ -127,7 +127,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
         match self.slot().run_state() {
             RunState::Off => ExitAction::Put,
             // A wait, too: whoever controls the VM is told when it is put.
-            _ if self.vm.gate.is_closed() => ExitAction::Put,
+            _ if self.vm.gate.is_closed_to(self.index) => ExitAction::Put,
             RunState::Waiting => self.resume_wait(),
             RunState::Ready if self.vcpu.unfinished.is_some() => ExitAction::Unfinished,
             RunState::Ready => self.resume(),

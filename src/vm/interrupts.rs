@@ -66,7 +66,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     /// Processes a request for this vCPU, if there is one, and looks at the gate.
     pub(super) fn check_requests(&mut self, core: &mut B::Core) -> ExitAction {
-        if self.vm.gate.is_closed() {
+        if self.vm.gate.is_closed_to(self.index) {
             return ExitAction::Put;
         }
         let slot = self.slot();

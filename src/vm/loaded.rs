@@ -7,7 +7,7 @@ use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, VcpuIdentity, Vm, VmBackend, VmShared};
 use crate::arch::MutexGuard;
 use crate::arch::vcpu::{Trap, TrapKind};
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::device::gic::CpuInterface;
 use crate::trap::Esr;
 use crate::trap::access::step_back;
@@ -35,7 +35,7 @@ pub(super) fn load_registers<C: Core>(
     core: &mut C,
     offset: u64,
     system: &C::System,
-    debug: &DebugState,
+    debug: &VcpuDebug,
     interface: [u32; 2],
     timer_active: bool,
 ) {
@@ -51,7 +51,7 @@ impl<B: VmBackend> Vm<B> {
     pub fn load<'a>(&'a self, core: &mut B::Core, index: usize) -> Option<LoadedVcpu<'a, B>> {
         let slot = &self.vcpus[index];
         let mut vcpu = slot.try_lock()?;
-        if self.gate.is_closed() || slot.run_state() == RunState::Off {
+        if self.gate.is_closed_to(index) || slot.run_state() == RunState::Off {
             return None;
         }
         let mut shared = self.lock_shared()?;

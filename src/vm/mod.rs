@@ -16,7 +16,7 @@
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
-//! | `control`, `target`, `controller`, `reach` | a VM that another one controls, and what the calls of that one do |
+//! | `control`, `target`, `controller`, `reach`, `debug` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `pins` | which core each vCPU is pinned to |
@@ -48,6 +48,7 @@ mod clock;
 mod console_host;
 mod control;
 mod controller;
+mod debug;
 mod dispatch;
 mod doorbell;
 mod exit;
@@ -188,7 +189,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Whether a core that has nothing else to do should load vCPU number `vcpu`.
     fn is_runnable(&self, vcpu: usize) -> bool {
-        !self.gate.is_closed() && self.vcpus[vcpu].is_runnable(B::Core::physical_count)
+        !self.gate.is_closed_to(vcpu) && self.vcpus[vcpu].is_runnable(B::Core::physical_count)
     }
 
     /// Whether a request waits for vCPU number `vcpu`.
@@ -200,7 +201,7 @@ impl<B: VmBackend> Vm<B> {
     fn deadline_of(&self, vcpu: usize) -> u64 {
         let slot = &self.vcpus[vcpu];
         match slot.run_state() {
-            RunState::Waiting if !self.gate.is_closed() => slot.deadline(),
+            RunState::Waiting if !self.gate.is_closed_to(vcpu) => slot.deadline(),
             _ => NEVER,
         }
     }

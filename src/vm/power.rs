@@ -1,7 +1,7 @@
 //! PSCI: vCPUs go on and off, the VM ends or starts again.
 
 use super::exit::{ExitAction, ExitContext};
-use super::vcpu::{RunState, Vcpu};
+use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::addr::Ipa;
 use crate::hvc::Results;
@@ -90,7 +90,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             return self.unfinished_call(0);
         }
         // The target is off: a core that still holds its lock is about to unlock it.
-        *slot.lock() = Vcpu::reset(B::Core::RESET, entry.0, context);
+        slot.lock().reset(B::Core::RESET, entry.0, context);
         slot.set_run_state(RunState::Ready);
         self.vm.notify_core(self.core, slot);
         self.give_results(Results::SUCCESS)

@@ -10,8 +10,9 @@ use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::MutexGuard;
 use crate::arch::sync::{AtomicU8, Ordering};
 use crate::device::gic::{Gic, VCPUS_MAX};
+use core::hint::cold_path;
 
-/// Why a VM's vCPUs may not run: one bit for each reason. All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
+/// Why a VM's vCPUs may not run: one bit for each reason; and [who alone may run](Self::let_step). All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
 /// again when it is kicked; what the gate guards is behind the vCPUs' locks.
 #[derive(Default)]
 pub struct Gate(AtomicU8);
@@ -24,12 +25,39 @@ pub const PAUSED: u8 = 2;
 pub const OFF: u8 = 4;
 /// The VM that controls it has it stopped.
 pub const STOPPED: u8 = 8;
+/// All but one vCPU stand, whose number is in these bits, counted from 1: it executes one instruction.
+pub const STEPPING: u8 = 0xf0;
+
+const ALONE: u32 = STEPPING.trailing_zeros();
+const _: () = assert!(VCPUS_MAX <= (STEPPING >> ALONE) as usize);
 
 impl Gate {
-    /// Whether there is any reason.
+    /// Whether there is any reason why no vCPU may run.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.is_closed_for(!STEPPING)
+    }
+
+    /// Whether vCPU number `vcpu` may not run. Nearly always the gate is open, or closed for all: both are found out at once.
+    #[inline]
+    pub fn is_closed_to(&self, vcpu: usize) -> bool {
+        let gate = self.0.load(Ordering::Relaxed);
+        gate != 0 && {
+            cold_path();
+            gate != (vcpu as u8 + 1) << ALONE
+        }
+    }
+
+    /// Once the gate is open, vCPU number `vcpu` alone may run. It is closed for another reason now: nobody is let through in between.
+    pub fn let_step(&self, vcpu: usize) {
+        self.open(STEPPING);
+        self.close((vcpu as u8 + 1) << ALONE);
+    }
+
+    /// The vCPU that alone may run, if it is one.
+    pub fn stepping(&self) -> Option<usize> {
+        let alone = self.0.load(Ordering::Relaxed) >> ALONE;
+        usize::from(alone).checked_sub(1)
     }
 
     /// Whether any of `reasons` is there.
@@ -43,13 +71,15 @@ impl Gate {
     ///   store, so the core sees the gate as it was left;
     /// - the core has the lock: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by the core that
     ///   takes the kick ([`Core::kick`]), and that core looks here again then.
+    #[inline]
     pub fn close(&self, reason: u8) {
         self.0.fetch_or(reason, Ordering::Relaxed);
     }
 
-    /// Removes a reason. The caller kicks the cores afterwards: one that saw the gate closed may sleep.
-    pub fn open(&self, reason: u8) {
-        self.0.fetch_and(!reason, Ordering::Relaxed);
+    /// Removes reasons, and returns those that are left. The caller kicks the cores afterwards: one that saw the gate closed may sleep.
+    #[inline]
+    pub fn open(&self, reasons: u8) -> u8 {
+        self.0.fetch_and(!reasons, Ordering::Relaxed) & !reasons & !STEPPING
     }
 }
 
@@ -192,9 +222,8 @@ impl<B: VmBackend> Vm<B> {
 
     fn release_others(&self, core: &mut B::Core, stopped: StoppedVcpus<'_, System<B>>) {
         drop(stopped);
-        self.gate.open(QUIESCED);
         // Whoever opens it for another reason does so then.
-        if !self.gate.is_closed() {
+        if self.gate.open(QUIESCED) == 0 {
             self.wake_cores(core);
         }
     }

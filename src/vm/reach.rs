@@ -265,10 +265,11 @@ impl<B: VmBackend> Vm<B> {
                     let waits = run_state == RunState::Waiting && !vcpu.in_run;
                     registers.state = if waits { 2 } else { 1 };
                     registers.registers = vcpu.registers;
+                    vcpu.debug.hide_step(&mut registers.registers.pstate);
                     B::Core::export(&vcpu.system, &mut registers);
                 }
                 self.release(core, held);
-                if !self.gate.is_closed() {
+                if !self.gate.is_closed_for(STOPPED) {
                     core.set_alarm_no_later(B::Core::physical_count());
                 }
             }
@@ -313,7 +314,7 @@ impl<B: VmBackend> Vm<B> {
             None => Err(error::INVALID_PARAMETER),
         };
         self.release(core, held);
-        if !self.gate.is_closed() {
+        if !self.gate.is_closed_for(STOPPED) {
             core.set_alarm_no_later(B::Core::physical_count());
         }
         done.map(|()| 0)

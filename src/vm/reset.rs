@@ -59,7 +59,7 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn boot(&self, entry: &BootEntry, vcpu: &mut Vcpu<System<B>>) {
         self.set_time(None);
         self.set_vcpus_off();
-        *vcpu = Vcpu::reset(B::Core::RESET, entry.pc.0, entry.tree.0);
+        vcpu.reset(B::Core::RESET, entry.pc.0, entry.tree.0);
         self.vcpus[0].set_run_state(RunState::Ready);
         self.gate.open(OFF);
     }

@@ -219,7 +219,8 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         };
         copy(&vcpu.registers, &mut saved.registers);
         saved.timer = vcpu.timer;
-        vcpu.debug.copy_to(&mut saved.debug);
+        vcpu.debug
+            .save(&mut saved.debug, &mut saved.registers.pstate);
     }
 
     #[inline]
@@ -253,7 +254,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 let core = &mut *self.initiator.core;
                 // An SError of a store that is taken back is dropped with that store.
                 core.consume_serror();
-                saved.debug.restore_to(&mut vcpu.debug);
+                vcpu.debug.restore(&saved.debug);
                 let timer_active = self.gic.vtimer_needs_hw_active(index);
                 load_registers(
                     core,
@@ -271,7 +272,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                     return;
                 };
                 copy(system, &mut vcpu.system);
-                saved.debug.restore_to(&mut vcpu.debug);
+                vcpu.debug.restore(&saved.debug);
                 vcpu.interface = saved.interface;
                 vcpu.lrs = SavedLrs::default();
                 vcpu.timer = saved.timer;

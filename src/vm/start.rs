@@ -85,7 +85,7 @@ impl<B: VmBackend> Vm<B> {
         let state = state_size::<System<B>>(config.vcpus);
         let snapshots = Snapshots::new(pages, config.pools, state, frames).ok_or(too_little)?;
         let vcpus = config.vcpus as usize;
-        let slot = |i| VcpuSlot::new(Vcpu::reset(B::Core::RESET, 0, 0), core_of(i));
+        let slot = |i| VcpuSlot::new(Vcpu::new(B::Core::RESET, 0, 0), core_of(i));
         let vm = Self {
             config,
             number,

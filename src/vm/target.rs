@@ -2,7 +2,7 @@
 //!
 //! | it | stops | RUN |
 //! | --- | --- | --- |
-//! | runs | by an event, a reset, its end, its limit, STOP: RUN is going to return that | waits on |
+//! | runs | by an event, a debug exception, a reset, its end, its limit, STOP: RUN is going to return that | waits on |
 //! | is stopped, with a reason that RUN has not returned yet | stays so | returns it |
 //! | is stopped, and its controller knows | stays so | runs it |
 
@@ -11,6 +11,8 @@
 pub enum Reason {
     /// It called EVENT with these values.
     Event([u64; 3]),
+    /// A debug exception that its controller catches: vCPU, ESR_EL2, and FAR_EL2 for a watchpoint or 0.
+    Debug([u64; 3]),
     /// It was reset, and has not begun yet.
     Reset,
     /// It is off.
@@ -35,6 +37,8 @@ pub enum Run {
 /// A VM under control.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
+    /// Its controller caught debug exceptions, or set a breakpoint, since it is there.
+    pub is_debugged: bool,
     runs: bool,
     /// What RUN has not returned yet. None while it runs.
     reason: Option<Reason>,
@@ -43,7 +47,11 @@ pub struct Target {
 impl Target {
     /// One that runs, or waits to be run.
     pub const fn new(runs: bool) -> Self {
-        Self { runs, reason: None }
+        Self {
+            is_debugged: false,
+            runs,
+            reason: None,
+        }
     }
 
     /// It is not to run any more. Returns whether it did. `None` is a reason that its controller need not be told. A reset makes what it did before

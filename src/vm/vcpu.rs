@@ -4,7 +4,7 @@ use super::reviews::ReviewSchedule;
 use super::saved_lrs::SavedLrs;
 use super::unfinished::Unfinished;
 use crate::arch::vcpu::Registers;
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::device::timer::PhysicalTimer;
 use crate::hvc::Results;
 use crate::trap::Esr;
@@ -34,15 +34,15 @@ pub struct Vcpu<S> {
     pub reviews: ReviewSchedule,
     /// It is in the midst of RUN: it waits, its pc on the call; or it was woken, and the call is to be made again.
     pub in_run: bool,
-    /// Its debug registers. The core that loaded the vCPU has a copy of those that act.
-    pub debug: DebugState,
+    /// Its debug registers, and what its VM's controller has in their place. The core that loaded the vCPU has a copy of those that act.
+    pub debug: VcpuDebug,
     /// What EL2 does for it in pieces, and is in the midst of.
     pub unfinished: Unfinished,
 }
 
 impl<S> Vcpu<S> {
-    /// As after a reset, about to run at `pc` with `x0`.
-    pub fn reset(system: S, pc: u64, x0: u64) -> Self {
+    /// A new one, as after a reset, about to run at `pc` with `x0`.
+    pub fn new(system: S, pc: u64, x0: u64) -> Self {
         Self {
             registers: Registers::reset(pc, x0),
             system,
@@ -52,9 +52,33 @@ impl<S> Vcpu<S> {
             timers_known: 0,
             reviews: ReviewSchedule::NONE,
             in_run: false,
-            debug: DebugState::RESET,
+            debug: VcpuDebug::RESET,
             unfinished: Unfinished::NOTHING,
         }
+    }
+
+    /// Resets it: it is about to run at `pc` with `x0`. What its VM's controller catches stays.
+    pub fn reset(&mut self, system: S, pc: u64, x0: u64) {
+        let Self {
+            registers,
+            system: own,
+            interface,
+            lrs,
+            timer,
+            reviews,
+            in_run,
+            debug,
+            unfinished,
+        } = self;
+        *registers = Registers::reset(pc, x0);
+        *own = system;
+        *interface = [0; 2];
+        *lrs = SavedLrs::default();
+        *timer = PhysicalTimer::default();
+        *reviews = ReviewSchedule::NONE;
+        *in_run = false;
+        debug.reset();
+        *unfinished = Unfinished::NOTHING;
     }
 
     /// RUN returns that its caller has an interrupt, if the vCPU waits in it.

@@ -62,6 +62,8 @@ fn calls() {
         ("INFO_OF", ids::INFO_OF),
         ("NEXT_OF", ids::NEXT_OF),
         ("STATS_OF", ids::STATS_OF),
+        ("CATCH", ids::CATCH),
+        ("BREAKPOINT", ids::BREAKPOINT),
     ];
     let code = code.map(|(name, function)| (name.to_owned(), u64::from(function.0)));
     assert_eq!(book, code);

@@ -24,31 +24,73 @@ const GROUPS: [&str; 13] = [
 ];
 
 fn each_on_a_core_of_its_own(board: Board) {
-    drives(board, None);
+    passes(
+        board,
+        None,
+        "controller",
+        "tests/configs/control.toml",
+        &GROUPS,
+    );
 }
 
 #[test]
 fn both_on_one_core() {
-    drives(Board::Virt, Some("1"));
+    let config = "tests/configs/control.toml";
+    passes(Board::Virt, Some("1"), "controller", config, &GROUPS);
 }
 
-fn drives(board: Board, cores: Option<&str>) {
-    let mut run = board.boots(image::with_config("tests/configs/control.toml"));
+/// All groups of the controller, which has the name of its program, pass.
+fn passes(board: Board, cores: Option<&str>, name: &str, config: &str, groups: &[&str]) {
+    let mut run = board.boots(image::with_config(config));
     if let Some(cores) = cores {
         run = run.set("SMP", cores);
     }
     let run = run.until_it_ends();
     run.powers_off();
-    let passed = GROUPS.map(|group| format!("controller| controller: {group}: PASS"));
-    let count = format!("controller| controller: {} passed, 0 failed", GROUPS.len());
-    let said = run
-        .lines
+    let passed = groups
         .iter()
-        .filter(|line| line.starts_with("controller| "));
+        .map(|group| format!("{name}| {name}: {group}: PASS"));
+    let count = format!("{name}| {name}: {} passed, 0 failed", groups.len());
+    let prefix = format!("{name}| ");
+    let said = run.lines.iter().filter(|line| line.starts_with(&prefix));
     run.require(
-        said.eq(passed.iter().chain([&count])),
+        said.cloned().eq(passed.chain([count])),
         "the controller should have said something else",
     );
+}
+
+on_both_boards!(a_debugger_and_its_target);
+
+/// The debugger's groups.
+const DEBUGGER: [&str; 14] = [
+    "begins",
+    "refused",
+    "breakpoint",
+    "watchpoints",
+    "BRK",
+    "its own registers",
+    "it fights",
+    "snapshots",
+    "step",
+    "step over what EL2 does",
+    "step into handlers",
+    "the other CPU stands",
+    "exclusive accesses",
+    "reset",
+];
+
+fn a_debugger_and_its_target(board: Board) {
+    debugs(board, None);
+}
+
+#[test]
+fn a_debugger_and_its_target_on_one_core() {
+    debugs(Board::Virt, Some("1"));
+}
+
+fn debugs(board: Board, cores: Option<&str>) {
+    let config = "tests/configs/debugger.toml";
+    passes(board, cores, "debugger", config, &DEBUGGER);
 }
 
 on_both_boards!(a_controller_that_means_harm);

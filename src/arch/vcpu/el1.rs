@@ -26,6 +26,16 @@ pub fn set_exception_state(state: &ExceptionState) {
     FAR_EL1.set(state.far);
 }
 
+/// ELR_EL1 and SPSR_EL1.
+pub fn exception_return() -> [u64; 2] {
+    [read_register!("elr_el1"), SPSR_EL1.get()]
+}
+
+/// Writes SPSR_EL1. The ERET to the guest synchronizes it.
+pub fn set_saved_pstate(spsr: u64) {
+    SPSR_EL1.set(spsr);
+}
+
 /// Writes a register as the guest would, in effect when this returns: cache maintenance that follows is not undone by a speculative access
 /// of the guest's regime as it was before.
 pub fn write_stage1_register(register: Stage1Register, value: u64) {

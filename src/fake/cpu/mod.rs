@@ -3,15 +3,17 @@
 mod gich;
 mod patience;
 mod seam;
+mod step;
 
 pub use patience::Patience;
+pub use step::{STEP, executed};
 
 use super::sync::AtomicBool;
 use super::system::System;
 use super::worst::Worst;
 use crate::addr::{Ipa, Va};
 use crate::arch::vcpu::{Registers, Stage1Access, Trap, walks};
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::device::gic::{LRS_MAX, ListRegister};
 use crate::limits::VMS_MAX;
 use crate::trap::sysreg::SysReg;
@@ -69,7 +71,7 @@ pub struct FakeCore {
     /// Its registers.
     pub system: System,
     /// Its debug registers.
-    pub debug: DebugState,
+    pub debug: VcpuDebug,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
     /// What it does from its pc on, when the script has ended; or nothing, and it computes.
@@ -83,7 +85,7 @@ pub struct FakeCore {
     pub on_kick: Option<Box<dyn FnMut(usize) + Send>>,
     /// What it waits for.
     pub patience: Patience,
-    /// VM and vCPU, each time that one was entered.
+    /// VM and vCPU, each time that one was entered and executed something.
     pub ran: Vec<(usize, usize)>,
     /// What happens while it sleeps, the next time and those after that, if there is no interrupt already.
     pub dreams: VecDeque<Dream>,
@@ -125,7 +127,7 @@ impl FakeCore {
             facing: false,
             lent: None,
             system: System::RESET,
-            debug: DebugState::RESET,
+            debug: VcpuDebug::RESET,
             script: VecDeque::new(),
             program: None,
             interrupts: VecDeque::new(),

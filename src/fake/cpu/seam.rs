@@ -9,7 +9,7 @@ use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
     ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap, el1, walks,
 };
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
 use crate::vm::{Core, Interrupt, VcpuIdentity};
@@ -75,6 +75,9 @@ impl Core for FakeCore {
         assert!(!self.facing, "it is in its own stage 2");
         let vcpu = self.vcpu.expect("a vCPU is loaded");
         self.acts();
+        if let Some(trap) = self.enter_step_state(registers) {
+            return trap;
+        }
         self.ran.push((vcpu.vm, vcpu.vcpu));
         match (self.script.pop_front(), &mut self.program) {
             (Some(step), _) => step(registers),
@@ -137,7 +140,7 @@ impl Core for FakeCore {
         };
     }
 
-    fn load_debug(&mut self, from: &DebugState) {
+    fn load_debug(&mut self, from: &VcpuDebug) {
         self.debug = *from;
     }
 
@@ -166,6 +169,14 @@ impl Core for FakeCore {
             far: state.far,
             ..self.system
         };
+    }
+
+    fn exception_return(&mut self) -> [u64; 2] {
+        [self.system.elr, self.system.spsr]
+    }
+
+    fn set_saved_pstate(&mut self, spsr: u64) {
+        self.system.spsr = spsr;
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {

@@ -7,7 +7,7 @@ use super::smp::{SYSTEM_OFF, WORD, sync};
 use crate::arch::vcpu::{Registers, Trap};
 use crate::config::{Start, VmConfig};
 use crate::fake::abort::Abort;
-use crate::fake::{FakeBoard, FakeCore, Patience, set_count};
+use crate::fake::{FakeBoard, FakeCore, Patience, STEP, executed, set_count};
 use crate::hvc::ids;
 use crate::monitor::VmControl;
 use crate::vm::budget::SLICE;
@@ -71,9 +71,13 @@ pub enum Does {
     Computes(u64, Interrupt),
     /// It stores 32 bits to a device.
     Stores(u64, u64),
+    /// An instruction has an exception of this class and syndrome that comes to EL2.
+    Traps(u64, u64),
+    /// It executes an instruction, and is being stepped.
+    Steps,
 }
 
-pub use Does::{Calls, Computes, Stores, TakesBack, Waits};
+pub use Does::{Calls, Computes, Steps, Stores, TakesBack, Traps, Waits};
 
 impl Does {
     pub fn done(self, registers: &mut Registers) -> Trap {
@@ -81,16 +85,24 @@ impl Does {
             Calls(function, arguments) => {
                 registers.x[0] = function;
                 registers.x[1..4].copy_from_slice(&arguments);
-                registers.pc += 4;
+                executed(registers);
                 sync(0x16, 0)
             }
             Does::Reaches(function, arguments) => {
                 registers.x[0] = function;
                 registers.x[1..6].copy_from_slice(&arguments);
-                registers.pc += 4;
+                executed(registers);
                 sync(0x16, 0)
             }
             Waits => sync(0x01, 0),
+            Traps(class, iss) => Trap {
+                far: 0xfa,
+                ..sync(class, iss)
+            },
+            Steps => {
+                executed(registers);
+                STEP
+            }
             TakesBack(_) => panic!("it is made a call"),
             Computes(counts, _) => {
                 set_count(FakeCore::physical_count() + counts);
@@ -116,14 +128,29 @@ pub type Played = Vec<(usize, [u64; 4])>;
 
 /// One core, on which VMs do these things in this order, whoever is on. At the end somebody must have switched off.
 pub fn play(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: &[Does]) -> Played {
+    play_and_look(vms, core, steps, || ())
+}
+
+/// The same; before the last step, `look` sees what has become of the VMs.
+pub fn play_and_look(
+    vms: &[Vm<FakeBoard>],
+    core: &mut FakeCore,
+    steps: &[Does],
+    look: impl FnOnce() + Send + 'static,
+) -> Played {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    for &step in steps {
+    let mut look = Some(look);
+    for (number, &step) in steps.iter().enumerate() {
         let seen = seen.clone();
+        let look = look.take_if(|_| number + 1 == steps.len());
         if let Computes(_, interrupt) = step {
             core.interrupts.push_back(interrupt);
         }
         core.script.push_back(Box::new(move |registers| {
             let x: [u64; 4] = registers.x[..4].try_into().unwrap();
+            if let Some(look) = look {
+                look();
+            }
             let mut seen = seen.lock().unwrap();
             seen.push(x);
             match step {

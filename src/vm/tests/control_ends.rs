@@ -93,7 +93,7 @@ fn what_a_restore_took_back_is_not_told() {
     };
     play_again(vms);
     let mut shared = vms[1].shared.lock();
-    vms[1].run(&mut shared, &mut it, None);
+    vms[1].run(&mut shared, &mut it, None, None);
     let event = Some(crate::vm::target::Reason::Event([9, 9, 9]));
     vms[1].stop(&mut shared, &mut it, None, event);
     drop(shared);
@@ -166,7 +166,7 @@ fn targets_stop_when_their_controller_ends_or_is_reset() {
         let vms = vms([controller, CONTROLLED].into(), |_, _| 0);
         let mut it = core();
         let mut shared = vms[1].shared.lock();
-        vms[1].run(&mut shared, &mut it, None);
+        vms[1].run(&mut shared, &mut it, None, None);
         drop(shared);
         assert!(vms[1].is_runnable(0));
         let mut scheduler_steps = 0;
@@ -189,7 +189,7 @@ fn targets_stop_when_their_controller_ends_or_is_reset() {
     let vms = pair();
     let mut it = core();
     let mut shared = vms[1].shared.lock();
-    vms[1].run(&mut shared, &mut it, None);
+    vms[1].run(&mut shared, &mut it, None, None);
     drop(shared);
     let desk = Quiet::default();
     let mut operator = Controls {

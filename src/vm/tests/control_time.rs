@@ -46,7 +46,7 @@ fn a_new_limit_reaches_a_target_that_runs_alone_on_its_core() {
     let start = FakeCore::physical_count();
     let mut run = move |limit| {
         let mut shared = vms[1].shared.lock();
-        assert_eq!(vms[1].run(&mut shared, &mut first, limit), None);
+        assert_eq!(vms[1].run(&mut shared, &mut first, limit, None), None);
     };
     run(None);
     second.patience = Patience::Alarm;
@@ -127,7 +127,7 @@ fn an_operators_pause_is_not_the_targets_time() {
     let target = &vms[1];
     let mut shared = target.shared.lock();
     let start = FakeCore::physical_count();
-    assert_eq!(target.run(&mut shared, &mut it, Some(100)), None);
+    assert_eq!(target.run(&mut shared, &mut it, Some(100), None), None);
     assert_eq!(target.limit(), start + 100);
     set_count(start + 30);
     target.pause(&mut it);
@@ -137,7 +137,7 @@ fn an_operators_pause_is_not_the_targets_time() {
     assert_eq!(target.limit(), start + 1070);
     // A new limit while it is paused begins when it goes on.
     target.pause(&mut it);
-    assert_eq!(target.run(&mut shared, &mut it, Some(5)), None);
+    assert_eq!(target.run(&mut shared, &mut it, Some(5), None), None);
     set_count(start + 2000);
     target.resume(&mut it);
     assert_eq!(target.limit(), start + 2005);
@@ -147,7 +147,7 @@ fn an_operators_pause_is_not_the_targets_time() {
     target.resume(&mut it);
     assert!(!target.is_runnable(0));
     target.pause(&mut it);
-    assert_eq!(target.run(&mut shared, &mut it, None), None);
+    assert_eq!(target.run(&mut shared, &mut it, None, None), None);
     assert!(!target.is_runnable(0));
     target.resume(&mut it);
     assert!(target.is_runnable(0) && target.limit() == u64::MAX);
@@ -165,13 +165,13 @@ fn time_stands_still_while_a_target_is_stopped_or_passes() {
         assert_eq!(target.virtual_count(), 0);
         set_count(FakeCore::physical_count() + 500);
         let mut shared = target.shared.lock();
-        target.run(&mut shared, &mut it, None);
+        target.run(&mut shared, &mut it, None, None);
         let begin = if time == Time::Stops { 0 } else { 500 };
         assert_eq!(target.virtual_count(), begin);
         set_count(FakeCore::physical_count() + 10);
         target.stop(&mut shared, &mut it, None, None);
         set_count(FakeCore::physical_count() + 1000);
-        target.run(&mut shared, &mut it, None);
+        target.run(&mut shared, &mut it, None, None);
         let passed = if time == Time::Stops { 10 } else { 1510 };
         assert_eq!(target.virtual_count(), passed);
     }

@@ -136,11 +136,11 @@ fn stop_ends_the_run_of_another_vcpu() {
     play_again(vms);
     vms[0].vcpus[1].set_run_state(RunState::Off);
     let mut shared = vms[1].shared.lock();
-    assert_eq!(vms[1].run(&mut shared, &mut it, None), None);
+    assert_eq!(vms[1].run(&mut shared, &mut it, None, None), None);
     drop(shared);
     play(vms, &mut it, &[Calls(STOP, [0; 3]), END]);
     let mut shared = vms[1].shared.lock();
-    assert_eq!(vms[1].run(&mut shared, &mut it, None), None);
+    assert_eq!(vms[1].run(&mut shared, &mut it, None, None), None);
 }
 
 /// As it ends a WFI.

@@ -2,7 +2,7 @@
 
 use super::guest::*;
 use super::instructions::{SYSREG, UNDEFINED, done, iss, taken};
-use crate::device::debug::DebugState;
+use crate::device::caught::VcpuDebug;
 use crate::trap::sysreg::SysReg;
 use crate::vm::ExitAction;
 
@@ -56,13 +56,9 @@ fn the_os_lock_is_the_vcpus_own() {
     assert_eq!(read(&mut guest, OSLSR), 0b1010, "locked, as after a reset");
     write(&mut guest, MDSCR, u64::MAX);
     assert_eq!(read(&mut guest, MDSCR), 0xb001);
-    assert_eq!(
-        guest.core().debug.effective_mdscr(),
-        0x3000,
-        "no MDE, no SS"
-    );
+    assert_eq!(guest.core().debug.mdscr(), 0x3000, "no MDE, no SS");
     write(&mut guest, OSLAR, 0);
-    assert_eq!(guest.core().debug.effective_mdscr(), 0xb001);
+    assert_eq!(guest.core().debug.mdscr(), 0xb001);
     taken(SYSREG, iss(OSLAR, 4, false), UNDEFINED);
     taken(SYSREG, iss(OSLSR, 4, true), UNDEFINED);
 
@@ -75,13 +71,13 @@ fn the_os_lock_is_the_vcpus_own() {
         (read(&mut guest, OSLSR), read(&mut guest, MDSCR)),
         (0b1000, 0xb001)
     );
-    assert_eq!(guest.core().debug.effective_mdscr(), 0xb001);
+    assert_eq!(guest.core().debug.mdscr(), 0xb001);
     guest.reset();
     assert_eq!(
         (read(&mut guest, OSLSR), read(&mut guest, MDSCR)),
         (0b1010, 0)
     );
-    assert_eq!(guest.core().debug.effective_mdscr(), 0);
+    assert_eq!(guest.core().debug.mdscr(), 0);
 }
 
 #[test]
@@ -92,7 +88,7 @@ fn a_vcpu_finds_its_own_debug_registers_after_another() {
     let own = guest.core().debug;
     guest.leaves();
     // As the vCPU of another VM leaves it.
-    guest.core().debug = DebugState::RESET;
+    guest.core().debug = VcpuDebug::RESET;
     guest.on_core(|_, core| assert_eq!(core.debug, own));
     assert_eq!(read(&mut guest, OSLSR), 0b1000);
 }

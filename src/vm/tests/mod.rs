@@ -8,6 +8,7 @@ mod control_ends;
 mod control_time;
 mod control_waits;
 mod debug_registers;
+mod debugging;
 mod devices;
 mod errors;
 mod guest;

@@ -19,14 +19,14 @@ use zerocopy::{FromBytes, IntoBytes};
 
 const READ: u64 = ids::READ.0 as u64;
 const WRITE: u64 = ids::WRITE.0 as u64;
-const REGISTERS: u64 = ids::REGISTERS.0 as u64;
+pub const REGISTERS: u64 = ids::REGISTERS.0 as u64;
 const SET_REGISTERS: u64 = ids::SET_REGISTERS.0 as u64;
 const DIFFERS: u64 = ids::DIFFERS.0 as u64;
 
-const INVALID: u64 = -3i64 as u64;
-const NOW: u64 = u64::MAX;
+pub const INVALID: u64 = -3i64 as u64;
+pub const NOW: u64 = u64::MAX;
 /// Where images are.
-const TEXT: u64 = RAM + 0x8_0000;
+pub const TEXT: u64 = RAM + 0x8_0000;
 const BYTES: u64 = size_of::<VcpuRegisters>() as u64;
 const PAGES: u64 = RAM_SIZE / PAGE_SIZE;
 
@@ -38,6 +38,11 @@ fn contents(vm: &Vm<FakeBoard>, ipa: u64, count: u64) -> Vec<u8> {
         None => 0,
     };
     (ipa..ipa + count).map(byte).collect()
+}
+
+/// The registers that REGISTERS wrote there.
+pub fn registers_at(vm: &Vm<FakeBoard>, ipa: u64) -> VcpuRegisters {
+    VcpuRegisters::read_from_bytes(&contents(vm, ipa, BYTES)).unwrap()
 }
 
 /// Puts something there.
@@ -221,7 +226,7 @@ fn registers_are_read_and_set_of_now_and_read_of_a_snapshot() {
     ];
     let done = results(vms, &calls);
     assert_eq!(done[1], BYTES);
-    let read = |at| VcpuRegisters::read_from_bytes(&contents(&vms[0], at, BYTES)).unwrap();
+    let read = |at| registers_at(&vms[0], at);
     let mut registers = read(DATA + 0xf00);
     assert_eq!((registers.version, registers.state), (1, 1));
     assert_eq!(registers.registers, vcpu.lock().registers);
@@ -278,7 +283,7 @@ fn a_vcpu_that_is_off_has_none() {
     ];
     let done = results(vms, &calls);
     assert_eq!(done[1], BYTES);
-    let mut registers = VcpuRegisters::read_from_bytes(&contents(&vms[0], DATA, BYTES)).unwrap();
+    let mut registers = registers_at(&vms[0], DATA);
     assert_eq!((registers.version, registers.state), (1, 0));
     assert_eq!(registers.registers.x, [0; 31]);
     registers.registers.pstate = 0x3c5;
@@ -299,7 +304,7 @@ fn a_target_that_runs_is_stopped_for_it_and_goes_on() {
     let vms = pair();
     let mut it = core();
     let mut shared = vms[1].shared.lock();
-    vms[1].run(&mut shared, &mut it, None);
+    vms[1].run(&mut shared, &mut it, None, None);
     drop(shared);
     let calls = [
         Reaches(WRITE, [0, DATA, TEXT, 9, 0]),

@@ -13,7 +13,7 @@ use crate::trap::Access;
 use crate::vm::budget::SLICE;
 use crate::vm::quiesce::{OFF, PAUSED};
 use crate::vm::schedule::{Scheduler, WAKEUP_SLICE};
-use crate::vm::vcpu::{RunState, Vcpu};
+use crate::vm::vcpu::RunState;
 use crate::vm::{ConsoleHost, Core, Interrupt, Vm, VmBackend};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -82,7 +82,7 @@ pub fn vms(plans: Vec<VmConfig>, core_of: fn(usize, usize) -> usize) -> &'static
 pub fn turn_on(vm: &Vm<FakeBoard>) {
     for slot in &vm.vcpus {
         if slot.run_state() == RunState::Off {
-            *slot.lock() = Vcpu::reset(FakeCore::RESET, ENTRY, 0);
+            slot.lock().reset(FakeCore::RESET, ENTRY, 0);
             slot.set_run_state(RunState::Ready);
         }
     }

@@ -87,7 +87,7 @@ impl World<'_> {
         if let Some(target) = &mut shared.target {
             target.forget();
         }
-        let told = self.vms[1].run(&mut shared, &mut self.cores[core], None);
+        let told = self.vms[1].run(&mut shared, &mut self.cores[core], None, None);
         assert_eq!(told, None);
     }
 }

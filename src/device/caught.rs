@@ -1,0 +1,515 @@
+//! What the controller of a VM has in place of a vCPU's debug registers: the calls CATCH and BREAKPOINT, and RUN of one instruction.
+//!
+//! While a controller catches anything, or has one instruction executed, debug exceptions go to EL2 (MDCR_EL2.TDE), and the guest's own registers
+//! are put away: the guest reads and writes them as ever, a snapshot has them, and they do not act.
+//!
+//! | | MDCR_EL2.TDE | MDSCR_EL1 | comparators |
+//! | --- | --- | --- | --- |
+//! | nothing is caught | 0 | the guest's | the guest's |
+//! | [`Catch::hardware`] | 1 | MDE | the controller's |
+//! | BRK only | 1 | | none act |
+//! | one instruction | 1 | SS; MDE, if hardware is caught | the controller's watchpoints |
+//!
+//! With EL2 as the target of debug exceptions they are enabled at EL1 and EL0 whatever PSTATE.D and MDSCR_EL1.KDE say, and not at EL2, as KDE is 0
+//! (Arm ARM DDI 0487, D2.4, "Enabling debug exceptions"; `AArch64.GenerateDebugExceptionsFrom`). So no guest can mask them.
+
+use super::debug::{COMPARATORS, DebugState, mdscr};
+use crate::arch::vcpu::Registers;
+use crate::trap::Esr;
+use crate::trap::sysreg::DebugRegister;
+
+/// PSTATE.SS.
+const SS: u64 = 1 << 21;
+
+/// E: the comparator is enabled.
+const ENABLED: u32 = 1 << 0;
+/// PMC, or PAC: with HMC and SSC 0 it matches at EL1 and EL0 (D2.8.6 and D2.9.7, "Execution conditions").
+const EL1_AND_EL0: u32 = 0b11 << 1;
+/// DBGBCRn_EL1.BAS: all four bytes of an instruction.
+const INSTRUCTION: u32 = 0b1111 << 5;
+/// The lowest bit of DBGWCRn_EL1.LSC.
+const LSC: u32 = 3;
+/// The lowest bit of DBGWCRn_EL1.BAS.
+const BAS: u32 = 5;
+/// The lowest bit of DBGWCRn_EL1.MASK.
+const MASK: u32 = 24;
+/// The most address bits that MASK leaves out.
+const MASK_MAX: u32 = 31;
+/// In BREAKPOINT, the number of the first watchpoint.
+const FIRST_WATCHPOINT: u64 = 16;
+
+/// What a controller catches: CATCH's argument, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Catch {
+    /// Its breakpoints and watchpoints act.
+    pub hardware: bool,
+    /// BRK instructions with this immediate stop the VM.
+    pub brk: Option<u16>,
+}
+
+impl Catch {
+    /// Nothing.
+    pub const NOTHING: Self = Self {
+        hardware: false,
+        brk: None,
+    };
+
+    /// Bit 0: hardware; bit 1: BRK, with the immediate in bits 31:16. `None` if any other bit is set.
+    pub fn decode(what: u64) -> Option<Self> {
+        let immediate = (what >> 16) as u16;
+        let known = match what & 2 {
+            0 => 1,
+            _ => 0xffff_0003,
+        };
+        (what & !known == 0).then_some(Self {
+            hardware: what & 1 != 0,
+            brk: (what & 2 != 0).then_some(immediate),
+        })
+    }
+}
+
+/// Which comparator, and what it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparator {
+    /// DBGBVRn_EL1 and DBGBCRn_EL1.
+    Breakpoint(usize, u64, u32),
+    /// DBGWVRn_EL1 and DBGWCRn_EL1.
+    Watchpoint(usize, u64, u32),
+}
+
+impl Comparator {
+    /// BREAKPOINT's arguments, on a CPU with so many breakpoints and watchpoints. `None` if there is none with that number, or it cannot do that.
+    pub fn decode(
+        [number, kind, address, bytes]: [u64; 4],
+        [breakpoints, watchpoints]: [usize; 2],
+    ) -> Option<Self> {
+        let place = |number: u64, count: usize| {
+            usize::try_from(number)
+                .ok()
+                .filter(|&n| n < count.min(COMPARATORS))
+        };
+        let breakpoint = || place(number, breakpoints);
+        let watchpoint = || place(number.checked_sub(FIRST_WATCHPOINT)?, watchpoints);
+        match kind {
+            0 if number < FIRST_WATCHPOINT => Some(Self::Breakpoint(breakpoint()?, 0, 0)),
+            0 => Some(Self::Watchpoint(watchpoint()?, 0, 0)),
+            1 => {
+                let fits = is_canonical(address) && address.is_multiple_of(4) && bytes == 4;
+                let control = ENABLED | EL1_AND_EL0 | INSTRUCTION;
+                fits.then_some(Self::Breakpoint(breakpoint()?, address, control))
+            }
+            2..=4 => {
+                let (value, size) = watched(address, bytes)?;
+                // LSC: 1 loads, 2 stores, 3 both.
+                let control = ENABLED | EL1_AND_EL0 | (kind as u32 - 1) << LSC | size;
+                Some(Self::Watchpoint(watchpoint()?, value, control))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether bits 63:49 are as bit 48, which the comparators do not compare and demand (`DBGBVR<n>_EL1.RESS`).
+const fn is_canonical(address: u64) -> bool {
+    (address << 15) as i64 >> 15 == address as i64
+}
+
+/// DBGWVRn_EL1 for these bytes, and BAS and MASK of DBGWCRn_EL1: any bytes within a doubleword, or an aligned power of two (D2.9.4, "Watchpoint data
+/// address comparisons").
+fn watched(address: u64, bytes: u64) -> Option<(u64, u32)> {
+    if !is_canonical(address) {
+        return None;
+    }
+    let (in_doubleword, value) = (address & 7, address & !7);
+    match bytes {
+        1..=8 if in_doubleword + bytes <= 8 => {
+            let bas = ((1 << bytes) - 1) << in_doubleword;
+            Some((value, bas << BAS))
+        }
+        16.. if bytes.is_power_of_two()
+            && bytes.trailing_zeros() <= MASK_MAX
+            && address.is_multiple_of(bytes) =>
+        {
+            Some((value, 0xff << BAS | bytes.trailing_zeros() << MASK))
+        }
+        _ => None,
+    }
+}
+
+/// A vCPU's debug registers, and what its VM's controller has in their place. Plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuDebug {
+    /// The guest's.
+    own: DebugState,
+    catch: Catch,
+    /// The vCPU executes one instruction, from this pc on.
+    step: Option<u64>,
+    breakpoints: ([u64; COMPARATORS], [u32; COMPARATORS]),
+    watchpoints: ([u64; COMPARATORS], [u32; COMPARATORS]),
+}
+
+impl VcpuDebug {
+    /// After a reset, with nothing caught.
+    pub const RESET: Self = Self {
+        own: DebugState::RESET,
+        catch: Catch::NOTHING,
+        step: None,
+        breakpoints: ([0; COMPARATORS], [0; COMPARATORS]),
+        watchpoints: ([0; COMPARATORS], [0; COMPARATORS]),
+    };
+
+    /// The vCPU is reset. What its VM's controller catches stays.
+    pub fn reset(&mut self) {
+        self.own.reset();
+    }
+
+    /// What the guest reads from a register.
+    pub fn read(&self, register: DebugRegister) -> u64 {
+        self.own.read(register)
+    }
+
+    /// The guest writes `value` to a register.
+    pub fn write(&mut self, register: DebugRegister, value: u64) {
+        self.own.write(register, value);
+    }
+
+    /// Copies the guest's registers into a snapshot, which has `pstate` of the vCPU already.
+    #[inline]
+    pub fn save(&self, to: &mut DebugState, pstate: &mut u64) {
+        if self.own.copy_to(to) {
+            self.hide_step(pstate);
+        }
+    }
+
+    /// Takes the guest's registers over from a snapshot. What its VM's controller catches stays.
+    #[inline]
+    pub fn restore(&mut self, from: &DebugState) {
+        from.restore_to(&mut self.own);
+    }
+
+    /// Whether the guest uses no comparator, and nothing is caught: nearly always.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.own.is_plain()
+    }
+
+    /// Whether debug exceptions go to EL2.
+    pub fn is_caught(&self) -> bool {
+        self.own.is_put_away()
+    }
+
+    /// The value of the core's MDSCR_EL1 while the vCPU runs, if [nothing is caught](Self::is_caught).
+    #[inline]
+    pub fn own_mdscr(&self) -> u64 {
+        self.own.effective_mdscr()
+    }
+
+    /// The value of the core's MDSCR_EL1 while the vCPU runs.
+    pub fn mdscr(&self) -> u64 {
+        if !self.is_caught() {
+            return self.own_mdscr();
+        }
+        let set = |bit: u32, condition: bool| if condition { u64::from(bit) } else { 0 };
+        self.own.channel_traps()
+            | set(mdscr::MDE, self.catch.hardware)
+            | set(mdscr::SS, self.step.is_some())
+    }
+
+    /// DBGBVRn_EL1 and DBGBCRn_EL1 while the vCPU runs, for `n` from 0 to 15. Panics for others. One instruction that is executed by itself is not
+    /// kept from it by the breakpoint that it has.
+    pub fn breakpoint(&self, n: usize) -> (u64, u64) {
+        match self.is_caught() {
+            false => self.own.breakpoint(n),
+            true if self.step.is_some() => (0, 0),
+            true => (self.breakpoints.0[n], self.breakpoints.1[n].into()),
+        }
+    }
+
+    /// DBGWVRn_EL1 and DBGWCRn_EL1 while the vCPU runs, for `n` from 0 to 15. Panics for others.
+    pub fn watchpoint(&self, n: usize) -> (u64, u64) {
+        match self.is_caught() {
+            false => self.own.watchpoint(n),
+            true => (self.watchpoints.0[n], self.watchpoints.1[n].into()),
+        }
+    }
+
+    /// CATCH.
+    pub fn catch(&mut self, what: Catch) {
+        self.catch = what;
+        self.update();
+    }
+
+    /// BREAKPOINT.
+    pub fn set_comparator(&mut self, comparator: Comparator) {
+        let (registers, n, value, control) = match comparator {
+            Comparator::Breakpoint(n, value, control) => (&mut self.breakpoints, n, value, control),
+            Comparator::Watchpoint(n, value, control) => (&mut self.watchpoints, n, value, control),
+        };
+        (registers.0[n], registers.1[n]) = (value, control);
+    }
+
+    /// The controller has nothing to do with the vCPU any more. What is left of an instruction that was to be executed by itself, PSTATE.SS, means
+    /// nothing without MDSCR_EL1.SS.
+    pub fn release(&mut self) {
+        let mut own = self.own;
+        own.put_away(false);
+        *self = Self { own, ..Self::RESET };
+    }
+
+    /// The vCPU is about to execute one instruction (D2.12, "Software Step exceptions"): PSTATE.SS says that it has not yet.
+    pub fn begin_step(&mut self, registers: &mut Registers) {
+        self.step = Some(registers.pc);
+        registers.pstate |= SS;
+        self.update();
+    }
+
+    /// It does not any more, whether the instruction was executed or not. Returns its address, if it was to.
+    pub fn end_step(&mut self, pstate: &mut u64) -> Option<u64> {
+        self.hide_step(pstate);
+        let step = self.step.take();
+        self.update();
+        step
+    }
+
+    /// Takes out of a copy of the vCPU's PSTATE what is there for the instruction that it is to execute by itself.
+    pub fn hide_step(&self, pstate: &mut u64) {
+        if self.step.is_some() {
+            *pstate &= !SS;
+        }
+    }
+
+    /// Whether the BRK with this syndrome stops the VM.
+    pub fn catches_brk(&self, esr: Esr) -> bool {
+        esr.class() == Esr::EC_BRK64 && self.catch.brk == Some(esr.0 as u16)
+    }
+
+    fn update(&mut self) {
+        let caught = self.catch != Catch::NOTHING || self.step.is_some();
+        self.own.put_away(caught);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DebugRegister::*;
+
+    #[test]
+    fn catch_has_two_bits_and_an_immediate() {
+        let hardware = |hardware, brk| Some(Catch { hardware, brk });
+        assert_eq!(Catch::decode(0), Some(Catch::NOTHING));
+        assert_eq!(Catch::decode(1), hardware(true, None));
+        assert_eq!(Catch::decode(0x1234_0002), hardware(false, Some(0x1234)));
+        assert_eq!(Catch::decode(0xffff_0003), hardware(true, Some(0xffff)));
+        for bit in 2..64 {
+            let with_brk = Catch::decode(3 | 1 << bit).is_some();
+            assert_eq!(with_brk, (16..32).contains(&bit), "{bit}");
+            assert_eq!(Catch::decode(1 | 1 << bit), None, "{bit}: without a BRK");
+        }
+    }
+
+    const COUNTS: [usize; 2] = [6, 4];
+
+    #[test]
+    fn breakpoints_are_of_one_instruction() {
+        const CONTROL: u32 = 0x1e7;
+        for address in [0x4008_0000, 0xffff_8000_1234_5678, 0xffff_ffff_fffc] {
+            let set = Comparator::decode([5, 1, address, 4], COUNTS);
+            assert_eq!(set, Some(Comparator::Breakpoint(5, address, CONTROL)));
+        }
+        for refused in [
+            [6, 1, 0x4008_0000, 4],
+            [16, 1, 0x4008_0000, 4],
+            [0, 1, 0x4008_0002, 4],
+            [0, 1, 0x4008_0000, 2],
+            [0, 1, 0x4008_0000, 8],
+            [0, 1, 1 << 48, 4],
+            [0, 1, 0x0100_0000_4008_0000, 4],
+            [0, 5, 0x4008_0000, 4],
+            [u64::MAX, 0, 0, 0],
+            [6, 0, 0, 0],
+            [20, 0, 0, 0],
+            [u64::MAX, 4, 0, 8],
+        ] {
+            assert_eq!(Comparator::decode(refused, COUNTS), None, "{refused:x?}");
+        }
+        let removed = Comparator::decode([3, 0, 7, 7], COUNTS);
+        assert_eq!(removed, Some(Comparator::Breakpoint(3, 0, 0)));
+        let removed = Comparator::decode([19, 0, 7, 7], COUNTS);
+        assert_eq!(removed, Some(Comparator::Watchpoint(3, 0, 0)));
+        // No core has more than 16, whatever it says.
+        assert_eq!(Comparator::decode([32, 4, 0, 8], [99, 99]), None);
+    }
+
+    /// Bytes that a watchpoint matches, by D2.9.4: of the 32 from `at` on.
+    fn matches(value: u64, control: u32, at: u64) -> u32 {
+        let (bas, mask) = (control >> 5 & 0xff, control >> 24 & 0x1f);
+        let is_matched = |byte: u64| match mask {
+            0 => byte & !7 == value && bas >> (byte & 7) & 1 != 0,
+            mask => {
+                assert!(bas == 0xff && mask >= 3, "reserved otherwise");
+                assert_eq!(value & ((1 << mask) - 1), 0, "unpredictable otherwise");
+                byte >> mask == value >> mask
+            }
+        };
+        (0..32).fold(0, |all, i| all | u32::from(is_matched(at + i)) << i)
+    }
+
+    #[test]
+    fn watchpoints_match_the_bytes_that_they_are_for() {
+        const AT: u64 = 0x4100_0000;
+        for kind in 2..=4_u64 {
+            for (offset, bytes) in (0..32).flat_map(|o| (0..=32).map(move |b| (o, b))) {
+                let set = Comparator::decode([16, kind, AT + offset, bytes], COUNTS);
+                let fits = match bytes {
+                    0 => false,
+                    1..=8 => offset % 8 + bytes <= 8,
+                    16 | 32 => offset % bytes == 0,
+                    _ => false,
+                };
+                let Some(Comparator::Watchpoint(0, value, control)) = set else {
+                    assert!(!fits && set.is_none(), "{offset} {bytes}");
+                    continue;
+                };
+                assert!(fits, "{offset} {bytes}");
+                let wanted = ((1_u64 << bytes) - 1) << offset;
+                assert_eq!(matches(value, control, AT), wanted as u32);
+                assert_eq!(control & 0xe01f, 7 | (kind as u32 - 1) << 3);
+            }
+        }
+        for bit in 4..64 {
+            let set = Comparator::decode([17, 4, 0, 1 << bit], COUNTS);
+            let control = 0xff << 5 | 0x1f | bit << 24;
+            let wanted = Some(Comparator::Watchpoint(1, 0, control));
+            assert_eq!(set, wanted.filter(|_| bit <= 31), "{bit}");
+        }
+        let high = 0xffff_8000_0000_0000;
+        let set = Comparator::decode([16, 2, high, 1 << 31], COUNTS);
+        assert!(matches!(set, Some(Comparator::Watchpoint(0, v, _)) if v == high));
+    }
+
+    /// A guest with registers of its own, all in use.
+    fn used() -> VcpuDebug {
+        let mut debug = VcpuDebug::RESET;
+        debug.write(OsLockAccess, 0);
+        debug.write(Mdscr, 0xb001);
+        debug.write(BreakpointValue(1), 0x1000);
+        debug.write(BreakpointControl(1), 0x1e7);
+        debug.write(WatchpointValue(2), 0x2000);
+        debug.write(WatchpointControl(2), 0x1ff);
+        debug
+    }
+
+    const BREAKPOINT: Comparator = Comparator::Breakpoint(0, 0x5000, 0x1e7);
+    const WATCHPOINT: Comparator = Comparator::Watchpoint(3, 0x6000, 0x1fff);
+    const HARDWARE: Catch = Catch {
+        hardware: true,
+        brk: None,
+    };
+
+    #[test]
+    fn a_controllers_registers_are_in_place_of_the_guests() {
+        for mut debug in [VcpuDebug::RESET, used()] {
+            let before = debug;
+            debug.set_comparator(BREAKPOINT);
+            debug.set_comparator(WATCHPOINT);
+            assert_eq!(debug.is_plain(), before.is_plain(), "not caught yet");
+            assert_eq!(debug.mdscr(), before.own_mdscr());
+            debug.catch(HARDWARE);
+            assert!(debug.is_caught() && !debug.is_plain());
+            assert_eq!(debug.mdscr() & 0xa001, 0x8000, "MDE");
+            assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
+            assert_eq!(debug.breakpoint(1), (0, 0), "the guest's own");
+            assert_eq!(debug.watchpoint(3), (0x6000, 0x1fff));
+            assert_eq!(debug.watchpoint(2), (0, 0));
+            // The guest does not notice, whatever it does.
+            assert_eq!(debug.read(Mdscr), before.read(Mdscr));
+            assert_eq!(
+                debug.read(BreakpointValue(1)),
+                before.read(BreakpointValue(1))
+            );
+            assert_eq!(debug.read(BreakpointValue(0)), 0);
+            debug.write(OsLockAccess, 1);
+            debug.write(Mdscr, 0x2000);
+            debug.write(BreakpointControl(0), 0);
+            assert_eq!(debug.mdscr() & 0xa001, 0x8000);
+            assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
+            debug.write(OsLockAccess, before.read(OsLockStatus) >> 1);
+            debug.write(Mdscr, before.read(Mdscr));
+            debug.catch(Catch::NOTHING);
+            assert_eq!(debug.is_plain(), before.is_plain());
+            assert_eq!(debug.mdscr(), before.own_mdscr());
+            assert_eq!(debug.breakpoint(1), before.own.breakpoint(1));
+            debug.release();
+            assert_eq!(debug, before);
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_has_is_the_guests() {
+        for mut debug in [VcpuDebug::RESET, used()] {
+            let before = debug;
+            let mut registers = Registers::reset(0x1000, 0);
+            debug.catch(HARDWARE);
+            debug.begin_step(&mut registers);
+            assert_ne!(registers.pstate & SS, 0);
+            // A kept state has any bytes where there is nothing to keep.
+            let mut kept = used().own;
+            let mut pstate = registers.pstate;
+            debug.save(&mut kept, &mut pstate);
+            assert_eq!(pstate & SS, 0);
+            let mut other = VcpuDebug::RESET;
+            other.restore(&kept);
+            assert_eq!(other, before, "as if nobody had caught anything");
+            // And what is caught stays when a guest goes back.
+            let mut later = debug;
+            later.write(BreakpointValue(7), 0x7000);
+            later.write(Mdscr, 0);
+            later.restore(&kept);
+            assert_eq!(later, debug);
+            debug.reset();
+            assert!(debug.is_caught() && debug.own.breakpoint(1) == (0, 0));
+            assert_eq!(debug.read(OsLockStatus), 0b1010);
+        }
+    }
+
+    #[test]
+    fn one_instruction_is_executed_without_breakpoints() {
+        let mut debug = used();
+        let mut registers = Registers::reset(0x5000, 0);
+        debug.set_comparator(BREAKPOINT);
+        debug.set_comparator(WATCHPOINT);
+        debug.begin_step(&mut registers);
+        assert_eq!((debug.mdscr() & 0xa001, debug.is_caught()), (1, true));
+        debug.catch(HARDWARE);
+        assert_eq!(debug.mdscr() & 0xa001, 0x8001, "MDE, SS");
+        assert_eq!(
+            debug.breakpoint(0),
+            (0, 0),
+            "its own would keep it where it is"
+        );
+        assert_eq!(debug.watchpoint(3), (0x6000, 0x1fff));
+        let mut pstate = registers.pstate;
+        assert_eq!(debug.end_step(&mut pstate), Some(0x5000));
+        assert_eq!((pstate & SS, debug.mdscr() & 1), (0, 0));
+        assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
+        debug.catch(Catch::NOTHING);
+        assert_eq!(debug.end_step(&mut pstate), None);
+        assert!(!debug.is_caught());
+    }
+
+    #[test]
+    fn a_brk_is_the_controllers_by_its_immediate() {
+        let brk = |immediate: u64| Esr(0x3c << 26 | 1 << 25 | immediate);
+        let mut debug = VcpuDebug::RESET;
+        assert!(!debug.catches_brk(brk(0)));
+        debug.catch(Catch {
+            hardware: false,
+            brk: Some(0x4242),
+        });
+        assert!(debug.catches_brk(brk(0x4242)) && !debug.catches_brk(brk(0)));
+        // BKPT of AArch32 is the guest's.
+        assert!(!debug.catches_brk(Esr(0x38 << 26 | 0x4242)));
+        assert_eq!(debug.mdscr() & 0xa001, 0);
+    }
+}

@@ -1,0 +1,127 @@
+//! RUN of one instruction.
+
+use super::session::*;
+use avisor_guest::check::{Outcome, equal, holds};
+use avisor_guest::control::{HARDWARE, Stop};
+
+pub fn plain() -> Outcome {
+    let there = at(Code::Plain);
+    for what in [0, HARDWARE] {
+        prepare(Code::Plain, |_| ())?;
+        TARGET.catch(what)?;
+        steps_to(there + 4)?;
+        equal("x0", 42, steps_to(there + 8)?.x[0])?;
+        equal("before the store", 0, read(known().word)?)?;
+        steps_to(there + 12)?;
+        equal("the store", 42, read(known().word)?)?;
+        equal("the load", 42, steps_to(there + 16)?.x[2])?;
+        // A snapshot between two steps is like any other.
+        let between = TARGET.checkpoint()?;
+        lands(42, 0)?;
+        TARGET.restore(between)?;
+        let landing = TARGET.registers(None, 0)?.pc;
+        equal("it is back", there + 16, landing)?;
+        stops(TARGET.step(0, None)?, STEP)?;
+        lands(42, 0)?;
+        TARGET.delete(between)?;
+    }
+    Ok(())
+}
+
+/// What EL2 executes in the target's place, tries again, or lets wait.
+pub fn traps() -> Outcome {
+    let there = at(Code::Traps);
+    let untouched = 0x4060_0000;
+    prepare(Code::Traps, |registers| {
+        registers.x[4] = 0x0900_0000;
+        registers.x[5] = untouched;
+    })?;
+    let id = steps_to(there + 4)?.x[0];
+    holds(id != 41, "an identification register")?;
+    equal("hvc #3", -1_i64 as u64, steps_to(there + 8)?.x[0])?;
+    holds(
+        steps_to(there + 12)?.x[0] & 1 << 4 != 0,
+        "UARTFR: nothing received",
+    )?;
+    // WFI is told at once, whether it waits or not; the step behind it does not wait either.
+    steps_to(there + 16)?;
+    steps_to(there + 20)?;
+    steps_to(there + 24)?;
+    stops(TARGET.step(0, None)?, STEP)?;
+    let (x0, exceptions) = says(TARGET.run(None)?, 200)?;
+    equal("exceptions", 0, exceptions)?;
+    equal("stored", x0, read(untouched)?)
+}
+
+/// Exceptions of the target's own, which are taken in place of the instruction, or behind it.
+pub fn handlers() -> Outcome {
+    let (there, vectors) = (at(Code::Brks), known().vectors);
+    prepare(Code::Brks, |_| ())?;
+    let registers = steps_to(vectors + 0x200)?;
+    equal("ELR_EL1", there, registers.el1[2])?;
+    lands(41, 3)?;
+    // SVC.
+    prepare(Code::Brks, |registers| registers.pc += 8)?;
+    equal("ELR_EL1", there + 12, steps_to(vectors + 0x200)?.el1[2])?;
+    lands(41, 1)?;
+    // An interrupt that is due.
+    let plain = at(Code::Plain);
+    prepare(Code::Plain, |registers| {
+        registers.pstate &= !MASKED;
+        registers.el1[CVAL] = 0;
+        registers.el1[TIMER] = 1;
+    })?;
+    let mut registers = TARGET.registers(None, 0)?;
+    for _ in 0..4 {
+        stops(TARGET.step(0, None)?, STEP)?;
+        registers = TARGET.registers(None, 0)?;
+        equal("SPSR_EL1.SS", 0, registers.el1[SPSR] & SS)?;
+        if registers.pc >= vectors {
+            break;
+        }
+    }
+    equal("pc", vectors + 0x280, registers.pc)?;
+    holds((plain..plain + 20).contains(&registers.el1[2]), "ELR_EL1")?;
+    lands(42, 1_000_000)
+}
+
+pub fn others() -> Outcome {
+    let (there, count) = (at(Code::Plain), known().count);
+    prepare(Code::Plain, |_| ())?;
+    let before = read(count)?;
+    for _ in 0..200 {
+        prepare(Code::Plain, |_| ())?;
+        steps_to(there + 4)?;
+        steps_to(there + 8)?;
+        equal("the other CPU", before, read(count)?)?;
+    }
+    // And it is stepped itself.
+    let pc = TARGET.registers(None, 1)?.pc;
+    for _ in 0..50 {
+        match TARGET.step(1, None)? {
+            Stop::Debug { cpu: 1, esr, .. } => equal("class", STEP, esr >> 26)?,
+            _ => holds(false, "no step")?,
+        }
+        equal("CPU 0", there + 8, TARGET.registers(None, 0)?.pc)?;
+    }
+    let now = TARGET.registers(None, 1)?.pc;
+    holds(now.abs_diff(pc) < 64, "it is in its loop")?;
+    lands(42, 0)?;
+    prepare(Code::Spins, |_| ())?;
+    holds(
+        TARGET.run(Some(50_000_000))? == Stop::Limit,
+        "it says nothing",
+    )?;
+    holds(read(count)? > before, "it goes on")
+}
+
+/// A loop with exclusive accesses never ends under steps: a breakpoint behind it does.
+pub fn exclusive() -> Outcome {
+    let there = at(Code::Exclusive);
+    prepare(Code::Exclusive, |_| ())?;
+    TARGET.catch(HARDWARE)?;
+    TARGET.set_breakpoint(0, there + 16)?;
+    equal("counted", 1, runs_to(BREAKPOINT, there + 16)?.x[2])?;
+    TARGET.clear_breakpoint(0)?;
+    lands(1, 0)
+}
