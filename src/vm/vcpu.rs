@@ -65,6 +65,7 @@ impl<S> Vcpu<S> {
             interface,
             lrs,
             timer,
+            timers_known,
             reviews,
             in_run,
             debug,
@@ -75,6 +76,7 @@ impl<S> Vcpu<S> {
         *interface = [0; 2];
         *lrs = SavedLrs::default();
         *timer = PhysicalTimer::default();
+        *timers_known = 0;
         *reviews = ReviewSchedule::NONE;
         *in_run = false;
         debug.reset();

@@ -76,7 +76,7 @@ fn a_controller_that_is_interrupted_does_not_give_the_target_more_time() {
     let start = FakeCore::physical_count();
     let mut run = |limit| {
         let mut shared = target.shared.lock();
-        assert_eq!(target.run(&mut shared, &mut it, limit), None);
+        assert_eq!(target.run(&mut shared, &mut it, limit, None), None);
         target.limit()
     };
     assert_eq!(run(Some(100)), start + 100);
@@ -87,7 +87,7 @@ fn a_controller_that_is_interrupted_does_not_give_the_target_more_time() {
     assert_eq!(run(Some(20)), start + 80, "an earlier one is one");
     let mut shared = target.shared.lock();
     target.stop(&mut shared, &mut it, None, None);
-    assert_eq!(target.run(&mut shared, &mut it, Some(100)), None);
+    assert_eq!(target.run(&mut shared, &mut it, Some(100), None), None);
     assert_eq!(target.limit(), start + 160, "it was stopped");
 }
 
@@ -102,7 +102,7 @@ fn a_controller_that_takes_its_target_back_takes_back_its_time() {
         // Another vCPU of the controller runs it.
         let mut shared = vms[1].shared.lock();
         assert_eq!(
-            vms[1].run(&mut shared, &mut FakeCore::new(0), Some(100)),
+            vms[1].run(&mut shared, &mut FakeCore::new(0), Some(100), None),
             None
         );
         registers.x[20] = registers.x[0];
