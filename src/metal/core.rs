@@ -37,6 +37,17 @@ pub fn set_up_core(number: usize) {
     }
 }
 
+/// What a core has of debug registers, besides the loaded vCPU's MDSCR_EL1.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparators {
+    /// Whatever the board came with.
+    Unknown,
+    /// Zeros, and debug exceptions go to EL1.
+    Plain,
+    /// Those of a vCPU that uses some, or whose controller does.
+    Used,
+}
+
 /// This core.
 pub struct BoardCore {
     number: usize,
@@ -50,7 +61,7 @@ pub struct BoardCore {
     /// What of the loaded vCPU makes way for another VM's stage 2.
     lent: Option<walks::Lent>,
     /// What the core has of debug registers.
-    comparators: debug::Comparators,
+    comparators: Comparators,
 }
 
 impl BoardCore {
@@ -63,8 +74,21 @@ impl BoardCore {
             last: [None; VMS_MAX],
             multiplexed: true,
             lent: None,
-            comparators: debug::Comparators::Unknown,
+            comparators: Comparators::Unknown,
         }
+    }
+
+    /// Loads all of a vCPU's debug registers.
+    #[cold]
+    #[inline(never)]
+    fn load_all_debug(&mut self, from: &VcpuDebug) {
+        debug::load_comparators(|n| from.breakpoint(n), |n| from.watchpoint(n));
+        debug::route_to_el2(from.is_caught());
+        debug::load_mdscr(from.mdscr());
+        self.comparators = match from.is_plain() {
+            true => Comparators::Plain,
+            false => Comparators::Used,
+        };
     }
 
     /// Sets an alarm that makes the interrupt controller look at the virtual timer's line again. The timer's interrupt is active, and may be
@@ -187,7 +211,11 @@ impl vm::Core for BoardCore {
 
     #[inline]
     fn load_debug(&mut self, from: &VcpuDebug) {
-        debug::load(from, &mut self.comparators);
+        // Nearly no guest uses any: then they are loaded once, all zero.
+        match from.is_plain() && self.comparators == Comparators::Plain {
+            true => debug::load_mdscr(from.own_mdscr()),
+            false => self.load_all_debug(from),
+        }
     }
 
     #[inline]

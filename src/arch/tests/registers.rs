@@ -4,8 +4,6 @@ use super::*;
 use crate::arch::vcpu::Stage1Register;
 use crate::arch::vcpu::{debug, el1, walks};
 use crate::arch::{cpu, timer};
-use crate::device::caught::{Catch, Comparator, VcpuDebug};
-use crate::trap::sysreg::DebugRegister::{BreakpointControl, Mdscr, OsLockAccess};
 
 #[test]
 fn the_count_is_not_from_before_the_call() {
@@ -76,42 +74,21 @@ fn the_guests_regime_is_new_when_its_caches_are_cleaned() {
 /// MDCR_EL2.TDE.
 const TDE: u64 = 1 << 8;
 
-/// Whoever was loaded before, the core has what acts of the vCPU's, and debug exceptions go to whom they are for.
 #[test]
-fn debug_exceptions_go_to_whom_the_registers_are_of() {
-    let plain = VcpuDebug::RESET;
-    let mut used = plain;
-    used.write(OsLockAccess, 0);
-    used.write(Mdscr, 0xa000);
-    used.write(BreakpointControl(1), 0x1e7);
-    let mut caught = used;
-    caught.set_comparator(Comparator::Breakpoint(0, 0x5000, 0x1e7));
-    caught.catch(Catch {
-        hardware: true,
-        brk: None,
-    });
-    let vcpus = [
-        (plain, 0, 0, [0, 0]),
-        (used, 0, 0xa000, [0, 0x1e7]),
-        (caught, TDE, 0x8000, [0x1e7, 0]),
-    ];
+fn debug_exceptions_go_to_el2_and_nothing_else_changes() {
     for worst in boards() {
         let _on = worst.on(0);
-        // All that shares the register, and what a board may come with.
-        isa::write("mdcr_el2", 0xe06 | TDE);
-        isa::write("dbgbcr0_el1", 0x1e1);
-        let mut comparators = debug::Comparators::default();
-        for n in [0, 1, 2, 0, 2, 1, 0, 0, 2, 2, 1, 1, 0] {
-            let (vcpu, tde, mdscr, controls) = &vcpus[n];
-            debug::load(vcpu, &mut comparators);
-            // As the ERET does.
-            isa::isb();
+        isa::write("mdcr_el2", 0xe06);
+        for to_el2 in [false, true, true, false] {
+            debug::route_to_el2(to_el2);
+            let tde = if to_el2 { TDE } else { 0 };
             assert_eq!(isa::read("mdcr_el2"), 0xe06 | tde);
-            assert_eq!(isa::read("mdscr_el1"), *mdscr);
-            let names = ["dbgbcr0_el1", "dbgbcr1_el1"];
-            assert_eq!(names.map(isa::read), *controls);
-            assert_eq!(isa::read("dbgbvr0_el1"), 0x5000 * u64::from(*tde != 0));
         }
+        debug::load_comparators(|n| (n as u64 * 16, 0x1e7), |n| (n as u64 * 8, 0x1ff));
+        // As the ERET does.
+        isa::isb();
+        let names = ["dbgbvr1_el1", "dbgbcr1_el1", "dbgwvr1_el1", "dbgwcr1_el1"];
+        assert_eq!(names.map(isa::read), [16, 0x1e7, 8, 0x1ff]);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::arch::cpu::features;
 use crate::arch::isa::registers::{MDCR_EL2, ReadWriteable};
-use crate::device::caught::VcpuDebug;
 
 /// The core's own side of debug, once: the locks are open, and no vCPU gets at them. With the OS Lock locked, MDSCR_EL1 would act on what
 /// EDSCR governs: Debug state, and masks of EL2's interrupts. The debug communications channel interrupts nobody.
@@ -33,58 +32,38 @@ macro_rules! each {
     }};
 }
 
-/// What a core has of the comparators, and of MDCR_EL2.TDE, besides the loaded vCPU's MDSCR_EL1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Comparators {
-    /// Whatever the board came with.
-    #[default]
-    Unknown,
-    /// Zeros, and TDE is 0.
-    Plain,
-    /// Those of a vCPU that uses some, or whose controller does.
-    Used,
-}
-
-/// Puts a vCPU's debug registers into the core, which has `comparators`. The ERET to the guest synchronizes them.
-///
-/// Nothing of them acts at EL2. With MDCR_EL2.TDE = 0 debug exceptions go to EL1, from EL1 and EL0. With 1 they go to EL2, and from EL2 itself none comes: no
-/// comparator has HMC, MDSCR_EL1.KDE is 0, and so is KDE of the guest's while PSTATE.D is set, as it is at EL2 always.
+/// Sets MDSCR_EL1. The ERET to the guest synchronizes it.
 #[inline]
-pub fn load(from: &VcpuDebug, comparators: &mut Comparators) {
-    // Nearly no guest uses any: then they are loaded once, all zero.
-    match from.is_plain() && *comparators == Comparators::Plain {
-        true => write_register!("mdscr_el1", from.own_mdscr()),
-        false => load_all(from, comparators),
-    }
+pub fn load_mdscr(mdscr: u64) {
+    write_register!("mdscr_el1", mdscr);
 }
 
-#[cold]
-#[inline(never)]
-fn load_all(from: &VcpuDebug, comparators: &mut Comparators) {
-    load_comparators(from);
-    match from.is_caught() {
+/// Sets whether debug exceptions from EL1 and EL0 go to EL2 (MDCR_EL2.TDE). The ERET to the guest synchronizes it.
+///
+/// None comes from EL2 itself either way. With TDE = 0 their target, EL1, is below. With 1 they need MDSCR_EL1.KDE, or a comparator with HMC, and none of the two
+/// is ever there together with TDE; what the guest before had of KDE does not act, as PSTATE.D is set at EL2.
+pub fn route_to_el2(to_el2: bool) {
+    match to_el2 {
         true => MDCR_EL2.modify(MDCR_EL2::TDE::SET),
         false => MDCR_EL2.modify(MDCR_EL2::TDE::CLEAR),
     }
-    write_register!("mdscr_el1", from.mdscr());
-    *comparators = match from.is_plain() {
-        true => Comparators::Plain,
-        false => Comparators::Used,
-    };
 }
 
-/// Puts a vCPU's comparators into the core, value and control of each.
-fn load_comparators(from: &VcpuDebug) {
+/// Puts a vCPU's comparators into the core, value and control of each. None of them acts at EL2. The ERET to the guest synchronizes them.
+pub fn load_comparators(
+    breakpoint: impl Fn(usize) -> (u64, u64),
+    watchpoint: impl Fn(usize) -> (u64, u64),
+) {
     macro_rules! load_breakpoint {
         ($n:literal) => {
-            let (value, control) = from.breakpoint($n);
+            let (value, control) = breakpoint($n);
             write_register!(concat!("dbgbvr", $n, "_el1"), value);
             write_register!(concat!("dbgbcr", $n, "_el1"), control)
         };
     }
     macro_rules! load_watchpoint {
         ($n:literal) => {
-            let (value, control) = from.watchpoint($n);
+            let (value, control) = watchpoint($n);
             write_register!(concat!("dbgwvr", $n, "_el1"), value);
             write_register!(concat!("dbgwcr", $n, "_el1"), control)
         };

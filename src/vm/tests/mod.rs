@@ -42,6 +42,7 @@ mod shares;
 mod smp;
 mod smp_power;
 mod snapshot_calls;
+mod stepping;
 mod stopping;
 mod time;
 mod two_vms;

@@ -1,6 +1,9 @@
 //! RUN of one instruction.
 
-use super::session::*;
+use super::session::{
+    BREAKPOINT, CVAL, Code, MASKED, SPSR, SS, STEP, TARGET, TIMER, at, known, lands, prepare, read,
+    runs_to, says, steps_to, stops,
+};
 use avisor_guest::check::{Outcome, equal, holds};
 use avisor_guest::control::{HARDWARE, Stop};
 

@@ -1,6 +1,9 @@
 //! What stops the target, and what does not.
 
-use super::session::*;
+use super::session::{
+    BREAKPOINT, BRK, Code, MASKED, TARGET, WATCHPOINT, at, known, lands, prepare, read, runs_to,
+    says, steps_to, stops,
+};
 use avisor_guest::Error;
 use avisor_guest::check::{Outcome, equal, holds};
 use avisor_guest::control::{HARDWARE, Stop, Watch, brk as brk_of};
