@@ -57,13 +57,20 @@ impl Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sequence {
     /// From a load exclusive to one of these places.
-    Ends(Vec<u64>),
+    Ends {
+        /// The one behind the store first.
+        ends: Vec<u64>,
+        /// How often the program may try again.
+        tries: u32,
+    },
     /// From a store exclusive that failed to the load exclusive with which the program tries again.
     Retry {
         /// The address behind the store.
         behind: u64,
         /// How many instructions it may take at the most.
         left: u32,
+        /// How often the program may try again.
+        tries: u32,
     },
 }
 

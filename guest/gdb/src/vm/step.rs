@@ -9,10 +9,12 @@ use crate::machine::{self, Machine, Refused, Stop};
 
 /// The most instructions from a store exclusive that failed to the next try.
 const RETRY: u32 = 16;
+/// How often a store exclusive may fail within one step. The first store to a page after a snapshot does: EL2 gives the VM the page in between.
+const TRIES: u32 = 8;
 
 impl<M: Machine> Vm<M> {
-    /// One instruction of a vCPU, while the others stand. Of a sequence from a load exclusive to its store, all of it, while they run. A store
-    /// exclusive by itself has lost its monitor when the vCPU was stopped before it, by a watchpoint perhaps: with it goes the next try.
+    /// One instruction of a vCPU, while the others stand. Of a sequence from a load exclusive to its store, all of it, while they run, until the store is
+    /// done. A store exclusive by itself has lost its monitor when the vCPU was stopped before it, by a watchpoint perhaps: with it goes the next try.
     pub fn step(
         &mut self,
         vcpu: usize,
@@ -21,12 +23,16 @@ impl<M: Machine> Vm<M> {
         self.history.leave();
         match sequence.take() {
             None => self.step_anew(vcpu, sequence),
-            Some(Sequence::Ends(ends)) => self.run_to(vcpu, ends, sequence),
-            Some(Sequence::Retry { behind, left }) => {
+            Some(Sequence::Ends { ends, tries }) => self.run_to(vcpu, ends, tries, sequence),
+            Some(Sequence::Retry {
+                behind,
+                left,
+                tries,
+            }) => {
                 let pc = self.machine.registers(None, vcpu)?.pc;
                 let ends = exclusive::ends(pc, |at| self.instruction(vcpu, at));
                 if let Some(ends) = ends.filter(|ends| ends[0] == behind) {
-                    return self.run_to(vcpu, ends, sequence);
+                    return self.run_to(vcpu, ends, tries, sequence);
                 }
                 let stepped = self.step_one(vcpu)?;
                 if matches!(stepped, Stepped::Other(_)) || left == 0 {
@@ -35,6 +41,7 @@ impl<M: Machine> Vm<M> {
                 *sequence = Some(Sequence::Retry {
                     behind,
                     left: left - 1,
+                    tries,
                 });
                 Ok(Stepped::NotYet)
             }
@@ -48,25 +55,36 @@ impl<M: Machine> Vm<M> {
     ) -> Result<Stepped, Refused> {
         let pc = self.machine.registers(None, vcpu)?.pc;
         if let Some(ends) = exclusive::ends(pc, |at| self.instruction(vcpu, at)) {
-            return self.run_to(vcpu, ends, sequence);
+            return self.run_to(vcpu, ends, TRIES, sequence);
         }
-        let instruction = self.instruction(vcpu, pc);
-        let status = instruction.and_then(exclusive::status);
-        let stepped = self.step_one(vcpu)?;
-        let (Stepped::Done, Some(status)) = (&stepped, status) else {
-            return Ok(stepped);
-        };
-        let behind = pc.wrapping_add(4);
+        match self.step_one(vcpu)? {
+            Stepped::Done => self.after_store(vcpu, pc.wrapping_add(4), TRIES, sequence),
+            other => Ok(other),
+        }
+    }
+
+    /// The vCPU may have executed the store exclusive before `behind`: if that failed, it tries again.
+    fn after_store(
+        &mut self,
+        vcpu: usize,
+        behind: u64,
+        tries: u32,
+        sequence: &mut Option<Sequence>,
+    ) -> Result<Stepped, Refused> {
         let now = self.machine.registers(None, vcpu)?;
-        let failed = now.pc == behind && now.x.get(status).is_some_and(|&x| x & 1 != 0);
-        if failed {
-            *sequence = Some(Sequence::Retry {
-                behind,
-                left: RETRY,
-            });
-            return Ok(Stepped::NotYet);
+        let store = self.instruction(vcpu, behind.wrapping_sub(4));
+        let status = store.and_then(exclusive::status);
+        let status = status.and_then(|register| now.x.get(register));
+        let failed = now.pc == behind && status.is_some_and(|status| status & 1 != 0);
+        if !failed || tries == 0 {
+            return Ok(Stepped::Done);
         }
-        Ok(stepped)
+        *sequence = Some(Sequence::Retry {
+            behind,
+            left: RETRY,
+            tries: tries - 1,
+        });
+        Ok(Stepped::NotYet)
     }
 
     /// One instruction.
@@ -87,6 +105,7 @@ impl<M: Machine> Vm<M> {
         &mut self,
         vcpu: usize,
         ends: Vec<u64>,
+        tries: u32,
         sequence: &mut Option<Sequence>,
     ) -> Result<Stepped, Refused> {
         self.plant(&ends)?;
@@ -101,7 +120,7 @@ impl<M: Machine> Vm<M> {
         match at_end {
             Some(hit) if hit == vcpu => {
                 self.unplant(false);
-                return Ok(Stepped::Done);
+                return self.after_store(vcpu, ends[0], tries, sequence);
             }
             Some(hit) => {
                 // Another one came by: over it, with nothing in the way. It is there again when all run.
@@ -114,7 +133,7 @@ impl<M: Machine> Vm<M> {
                 }
             }
         }
-        *sequence = Some(Sequence::Ends(ends));
+        *sequence = Some(Sequence::Ends { ends, tries });
         Ok(Stepped::NotYet)
     }
 }

@@ -81,7 +81,10 @@ impl Inner {
             }
             _ if word & 0xffe0_fc00 == 0xc800_7c00 => {
                 let va = x(&self.cpus[vcpu], n);
-                let good = self.monitors[vcpu].take() == Some(va);
+                // The first store to a page after a checkpoint goes by way of EL2.
+                let page = place(va).expect("mapped") / 4096;
+                let is_first = core::mem::take(&mut self.clean[page]);
+                let good = self.monitors[vcpu].take() == Some(va) && !is_first;
                 if good && self.watched(va, true) {
                     return debug(machine::WATCHPOINT, va);
                 }

@@ -34,6 +34,8 @@ struct Snapshot {
 pub struct Inner {
     pub memory: Vec<u8>,
     frames: Vec<u64>,
+    /// Pages that nothing was stored to since the last checkpoint or restore.
+    clean: Vec<bool>,
     pub cpus: Vec<Registers>,
     monitors: Vec<Option<u64>>,
     snapshots: BTreeMap<Id, Snapshot>,
@@ -77,6 +79,7 @@ impl Fake {
             image: memory.clone(),
             memory,
             frames: vec![0; SIZE / 4096],
+            clean: vec![false; SIZE / 4096],
             cpus: vec![cpu; cpus],
             monitors: vec![None; cpus],
             snapshots: BTreeMap::new(),
@@ -139,12 +142,14 @@ impl Inner {
         self.memory[from..from + bytes.len()].copy_from_slice(bytes);
         for page in from / 4096..=(from + bytes.len() - 1) / 4096 {
             self.frames[page] = self.stores;
+            self.clean[page] = false;
         }
     }
 
     fn checkpoint(&mut self) -> Id {
         let id = self.next;
         self.next += 1;
+        self.clean.fill(true);
         let snapshot = Snapshot {
             memory: self.memory.clone(),
             frames: self.frames.clone(),
@@ -361,6 +366,7 @@ impl Machine for Fake {
         let snapshot = inner.snapshots.get(&id).ok_or(Refused::NotFound)?.clone();
         inner.memory = snapshot.memory;
         inner.frames = snapshot.frames;
+        inner.clean.fill(true);
         inner.cpus = snapshot.cpus;
         inner.base = Some(id);
         inner.is_off = false;
