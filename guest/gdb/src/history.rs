@@ -2,6 +2,7 @@
 //! `checkpoint_every` among them; kept here is what it does not know, and what it forgets with a snapshot that is deleted.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::machine::{Id, Machine, Refused};
 
@@ -113,6 +114,26 @@ impl History {
             }
             at = parent;
         }
+    }
+
+    /// The snapshots that the VM comes from and that are still there, the newest first: from where it stands on, or else from `newest`.
+    pub fn line(&mut self, machine: &impl Machine, newest: Option<Id>) -> Vec<Id> {
+        let mut line = Vec::new();
+        let mut at = self.here.or(newest);
+        while let Some(id) = at {
+            // That costs less than to ask for all about it.
+            let is_there = machine.next(id) == Ok(id);
+            if is_there {
+                line.push(id);
+            }
+            // A snapshot's parent does not change.
+            at = match self.seen.get(&id) {
+                Some(seen) => seen.parent,
+                None if is_there => self.parent(machine, id),
+                None => None,
+            };
+        }
+        line
     }
 
     fn parent(&mut self, machine: &impl Machine, id: Id) -> Option<Id> {

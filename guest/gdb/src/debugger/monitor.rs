@@ -15,6 +15,8 @@ checkpoint         takes a snapshot
 snapshots          all of them: id, the one it came from, pages of its own, seconds of the VM's time
 restore N          goes to snapshot N (then: maintenance flush register-cache, or avisor restore N)
 diff A B           pages that two snapshots, or one and now, have in different frames: first and last address
+when ADDRESS BYTES between which snapshots these bytes changed, the newest change first
+translate ADDRESS  the physical address, and how many bytes lie there in one piece
 look N|now         memory and registers shown are those of snapshot N
 history on|off|N   whether stops are kept, and how many
 reset              resets the VM
@@ -43,6 +45,8 @@ impl<M: Machine> Debugger<M> {
             ("snapshots", None, None, None) => self.vm().snapshots(out),
             ("restore", Some(id), None, None) => self.restore(id, out),
             ("diff", Some(one), Some(other), None) => self.vm().diff(one, other, out),
+            ("when", Some(address), Some(bytes), None) => self.when(address, bytes, out),
+            ("translate", Some(address), None, None) => self.translate(address, out),
             ("look", Some(id), None, None) => self.look(id, out),
             ("history", value, None, None) => self.history(value, out),
             ("reset", None, None, None) => self.reset(out),
@@ -101,6 +105,26 @@ impl<M: Machine> Debugger<M> {
         vm.restore(id).map_err(text)?;
         vm.current = vm.first_on();
         out(&format!("{id}\n"));
+        Ok(())
+    }
+
+    fn when(&mut self, address: &str, bytes: &str, out: Out) -> Result<(), String> {
+        let (address, bytes) = (value(address)?, value(bytes)?);
+        let vm = self.vm();
+        let changes = vm.changes(vm.current, address, bytes).map_err(text)?;
+        let name = |id: Option<Id>| id.map_or("now".into(), |id| format!("{id}"));
+        for change in changes {
+            out(&format!("{} {}\n", name(change.older), name(change.newer)));
+        }
+        Ok(())
+    }
+
+    fn translate(&mut self, address: &str, out: Out) -> Result<(), String> {
+        let address = value(address)?;
+        let vm = self.vm();
+        let found = vm.translate(vm.look, vm.current, address);
+        let (at, bytes) = found.map_err(text)?;
+        out(&format!("{at:#x} {bytes:#x}\n"));
         Ok(())
     }
 
@@ -189,6 +213,15 @@ fn number(word: &str) -> Result<Id, String> {
     let word = word.strip_prefix('#').unwrap_or(word);
     word.parse()
         .map_err(|_| format!("{word:?} is no snapshot's number"))
+}
+
+/// A number, decimal or hexadecimal.
+fn value(word: &str) -> Result<u64, String> {
+    let number = match word.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => word.parse(),
+    };
+    number.map_err(|_| format!("{word:?} is no number"))
 }
 
 /// A snapshot's number, or `now`.

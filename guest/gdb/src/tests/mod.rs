@@ -6,6 +6,8 @@
 //! | [`look`] | registers, memory, threads, several VMs |
 //! | [`go`] | breakpoints, watchpoints, steps, and what a guest does of itself |
 //! | [`back`] | backwards |
+//! | [`when`] | when memory changed |
+//! | [`past`] | gdb's commands about the past |
 //! | [`real`] | gdb and lldb themselves |
 
 mod attach;
@@ -14,7 +16,9 @@ mod client;
 mod fake;
 mod go;
 mod look;
+mod past;
 mod real;
+mod when;
 
 /// nop
 const NOP: u32 = 0xd503_201f;

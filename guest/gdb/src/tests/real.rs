@@ -80,7 +80,7 @@ fn serve(fakes: &[(&str, &Fake)], program: &str, arguments: &[String]) -> String
         .collect()
 }
 
-fn gdb(fakes: &[(&str, &Fake)], commands: &[String]) -> String {
+pub fn gdb(fakes: &[(&str, &Fake)], commands: &[String]) -> String {
     let mut arguments = ["-nx", "-q", "-batch", "-ex", "set tcp auto-retry off"]
         .map(String::from)
         .to_vec();
@@ -100,7 +100,7 @@ fn lldb(fakes: &[(&str, &Fake)], commands: &[String]) -> String {
 
 /// These lines, or parts of them, in this order.
 #[track_caller]
-fn in_order(text: &str, parts: &[&str]) {
+pub fn in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
         let at = rest.find(part);
@@ -109,7 +109,7 @@ fn in_order(text: &str, parts: &[&str]) {
     }
 }
 
-fn program() -> Fake {
+pub fn program() -> Fake {
     // add; str; add; str; nop; b, the first
     let fake = Fake::new(2, &[ADD, STR, ADD, STR, NOP, b(-5)]);
     {

@@ -75,7 +75,13 @@ impl<M: Machine> Vm<M> {
         Ok(())
     }
 
-    fn piece(&self, vcpu: usize, va: u64, bytes: usize) -> Result<(u64, usize), Refused> {
+    /// What of a range of virtual addresses lies in its first page: the physical address, and how many bytes.
+    pub(super) fn piece(
+        &self,
+        vcpu: usize,
+        va: u64,
+        bytes: usize,
+    ) -> Result<(u64, usize), Refused> {
         let (at, there) = match self.physical {
             true => (va, PAGE),
             false => self.translate(self.look, vcpu, va)?,

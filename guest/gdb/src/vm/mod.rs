@@ -8,6 +8,7 @@
 //! | `back` | it goes back |
 //! | `memory` | its memory, by virtual address |
 //! | [`breakpoints`] | software breakpoints |
+//! | [`when`] | when its memory changed |
 
 mod back;
 pub mod breakpoints;
@@ -15,6 +16,7 @@ mod memory;
 pub mod plan;
 mod run;
 mod step;
+pub mod when;
 
 use alloc::string::String;
 

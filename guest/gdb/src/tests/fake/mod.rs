@@ -2,7 +2,7 @@
 
 mod execute;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -55,6 +55,8 @@ pub struct Inner {
     /// The snapshots that a pool takes along as soon as there are more.
     pub most: usize,
     pub resets: usize,
+    /// How often snapshots were compared.
+    pub compared: Cell<u32>,
     image: Vec<u8>,
 }
 
@@ -95,6 +97,7 @@ impl Fake {
             checkpoint_at: None,
             most: usize::MAX,
             resets: 0,
+            compared: Cell::new(0),
         };
         Self(Rc::new(RefCell::new(inner)))
     }
@@ -342,6 +345,7 @@ impl Machine for Fake {
 
     fn differs(&self, one: Option<Id>, other: Option<Id>, from: u64) -> Result<u64, Refused> {
         let inner = self.0.borrow();
+        inner.compared.set(inner.compared.get() + 1);
         let frames = |id: Option<Id>| match id {
             Some(id) => inner.snapshots.get(&id).map(|snapshot| &snapshot.frames),
             None => Some(&inner.frames),
