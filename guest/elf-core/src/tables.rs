@@ -52,7 +52,7 @@ const PIECES_MAX: u32 = 65_536;
 /// TCR_EL1.DS: descriptors of another form (FEAT_LPA2).
 const DS: u64 = 1 << 59;
 /// A descriptor's bits of an address.
-const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+pub(crate) const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
 /// Walks over tables, with an end to their work.
 #[derive(Default)]
@@ -63,13 +63,13 @@ pub struct Walk {
 
 /// A half's tables.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     /// Bits of an address in a page: 12, 14 or 16.
-    page: u32,
+    pub page: u32,
     /// Bits of an address that are translated.
-    input: u32,
+    pub input: u32,
     /// The level of the first table.
-    level: u32,
+    pub level: u32,
 }
 
 /// Where a walk is.
@@ -110,9 +110,7 @@ impl Walk {
             Half::Lower => (stage1.ttbr[0], 0),
             Half::Upper => (stage1.ttbr[1], u64::MAX << shape.input),
         };
-        // Bit 0 is CnP, and the ASID is above. The table lies at a multiple of its size, or of 64 bytes.
-        let size = (shape.entries(shape.level) * 8).max(64);
-        let root = ttbr & 0x0000_ffff_ffff_fffe & !(size - 1);
+        let root = shape.root(ttbr);
         let mut state = State {
             machine,
             shape,
@@ -190,7 +188,7 @@ impl Walk {
 
 impl Shape {
     /// A half as TCR_EL1 has it; none if it is walked by nobody, or in a way that this does not know.
-    fn of(tcr: u64, half: Half) -> Option<Self> {
+    pub fn of(tcr: u64, half: Half) -> Option<Self> {
         let (size, off, granule) = match half {
             Half::Lower => (tcr, tcr >> 7, [12, 16, 14, 0][(tcr >> 14 & 3) as usize]),
             Half::Upper => (
@@ -212,18 +210,24 @@ impl Shape {
         })
     }
 
+    /// The first table. Bit 0 is CnP, and the ASID is above. It lies at a multiple of its size, or of 64 bytes.
+    pub fn root(self, ttbr: u64) -> u64 {
+        let size = (self.entries(self.level) * 8).max(64);
+        ttbr & 0x0000_ffff_ffff_fffe & !(size - 1)
+    }
+
     /// Bits of an address below what an entry of that level decides.
-    fn shift(self, level: u32) -> u32 {
+    pub fn shift(self, level: u32) -> u32 {
         self.page + (3 - level) * (self.page - 3)
     }
 
     /// Entries of a table of that level: fewer in the first one, if there are fewer bits.
-    fn entries(self, level: u32) -> u64 {
+    pub fn entries(self, level: u32) -> u64 {
         1 << (self.page - 3).min(self.input - self.shift(level))
     }
 
     /// Whether an entry of that level may be a block: 1 GiB and 2 MiB; 32 MiB; 512 MiB (and 4 TiB, which no RAM has).
-    fn has_blocks(self, level: u32) -> bool {
+    pub fn has_blocks(self, level: u32) -> bool {
         level == 2 || level == 1 && self.page == 12
     }
 }
@@ -258,7 +262,7 @@ impl<M: Machine> State<'_, M> {
 }
 
 /// Whether all of it is RAM.
-fn is_in_ram(machine: &impl Machine, at: u64, bytes: u64) -> bool {
+pub(crate) fn is_in_ram(machine: &impl Machine, at: u64, bytes: u64) -> bool {
     let (start, size) = machine.ram();
     at.checked_sub(start)
         .and_then(|offset| offset.checked_add(bytes))

@@ -5,6 +5,7 @@ mod notes;
 mod ranges;
 mod requests;
 mod tables;
+mod translations;
 
 use std::convert::Infallible;
 

@@ -2,6 +2,9 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use avisor_elf_core::Machine as _;
+use avisor_elf_core::target::Snapshot;
+use avisor_elf_core::translate::translate;
 use avisor_gdb::machine::{Id, Info, Kind, Machine, Refused, Registers, State, Stop};
 use avisor_guest::control::{self, RUN, Target};
 use avisor_guest::gic::{self, To};
@@ -55,6 +58,14 @@ fn id(id: Option<Id>) -> Option<avisor_guest::Id> {
 }
 
 impl Controlled {
+    /// What TRANSLATE does, where the hypervisor has no such call: a walk over the VM's tables.
+    fn walk(&self, of: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {
+        let mut machine = Snapshot::of(self.target, id(of)).map_err(refused)?;
+        let stage1 = machine.vcpu(vcpu).map_err(refused)?.stage1;
+        let found = translate(&mut machine, &stage1, va).map_err(refused)?;
+        found.ok_or(Refused::NotFound)
+    }
+
     /// The one at this place in `controls`.
     pub fn find(place: u64) -> Option<Self> {
         let target = Target(place);
@@ -128,11 +139,14 @@ impl Machine for Controlled {
         checked(hvc_with_five(call)).map(drop)
     }
 
-    fn translate(&self, id: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {
-        let id = id.unwrap_or(u64::MAX);
+    fn translate(&self, of: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {
+        let id = of.unwrap_or(u64::MAX);
         let call = [TRANSLATE, self.target.0, id, vcpu as u64, va, 0];
-        let [_, ipa, bytes, _] = checked(hvc_with_five(call))?;
-        Ok((ipa, bytes))
+        match checked(hvc_with_five(call)) {
+            Ok([_, ipa, bytes, _]) => Ok((ipa, bytes)),
+            Err(Refused::NotSupported) => self.walk(of, vcpu, va),
+            Err(why) => Err(why),
+        }
     }
 
     fn read(&self, of: Option<Id>, address: u64, to: &mut [u8]) -> Result<(), Refused> {
