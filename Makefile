@@ -156,6 +156,12 @@ bench: ## What snapshots cost, in instructions and in time; fails if anything is
 	@tools/cargo test --quiet --target host-tuple --lib vm::tests::hardware::what_hardware -- --nocapture
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
+bench-fuzz: NEEDS += qemu linux arm64-cc arm64-libc png
+bench-fuzz: ## Rounds a second of the fuzzer with libpng in Linux, beside QEMU's own snapshots: two minutes
+	@tools/setup $(NEEDS)
+	@tools/linux
+	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench -- --fuzz
+
 ## Ship
 ci: ## What a change must pass: the tests, the formatting, the lints, the pages
 	@.ci/run
@@ -168,4 +174,4 @@ rpi4: build ## A folder for a Raspberry Pi's SD card: target/rpi4
 clean: ## Remove what was built
 	@cargo clean
 
-.PHONY: help run build fuzz core gdb linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench ci rpi4 clean
+.PHONY: help run build fuzz core gdb linux book doc pictures elf test test-host test-fuzz test-gdb loom miri mutants soak bench bench-fuzz ci rpi4 clean

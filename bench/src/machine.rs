@@ -48,6 +48,11 @@ impl Builder {
         }
     }
 
+    /// The folder itself.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Where what is made and not kept can lie.
     pub fn scratch(&self) -> Result<PathBuf, String> {
         let folder = self.target.join("bench");
@@ -106,12 +111,13 @@ pub fn root() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
-fn succeed(command: &mut Command) -> Result<(), String> {
+/// Runs a command to its end; what it writes.
+pub fn succeed(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!(
         "{command:?} failed:\n{}",
@@ -187,8 +193,27 @@ impl Machine {
         Self::start(command, "bench: waiting")
     }
 
+    /// Seconds of CPUs that QEMU had so far: fields utime and stime of /proc/PID/stat (proc(5)).
+    pub fn cpu_seconds(&self) -> Result<f64, String> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        // Behind the name, which may have anything in it, the third field is the first.
+        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        // USER_HZ, on every Linux that QEMU runs on.
+        Ok(ticks as f64 / 100.0)
+    }
+
     /// Starts it, up to the line by which the guest says that it listens.
-    fn start(mut command: Command, listens: &str) -> Result<Self, String> {
+    fn start(command: Command, listens: &str) -> Result<Self, String> {
+        let mut machine = Self::start_at_once(command)?;
+        machine.wait_for(listens)?;
+        Ok(machine)
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn start_at_once(mut command: Command) -> Result<Self, String> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -210,14 +235,12 @@ impl Machine {
                 }
             }
         });
-        let mut machine = Self {
+        Ok(Self {
             child,
             stdin,
             lines,
             seen: Vec::new(),
-        };
-        machine.wait_for(listens)?;
-        Ok(machine)
+        })
     }
 
     /// Tells the guest something.
@@ -241,6 +264,15 @@ impl Machine {
             self.seen.push(next);
             if found {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Waits for a line of which `wanted` makes something.
+    pub fn wait_until<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        loop {
+            if let Some(found) = wanted(&self.next_line()?) {
+                return Ok(found);
             }
         }
     }

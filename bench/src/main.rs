@@ -11,11 +11,13 @@
 //! | [`published`] | whether the figures of the README and the book are still those |
 //! | [`neighbours`] | how long a VM waits for the core beside another: `--neighbours` |
 //! | [`history`] | what operations cost as the history grows to a million snapshots: `--history` |
+//! | [`fuzz`] | rounds of a fuzzer a second beside QEMU's `loadvm`: `--fuzz` |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
 
 mod bounds;
 mod counted;
 mod figures;
+mod fuzz;
 mod history;
 mod linux;
 mod machine;
@@ -41,8 +43,11 @@ fn main() -> ExitCode {
         [] => full(&target),
         ["--short"] => short(&target),
         ["--history"] => history::print(),
+        ["--fuzz"] => fuzz::print(&Builder::new(&target)),
         ["--neighbours", ref attacks @ ..] => neighbours::print(&Builder::new(&target), attacks),
-        _ => Err("usage: avisor-bench [--short | --history | --neighbours [ATTACK]...]".into()),
+        _ => Err(
+            "usage: avisor-bench [--short | --history | --fuzz | --neighbours [ATTACK]...]".into(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

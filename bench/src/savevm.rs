@@ -51,7 +51,7 @@ pub fn measure(
 }
 
 /// An empty disk in qcow2, version 2 (docs/interop/qcow2.txt in QEMU's source).
-fn qcow2() -> Vec<u8> {
+pub fn qcow2() -> Vec<u8> {
     const CLUSTER_BITS: u32 = 16;
     const CLUSTER: usize = 1 << CLUSTER_BITS;
     const SIZE: u64 = 1 << 20;

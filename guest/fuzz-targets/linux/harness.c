@@ -5,6 +5,9 @@
  * no RAM to the kernel, /dev/mem maps as Device memory: aligned accesses only, and around the caches, by which the fuzzer sees the same memory.
  * So each line is cleaned and invalidated before it is read, and before and after it is written. Coverage is counted in the program's own
  * memory, and put into the window at the end of a round.
+ *
+ * With `alone` on the kernel's command line there is no fuzzer: the console gives an input, and a line for each round with it. bench/src/fuzz.rs
+ * measures QEMU's own snapshots so.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -221,6 +224,31 @@ static void find(uint64_t *address, uint64_t *bytes)
     die(NODES " has no window");
 }
 
+/* Without a fuzzer. The input is a line of hexadecimal digits. */
+static void alone(void)
+{
+    char line[4096];
+    size_t bytes = 0;
+
+    puts("fuzz: input");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        unsigned int byte;
+
+        if (bytes == 0) {
+            while (sscanf(line + 2 * bytes, "%2x", &byte) == 1)
+                input[bytes++] = (uint8_t)byte;
+            puts("fuzz: ready");
+        } else {
+            previous = 0;
+            LLVMFuzzerTestOneInput(input, bytes);
+            puts("fuzz: done");
+        }
+        fflush(stdout);
+    }
+    exit(1);
+}
+
 static void start(void)
 {
     static uint8_t stack[1 << 16];
@@ -233,6 +261,10 @@ static void start(void)
 
     if (mount("sysfs", "/sys", "sysfs", 0, NULL) != 0 || mount("proc", "/proc", "proc", 0, NULL) != 0)
         die("/sys, /proc");
+    if (getenv("alone")) {
+        mlockall(MCL_CURRENT | MCL_FUTURE);
+        alone();
+    }
     find(&address, &bytes);
     memory = open("/dev/mem", O_RDWR | O_SYNC);
     if (memory < 0)
