@@ -38,8 +38,8 @@ mod image {
             env!("CARGO_PKG_VERSION"),
             board.tree.model()
         );
-        console::start(CONFIG.vms);
         board.claim_memory();
+        console::start(CONFIG.vms);
         let gic = gic::open(&board.tree, board.console.interrupt)
             .unwrap_or_else(|missing| failure::fail(format_args!("{missing}: no interrupts")));
         second::open(&board.tree, &board.console, CONFIG.vms);

@@ -19,6 +19,7 @@
 pub mod editor;
 mod keys;
 mod line;
+mod output;
 mod prompt;
 mod readable;
 mod ring;
@@ -38,6 +39,7 @@ use row::Row;
 use screen::{CANCEL, print};
 
 pub use line::{SerialLine, Served};
+pub use output::{Outlet, Output};
 pub use readable::Readable;
 pub use screen::{Screen, write_lines};
 pub use typed::Notice;
@@ -51,6 +53,8 @@ pub const ESCAPE: u8 = 0x1d;
 pub struct Input {
     /// A VM has something to read.
     pub guest: Option<usize>,
+    /// VMs whose UARTs have room for output again, a bit for each.
+    pub room: u8,
     /// A line waits for the monitor.
     pub command: bool,
 }
@@ -60,6 +64,7 @@ impl Input {
     pub fn then(self, later: Self) -> Self {
         Self {
             guest: later.guest.or(self.guest),
+            room: self.room | later.room,
             command: self.command | later.command,
         }
     }

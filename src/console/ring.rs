@@ -22,6 +22,12 @@ impl<T: Copy> Ring<T> {
         self.waiting.len() < self.most && self.waiting.try_reserve(1).is_ok()
     }
 
+    /// Makes all the room that there may be, if it can.
+    pub fn try_reserve_all(&mut self) -> bool {
+        let more = self.most - self.waiting.len();
+        self.waiting.try_reserve_exact(more).is_ok()
+    }
+
     /// Adds a value. Returns false, and changes nothing, if there is no room.
     #[must_use]
     pub fn push(&mut self, value: T) -> bool {

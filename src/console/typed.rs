@@ -145,6 +145,7 @@ impl Terminal {
     fn wants_look(&self) -> Input {
         Input {
             guest: matches!(self.keyboard, Keyboard::Guest).then_some(self.attached),
+            room: 0,
             command: matches!(self.keyboard, Keyboard::Busy(_)),
         }
     }

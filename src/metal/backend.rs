@@ -102,7 +102,7 @@ impl Console for BoardBackend {
     #[inline]
     fn unsent(&self) -> u32 {
         match self.uart {
-            Uart::Console => 0,
+            Uart::Console => console::unsent(self.vm),
             Uart::Second => second::unsent(),
         }
     }

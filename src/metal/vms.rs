@@ -90,6 +90,7 @@ impl ConsoleHost<BoardBackend> for BoardConsole {
     }
 
     fn power_off(&self) -> ! {
+        console::flush();
         power::power_off()
     }
 }

@@ -7,7 +7,7 @@ use crate::monitor::VmControl;
 /// The console at which the operator sits, the second UART, and the power switch. Only core 0 calls it, but for
 /// [`serve_second`](Self::serve_second) and [`power_off`](Self::power_off).
 pub trait ConsoleHost<B: VmBackend> {
-    /// Takes what came in at the console, and says who has to look.
+    /// Takes what came in at the console, sends what waits there, and says who has to look.
     fn drain_uart(&self) -> Input;
     /// The physical count at which [`drain_uart`](Self::drain_uart) is to be called if no interrupt has come by then.
     fn poll_due(&self) -> u64;

@@ -237,10 +237,19 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
     }
 
+    /// Whether it is for the console that the core was interrupted.
+    fn is_the_consoles(&self, interrupt: Interrupt) -> bool {
+        let is_due = || self.console.poll_due() <= B::Core::physical_count();
+        interrupt == Interrupt::Console || self.core.number() == 0 && is_due()
+    }
+
     fn console_input(&mut self) {
         let input = self.console.drain_uart();
         self.command |= input.command;
         self.give_input(input.guest);
+        for vm in (0..self.vms.len()).filter(|vm| input.room >> vm & 1 != 0) {
+            self.give_input(Some(vm));
+        }
         // On the Raspberry Pi all PL011s have one interrupt.
         self.serve_second();
     }
@@ -250,7 +259,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         self.give_input(vm);
     }
 
-    /// Says to VM number `vm` that it has input.
+    /// Says to VM number `vm` that it has input, or room for output.
     fn give_input(&mut self, vm: Option<usize>) {
         if let Some(vm) = vm.and_then(|vm| self.vms.get(vm)) {
             vm.request_input(self.core);
@@ -397,11 +406,15 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 false
             }
             ExitAction::Yield => true,
-            ExitAction::Interrupt(source @ (Interrupt::Console | Interrupt::Second)) => {
+            ExitAction::Interrupt(source)
+                if source == Interrupt::Second || self.is_the_consoles(source) =>
+            {
                 match source {
-                    Interrupt::Console => self.console_input(),
-                    _ => self.serve_second(),
+                    Interrupt::Second => self.serve_second(),
+                    _ => self.console_input(),
                 }
+                // It may have been the alarm.
+                self.set_alarm(Some(slice));
                 loaded.check_requests(self.core) != ExitAction::Put && !self.needs_housekeeping()
             }
             ExitAction::Interrupt(_) if self.needs_housekeeping() => false,

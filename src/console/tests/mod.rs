@@ -5,6 +5,7 @@ mod elsewhere;
 #[cfg(loom)]
 mod loom;
 mod random;
+mod slow;
 mod typing;
 
 use super::*;

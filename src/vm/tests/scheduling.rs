@@ -408,8 +408,8 @@ fn the_operators_command_is_done_with_no_vcpu_loaded() {
     let vms = one(1);
     let desk = Quiet::default();
     desk.input.set(Input {
-        guest: None,
         command: true,
+        ..Input::default()
     });
     let mut core = core(0);
     core.interrupts.push_back(Interrupt::Console);
@@ -425,4 +425,27 @@ fn the_operators_command_is_done_with_no_vcpu_loaded() {
     scheduler.schedule_once();
     assert_eq!(*desk.commands.borrow(), [1]);
     assert_eq!(core.ran, [(0, 0)]);
+}
+
+/// The alarm is for the console: the vCPU stays loaded, and the VMs that have room again look.
+#[test]
+fn what_waits_to_be_sent_is_sent_beside_a_vcpu_that_computes() {
+    let vms = vms([PLAN, PLAN, PLAN].into(), |vm, _| vm / 2);
+    vms.iter().for_each(turn_on);
+    let desk = Quiet::default();
+    let start = FakeCore::physical_count();
+    desk.poll_due.set(Some(start + SLICE / 4));
+    desk.input.set(Input {
+        room: 0b101,
+        ..Input::default()
+    });
+    let mut core = core(0);
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    scheduler.schedule_once();
+    assert_eq!(desk.poll_due.get(), None, "it was seen to");
+    assert_eq!(FakeCore::physical_count(), start + SLICE);
+    assert!(core.ran.iter().all(|ran| *ran == (0, 0)), "{:?}", core.ran);
+    let looks = [0, 1, 2].map(|vm| vms[vm].has_request(0));
+    assert_eq!(looks, [false, false, true], "the first has looked");
+    assert_eq!(core.kicked, [1]);
 }
