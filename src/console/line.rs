@@ -92,6 +92,7 @@ impl SerialLine {
         self.input.length > 0
     }
 
+    #[inline(never)]
     fn send(&mut self, port: &dyn Driver) {
         // Twice, as what waits may lie round the end of its place.
         for _ in 0..2 {
@@ -103,6 +104,7 @@ impl SerialLine {
         }
     }
 
+    #[inline(never)]
     fn receive(&mut self, port: &dyn Driver) {
         for _ in 0..BURST {
             if self.input.is_full() {

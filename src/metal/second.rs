@@ -37,11 +37,12 @@ static LOSS_SAID: AtomicBool = AtomicBool::new(false);
 
 /// Opens the second UART if one of `vms` wants it. The console is on `console`. If the board has none, says so: that VM has no input then,
 /// and its output goes nowhere.
+#[inline(never)]
 pub fn open(tree: &Tree, console: &Opened<DeviceRegisters>, vms: &[VmConfig]) {
     let Some(vm) = vms.iter().position(|vm| vm.uart == Uart::Second) else {
         return;
     };
-    let found = uart::find_second(tree, console.base, DeviceRegisters::map_probing);
+    let found = uart::find_second(tree, console.base, &DeviceRegisters::map_probing);
     let Some((opened, interrupt)) = found.and_then(|opened| Some((opened, opened.interrupt?)))
     else {
         log::warn!(
@@ -65,6 +66,7 @@ pub fn open(tree: &Tree, console: &Opened<DeviceRegisters>, vms: &[VmConfig]) {
 
 /// Has the UART raise its interrupt, which goes to the core of its VM's first vCPU: that core is the first to run it. All `cores` have been set up,
 /// and no VM runs yet.
+#[inline(never)]
 pub fn listen(vms: &[VmConfig], gic: &Gic, cores: usize) {
     let Some(second) = SECOND.get() else { return };
     let core = vm::core_of(vms, cores, second.vm, 0);
@@ -79,6 +81,7 @@ pub fn listen(vms: &[VmConfig], gic: &Gic, cores: usize) {
 }
 
 /// Sends and takes what there is to, after the UART's interrupt. Returns the VM's number, if it has something to read, or room for output again.
+#[inline(never)]
 pub fn serve() -> Option<usize> {
     let second = SECOND.get()?;
     let served = with_line(second, SerialLine::serve);
@@ -100,6 +103,7 @@ fn with_line<R>(second: &Second, action: impl FnOnce(&mut SerialLine, &dyn Drive
 }
 
 /// Takes a byte that the VM sends.
+#[inline(never)]
 pub(super) fn put(byte: u8) {
     if let Some(second) = SECOND.get() {
         with_line(second, |line, uart| line.put(byte, uart));
@@ -119,6 +123,7 @@ pub(super) fn may_have_input() -> bool {
 }
 
 /// The next byte for the VM.
+#[inline(never)]
 pub(super) fn get() -> Option<u8> {
     let second = SECOND.get()?;
     with_line(second, SerialLine::get)

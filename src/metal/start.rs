@@ -26,7 +26,7 @@ impl Board {
     pub fn open(tree: u64, level: LevelFilter) -> Self {
         let found = read(tree);
         let known = uart::known_address();
-        let console = uart::find(found.as_ref().ok(), known, DeviceRegisters::map_probing);
+        let console = uart::find(found.as_ref().ok(), known, &DeviceRegisters::map_probing);
         if let Some(console) = console {
             console::open(console.uart);
             logger::init(level);
@@ -68,8 +68,8 @@ pub fn report_wrong_level(tree: u64, level: u64) -> ! {
     let tree = read(tree);
     let with_mmu_off = |base, size, _| DeviceRegisters::with_mmu_off(base, size);
     let uart = match &tree {
-        Ok(tree) => uart::named(tree, with_mmu_off),
-        Err(_) => uart::find(None, uart::known_address(), with_mmu_off).map(|found| found.uart),
+        Ok(tree) => uart::named(tree, &with_mmu_off),
+        Err(_) => uart::find(None, uart::known_address(), &with_mmu_off).map(|found| found.uart),
     };
     if let Some(uart) = uart {
         let hint = "under QEMU, run it with -M virt,virtualization=on; on a board, have the firmware enter it at EL2";

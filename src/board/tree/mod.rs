@@ -124,7 +124,12 @@ impl<'t> Tree<'t> {
         let is_one = |node: &TreeNode<'t>| {
             is_in_use(node) && models.iter().any(|model| is_compatible(node, model))
         };
-        self.find_map(is_one, &mut f)
+        let mut found = None;
+        self.visit(&is_one, &mut |device| {
+            found = f(device);
+            found.is_some()
+        });
+        found
     }
 
     /// The rate in Hz of the device's clock: what the device itself says, or that of its first clock, if that is a fixed one.
@@ -145,22 +150,23 @@ impl<'t> Tree<'t> {
 
     /// The first node with a usable address for which `test` holds.
     fn find(&self, test: impl Fn(&TreeNode<'t>) -> bool) -> Option<Device<'t>> {
-        self.find_map(test, &mut Some)
+        let mut found = None;
+        self.visit(&test, &mut |device| {
+            found = Some(device);
+            true
+        });
+        found
     }
 
-    /// What `f` gives for the first node for which it gives something, of those with a usable address for which `test` holds.
-    fn find_map<T>(
-        &self,
-        test: impl Fn(&TreeNode<'t>) -> bool,
-        f: &mut impl FnMut(Device<'t>) -> Option<T>,
-    ) -> Option<T> {
-        let root = self.root()?;
+    /// Calls `f` with each node with a usable address for which `test` holds, until `f` returns true.
+    fn visit(&self, test: &dyn Fn(&TreeNode<'t>) -> bool, f: &mut dyn FnMut(Device<'t>) -> bool) {
+        let Some(root) = self.root() else { return };
         let bus = Bus {
             parent: None,
             cells: cells(&root),
             ranges: None,
         };
-        search(&root, &bus, &test, f)
+        search(&root, &bus, test, f);
     }
 
     /// The instruction that PSCI wants, `smc` or `hvc`, if the board has PSCI.
@@ -242,24 +248,25 @@ fn first<'t>(node: &TreeNode<'t>, test: &impl Fn(&TreeNode<'t>) -> bool) -> Opti
     })
 }
 
-fn search<'t, T>(
+/// [`Tree::visit`] below `node`. Returns whether `f` has returned true. Without generics, as most of the image's start would be copies of it.
+fn search<'t>(
     node: &TreeNode<'t>,
     bus: &Bus<'t, '_>,
-    test: &impl Fn(&TreeNode<'t>) -> bool,
-    f: &mut impl FnMut(Device<'t>) -> Option<T>,
-) -> Option<T> {
-    for child in children(node) {
+    test: &dyn Fn(&TreeNode<'t>) -> bool,
+    f: &mut dyn FnMut(Device<'t>) -> bool,
+) -> bool {
+    children(node).any(|child| {
         if test(&child)
             && let Some(PhysRange { base, size }) = bus.physical_reg(&child, 0)
         {
-            let found = f(Device {
+            let device = Device {
                 others: [1, 2, 3].map(|index| bus.physical_reg(&child, index)),
                 node: child,
                 base,
                 size,
-            });
-            if found.is_some() {
-                return found;
+            };
+            if f(device) {
+                return true;
             }
         }
         let below = Bus {
@@ -267,12 +274,8 @@ fn search<'t, T>(
             cells: cells(&child),
             ranges: property(&child, "ranges"),
         };
-        let found = search(&child, &below, test, f);
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
+        search(&child, &below, test, f)
+    })
 }
 
 impl Bus<'_, '_> {

@@ -158,16 +158,19 @@ impl<R: Registers> Found<R> {
     }
 }
 
+/// Makes a block of registers accessible: its address, its bytes, and the offset of a register that can be read.
+pub type Access<'a, R> = &'a dyn Fn(u64, u64, u64) -> Option<R>;
+
 /// The console: the UART that the firmware calls its first serial port, or the console, or any. On the Raspberry Pi
 /// `stdout-path` names the mini-UART, and the PL011 is serial0. One that does not identify itself is only believed where none is
-/// known that does: at the address `known`, for a board that no tree tells of. `registers` makes a block accessible, of which the register at the
-/// third argument can be read.
+/// known that does: at the address `known`, for a board that no tree tells of.
+#[inline(never)]
 pub fn find<R: Registers>(
     tree: Option<&Tree>,
     known: Option<u64>,
-    registers: impl Fn(u64, u64, u64) -> Option<R>,
+    registers: Access<'_, R>,
 ) -> Option<Opened<R>> {
-    let named = tree.and_then(|tree| find_named(tree, &registers));
+    let named = tree.and_then(|tree| find_named(tree, registers));
     let known = || {
         let kind = Uart::KNOWN;
         let base = known?;
@@ -194,20 +197,19 @@ pub fn find<R: Registers>(
 }
 
 /// The UART that the tree names, without a look at whether it is there. For a start that fails, where no abort is survived.
-pub fn named<R: Registers>(
-    tree: &Tree,
-    registers: impl Fn(u64, u64, u64) -> Option<R>,
-) -> Option<Uart<R>> {
+#[inline(never)]
+pub fn named<R: Registers>(tree: &Tree, registers: Access<'_, R>) -> Option<Uart<R>> {
     find_named(tree, registers).map(|found| found.open().uart)
 }
 
 /// The second UART, where the console's registers are at `console`: of those that the tree has in use, of a kind that is driven here and with an
 /// interrupt, the first by its alias (`serial0` to `serial9`), or without one the first of the tree. One that something is connected to already,
 /// such as the Raspberry Pi's Bluetooth, has a node within its own, and is not taken.
+#[inline(never)]
 pub fn find_second<R: Registers>(
     tree: &Tree,
     console: u64,
-    registers: impl Fn(u64, u64, u64) -> Option<R>,
+    registers: Access<'_, R>,
 ) -> Option<Opened<R>> {
     const ALIASES: [&str; 10] = [
         "serial0", "serial1", "serial2", "serial3", "serial4", "serial5", "serial6", "serial7",
@@ -218,7 +220,7 @@ pub fn find_second<R: Registers>(
     };
     let look = |device| {
         let device = Some(device).filter(is_free)?;
-        let found = look_at(tree, device, &LOST[1], &registers)?;
+        let found = look_at(tree, device, &LOST[1], registers)?;
         found.interrupt.is_some().then_some(found)
     };
     let named = ALIASES
@@ -230,10 +232,8 @@ pub fn find_second<R: Registers>(
     found.map(Found::open)
 }
 
-fn find_named<R: Registers>(
-    tree: &Tree,
-    registers: impl Fn(u64, u64, u64) -> Option<R>,
-) -> Option<Found<R>> {
+#[inline(never)]
+fn find_named<R: Registers>(tree: &Tree, registers: Access<'_, R>) -> Option<Found<R>> {
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")]
         .into_iter()
         .filter_map(|(node, property)| tree.find_referenced(node, property));
@@ -242,15 +242,16 @@ fn find_named<R: Registers>(
         .filter_map(|kind| tree.find_compatible(kind.compatible));
     named
         .chain(any)
-        .find_map(|device| look_at(tree, device, &LOST[0], &registers))
+        .find_map(|device| look_at(tree, device, &LOST[0], registers))
 }
 
 /// The UART that `device` is, if it is one that is driven here, and its registers can be reached.
+#[inline(never)]
 fn look_at<R: Registers>(
     tree: &Tree,
     device: Device,
     lost: &'static AtomicBool,
-    registers: impl Fn(u64, u64, u64) -> Option<R>,
+    registers: Access<'_, R>,
 ) -> Option<Found<R>> {
     let layout = Layout::of(&device)?;
     let is_kind = |kind: &Kind<R>| {

@@ -175,6 +175,7 @@ impl<R: Registers> Ns16550<R> {
         }
     }
 
+    #[inline(never)]
     fn read(&self, register: u64) -> u32 {
         let at = self.first + self.layout.place(register);
         match self.layout.words {
@@ -183,6 +184,7 @@ impl<R: Registers> Ns16550<R> {
         }
     }
 
+    #[inline(never)]
     fn write(&self, register: u64, value: u32) {
         let at = self.first + self.layout.place(register);
         match self.layout.words {

@@ -238,8 +238,8 @@ fn found(tree: &[u8]) -> (Option<u64>, Option<u64>) {
             _ => registers,
         })
     };
-    let console = find(Some(&tree), None, registers);
-    let second = console.and_then(|console| find_second(&tree, console.base, registers));
+    let console = find(Some(&tree), None, &registers);
+    let second = console.and_then(|console| find_second(&tree, console.base, &registers));
     let base = |opened: Option<Opened<Fake>>| opened.map(|opened| opened.base);
     (base(console), base(second))
 }
@@ -361,7 +361,7 @@ fn a_console_that_is_no_pl011_is_believed_if_it_looks_like_what_the_tree_says() 
                 _ => Fake::new(base, size, keep(Identified)),
             })
         };
-        let found = find(Some(&tree), Some(0xfe20_1000), registers);
+        let found = find(Some(&tree), Some(0xfe20_1000), &registers);
         assert_eq!(found.map(|found| found.base), Some(console));
     }
 }
