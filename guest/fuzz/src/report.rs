@@ -187,7 +187,7 @@ impl Report {
         let (target, hypervisor, fuzzer) = self.shares(figures);
         let ago = |moment: u64| match moment {
             0 => String::from("none yet"),
-            moment => format!("{} ago", duration(self.now - self.start - moment)),
+            moment => format!("the last {} ago", duration(self.now - self.start - moment)),
         };
         // The first time, what was there goes.
         let is_first = self.shown.1 == 0;
@@ -211,18 +211,18 @@ impl Report {
             figures.edges, figures.map_bytes
         ));
         line(format!(
-            "  corpus    {:>12}   the last {}",
+            "  corpus    {:>12}   {}",
             figures.corpus,
             ago(figures.last_find)
         ));
         line(format!(
-            "  crashes   {:>12}   of {}, the last {}",
+            "  crashes   {:>12}   of {}, {}",
             figures.saved_crashes,
             figures.crashes,
             ago(figures.last_crash)
         ));
         line(format!(
-            "  time-outs {:>12}   of {}, the last {}",
+            "  time-outs {:>12}   of {}, {}",
             figures.saved_hangs,
             figures.hangs,
             ago(figures.last_hang)

@@ -36,6 +36,22 @@ fn the_session_is_drawn() {
     keep("session.svg", &terminal::draw(&first));
 }
 
+/// The screen of the fuzzer, which its own tests hold against what it draws (`guest/fuzz/src/tests/screen.rs`).
+#[test]
+fn the_fuzzers_screen_is_drawn() {
+    let page = markdown::named("docs/fuzz.md");
+    let blocks = page.blocks();
+    let lines = blocks.iter().map(|block| &block.lines);
+    let screen = lines.map(|lines| lines.as_slice()).find(|lines| {
+        let first = lines.first();
+        first.is_some_and(|line| line.starts_with("avisor fuzz: "))
+    });
+    let screen = screen.expect("the chapter shows it");
+    let label = "A terminal: the fuzzer's rounds, edges, inputs and crashes";
+    let picture = terminal::still("make fuzz TARGET=fdt", label, screen);
+    keep("fuzz-screen.svg", &picture);
+}
+
 #[test]
 fn each_step_of_a_snapshot_is_drawn() {
     for (name, picture) in steps::all() {

@@ -43,21 +43,55 @@ struct Row {
 pub fn draw(transcript: &Transcript) -> String {
     let (rows, length) = rows(transcript);
     let height = TOP + LINE * rows.len() as f64;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
-         aria-label=\"A terminal: Linux is saved, loses /bin, and is taken back\">\n<style>\n{STYLE}"
-    );
+    let label = "A terminal: Linux is saved, loses /bin, and is taken back";
+    let mut svg = begin(label, height);
     svg += "@media (prefers-reduced-motion:no-preference){\n";
     for (n, row) in rows.iter().enumerate() {
         motion(&mut svg, n, row, length);
     }
     svg += "}\n@media (prefers-reduced-motion:reduce){.cover{display:none}}\n</style>\n";
+    window(&mut svg, &transcript.command, height);
+    for (n, row) in rows.iter().enumerate() {
+        show(&mut svg, n, row);
+    }
+    svg += "</svg>\n";
+    svg
+}
+
+/// The picture of a screen on which nothing moves, with its first line as a title.
+pub fn still(command: &str, label: &str, lines: &[&str]) -> String {
+    let height = TOP + LINE * lines.len() as f64;
+    let mut svg = begin(label, height);
+    svg += "</style>\n";
+    window(&mut svg, command, height);
+    for (n, line) in lines.iter().enumerate() {
+        let text_of = line.trim_start();
+        if !text_of.is_empty() {
+            let x = LEFT + CHARACTER * (line.len() - text_of.len()) as f64;
+            let class = if n == 0 { "typed" } else { "out" };
+            text(&mut svg, x, TOP + LINE * n as f64, class, text_of);
+        }
+    }
+    svg += "</svg>\n";
+    svg
+}
+
+/// The beginning of a picture, up to its style, which may go on.
+fn begin(label: &str, height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
+         aria-label=\"{label}\">\n<style>\n{STYLE}"
+    )
+}
+
+/// The terminal's window, with the command as its title.
+fn window(svg: &mut String, command: &str, height: f64) {
     put(
-        &mut svg,
+        svg,
         format_args!("<rect width=\"{WIDTH}\" height=\"{height}\" rx=\"8\" class=\"page\"/>"),
     );
     put(
-        &mut svg,
+        svg,
         format_args!(
             "<path d=\"M0 30V8a8 8 0 0 1 8-8H{}a8 8 0 0 1 8 8V30z\" class=\"bar\"/>",
             WIDTH - 8.0
@@ -65,23 +99,18 @@ pub fn draw(transcript: &Transcript) -> String {
     );
     for x in [18, 36, 54] {
         put(
-            &mut svg,
+            svg,
             format_args!("<circle cx=\"{x}\" cy=\"15\" r=\"5\" class=\"dot\"/>"),
         );
     }
     put(
-        &mut svg,
+        svg,
         format_args!(
             "<text x=\"{}\" y=\"20\" text-anchor=\"middle\" class=\"title\">{}</text>",
             WIDTH / 2.0,
-            escaped(&transcript.command)
+            escaped(command)
         ),
     );
-    for (n, row) in rows.iter().enumerate() {
-        show(&mut svg, n, row);
-    }
-    svg += "</svg>\n";
-    svg
 }
 
 /// When what comes, and how long all of it takes. A prompt that is left without a word stays where it is.

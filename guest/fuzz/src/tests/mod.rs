@@ -5,6 +5,7 @@ mod fake;
 mod files;
 mod finds;
 mod others;
+mod screen;
 mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
