@@ -93,7 +93,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Stops the VM if the time is over that its controller gave it. The core has no vCPU of it loaded.
     pub(super) fn stop_at_limit(&self, core: &mut B::Core) {
-        let mut shared = self.shared.lock();
+        let mut shared = self.lock_from_outside();
         if self.limit() <= B::Core::physical_count() {
             let reason = self.overdue_step().unwrap_or(Reason::Limit);
             self.stop(&mut shared, core, None, Some(reason));

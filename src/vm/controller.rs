@@ -106,7 +106,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     /// STOP.
     fn stop_target(&mut self, core: &mut B::Core, target: &Vm<B>) {
-        let mut shared = target.shared.lock();
+        let mut shared = target.lock_from_outside();
         // While nobody runs it.
         let is_awaited = self.vm.vcpus.iter().any(|slot| slot.awaits(target.number));
         let reason = is_awaited.then_some(Reason::Stopped);
@@ -185,7 +185,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if was_woken {
             // Most likely by what there is to be told. If it is told here, the wait need not begin.
             self.slot().take_awaits();
-            let mut shared = target.shared.lock();
+            let mut shared = target.lock_from_outside();
             if let Some(reason) = shared.target.as_mut().and_then(Target::take_news) {
                 return self.give(results_of(reason));
             }
@@ -196,7 +196,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             self.step_back_to_call();
             return AfterCall::Put;
         };
-        let mut shared = target.shared.lock();
+        let mut shared = target.lock_from_outside();
         let limit = ticks(limit, B::Core::frequency());
         let step = usize::try_from(step).ok().and_then(|n| n.checked_sub(1));
         let reason = target.run(&mut shared, core, limit, step);
@@ -245,7 +245,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 impl<B: VmBackend> Vm<B> {
     /// TARGET's results.
     fn description(&self) -> Results {
-        let shared = self.shared.lock();
+        let shared = self.lock_from_outside();
         let state = match () {
             _ if self.gate.is_closed_for(OFF) => IS_OFF,
             _ if self.gate.is_closed_for(STOPPED) => IS_STOPPED,
@@ -261,7 +261,7 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
         action: impl FnOnce(&mut VmShared<B>, Initiator<'_, B>) -> R,
     ) -> R {
-        let mut shared = self.shared.lock();
+        let mut shared = self.lock_from_outside();
         core.borrow_stage2(self.number, shared.memory.stage2.root());
         let initiator = Initiator {
             core: &mut *core,
@@ -327,7 +327,7 @@ fn stop_targets<B: VmBackend>(vms: &[Vm<B>], controller: &Vm<B>, core: &mut B::C
     if controller.abandons.load(Ordering::Relaxed) {
         for &number in controller.config.controls {
             let target = &vms[number];
-            let mut shared = target.shared.lock();
+            let mut shared = target.lock_from_outside();
             target.stop(&mut shared, core, None, None);
             target.end_debugging(&mut shared, core);
             if let Some(target) = &mut shared.target {

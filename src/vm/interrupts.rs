@@ -25,7 +25,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     #[inline]
     fn timer_fired(&mut self, core: &mut B::Core) -> ExitAction {
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             // It comes again when the vCPU is loaded again: its line is up.
             core.set_vtimer_irq_active(false);
             return ExitAction::Put;
@@ -44,7 +44,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if !self.vcpu.reviews.is_worthwhile(core) {
             return ExitAction::resume(&self.vcpu.reviews);
         }
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -74,7 +74,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if request == Request::Nothing {
             return ExitAction::Resume;
         }
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             slot.request();
             return ExitAction::Put;
         };
@@ -90,7 +90,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     fn handle_maintenance_interrupt(&mut self, core: &mut B::Core) -> ExitAction {
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -104,7 +104,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if self.check_requests(core) == ExitAction::Put {
             return ExitAction::Put;
         }
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -127,7 +127,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             }
             return ExitAction::Resume;
         }
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.lock_shared_or_return(core) else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);

@@ -54,7 +54,7 @@ impl<B: VmBackend> Vm<B> {
         if self.gate.is_closed_to(index) || slot.run_state() == RunState::Off {
             return None;
         }
-        let mut shared = self.lock_shared()?;
+        let mut shared = self.lock_shared_or_leave(core)?;
         core.begin_load(&VcpuIdentity {
             name: self.config.name,
             vm: self.number,
@@ -208,7 +208,7 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         if trap.kind != TrapKind::Sync {
             return self.handle_asynchronous(core, trap.kind);
         }
-        let Some(mut shared) = self.vm.lock_shared() else {
+        let Some(mut shared) = self.vm.lock_shared_or_leave(core) else {
             return self.retry_later(Esr(trap.esr));
         };
         self.handle_exception(&mut shared, core, trap)
@@ -239,7 +239,21 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         resumes
     }
 
-    /// Drops a trap, as the VM is being stopped: its instruction runs again when the VM goes on. Only an HVC's return address is behind its
+    /// Locks the shared part for something that is not the guest's instruction: a vCPU that leaves its core for want of it is to come back for it,
+    /// also if it waits.
+    #[inline]
+    pub(super) fn lock_shared_or_return(
+        &self,
+        core: &B::Core,
+    ) -> Option<MutexGuard<'a, VmShared<B>>> {
+        let shared = self.vm.lock_shared_or_leave(core);
+        if shared.is_none() && self.slot().is_waiting() && !self.vm.gate.is_closed() {
+            self.slot().request();
+        }
+        shared
+    }
+
+    /// Drops a trap, as the VM is being stopped, or its core was waiting for too long: its instruction runs again when the VM, or the vCPU, goes on. Only an HVC's return address is behind its
     /// instruction, so that the pc steps back.
     #[cold]
     fn retry_later(&mut self, esr: Esr) -> ExitAction {

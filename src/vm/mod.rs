@@ -39,7 +39,7 @@
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. A core that holds a vCPU
 //! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
-//! for ever. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
+//! for ever. Nor does it keep another vCPU waiting that is pinned there: after a while it puts its own, as with a closed gate. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
 
 mod backend;
 mod budget;
@@ -103,7 +103,7 @@ use log::Level;
 use spin::RelaxStrategy;
 
 use crate::addr::PAGE_SIZE;
-use crate::arch::sync::{AtomicBool, AtomicU64};
+use crate::arch::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmConfig;
 use crate::device::Devices;
@@ -117,6 +117,18 @@ use vcpu::RunState;
 
 /// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.
 const RAM_PAGES_MAX: u32 = 15 << 18;
+
+/// How often a core looks at a lock before it sees who else wants the core: some 15,000 instructions.
+const LOOKS: u32 = 1000;
+
+/// How often `core` looks at the lock of a VM's shared part, for a vCPU that it has loaded, before it drops what that needs the lock for and sees who
+/// else wants it. On a core that no other vCPU is pinned to it waits.
+fn patience_of(core: &impl Core) -> u32 {
+    match core.is_multiplexed() {
+        true => LOOKS,
+        false => u32::MAX,
+    }
+}
 
 /// A vCPU's registers beyond the general ones, as a core of this backend has them.
 type System<B> = <<B as VmBackend>::Core as Core>::System;
@@ -142,6 +154,9 @@ pub struct Vm<B: VmBackend> {
     next_checkpoint: AtomicU64,
     /// The console has characters for the UART.
     input: AtomicBool,
+    /// A core that has no vCPU of this VM loaded waits for the shared part. It orders nothing, and who sees an older value waits a little longer or less:
+    /// loom need not look at it.
+    wanted: core::sync::atomic::AtomicBool,
     shared: Mutex<VmShared<B>>,
 }
 
@@ -168,18 +183,52 @@ impl<B: VmBackend> Vm<B> {
     /// Locks the shared part, for a core that has a vCPU of this VM loaded. `None` if the gate is closed: the core must put the vCPU first.
     #[inline]
     fn lock_shared(&self) -> Option<MutexGuard<'_, VmShared<B>>> {
-        self.shared.try_lock().or_else(|| self.wait_for_shared())
+        self.shared
+            .try_lock()
+            .or_else(|| self.wait_for_shared(u32::MAX))
     }
 
+    /// The same. `None` also if the core has waited for long and should see who else wants it ([`patience_of`]).
+    #[inline]
+    fn lock_shared_or_leave(&self, core: &B::Core) -> Option<MutexGuard<'_, VmShared<B>>> {
+        self.shared
+            .try_lock()
+            .or_else(|| self.wait_for_shared(patience_of(core)))
+    }
+
+    /// Looks so often at the lock, or for ever. Cores that cannot leave come first ([`lock_from_outside`](Self::lock_from_outside)).
     #[cold]
-    fn wait_for_shared(&self) -> Option<MutexGuard<'_, VmShared<B>>> {
+    fn wait_for_shared(&self, patience: u32) -> Option<MutexGuard<'_, VmShared<B>>> {
+        let mut looks = 0;
         while !self.gate.is_closed() {
-            if let Some(shared) = self.shared.try_lock() {
+            if !self.wanted.load(Ordering::Relaxed)
+                && let Some(shared) = self.shared.try_lock()
+            {
                 return Some(shared);
+            }
+            if patience != u32::MAX {
+                looks += 1;
+                if looks > patience {
+                    break;
+                }
             }
             Relax::relax();
         }
         None
+    }
+
+    /// Locks the shared part, for a core that has no vCPU of this VM loaded, and is to do something with the VM whoever has the lock. vCPUs that wait
+    /// for the lock let it have that first, so that it waits for the one that has it, and hardly for more.
+    fn lock_from_outside(&self) -> MutexGuard<'_, VmShared<B>> {
+        loop {
+            if let Some(shared) = self.shared.try_lock() {
+                // Whoever else waits outside says so again.
+                self.wanted.store(false, Ordering::Relaxed);
+                return shared;
+            }
+            self.wanted.store(true, Ordering::Relaxed);
+            Relax::relax();
+        }
     }
 
     /// The numbers of the vCPUs that are pinned to core number `core`.

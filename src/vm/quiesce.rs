@@ -244,7 +244,7 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
         action: impl FnOnce(&mut VmShared<B>, Initiator<'_, B>) -> R,
     ) -> R {
-        let mut shared = self.shared.lock();
+        let mut shared = self.lock_from_outside();
         core.enter_stage2(self.number, shared.memory.stage2.root());
         let initiator = Initiator {
             core: &mut *core,

@@ -172,7 +172,7 @@ impl<B: VmBackend> Vm<B> {
                 bytes: from.bytes,
             },
         ];
-        let shared = &mut *self.shared.lock();
+        let shared = &mut *self.lock_from_outside();
         own.check(rests[1])?;
         shared.check(from)?;
         let map = match id {
@@ -205,7 +205,7 @@ impl<B: VmBackend> Vm<B> {
             },
             to,
         ];
-        let shared = &mut *self.shared.lock();
+        let shared = &mut *self.lock_from_outside();
         own.check(rests[0])?;
         shared.check(to)?;
         let root = shared.memory.stage2.root();
@@ -230,7 +230,7 @@ impl<B: VmBackend> Vm<B> {
     /// DIFFERS of this VM.
     #[inline(never)]
     pub(super) fn differs(&self, ids: [Option<u64>; 2], from: u64) -> Result<Results, i64> {
-        let shared = self.shared.lock();
+        let shared = self.lock_from_outside();
         let pages = shared.snapshots.pages();
         let from = u32::try_from(from).unwrap_or(pages).min(pages);
         shared
@@ -251,7 +251,7 @@ impl<B: VmBackend> Vm<B> {
         to: Memory,
     ) -> Result<u64, i64> {
         let index = self.check_registers(own, vcpu, to)?;
-        let shared = self.shared.lock();
+        let shared = self.lock_from_outside();
         let mut registers = VcpuRegisters::new_zeroed();
         registers.version = VERSION;
         match id {
@@ -307,7 +307,7 @@ impl<B: VmBackend> Vm<B> {
         let index = self.check_registers(own, vcpu, from)?;
         let mut registers = VcpuRegisters::new_zeroed();
         own.get(from.ipa, registers.as_mut_bytes());
-        let shared = &mut *self.shared.lock();
+        let shared = &mut *self.lock_from_outside();
         let mut held = self.quiesce(core, None);
         let done = match held.get(index) {
             Some(vcpu) => self.set_vcpu_registers(core, shared, (index, vcpu), &registers),

@@ -296,7 +296,11 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 None => self.needs_resched(i),
             },
         };
-        let mut loaded = vm.load(self.core, vcpu)?;
+        let Some(mut loaded) = vm.load(self.core, vcpu) else {
+            // Another core has what that takes. Who else wants this one does not wait for it, too.
+            self.budgets.forfeit(i);
+            return None;
+        };
         if let Some(from) = turn.handed {
             self.set_alarm_when_handed(from, &slice);
             loaded.return_from_run(self.vms);

@@ -98,6 +98,7 @@ impl<B: VmBackend> Vm<B> {
             abandoning: Mutex::new(()),
             next_checkpoint: AtomicU64::new(NEVER),
             input: AtomicBool::new(false),
+            wanted: core::sync::atomic::AtomicBool::new(false),
             shared: Mutex::new(VmShared {
                 memory: GuestMemory::new(backend, pages, base, config.windows),
                 snapshots,

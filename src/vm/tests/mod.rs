@@ -20,6 +20,7 @@ mod instructions;
 mod interrupts;
 mod load_stores;
 mod loading;
+mod locks;
 mod logged;
 #[cfg(loom)]
 mod loom;
