@@ -23,10 +23,8 @@ const ATTACKS: &[&str] = &[
     "WFI",
     "WFE",
 ];
-/// No other attack may have the victim wait longer beyond a slice, in instructions. These do: what a restore or a reset takes grows with the pages
-/// that were dirtied.
+/// No attack may have the victim wait longer beyond a slice, in instructions.
 const BOUND: f64 = 50_000.0;
-const UNBOUNDED: &[&str] = &["restore", "reset"];
 /// MiB of the machine.
 const MEMORY: u64 = 1536;
 /// Windows of the victim's that count. The one in which the attack begins does not.
@@ -48,7 +46,7 @@ pub fn print(builder: &Builder, attacks: &[&str]) -> Result<(), String> {
         let slice = *slice.get_or_insert(longest);
         let beyond = (longest - slice).max(0.0);
         println!("| {attack} | {} | {had:.0} |", written(beyond));
-        if beyond > BOUND && !UNBOUNDED.contains(attack) {
+        if beyond > BOUND {
             above.push(format!("beside {attack} a VM waits {beyond} instructions"));
         }
     }

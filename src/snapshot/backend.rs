@@ -43,6 +43,7 @@ pub enum Reach {
 /// Calls that change stage 2 are of two kinds:
 /// - `map_*`, `make_*`, [`split_live`](Self::split_live) and [`invalidate_local`](Self::invalidate_local) are the fault path's: guests run on
 ///   other cores, and the change takes effect before the call returns, whatever those cores cache.
+/// - `map_clean_*` are, too. An entry that was invalid is in no TLB.
 /// - Between [`begin_remap`](Self::begin_remap) and [`end_remap`](Self::end_remap) the tables of RAM are detached: no translation of the VM
 ///   exists, so [`split_unreachable`](Self::split_unreachable), [`set_page`](Self::set_page) and [`set_block`](Self::set_block) need no
 ///   maintenance one by one.
@@ -81,6 +82,16 @@ pub trait Backend {
     /// Flushes `page` from this core's TLB. For a mapping that already permits what faulted.
     fn invalidate_local(&mut self, page: Page);
 
+    /// Whether [`map_clean_page`](Self::map_clean_page) takes long, as it cleans the frame.
+    fn cleans_what_is_accessed(&self) -> bool;
+    /// Maps `page`, which is absent, read-only to `frame`, which was mapped there when the last restore ended, had that not left it to the first
+    /// access. If its block is absent, the others of the block are absent still. Takes effect at [`end_map_clean`](Self::end_map_clean).
+    fn map_clean_page(&mut self, page: Page, frame: Frame);
+    /// The same for the block of `page`, its first, and the 512 frames from `first` on. Not if that [takes long](Self::cleans_what_is_accessed).
+    fn map_clean_block(&mut self, page: Page, first: Frame);
+    /// Completes [`map_clean_page`](Self::map_clean_page) and [`map_clean_block`](Self::map_clean_block).
+    fn end_map_clean(&mut self);
+
     /// Makes the writable `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
     fn protect_page(&mut self, page: Page);
     /// Makes the writable block of `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
@@ -89,18 +100,21 @@ pub trait Backend {
     fn end_protect(&mut self);
 
     /// Begins a restore. If `around`, a vCPU goes around the caches then: memory must have all that is mapped when the restore ends, before a vCPU
-    /// is in a core whose stage 2 has it.
-    fn begin_restore(&mut self, around: bool);
+    /// is in a core whose stage 2 has it. Returns whether nothing may stay mapped, as much would have to be cleaned.
+    fn begin_restore(&mut self, around: bool) -> bool;
     /// Whether the restore that has begun has to clean what it maps ([`clean_frame`](Self::clean_frame)).
     fn cleans_what_it_maps(&self) -> bool;
     /// Detaches the tables of RAM, to change many mappings: no core has a translation of the VM from here on.
     fn begin_remap(&mut self);
-    /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet.
-    fn split_unreachable(&mut self, page: Page);
+    /// While detached: splits the block of `page` into pages that are mapped as the block was, if it is not split yet. Returns whether it is then:
+    /// a block that is absent is not.
+    fn split_unreachable(&mut self, page: Page) -> bool;
     /// While detached: maps `page`, whose block is split, read-only to `frame`, or makes it absent.
     fn set_page(&mut self, page: Page, frame: Option<Frame>);
     /// While detached: maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent.
     fn set_block(&mut self, page: Page, first: Option<Frame>);
+    /// While detached: makes `count` blocks absent from that of `page` on, its first page. What the base has there is mapped when it is accessed.
+    fn unmap_blocks(&mut self, page: Page, count: u32);
     /// Attaches the tables of RAM again.
     fn end_remap(&mut self);
     /// [`write_back`](Self::write_back) follows where the tables of RAM are not detached: no walk of the VM's begins until its state is loaded.

@@ -84,11 +84,17 @@ impl Snapshots {
     /// Whether something waits to be freed.
     #[inline]
     pub(crate) fn has_waiting(&self) -> bool {
-        self.going.is_some() || !self.memory.nodes.waiting.is_empty()
+        self.going.is_some()
+            || !self.memory.nodes.waiting.is_empty()
+            || !self.deferred.dropped.is_empty()
     }
 
     /// Frees a piece of what waits to be freed.
     pub(super) fn free_piece<B: Backend>(&mut self, b: &mut B) {
+        // No pool had it.
+        if self.free_dropped() {
+            return;
+        }
         let before = self.memory.frames.free_count();
         let mut left = FREED_AT_A_TIME;
         loop {
@@ -146,7 +152,10 @@ impl Snapshots {
     pub fn reclaim<B: Backend>(&mut self, b: &mut B) -> bool {
         #[cfg(test)]
         {
-            self.reclaimed += 1;
+            self.pieces += 1;
+        }
+        if self.abandon_zeroing() {
+            return true;
         }
         if !self.has_waiting() {
             // What a node that waited held as well may be behind dirty pages.

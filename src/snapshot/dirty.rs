@@ -65,6 +65,9 @@ impl Snapshots {
         };
         self.dirty.push(entry);
         self.keepers += u32::from(keeper);
+        if self.dirty.len() > self.deferred.watched_from {
+            self.note_watched_entry(entry.page());
+        }
     }
 }
 

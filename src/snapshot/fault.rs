@@ -8,11 +8,38 @@ use super::frames::{Frame, NoMemory};
 use super::place::Place;
 use crate::addr::BLOCK_PAGES;
 
+/// Pages that are filled with zeros at a time: some 200 instructions each.
+const ZEROED_AT_A_TIME: u32 = 128;
+
+/// Why a page is not accessible yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotYet {
+    /// Memory is short.
+    NoMemory,
+    /// A piece of what it takes is done.
+    Unfinished,
+}
+
+impl From<NoMemory> for NotYet {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// A block that is being filled with zeros, for the first access to an absent one.
+#[derive(Clone, Copy)]
+pub(super) struct Zeroing {
+    pub(super) first: Frame,
+    /// Pages of it that are filled.
+    pages: u32,
+}
+
 impl Snapshots {
     /// Makes `page` accessible, to a store if `write`, after stage 2 refused a guest's access, which reached it as `reach` says. The guest then
     /// tries again.
     ///
-    /// Fails if memory is short: [`reclaim`](Self::reclaim) frees a piece of what can be freed, and the guest faults again.
+    /// Fails if memory is short: [`reclaim`](Self::reclaim) frees a piece of what can be freed, and the guest faults again. Or if what it takes is done
+    /// in pieces: then the guest faults again for each of them.
     #[inline]
     pub fn fault_in<B: Backend>(
         &mut self,
@@ -20,22 +47,24 @@ impl Snapshots {
         page: Page,
         write: bool,
         reach: Reach,
-    ) -> Result<(), NoMemory> {
+    ) -> Result<(), NotYet> {
         let frame = match b.mapping(page) {
             Mapping::Read(frame) if write => frame,
             Mapping::ReadBlock(first) if write => match self.leave_block(b, page, first) {
                 Some(frame) => frame,
                 None => return Ok(()),
             },
-            Mapping::AbsentBlock => return self.fill_block(b, page),
-            Mapping::Absent => return self.fill_page(b, page),
+            absent @ (Mapping::AbsentBlock | Mapping::Absent) => {
+                let in_absent_block = absent == Mapping::AbsentBlock;
+                return self.access_absent(b, page, in_absent_block, write, reach);
+            }
             // Another core was faster, or this core's TLB remembers an older mapping.
             _ => {
                 b.invalidate_local(page);
                 return Ok(());
             }
         };
-        self.first_store(b, page, frame, reach)
+        Ok(self.first_store(b, page, frame, reach)?)
     }
 
     /// The first store to `page`, which is clean and whose frame is `frame`. The VM keeps its frame, if no more than one leaf holds it: the
@@ -102,17 +131,25 @@ impl Snapshots {
         Some(Frame(first.0 + page % BLOCK_PAGES))
     }
 
+    /// Maps the block of `page`, which is absent, filled with zeros: a piece of that, of any block that is wanted.
     #[inline(never)]
-    fn fill_block<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
-        // Near its end the share has single frames still, and they are enough.
-        if self.memory.frames.free_count() <= FOLD_RESERVE + BLOCK_PAGES {
-            return self.fill_page(b, page);
-        }
-        let Ok(first) = self.memory.frames.alloc_block() else {
-            return self.fill_page(b, page);
+    pub(super) fn fill_block<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NotYet> {
+        let Some(Zeroing { first, pages }) = self.zeroing.take().or_else(|| self.begin_zeroing())
+        else {
+            return Ok(self.fill_page(b, page)?);
         };
+        let piece = ZEROED_AT_A_TIME.min(BLOCK_PAGES - pages);
+        b.zero_frames(Frame(first.0 + pages), piece);
+        let pages = pages + piece;
+        if pages < BLOCK_PAGES {
+            self.zeroing = Some(Zeroing { first, pages });
+            #[cfg(test)]
+            {
+                self.pieces += 1;
+            }
+            return Err(NotYet::Unfinished);
+        }
         let start = page / BLOCK_PAGES * BLOCK_PAGES;
-        b.zero_frames(first, BLOCK_PAGES);
         b.map_block_writable(start, first);
         self.push_dirty(start | BLOCK_FLAG, 0, first);
         self.added += 1;
@@ -120,8 +157,31 @@ impl Snapshots {
         Ok(())
     }
 
+    fn begin_zeroing(&mut self) -> Option<Zeroing> {
+        // Near its end the share has single frames still, and they are enough.
+        if self.memory.frames.free_count() <= FOLD_RESERVE + BLOCK_PAGES {
+            return None;
+        }
+        let first = self.memory.frames.alloc_block().ok()?;
+        Some(Zeroing { first, pages: 0 })
+    }
+
+    /// Memory is short: the block that is being filled is free again, if there is one. Returns whether there was.
+    pub(super) fn abandon_zeroing(&mut self) -> bool {
+        let zeroing = self.zeroing.take();
+        if let Some(Zeroing { first, .. }) = zeroing {
+            self.memory.frames.free_block(first);
+        }
+        zeroing.is_some()
+    }
+
+    /// Frames that count as free, though they are being filled with zeros.
+    pub(super) fn zeroing_count(&self) -> u32 {
+        self.zeroing.map_or(0, |_| BLOCK_PAGES)
+    }
+
     #[inline(never)]
-    fn fill_page<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
+    pub(super) fn fill_page<B: Backend>(&mut self, b: &mut B, page: Page) -> Result<(), NoMemory> {
         let private = self.alloc_private_page()?;
         b.zero_frames(private, 1);
         b.map_page_writable(page, private);

@@ -61,7 +61,7 @@ impl Index {
         id: u64,
         record: u32,
     ) -> Result<(), NoMemory> {
-        let FrameStore { frames, nodes } = memory;
+        let FrameStore { frames, nodes, .. } = memory;
         if self.root.is_none() {
             self.root = nodes.alloc(b, frames, &Node::EMPTY)?;
             self.levels = (1..)
@@ -109,7 +109,7 @@ impl Index {
         if entry == 0 {
             return None;
         }
-        let FrameStore { frames, nodes } = memory;
+        let FrameStore { frames, nodes, .. } = memory;
         for level in 0..self.levels {
             let node = path[level as usize];
             let words = &mut nodes::write(b, node).0;

@@ -22,6 +22,7 @@
 //! leaf, whoever shares it ([`place`](super::place)).
 
 use super::backend::{Backend, Page};
+use super::deferred::Work;
 use super::frames::{Frame, Frames};
 use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
 use super::nodes::{self, FREED_AT_A_TIME, Nodes};
@@ -73,6 +74,8 @@ pub struct FrameStore {
     pub frames: Frames,
     /// The allocator of nodes.
     pub nodes: Nodes,
+    /// What a restore still remaps at once.
+    pub work: Work,
 }
 
 impl FrameStore {

@@ -12,6 +12,7 @@
 //! | `look` | pages of now and of snapshots, for who is not the guest |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
 //! | `recent` | which dirty pages a restore leaves writable, with their old contents |
+//! | `deferred` | what a restore leaves for later: pages that are mapped at their first access, frames that are freed in pieces |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
 //! | `layout`, `frames`, `nodes`, `waiting` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
@@ -20,7 +21,7 @@
 //! | a page of the VM is | mapped | on the dirty list | its frame is held by |
 //! | --- | --- | --- | --- |
 //! | absent | not at all | no | no map: its first access fills a frame with zeros |
-//! | clean | read-only | no | the base, and any map that shares it |
+//! | clean | read-only, or not yet | no | the base, and any map that shares it |
 //! | dirty | writable | `(page, base, private)` | the list alone; `base` is what the base has there |
 //! | dirty and folded | writable | `(page, frame, frame)` | the base, and no other map |
 //!
@@ -38,6 +39,7 @@
 
 mod change;
 mod checkpoint;
+mod deferred;
 mod delete;
 mod dirty;
 mod fault;
@@ -64,6 +66,7 @@ mod waiting;
 mod tests;
 
 pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
+pub use fault::NotYet;
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use info::Count;
 pub use layout::{Bookkeeping, Node};
@@ -71,6 +74,7 @@ pub use look::MapOf;
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
+use deferred::Deferred;
 use dirty::DirtyEntry;
 use index::Index;
 use layout::NodeId;
@@ -125,6 +129,9 @@ pub struct Snapshots {
     base: NodeId,
     dirty: Vec<DirtyEntry>,
     folded: fold::Folded,
+    deferred: Deferred,
+    /// The block that is being filled with zeros.
+    zeroing: Option<fault::Zeroing>,
     /// Entries of `dirty` that a restore of the base writes back in place. 0 after a fold, although there may be some.
     keepers: u32,
     recent: Recent,
@@ -143,9 +150,9 @@ pub struct Snapshots {
     going: Option<delete::Going>,
     /// A snapshot went: if only the running VM holds the base now, the pages that dirty ones replace are to be freed.
     is_fold_due: bool,
-    /// How often memory was short.
+    /// How often an access was not permitted at once: memory was short, or it was a piece of what that took.
     #[cfg(test)]
-    pub(crate) reclaimed: u32,
+    pub(crate) pieces: u32,
     /// How many times the VM was restored.
     generation: u64,
 }
@@ -163,6 +170,7 @@ impl Snapshots {
             memory: FrameStore {
                 frames,
                 nodes: nodes::Nodes::new(),
+                work: deferred::Work::default(),
             },
             pages,
             level: map::root_level(pages),
@@ -170,6 +178,8 @@ impl Snapshots {
             // Each page is on the list at most once: it never grows.
             dirty: Vec::with_capacity(pages as usize),
             folded: fold::Folded::default(),
+            deferred: Deferred::new(pages),
+            zeroing: None,
             keepers: 0,
             recent: Recent::new(pages),
             superseding: 0,
@@ -182,14 +192,15 @@ impl Snapshots {
             going: None,
             is_fold_due: false,
             #[cfg(test)]
-            reclaimed: 0,
+            pieces: 0,
             generation: 0,
         })
     }
 
-    /// Bytes of heap that the dirty list of a VM with `pages` pages takes, and what is remembered of pages.
+    /// Bytes of heap that the dirty list of a VM with `pages` pages takes, and what is remembered of pages and left for later.
     pub fn heap_bytes(pages: u64) -> u64 {
-        pages * size_of::<DirtyEntry>() as u64 + Recent::bytes(pages)
+        let deferred = Deferred::bytes(pages as u32);
+        pages * size_of::<DirtyEntry>() as u64 + Recent::bytes(pages) + deferred
     }
 
     /// Pages of the VM's RAM.
@@ -219,13 +230,18 @@ impl Snapshots {
         let used = frames.total()
             - frames.free_count()
             - self.memory.nodes.slabs()
-            - self.pools.state_frames;
+            - self.pools.state_frames
+            - self.zeroing_count();
         let going = self.going.as_ref();
         Stats {
             snapshots: self.pools.snapshots - going.map_or(0, |going| going.left),
             pools: self.pools.count - going.map_or(0, |going| u32::from(going.left != 0)),
             kept_pages: used - self.present,
-            free_pages: self.pools.unpromised_pages(&self.memory, self.present),
+            free_pages: {
+                let free = frames.free_count() + self.zeroing_count();
+                self.pools
+                    .unpromised_pages(&self.memory, free, self.present)
+            },
         }
     }
 

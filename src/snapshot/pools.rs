@@ -93,13 +93,10 @@ impl Pools {
             || self.worst_case_frames(pools, slabs) <= u64::from(memory.frames.total())
     }
 
-    /// Pages that no existing pool and no page of RAM is promised. `present` pages of RAM are not absent.
-    pub(super) fn unpromised_pages(&self, memory: &FrameStore, present: u32) -> u32 {
+    /// Pages that no existing pool and no page of RAM is promised. `free` frames are free, and `present` pages of RAM are not absent.
+    pub(super) fn unpromised_pages(&self, memory: &FrameStore, free: u32, present: u32) -> u32 {
         match self.plan.accounting {
-            Accounting::OnDemand => memory
-                .frames
-                .free_count()
-                .saturating_sub(self.pages - present),
+            Accounting::OnDemand => free.saturating_sub(self.pages - present),
             Accounting::Reserved => {
                 let promised = self.worst_case_frames(self.count, memory.nodes.slabs());
                 u64::from(memory.frames.total()).saturating_sub(promised) as u32

@@ -1,19 +1,20 @@
 //! Changing stage 2 from one map to another: only what differs between the two.
 
 use super::backend::{Backend, Page};
+use super::deferred::LEAVES_OF_PAGES;
 use super::frames::Frame;
 use super::layout::{FANOUT, NodeId};
 use super::map::{BLOCK_LEVEL, FrameStore, RUN_TAG, run_start, span};
 use super::nodes;
-use crate::addr::BLOCK_PAGES;
 
 impl FrameStore {
     /// Changes stage 2, which is detached and shows `from`, so that it shows `to`. Both are nodes of `level`, which is [`BLOCK_LEVEL`] or above,
     /// for the pages from `page` on; they are not the same node. Subtrees that both share are skipped: the cost is that of the difference.
+    /// What is more than [`work`](Self::work) is deferred: stage 2 does not map it, until it is accessed.
     /// With `CLEAN`, memory has what is mapped then ([`Backend::clean_frame`]): a parameter of the type, as a look at each page would double
     /// what the page costs.
-    pub fn remap<B: Backend, const CLEAN: bool>(
-        &self,
+    pub(super) fn remap<B: Backend, const CLEAN: bool>(
+        &mut self,
         b: &mut B,
         from: NodeId,
         to: NodeId,
@@ -23,6 +24,8 @@ impl FrameStore {
         let step = span(level) / FANOUT as u32;
         if level == BLOCK_LEVEL {
             self.remap_block::<B, CLEAN>(b, from, to, page);
+        } else if level == BLOCK_LEVEL + 1 && self.work.is_done() {
+            self.work.defer(b, page);
         } else if !both_plain(b, from, to) {
             self.remap_absent::<B, CLEAN>(b, from, to, level, page);
         } else if level == BLOCK_LEVEL + 1 {
@@ -39,45 +42,46 @@ impl FrameStore {
     /// [`remap`](Self::remap) for two different nodes of [`BLOCK_LEVEL`].
     #[inline(never)]
     fn remap_block<B: Backend, const CLEAN: bool>(
-        &self,
+        &mut self,
         b: &mut B,
         from: NodeId,
         to: NodeId,
         page: Page,
     ) {
-        if both_plain(b, from, to) {
-            b.split_unreachable(page);
-            each_difference(b, from, to, |b, i, old, new| {
-                self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
-            });
+        if both_plain(b, from, to) && !self.work.is_done() {
+            if b.split_unreachable(page) {
+                each_difference(b, from, to, |b, i, old, new| {
+                    self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
+                });
+            }
             return;
         }
-        let run = run_at(b, to);
-        if to.is_none() || run.is_some() {
-            b.set_block(page, run);
-        } else {
-            b.split_unreachable(page);
-            self.remap_one_by_one::<B, CLEAN>(b, from, to, BLOCK_LEVEL, page);
-        }
+        // A run is mapped as a whole. Pages that would have to be looked up one by one are left to the first access.
+        self.work.take(1);
+        b.set_block(page, run_at(b, to));
     }
 
     /// [`remap`](Self::remap) for two different nodes of level 1, in a block that stage 2 has split.
+    #[inline(never)]
     fn remap_group<B: Backend, const CLEAN: bool>(
-        &self,
+        &mut self,
         b: &mut B,
         from: NodeId,
         to: NodeId,
         page: Page,
     ) {
         if !both_plain(b, from, to) {
+            self.work.take(LEAVES_OF_PAGES);
             return self.remap_one_by_one::<B, CLEAN>(b, from, to, 1, page);
         }
         each_difference(b, from, to, |b, i, old, new| {
+            self.work.take(1);
             self.remap_leaf::<B, CLEAN>(b, old, new, page + i * span(0))
         });
     }
 
     /// [`remap`](Self::remap) for two different leaves, in a block that stage 2 has split.
+    #[inline(never)]
     fn remap_leaf<B: Backend, const CLEAN: bool>(
         &self,
         b: &mut B,
@@ -96,7 +100,7 @@ impl FrameStore {
     /// [`remap`](Self::remap) above [`BLOCK_LEVEL`], where one of the two nodes is none.
     #[inline(never)]
     fn remap_absent<B: Backend, const CLEAN: bool>(
-        &self,
+        &mut self,
         b: &mut B,
         from: NodeId,
         to: NodeId,
@@ -116,7 +120,7 @@ impl FrameStore {
         }
     }
 
-    /// [`remap`](Self::remap) of a block at the most, where one of the two nodes is a run or none: page by page.
+    /// [`remap`](Self::remap) of a group at the most, where one of the two nodes is a run or none: page by page.
     #[inline(never)]
     fn remap_one_by_one<B: Backend, const CLEAN: bool>(
         &self,
@@ -126,7 +130,7 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) {
-        for at in page..page + span(level).min(BLOCK_PAGES) {
+        for at in page..page + span(level) {
             let frame = self.frame_of(b, to, level, at);
             if frame != self.frame_of(b, from, level, at) {
                 set_page::<B, CLEAN>(b, at, frame);

@@ -1,6 +1,7 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
 use super::backend::{Backend, SaveState};
+use super::deferred::CLEANING;
 use super::fold::{FOLD_RESERVE, Folded};
 use super::frames::Frame;
 use super::layout::NodeId;
@@ -25,16 +26,17 @@ impl Snapshots {
         let addr = self.find(b, id)?;
         let record = Record::read(b, addr);
         let size = self.pools.state;
-        b.begin_restore(
+        let unmaps_all = b.begin_restore(
             state.goes_around_caches(&b.bookkeeping(addr.frame)[addr.state_nodes(size)]),
         );
         let round = self.next_round(record.root);
         // With nothing but keepers, if anything, stage 2 stays as it is.
         let only_keepers = round == Round::Keep && self.has_only_keepers();
-        let is_remapped = record.root != self.base || !(self.dirty.is_empty() || only_keepers);
+        let is_remapped =
+            unmaps_all || record.root != self.base || !(self.dirty.is_empty() || only_keepers);
         if is_remapped {
             b.begin_remap();
-            self.switch_base(b, record.root, round);
+            self.switch_base(b, record.root, round, unmaps_all);
         } else {
             b.begin_write_back();
             self.write_back_all(b);
@@ -60,7 +62,7 @@ impl Snapshots {
     pub fn reset_ram<B: Backend>(&mut self, b: &mut B) {
         b.begin_remap();
         self.recent.forget();
-        self.switch_base(b, NodeId::NONE, Round::First);
+        self.switch_base(b, NodeId::NONE, Round::First, true);
         b.end_remap();
         self.present = 0;
         self.current = None;
@@ -127,8 +129,9 @@ impl Snapshots {
         }
     }
 
-    /// Drops the dirty pages, but for keepers if `round` says so, and makes the map `root` the base. Stage 2, which is detached, shows it then.
-    fn switch_base<B: Backend>(&mut self, b: &mut B, root: NodeId, round: Round) {
+    /// Drops the dirty pages, but for keepers if `round` says so. Stage 2, which is detached, shows the base then.
+    #[inline]
+    fn drop_dirty<B: Backend>(&mut self, b: &mut B, round: Round) {
         let kept = match round {
             Round::First => 0,
             Round::Drop | Round::Keep => self.keep(b, round),
@@ -153,15 +156,32 @@ impl Snapshots {
             self.drop_blocks(b, kept);
         }
         self.dirty.truncate(kept);
+    }
+
+    /// Drops the dirty pages, but for keepers if `round` says so, and makes the map `root` the base. Stage 2, which is detached, shows it then, as far as
+    /// that is done at once: nothing of it with `unmaps_all`.
+    fn switch_base<B: Backend>(&mut self, b: &mut B, root: NodeId, round: Round, unmaps_all: bool) {
+        let entries = self.dirty.len();
+        let at_once = match b.cleans_what_it_maps() {
+            true => self.deferred.at_once / CLEANING,
+            false => self.deferred.at_once,
+        };
+        match unmaps_all || entries > at_once {
+            true => self.defer_dirty(b, unmaps_all),
+            false => self.drop_dirty(b, round),
+        }
+        let kept = self.dirty.len();
         // Keepers are not folded.
         self.folded = Folded::default();
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {
-            let memory = &self.memory;
+            self.memory.work = self.work_beside(b, entries);
+            let (memory, base, level) = (&mut self.memory, self.base, self.level);
             match b.cleans_what_it_maps() {
-                true => memory.remap::<B, true>(b, self.base, root, self.level, 0),
-                false => memory.remap::<B, false>(b, self.base, root, self.level, 0),
+                _ if unmaps_all => {}
+                true => memory.remap::<B, true>(b, base, root, level, 0),
+                false => memory.remap::<B, false>(b, base, root, level, 0),
             }
             if !root.is_none() {
                 nodes::hold(b, root);

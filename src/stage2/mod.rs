@@ -244,7 +244,7 @@ impl Stage2 {
     /// if that is absent.
     #[inline]
     pub fn map_page_writable(&self, m: &mut impl Maintenance, page: Page, frame: Frame) {
-        self.split_unreachable(page);
+        self.divide(page);
         let entry = self.page_entry(page);
         if read(entry).is_valid() {
             // Break: every TLB loses the old frame before any can have the new one.
@@ -266,6 +266,24 @@ impl Stage2 {
             self.block_entry(page),
             Descriptor::block(self.pa(first)).writable(),
         );
+        m.complete_stores();
+    }
+
+    /// Maps `page`, which is absent, read-only to `frame`, and splits its block first, if that is absent. No TLB has an invalid entry: nothing to
+    /// invalidate. Complete with [`end_map_clean`](Self::end_map_clean).
+    #[inline]
+    pub fn map_clean_page(&self, page: Page, frame: Frame) {
+        self.divide(page);
+        self.set_page(page, Some(frame));
+    }
+
+    /// Maps the block of `page`, which is absent, read-only to the 512 frames from `first` on. Complete with [`end_map_clean`](Self::end_map_clean).
+    pub fn map_clean_block(&self, page: Page, first: Frame) {
+        self.set_block(page, Some(first));
+    }
+
+    /// The walks of all cores see what was mapped.
+    pub fn end_map_clean(&self, m: &mut impl Maintenance) {
         m.complete_stores();
     }
 
@@ -354,10 +372,26 @@ impl Stage2 {
         Descriptor::table(table.at())
     }
 
-    /// Splits the block of `page`, if it is not split yet: into pages with the same frames and permissions. The block is absent, or no walk can
-    /// reach it, as the tables of RAM are detached.
+    /// Splits the block of `page`, if it is mapped and not split yet: into pages with the same frames and permissions. No walk can reach it, as the
+    /// tables of RAM are detached. Returns whether it is split then.
     #[inline]
-    pub fn split_unreachable(&self, page: Page) {
+    pub fn split_unreachable(&self, page: Page) -> bool {
+        let entry = self.block_entry(page);
+        read(entry).is_table() || self.split_if_mapped(page, entry)
+    }
+
+    #[cold]
+    fn split_if_mapped(&self, page: Page, entry: &TableEntry) -> bool {
+        let is_mapped = read(entry).is_valid();
+        if is_mapped {
+            self.split_whole_block(page, entry);
+        }
+        is_mapped
+    }
+
+    /// Splits the block of `page`, if it is not split yet. It is absent then.
+    #[inline]
+    fn divide(&self, page: Page) {
         let entry = self.block_entry(page);
         if !read(entry).is_table() {
             self.split_whole_block(page, entry);
@@ -418,6 +452,25 @@ impl Stage2 {
             Descriptor::block(self.pa(first))
         });
         write(self.block_entry(page), descriptor);
+    }
+
+    /// Makes `count` blocks absent from that of `page` on, its first page. The tables of RAM are detached.
+    pub fn unmap_blocks(&self, page: Page, count: u32) {
+        let first = (page / BLOCK_PAGES) as usize;
+        let mut blocks = first..first + count as usize;
+        while !blocks.is_empty() {
+            let (table, at) = (&self.level2[blocks.start / ENTRIES], blocks.start % ENTRIES);
+            let end = ENTRIES.min(at + blocks.len());
+            match end - at {
+                ENTRIES => isa::fill_entries(&table.0, Descriptor::INVALID.0, 0),
+                _ => {
+                    for entry in &table.0[at..end] {
+                        write(entry, Descriptor::INVALID);
+                    }
+                }
+            }
+            blocks.start += end - at;
+        }
     }
 
     /// Whether `page`, which is mapped, may be executed.

@@ -87,7 +87,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 Ok(Results::SUCCESS)
             }
             ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
-            ControlAction::Differs { ids, from } => target.differs(ids, from),
+            ControlAction::Differs { ids, from } => target.differs(core, ids, from),
             ControlAction::Catch { what } => target.catch(core, what),
             ControlAction::Breakpoint(arguments) => target.set_comparator(core, arguments),
             other => match self.reach(core, target, other) {
@@ -229,9 +229,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return Some(true);
         }
         let mut shared = self.vm.lock_shared()?;
-        let mut context = self.context(&mut shared, core);
-        context.note_timers();
-        let is_interrupted = context.poll_pending();
+        // Not looked for here, where it is on a short path: a timer that is held back has its core load the vCPU once more, which looks then.
+        self.vcpu.timers_known = 0;
+        let is_interrupted = self.context(&mut shared, core).poll_pending();
         if !is_interrupted {
             self.slot().set_run_state(RunState::Waiting);
             self.slot().set_awaits(target);

@@ -108,7 +108,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Changes what all vCPUs have. A vCPU that was loaded is loaded again, and its core has the change.
     fn change_debug(&self, core: &mut B::Core, change: impl Fn(&mut VcpuDebug)) {
-        let mut shared = self.shared.lock();
+        let mut shared = self.lock_from_outside();
         if let Some(target) = &mut shared.target {
             target.is_debugged = true;
         }

@@ -9,7 +9,7 @@ use crate::addr::{Ipa, Va};
 use crate::arch::vcpu::{Stage1Access, Stage1Mapping};
 use crate::device::gic::{Gich, LrScope};
 use crate::device::{Absent, DISTRIBUTOR_BASE, DISTRIBUTOR_SIZE, Device, Region};
-use crate::snapshot::{Page, Reach};
+use crate::snapshot::{NotYet, Page, Reach};
 use crate::trap::access::Access;
 use crate::trap::inject::GuestException;
 use crate::trap::memory_fault::{FaultKind, MemoryFault};
@@ -159,7 +159,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(always)]
     fn permit(&mut self, page: Page, write: bool, reach: Reach, va: Option<Va>) -> ExitAction {
         self.shared.memory.faulting = alone(va, reach);
-        // If memory is short, that takes several pieces, and as many faults.
+        // That may take several pieces, and as many faults.
         let _ = self.shared.fault_in(page, write, reach);
         // What goes through the caches has them on.
         if reach == Reach::Around {
@@ -359,14 +359,14 @@ impl<B: VmBackend> VmShared<B> {
         self.gic.spi_line(device.row().intid) != self.devices.irq_line(device)
     }
 
-    /// Makes a page of RAM accessible to an access that reaches it as `reach` says; or, if memory is short, does a piece of what makes room for that, and
-    /// returns `false`.
+    /// Makes a page of RAM accessible to an access that reaches it as `reach` says; or does a piece of what that takes, or of what makes room for it if
+    /// memory is short, and returns `false`.
     #[inline]
     pub(super) fn fault_in(&mut self, page: Page, write: bool, reach: Reach) -> bool {
         let done = self
             .snapshots
             .fault_in(&mut self.memory, page, write, reach);
-        if done.is_err() {
+        if done == Err(NotYet::NoMemory) {
             self.reclaim();
         }
         done.is_ok()

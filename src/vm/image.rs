@@ -1,13 +1,17 @@
-//! A VM's image, initial RAM disk and device tree, loaded into its RAM.
+//! A VM's image, initial RAM disk and device tree, loaded into its RAM: in pieces, before its vCPU 0 goes on.
 
 use super::memory::RAM_BASE;
 use super::{StartError, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE};
 use crate::config::VmConfig;
-use crate::guest_image::Image;
+use crate::guest_image::TreePlaces;
 use crate::guest_image::device_tree::{self, TreeParams};
 use crate::snapshot::{Backend, Mapping, Reach};
+use alloc::vec::Vec;
 use log::Level;
+
+/// Bytes that are written in a piece: some 3,000 instructions for each page.
+const WRITTEN_AT_A_TIME: usize = 8 * PAGE_SIZE as usize;
 
 /// Where a VM's vCPU 0 starts.
 pub(super) struct BootEntry {
@@ -17,9 +21,41 @@ pub(super) struct BootEntry {
     pub tree: Ipa,
 }
 
+/// What is being loaded into a VM's RAM, and how far that is. The vCPU that is to run it is in the midst of it meanwhile
+/// ([`Unfinished::is_loading`](super::unfinished::Unfinished::is_loading)), and all others are off. Who else would see the VM's RAM has it loaded to its
+/// end first ([`finish_loading`](VmShared::finish_loading)).
+pub(super) struct Loading {
+    /// The configuration that names the image.
+    config: &'static VmConfig,
+    /// Where the initial RAM disk goes, if there is one.
+    initrd: Option<Ipa>,
+    tree: Vec<u8>,
+    places: TreePlaces,
+    /// The part that is being written, and how much of it is.
+    part: usize,
+    written: usize,
+}
+
+impl Loading {
+    /// The parts that are written: address and bytes. What follows a segment's bytes is zero already.
+    fn parts(&self) -> impl Iterator<Item = (Ipa, &[u8])> {
+        let segments = self.config.image.segments.iter();
+        let initrd = self.initrd.zip(self.config.initrd);
+        let trees = self.places.at_start.into_iter().chain([self.places.passed]);
+        segments
+            .map(|segment| (segment.ipa, segment.bytes))
+            .chain(initrd)
+            .chain(trees.map(|at| (at, &*self.tree)))
+    }
+}
+
 impl<B: VmBackend> VmShared<B> {
-    /// Loads image, initial RAM disk and device tree into RAM, which is all absent.
-    pub(super) fn load_image(&mut self, config: &VmConfig) -> Result<BootEntry, StartError> {
+    /// Begins to load image, initial RAM disk and device tree into RAM, which is all absent.
+    pub(super) fn begin_loading(
+        &mut self,
+        config: &'static VmConfig,
+    ) -> Result<BootEntry, StartError> {
+        self.loading = None;
         let ram = RAM_BASE..Ipa(RAM_BASE.0 + self.memory_bytes());
         let image = &config.image;
         let initrd = config
@@ -34,49 +70,89 @@ impl<B: VmBackend> VmShared<B> {
             windows: config.windows,
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
-        // What follows a segment's bytes is zero already.
-        for segment in image.segments {
-            self.write_ram(segment.ipa, segment.bytes);
-        }
-        if let (Some(disk), Some(at)) = (config.initrd, initrd) {
-            self.write_ram(at.start, disk);
-        }
-        for at in places.at_start.into_iter().chain([places.passed]) {
-            self.write_ram(at, &tree);
-        }
-        self.announce(config, image);
-        Ok(BootEntry {
+        let entry = BootEntry {
             pc: image.entry,
             tree: places.passed,
-        })
+        };
+        self.loading = Some(Loading {
+            config,
+            initrd: initrd.map(|at| at.start),
+            tree,
+            places,
+            part: 0,
+            written: 0,
+        });
+        Ok(entry)
     }
 
-    fn announce(&mut self, config: &VmConfig, image: &Image<'_>) {
-        let (mib, Image { format, entry, .. }) = (self.memory_bytes() >> 20, image);
+    /// Goes on with that, a piece of it. Returns whether nothing is left to load.
+    pub(super) fn load_piece(&mut self) -> bool {
+        let Some(mut loading) = self.loading.take() else {
+            return true;
+        };
+        let mut left = WRITTEN_AT_A_TIME;
+        while left != 0 {
+            let Some((at, bytes)) = loading.parts().nth(loading.part) else {
+                self.announce(loading.config);
+                return true;
+            };
+            let rest = &bytes[loading.written..];
+            if rest.is_empty() {
+                (loading.part, loading.written) = (loading.part + 1, 0);
+                continue;
+            }
+            let at = Ipa(at.0 + loading.written as u64);
+            let room = (PAGE_SIZE - at.page_offset()) as usize;
+            let count = room.min(rest.len()).min(left);
+            if !self.write_ram(at, &rest[..count]) {
+                break;
+            }
+            loading.written += count;
+            left -= count;
+        }
+        self.loading = Some(loading);
+        false
+    }
+
+    /// Loads all that is left to load.
+    #[inline]
+    pub(super) fn finish_loading(&mut self) {
+        if self.loading.is_some() {
+            while !self.load_piece() {}
+        }
+    }
+
+    /// What is being loaded is not wanted any more.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forget_loading(&mut self) {
+        self.loading = None;
+    }
+
+    fn announce(&mut self, config: &VmConfig) {
+        let (mib, image) = (self.memory_bytes() >> 20, &config.image);
+        let (format, entry) = (image.format, image.entry);
         let what = format_args!("{mib} MiB of RAM, {format:?} image, entered at {entry:#x}");
         self.log_named(config.name, Level::Info, what);
     }
 
-    /// Writes into the guest's RAM, as the guest would: the contents that snapshots hold stay as they are.
-    fn write_ram(&mut self, at: Ipa, mut bytes: &[u8]) {
-        let mut at = at;
-        while !bytes.is_empty() {
-            let room = (PAGE_SIZE - at.page_offset()) as usize;
-            let (chunk, rest) = bytes.split_at(room.min(bytes.len()));
-            let stage2 = &self.memory.stage2;
-            let page = stage2.page_at(at).expect("build.rs keeps to RAM");
-            if !matches!(
-                self.memory.mapping(page),
-                Mapping::Write | Mapping::WriteBlock
-            ) {
-                self.memory.faulting = None;
-                while !self.fault_in(page, true, Reach::Around) {}
+    /// Writes `bytes`, which cross no page, into the guest's RAM, as the guest would: the contents that snapshots hold stay as they are. Or does a
+    /// piece of what makes their page writable, and returns `false`.
+    fn write_ram(&mut self, at: Ipa, bytes: &[u8]) -> bool {
+        let stage2 = &self.memory.stage2;
+        let page = stage2.page_at(at).expect("build.rs keeps to RAM");
+        if !matches!(
+            self.memory.mapping(page),
+            Mapping::Write | Mapping::WriteBlock
+        ) {
+            self.memory.faulting = None;
+            if !self.fault_in(page, true, Reach::Around) {
+                return false;
             }
-            let stage2 = &self.memory.stage2;
-            let pa = stage2.translate(at).expect("it was just made present");
-            self.memory.backend.write(pa, chunk);
-            at = Ipa(at.0 + chunk.len() as u64);
-            bytes = rest;
         }
+        let stage2 = &self.memory.stage2;
+        let pa = stage2.translate(at).expect("it was just made present");
+        self.memory.backend.write(pa, bytes);
+        true
     }
 }

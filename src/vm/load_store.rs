@@ -98,8 +98,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
         // EL1 may read what EL0 may execute. That it may be executed, the guest's fetch has shown.
         let pc = Va(self.vcpu.registers.pc);
         let ipa = self.translate(pc, Stage1Access::El1Read)?;
+        let at = self.shared.readable(ipa)?;
         let memory = &mut self.shared.memory;
-        let at = memory.stage2.translate(ipa)?;
         // No pc is misaligned here: that is an exception to EL1 before its instruction is executed.
         at.0.is_multiple_of(4)
             .then(|| memory.backend.read_instruction(at))

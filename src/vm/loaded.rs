@@ -84,25 +84,27 @@ impl<B: VmBackend> Vm<B> {
 
     /// The physical count at which a timer of a vCPU that is in memory fires, or [`NEVER`].
     pub(super) fn timer_deadline(&self, vcpu: &Vcpu<System<B>>) -> u64 {
-        self.timer_deadline_after(vcpu, None)
+        self.deadlines(vcpu).min().unwrap_or(NEVER)
     }
 
     /// The same, without timers that fired by the physical count `known`.
-    fn timer_deadline_after(&self, vcpu: &Vcpu<System<B>>, known: Option<u64>) -> u64 {
+    #[cold]
+    fn timer_deadline_after(&self, vcpu: &Vcpu<System<B>>, known: u64) -> u64 {
+        let later = self.deadlines(vcpu).filter(|&at| at > known);
+        later.min().unwrap_or(NEVER)
+    }
+
+    /// The physical counts at which the timers of a vCPU fire that is in memory, those that are on.
+    #[inline]
+    fn deadlines(&self, vcpu: &Vcpu<System<B>>) -> impl Iterator<Item = u64> {
         let offset = self.counter_offset();
         let timers = [
             B::Core::virtual_deadline(&vcpu.system),
             vcpu.timer.deadline(),
         ];
         // A deadline at the end of the count's range is none.
-        let physical = |at: u64| at.saturating_add(offset);
-        timers
-            .into_iter()
-            .flatten()
-            .map(physical)
-            .filter(|&at| known.is_none_or(|known| at > known))
-            .min()
-            .unwrap_or(NEVER)
+        let physical = move |at: u64| at.saturating_add(offset);
+        timers.into_iter().flatten().map(physical)
     }
 
     /// A vCPU that is loaded already, but that nobody holds.
@@ -281,11 +283,16 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         vcpu.interface = core.cpu_interface_registers();
         vcpu.lrs.take_from(core);
         core.end_put();
-        // A timer that fired while something holds its interrupt back ends no wait: what lets the interrupt through requests a look. With a deadline
-        // that is over, the vCPU would be loaded again and again for nothing.
-        let known = core::mem::take(&mut vcpu.timers_known);
-        let known = (slot.is_waiting() && known != 0).then_some(known);
-        slot.set_deadline(self.vm.timer_deadline_after(vcpu, known));
+        let mut deadline = self.vm.timer_deadline(vcpu);
+        if vcpu.timers_known != 0 {
+            let known = core::mem::take(&mut vcpu.timers_known);
+            // A timer that fired while something holds its interrupt back ends no wait: what lets the interrupt through requests a look. With a
+            // deadline that is over, the vCPU would be loaded again and again for nothing.
+            if slot.is_waiting() {
+                deadline = self.vm.timer_deadline_after(vcpu, known);
+            }
+        }
+        slot.set_deadline(deadline);
         // What came while it waited, if the core was taken from it before it saw that.
         let interface = CpuInterface::from(vcpu.interface);
         if slot.is_waiting() && vcpu.lrs.any_signalled(interface) {

@@ -38,6 +38,13 @@ pub struct GuestMemory<B> {
     restores_around: bool,
     /// It wrote a page back through the caches.
     is_written_back: bool,
+    /// A restore has left pages to be mapped at their first access.
+    has_deferred: bool,
+    /// The caches may be ahead of memory in frames of these pages, by EL2's doing.
+    is_deferred_ahead: bool,
+    /// Caches and memory were made to agree on all that was mapped, for the guest, since a restore had left pages to be mapped later: these have to
+    /// be cleaned as they are mapped.
+    is_deferred_behind: bool,
     /// The guest's address whose access is being made to be permitted, where it is known that no other access of its needs to be.
     pub faulting: Option<Va>,
     /// For a restore: the core that does it is the only one that ever runs a vCPU of the VM.
@@ -73,6 +80,9 @@ impl<B: VmBackend> GuestMemory<B> {
             watched: 0,
             restores_around: false,
             is_written_back: false,
+            has_deferred: false,
+            is_deferred_ahead: false,
+            is_deferred_behind: false,
             runs_only_here: false,
             faulting: None,
             log_budget: LogBudget::default(),
@@ -81,11 +91,13 @@ impl<B: VmBackend> GuestMemory<B> {
 
     /// Has memory agree with the caches on all that is mapped, a piece of it: a vCPU is about to go around the caches that did not before, and
     /// does not run until all is done. `next` is the page to go on from, 0 to begin with. Returns whether all is done; `next` is 0 again then.
+    /// What a restore left to be mapped later is cleaned then, from here on.
     ///
     /// What is mapped anew between two pieces needs no cleaning: whatever EL2 maps while a vCPU goes around the caches is clean, and so it is
     /// noted before the first piece that this one does ([`note_caches`](Self::note_caches)).
     #[cold]
     pub fn clean_piece(&mut self, next: &mut Page) -> bool {
+        self.is_deferred_behind |= self.has_deferred;
         let backend = &mut self.backend;
         let clean = |at, bytes| backend.clean_and_invalidate(at, bytes);
         *next = self
@@ -166,6 +178,8 @@ impl<B: VmBackend> GuestMemory<B> {
     /// Nothing is mapped any more, and vCPU 0 alone is on, as the VM starts again.
     pub fn forget_mapped(&mut self) {
         (self.is_mapped_ahead, self.around, self.watched) = (false, FIRST, 0);
+        self.has_deferred = false;
+        (self.is_deferred_ahead, self.is_deferred_behind) = (false, false);
     }
 
     /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. The
@@ -310,12 +324,15 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
-    fn begin_restore(&mut self, around: bool) {
-        if around {
-            let mut next = 0;
-            while !self.clean_if_ahead(&mut next) {}
+    fn begin_restore(&mut self, around: bool) -> bool {
+        let unmaps_all = around && self.is_mapped_ahead;
+        if unmaps_all {
+            // Instead of all that is mapped, what is accessed is cleaned.
+            self.around |= MIXES;
+            self.is_mapped_ahead = false;
         }
         self.restores_around = around || self.around & MIXES != 0;
+        unmaps_all
     }
 
     #[inline]
@@ -323,13 +340,43 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         self.restores_around && self.is_ahead
     }
 
+    /// - What EL2 copied through the caches may be in frames that a vCPU reaches around them; unless those that are on are watched, so that all that is
+    ///   mapped is cleaned before one of them does.
+    /// - What the guest itself stored through the caches, it may have had cleaned since, by set and way.
+    #[inline]
+    fn cleans_what_is_accessed(&self) -> bool {
+        let is_watched = self.around == 0 && self.is_mapped_ahead;
+        self.is_deferred_behind || self.is_deferred_ahead && !is_watched
+    }
+
+    #[inline]
+    fn map_clean_page(&mut self, page: Page, frame: Frame) {
+        if self.cleans_what_is_accessed() {
+            self.clean_frame(frame);
+        }
+        self.stage2.map_clean_page(page, frame);
+    }
+
+    fn map_clean_block(&mut self, page: Page, first: Frame) {
+        self.stage2.map_clean_block(page, first);
+    }
+
+    fn end_map_clean(&mut self) {
+        self.stage2.end_map_clean(&mut self.backend);
+    }
+
+    fn unmap_blocks(&mut self, page: Page, count: u32) {
+        self.has_deferred = true;
+        self.stage2.unmap_blocks(page, count);
+    }
+
     fn begin_remap(&mut self) {
         self.stage2.begin_remap(&mut self.backend);
     }
 
     #[inline]
-    fn split_unreachable(&mut self, page: Page) {
-        self.stage2.split_unreachable(page);
+    fn split_unreachable(&mut self, page: Page) -> bool {
+        self.stage2.split_unreachable(page)
     }
 
     #[inline]
@@ -338,6 +385,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
+        self.has_deferred |= first.is_none();
         self.stage2.set_block(page, first);
     }
 
@@ -345,6 +393,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     fn end_remap(&mut self) {
         self.note_written_back();
         self.is_mapped_ahead |= self.is_ahead && !self.restores_around;
+        self.is_deferred_ahead |= self.is_ahead && self.has_deferred;
         self.stage2.end_remap(&mut self.backend);
     }
 

@@ -110,6 +110,7 @@ use crate::device::Devices;
 use crate::device::gic::Gic;
 use crate::snapshot::Snapshots;
 use clock::NEVER;
+use image::Loading;
 use quiesce::Gate;
 use slot::VcpuSlot;
 use target::Target;
@@ -172,6 +173,8 @@ struct VmShared<B: VmBackend> {
     target: Option<Target>,
     /// A vCPU has switched its caches on since the VM was started or restored, and caches and memory were made to agree then.
     caches_agree: bool,
+    /// Its image, while that gets into RAM.
+    loading: Option<Loading>,
 }
 
 impl<B: VmBackend> Vm<B> {

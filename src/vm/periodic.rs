@@ -20,7 +20,10 @@ impl<B: VmBackend> Vm<B> {
         self.schedule_checkpoint(now);
         if !self.gate.is_closed_for(PAUSED | STOPPED | OFF) {
             self.with_locked(core, |shared, initiator| {
-                self.checkpoint(shared, initiator, false)
+                // A VM that has not begun yet has nothing that is worth it.
+                if shared.loading.is_none() {
+                    self.checkpoint(shared, initiator, false);
+                }
             });
         }
     }

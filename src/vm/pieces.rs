@@ -27,7 +27,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let Some(mut shared) = self.vm.lock_shared() else {
             return ExitAction::Put;
         };
-        if self.vcpu.unfinished.is_rearming {
+        if self.vcpu.unfinished.is_loading {
+            // Somebody else may have done it, who was to see it.
+            self.vcpu.unfinished.is_loading = !shared.load_piece();
+        } else if self.vcpu.unfinished.is_rearming {
             self.context(&mut shared, core).rearm_piece();
         } else if let Some(begun) = self.vcpu.unfinished.begun.take() {
             let action = self.try_again(begun, &mut shared, core);

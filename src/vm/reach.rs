@@ -48,6 +48,18 @@ impl<B: VmBackend> VmShared<B> {
         }
     }
 
+    /// Where the byte at `ipa` can be read, if it is in RAM, and its page is not absent. A restore may have left it to the first access to map the
+    /// page.
+    #[inline]
+    pub(super) fn readable(&self, ipa: Ipa) -> Option<Pa> {
+        let stage2 = &self.memory.stage2;
+        stage2.translate(ipa).or_else(|| {
+            let page = stage2.page_at(ipa)?;
+            let frame = self.snapshots.frame_in_base(&self.memory, page)?;
+            Some(Pa(stage2.pa(frame).0 + ipa.page_offset()))
+        })
+    }
+
     /// Where the byte at `ipa`, in RAM, can be stored to, as by the guest.
     #[inline]
     fn writable(&mut self, ipa: u64) -> (Page, Pa) {
@@ -91,10 +103,10 @@ impl<B: VmBackend> VmShared<B> {
             let [from, to] = rests;
             let part;
             (part, rests) = from.split(to);
-            let stage2 = &other.memory.stage2;
             let source = match map {
-                None => stage2.translate(Ipa(from.ipa)),
+                None => other.readable(Ipa(from.ipa)),
                 Some(map) => {
+                    let stage2 = &other.memory.stage2;
                     let page = stage2.page_at(Ipa(from.ipa)).expect("it was checked");
                     let frame = other.snapshots.frame_in(&other.memory, map, page);
                     frame.map(|frame| Pa(stage2.pa(frame).0 + from.ipa % PAGE_SIZE))
@@ -132,7 +144,7 @@ impl<B: VmBackend> VmShared<B> {
         while !to.is_empty() {
             let (count, [rest, _]) = from.split(from);
             let (part, further) = to.split_at_mut(count as usize);
-            match self.memory.stage2.translate(Ipa(from.ipa)) {
+            match self.readable(Ipa(from.ipa)) {
                 Some(pa) => self.memory.backend.read(pa, part),
                 None => part.fill(0),
             }
@@ -154,6 +166,15 @@ impl<B: VmBackend> Vm<B> {
         self.release(core, stopped);
         // It may want this core, which it did not want before.
         core.set_alarm_no_later(B::Core::physical_count());
+    }
+
+    /// Loads what is left of the VM's image to load, before its RAM is looked at.
+    fn finish_loading(&self, core: &mut B::Core, shared: &mut VmShared<B>) {
+        if shared.loading.is_some() {
+            core.borrow_stage2(self.number, shared.memory.stage2.root());
+            shared.finish_loading();
+            core.return_stage2();
+        }
     }
 
     /// READ of this VM: into the memory of its controller, whose shared part is `to`.
@@ -183,7 +204,10 @@ impl<B: VmBackend> Vm<B> {
             }
         };
         match map {
-            None => self.held(core, |_| own.copy_parts(shared, None, rests)),
+            None => self.held(core, |core| {
+                self.finish_loading(core, shared);
+                own.copy_parts(shared, None, rests);
+            }),
             map => own.copy_parts(shared, map, rests),
         }
         Ok(0)
@@ -211,11 +235,12 @@ impl<B: VmBackend> Vm<B> {
         let root = shared.memory.stage2.root();
         self.held(core, |core| {
             core.borrow_stage2(self.number, root);
+            shared.finish_loading();
             while rests[0].bytes != 0 {
                 let [from, to] = rests;
                 let part;
                 (part, rests) = from.split(to);
-                let source = own.memory.stage2.translate(Ipa(from.ipa));
+                let source = own.readable(Ipa(from.ipa));
                 let (page, pa) = shared.writable(to.ipa);
                 let source = source.map(|source| (&mut own.memory.backend, source));
                 shared.copy_in(pa, source, part);
@@ -229,8 +254,16 @@ impl<B: VmBackend> Vm<B> {
 
     /// DIFFERS of this VM.
     #[inline(never)]
-    pub(super) fn differs(&self, ids: [Option<u64>; 2], from: u64) -> Result<Results, i64> {
-        let shared = self.lock_from_outside();
+    pub(super) fn differs(
+        &self,
+        core: &mut B::Core,
+        ids: [Option<u64>; 2],
+        from: u64,
+    ) -> Result<Results, i64> {
+        let mut shared = self.lock_from_outside();
+        if ids.contains(&None) {
+            self.finish_loading(core, &mut shared);
+        }
         let pages = shared.snapshots.pages();
         let from = u32::try_from(from).unwrap_or(pages).min(pages);
         shared

@@ -31,6 +31,7 @@ impl<B: VmBackend> Vm<B> {
         self.abandon();
         let stopped = self.quiesce(core, own);
         self.set_off();
+        shared.forget_loading();
         log::info!("{}: off", self.config.name);
         self.release(core, stopped);
     }
@@ -106,11 +107,12 @@ impl<B: VmBackend> Vm<B> {
         shared.devices = Devices::default();
         shared.caches_agree = false;
         shared.gic = Gic::new(self.vcpus.len());
-        match shared.load_image(self.config) {
+        match shared.begin_loading(self.config) {
             Ok(entry) => {
-                // vCPU 0 is the one that asks, on its core, or one of the stopped ones.
+                // vCPU 0 is the one that asks, on its core, or one of the stopped ones. What is loaded, it loads before it goes on.
                 if let Some((0, vcpu)) = vcpu {
                     self.boot(&entry, vcpu);
+                    vcpu.unfinished.is_loading = true;
                     core.consume_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
                     load_registers(
@@ -123,6 +125,7 @@ impl<B: VmBackend> Vm<B> {
                     );
                 } else if let Some(vcpu) = stopped.get(0) {
                     self.boot(&entry, vcpu);
+                    vcpu.unfinished.is_loading = true;
                 }
             }
             // Its device tree is made on the heap, which may have less room than when the VM was started.

@@ -63,6 +63,7 @@ impl<B: VmBackend> Vm<B> {
         mut initiator: Initiator<'_, B>,
         returns_id: bool,
     ) -> Option<u64> {
+        shared.finish_loading();
         loop {
             let taken = self.checkpoint_piece(shared, initiator.reborrow(), returns_id);
             if let Poll::Ready(taken) = taken {
@@ -96,6 +97,10 @@ impl<B: VmBackend> Vm<B> {
             Ok(restored)
         })?;
         shared.caches_agree = false;
+        // What RAM has is the snapshot's.
+        if shared.loading.is_some() {
+            shared.forget_loading();
+        }
         Ok(restored)
     }
 

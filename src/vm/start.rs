@@ -109,10 +109,12 @@ impl<B: VmBackend> Vm<B> {
                     .controlled_by
                     .map(|_| Target::new(config.start == Start::Running)),
                 caches_agree: false,
+                loading: None,
             }),
         };
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.
-        let entry = vm.shared.lock().load_image(config)?;
+        let entry = vm.shared.lock().begin_loading(config)?;
+        vm.shared.lock().finish_loading();
         vm.boot(&entry, &mut vm.vcpus[0].lock());
         if config.start == Start::Stopped {
             vm.stand_still(STOPPED);

@@ -20,6 +20,8 @@ pub struct Unfinished {
     pub begun: Option<Begun>,
     /// Before the vCPU goes on, all of the VM's memory is cleaned, as its caches are off and were found to be unwatched.
     pub is_rearming: bool,
+    /// Before the vCPU goes on, the VM's image is loaded, as the VM was reset.
+    pub is_loading: bool,
     /// How far the VM's memory is cleaned: the first page that is not; 0 if that has not begun.
     pub cleaned: Page,
     /// How far the pages are counted that a snapshot keeps alone.
@@ -31,6 +33,7 @@ impl Unfinished {
     pub const NOTHING: Self = Self {
         begun: None,
         is_rearming: false,
+        is_loading: false,
         cleaned: 0,
         count: Count::NOT_BEGUN,
     };
@@ -39,6 +42,7 @@ impl Unfinished {
     pub fn forget_trap(&mut self) {
         *self = Self {
             is_rearming: self.is_rearming,
+            is_loading: self.is_loading,
             ..Self::NOTHING
         };
     }
@@ -52,6 +56,6 @@ impl Unfinished {
     /// Whether there is something to go on with.
     #[inline]
     pub fn is_some(&self) -> bool {
-        self.begun.is_some() || self.is_rearming
+        self.begun.is_some() || self.is_rearming || self.is_loading
     }
 }

@@ -246,7 +246,10 @@ fn the_dirty_list_takes_the_heap_that_is_kept_for_it() {
         let pair = Pair::with_ram(pages, plan(Accounting::OnDemand, 3), 100);
         // And two words for each 64 pages: which of them were dirtied in the rounds before.
         let recent = pages.div_ceil(64) as usize * 16;
-        let taken = pair.s.dirty.capacity() * size_of::<DirtyEntry>() + recent;
+        let lists = pair.s.dirty.capacity() + pair.s.deferred.dropped.capacity();
+        // And a bit for each block.
+        let touched = pages.div_ceil(64 * BLOCK_PAGES) as usize * 8;
+        let taken = lists * size_of::<DirtyEntry>() + recent + touched;
         assert_eq!(Snapshots::heap_bytes(pages.into()), taken as u64);
         assert_eq!(pair.s.pages(), pages);
     }

@@ -69,8 +69,11 @@ impl History {
     }
 
     fn fault_in(&mut self, page: Page) {
-        let there = self.s.fault_in(&mut self.m, page, true, Reach::Cached);
-        there.expect("memory suffices");
+        let mut done = Err(NotYet::Unfinished);
+        while done == Err(NotYet::Unfinished) {
+            done = self.s.fault_in(&mut self.m, page, true, Reach::Cached);
+        }
+        done.expect("memory suffices");
     }
 
     /// A page that the guest uses, another one each time, all over RAM.

@@ -12,7 +12,12 @@ impl Pair {
     fn frames(&self, id: Option<u64>) -> Vec<Option<u32>> {
         let pages = 0..self.s.pages();
         match id {
-            None => pages.map(|page| self.m.readable(page)).collect(),
+            None => pages
+                .map(|page| {
+                    let deferred = || self.s.frame_in_base(&self.m, page).map(|frame| frame.0);
+                    self.m.readable(page).or_else(deferred)
+                })
+                .collect(),
             Some(id) => {
                 let map = self.s.map_of(&self.m, id).expect("it is there");
                 let frame = |page| self.s.frame_in(&self.m, map, page).map(|frame| frame.0);

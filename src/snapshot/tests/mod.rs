@@ -7,6 +7,7 @@
 //! | `look` | random histories, and what each snapshot and each difference looks like |
 //! | `forms` | restores from each form of a map to each other |
 //! | `written_back` | pages that a restore leaves writable |
+//! | `deferred` | what a restore leaves for later |
 //! | `history` | what operations cost as the history grows |
 //! | `pieces` | what is done in pieces, while the guest may run |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
@@ -16,6 +17,7 @@
 
 mod audit;
 mod cases;
+mod deferred;
 mod forms;
 mod histories;
 mod history;

@@ -85,6 +85,13 @@ pub struct ModelBackend {
     /// Pages that were written back in place, ever; and whether translations may be older than what they hold.
     pub written_back: u32,
     is_half_written: bool,
+    /// Pages were mapped, and other cores may not know yet.
+    is_half_mapped: bool,
+    /// The next restores want nothing mapped, and a page that is mapped at its first access takes long.
+    pub unmaps_all: bool,
+    pub cleans: bool,
+    /// Mappings that restores changed, ever.
+    pub changes: u32,
     /// How often the tables were detached.
     pub remaps: u32,
     /// How often bookkeeping memory was looked at.
@@ -105,6 +112,10 @@ impl ModelBackend {
             copies: 0,
             written_back: 0,
             is_half_written: false,
+            is_half_mapped: false,
+            unmaps_all: false,
+            cleans: false,
+            changes: 0,
             remaps: 0,
             looks: Cell::new(0),
             lines: vec![],
@@ -124,7 +135,8 @@ impl ModelBackend {
 
     /// The frame that a load of the guest reaches.
     pub fn readable(&self, page: Page) -> Option<u32> {
-        assert!(!self.remapping && !self.unflushed && !self.is_half_written);
+        assert!(!self.remapping && !self.unflushed);
+        assert!(!self.is_half_written && !self.is_half_mapped);
         self.translate(page).map(|(frame, _)| frame)
     }
 
@@ -187,6 +199,10 @@ impl Guest for ModelBackend {
         }
     }
 
+    fn contents(&self, frame: Frame) -> Option<u64> {
+        Some(self.contents.get(frame.0))
+    }
+
     fn is_mapped(&self, block: u32) -> bool {
         self.blocks[block as usize] != Block::Absent
     }
@@ -224,7 +240,46 @@ impl Backend for ModelBackend {
 
     fn clean_frame(&mut self, _: Frame) {}
 
-    fn begin_restore(&mut self, _: bool) {}
+    fn begin_restore(&mut self, _: bool) -> bool {
+        self.unmaps_all
+    }
+
+    fn cleans_what_is_accessed(&self) -> bool {
+        self.cleans
+    }
+
+    fn map_clean_page(&mut self, page: Page, frame: Frame) {
+        assert!(matches!(
+            self.mapping(page),
+            Mapping::Absent | Mapping::AbsentBlock
+        ));
+        self.divide_block(page);
+        *self.entry(page) = (frame.0, false);
+        self.is_half_mapped = true;
+    }
+
+    fn map_clean_block(&mut self, page: Page, first: Frame) {
+        assert_eq!(
+            (page % BLOCK_PAGES, self.mapping(page), self.cleans),
+            (0, Mapping::AbsentBlock, false)
+        );
+        *self.block(page) = Block::Whole {
+            first: first.0,
+            write: false,
+        };
+        self.is_half_mapped = true;
+    }
+
+    fn end_map_clean(&mut self) {
+        self.is_half_mapped = false;
+    }
+
+    fn unmap_blocks(&mut self, page: Page, count: u32) {
+        assert!(self.remapping && page.is_multiple_of(BLOCK_PAGES));
+        let first = (page / BLOCK_PAGES) as usize;
+        self.blocks[first..first + count as usize].fill(Block::Absent);
+        self.changes += count;
+    }
 
     fn cleans_what_it_maps(&self) -> bool {
         false
@@ -322,18 +377,24 @@ impl Backend for ModelBackend {
         self.remaps += 1;
     }
 
-    fn split_unreachable(&mut self, page: Page) {
+    fn split_unreachable(&mut self, page: Page) -> bool {
         assert!(self.remapping);
-        self.divide_block(page);
+        let is_mapped = *self.block(page) != Block::Absent;
+        if is_mapped {
+            self.divide_block(page);
+        }
+        is_mapped
     }
 
     fn set_page(&mut self, page: Page, frame: Option<Frame>) {
         assert!(self.remapping);
+        self.changes += 1;
         *self.entry(page) = (frame.map_or(0, |frame| frame.0), false);
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
         assert!(self.remapping && page.is_multiple_of(BLOCK_PAGES));
+        self.changes += 1;
         *self.block(page) = first.map_or(Block::Absent, |first| Block::Whole {
             first: first.0,
             write: false,

@@ -41,7 +41,7 @@ fn watch(
 #[test]
 fn another_frame_is_break_before_make() {
     let s = stage2();
-    s.split_unreachable(5);
+    s.divide(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = Ipa(RAM.0 + 5 * PAGE_SIZE);
     let asked = watch(&s, 5, |m| s.map_page_writable(m, 5, Frame(7)));
@@ -77,7 +77,7 @@ fn an_absent_page_needs_no_invalidation() {
 #[test]
 fn a_wider_permission_drops_the_stale_entry_here() {
     let s = stage2();
-    s.split_unreachable(5);
+    s.divide(5);
     s.set_page(5, Some(Frame(100)));
     let ipa = s.ipa(5);
     let asked = watch(&s, 5, |m| s.make_page_writable(m, 5, VA));
@@ -131,7 +131,7 @@ fn protection_holds_when_all_cores_have_forgotten() {
 #[test]
 fn what_was_written_back_is_complete_before_stage_1_is_walked_anew() {
     let s = stage2();
-    s.split_unreachable(5);
+    s.divide(5);
     s.set_page(5, Some(Frame(7)));
     let here = watch(&s, 5, |m| s.end_write_back(m, true)).into_iter();
     assert!(
@@ -159,7 +159,7 @@ fn many_changes_break_the_path() {
         watch: Some(path),
     };
     s.begin_remap(&mut m);
-    s.split_unreachable(5);
+    s.divide(5);
     s.set_page(5, Some(Frame(7)));
     s.set_block(BLOCK_PAGES, Some(Frame(512)));
     s.end_remap(&mut m);
@@ -180,7 +180,7 @@ fn many_changes_break_the_path() {
 #[test]
 fn a_first_fetch_forgets_old_instructions_first() {
     let s = stage2();
-    s.split_unreachable(5);
+    s.divide(5);
     s.set_page(5, Some(Frame(7)));
     let asked = watch(&s, 5, |m| s.make_executable(m, 5, VA));
     let wide = page(7).executable();
@@ -226,7 +226,7 @@ fn a_large_guest_loses_all_of_its_translations_while_many_change() {
         assert_eq!(there(), pages_before);
         s.begin_remap(&mut m);
         for (i, page) in pages.into_iter().enumerate() {
-            s.split_unreachable(page);
+            s.divide(page);
             s.set_page(page, Some(Frame(frame + i as u32)));
         }
         assert_eq!(there(), 0, "nothing is seen half changed");

@@ -31,7 +31,7 @@ impl Kit {
             worst,
         };
         kit.stage2.begin_remap(&mut kit.board);
-        kit.stage2.split_unreachable(PAGE);
+        kit.stage2.divide(PAGE);
         for (page, frame) in [(PAGE, Frame(100)), (BESIDE, Frame(101))] {
             kit.fill(frame);
             kit.stage2.set_page(page, Some(frame));

@@ -13,6 +13,7 @@ use crate::limits::WINDOWS_MAX;
 use crate::snapshot::Snapshots;
 use crate::trap;
 use crate::vm::quiesce::Initiator;
+use crate::vm::unfinished::Unfinished;
 use crate::vm::{ExitAction, LoadedVcpu, StartError, Vm};
 use std::boxed::Box;
 use std::ops::Range;
@@ -190,6 +191,8 @@ impl Guest {
             vcpu: Some((0, &mut vcpu)),
         };
         vm.reset(&mut shared, initiator);
+        shared.finish_loading();
+        vcpu.unfinished = Unfinished::NOTHING;
     }
 
     /// Puts different values everywhere, which `seed` decides; pc and PSTATE stay sensible.
@@ -268,11 +271,11 @@ impl Guest {
                 Ok(pa) => return pa,
                 Err(trap) => {
                     let before = self.state();
-                    let reclaimed = self.snapshots().reclaimed;
+                    let pieces = self.snapshots().pieces;
                     assert_eq!(self.trap(trap), ExitAction::Resume);
                     assert_eq!(self.state(), before, "nothing but its memory changes");
-                    // It may have done no more than free a piece of what waited to be freed.
-                    tries += i32::from(self.snapshots().reclaimed == reclaimed);
+                    // It may have done no more than a piece of what it takes.
+                    tries += i32::from(self.snapshots().pieces == pieces);
                 }
             }
         }

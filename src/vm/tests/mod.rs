@@ -36,6 +36,7 @@ mod ram;
 mod random_traps;
 mod reach;
 mod requests;
+mod reset_pieces;
 mod resets;
 mod review;
 mod scheduling;

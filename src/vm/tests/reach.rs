@@ -51,10 +51,7 @@ fn put(vm: &Vm<FakeBoard>, ipa: u64, bytes: &[u8]) {
         let mut shared = vm.shared.lock();
         let page = shared.memory.stage2.page_at(Ipa(ipa)).unwrap();
         let shared = &mut *shared;
-        shared
-            .snapshots
-            .fault_in(&mut shared.memory, page, true, Reach::Around)
-            .unwrap();
+        while !shared.fault_in(page, true, Reach::Around) {}
         let pa = shared.memory.stage2.translate(Ipa(ipa)).unwrap();
         shared.memory.backend.memory.write(pa, &[*byte]);
     }

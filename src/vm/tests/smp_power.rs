@@ -164,7 +164,7 @@ fn memory_is_the_images_after_a_reset() {
         (page, shared.memory.mapping(page))
     };
     let (page, before) = state(&smp);
-    let _ = smp.vm.shared.lock().fault_in(page, true, Reach::Around);
+    while !smp.vm.shared.lock().fault_in(page, true, Reach::Around) {}
     assert_ne!(state(&smp).1, before);
     assert!(smp.load(1));
     assert_eq!(smp.call(1, SYSTEM_RESET, &[]), ExitAction::Put);

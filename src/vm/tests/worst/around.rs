@@ -73,7 +73,8 @@ impl World<'_> {
 
 /// What two cores do, each in its turn, on boards with all kinds of luck: the last one has lines stay where they are.
 fn each_board(vcpus: usize, uncached_walks: u8, ops: &[(usize, Op)]) {
-    for luck in (0..12).map(Luck::bad).chain([Luck::GOOD]) {
+    let lucks = (0..12).map(Luck::bad).chain([Luck::GOOD]);
+    for (luck, defers) in lucks.flat_map(|luck| [(luck, false), (luck, true)]) {
         let worst = Worst::new(CORES, luck);
         worst.enter(0);
         let share = [share(0, 16)];
@@ -81,6 +82,9 @@ fn each_board(vcpus: usize, uncached_walks: u8, ops: &[(usize, Op)]) {
         board.windows.push(WINDOW_AT);
         let vm = Vm::new(&PLANS[0][vcpus - 1], 0, board, &share, |vcpu| vcpu % CORES);
         let vms = [vm.unwrap()];
+        if defers {
+            defer_all(&vms[0]);
+        }
         let mut world = World::new(&vms, &worst, uncached_walks);
         world.turn(0, 0);
         world.step(0, Op::On, 0);
