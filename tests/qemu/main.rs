@@ -27,6 +27,7 @@
 //! how long each test takes. A test that fails prints everything that was on the console. Several images of one run are built one after the other,
 //! in a target folder of their own; QEMU runs as often at a time as libtest has threads, one for each core; but once where several CPUs are busy.
 
+mod answers;
 mod board;
 mod book;
 mod console;
