@@ -250,14 +250,20 @@ fn a_kernel_that_panics() {
     let crashes = campaign.files("crashes");
     let is_there = |word: &[u8]| crashes.iter().any(|(_, bytes)| bytes.starts_with(word));
     run.require(is_there(b"aric") && is_there(b"bort"), "both");
-    let (name, _) = crashes
-        .iter()
-        .find(|(_, bytes)| bytes.starts_with(b"aric"))
-        .expect("see above");
-    let replay = campaign.replays(
-        Board::Virt,
-        campaign.folder.join("default/crashes").join(name),
-    );
+    let replays = |word: &[u8]| {
+        let (name, _) = crashes
+            .iter()
+            .find(|(_, bytes)| bytes.starts_with(word))
+            .expect("see above");
+        let crash = campaign.folder.join("default/crashes").join(name);
+        campaign.replays(Board::Virt, crash)
+    };
+    let replay = replays(b"bort");
+    // In abort(), what that calls, and in the program.
+    let calls = replay.lines.iter();
+    let calls = calls.filter(|line| line.starts_with("  called from 0x4"));
+    replay.require(calls.count() >= 3, "a call chain");
+    let replay = replays(b"aric");
     let says = |text: &str| replay.lines.iter().any(|line| line.contains(text));
     replay.require(
         says("Kernel panic - not syncing: sysrq triggered crash"),

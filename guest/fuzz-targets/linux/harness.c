@@ -160,6 +160,30 @@ void __sanitizer_cov_trace_switch(uint64_t value, const uint64_t *cases)
         compared(cases[2 + index], value, pc + 4 * index, (uint32_t)(cases[1] + 7) / 8, 1);
 }
 
+/* This process's memory as a file: an address that is none is an error there, and no second signal. */
+static int own_memory = -1;
+
+/* Fills in who called: frame records, of which each has the address of the one before, and where that goes on (AAPCS64, "The Frame Pointer"). */
+static void find_calls(struct avisor_fuzz_crash *crash)
+{
+    uint64_t frame = crash->x[29], record[2];
+    int is_first = 1;
+
+    crash->calls[0] = crash->x[30];
+    crash->depth = 1;
+    while (crash->depth < sizeof(crash->calls) / sizeof(crash->calls[0]) &&
+           pread(own_memory, record, sizeof(record), (off_t)frame) == sizeof(record) && record[1] != 0) {
+        /* A function that has called nobody yet has no record: the first one is its caller's then. */
+        if (!is_first || record[1] != crash->calls[0])
+            crash->calls[crash->depth++] = record[1];
+        is_first = 0;
+        /* The stack grows down. */
+        if (record[0] <= frame)
+            break;
+        frame = record[0];
+    }
+}
+
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     static struct avisor_fuzz_crash crash;
@@ -171,8 +195,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     crash.pc = machine->pc;
     crash.pstate = machine->pstate;
     crash.far = (uintptr_t)info->si_addr;
-    crash.calls[0] = machine->regs[30];
-    crash.depth = 1;
+    find_calls(&crash);
     length = snprintf((char *)crash.message, sizeof(crash.message), "signal %d at address %p", number, info->si_addr);
     crash.message_bytes = (uint64_t)length;
     /* What an earlier crash left there is not zero. */
@@ -273,6 +296,7 @@ static void start(void)
     if (window == MAP_FAILED)
         die("the window");
     doorbell = (volatile uint32_t *)(window + bytes - PAGE);
+    own_memory = open("/proc/self/mem", O_RDONLY);
     sigaltstack(&other, NULL);
     for (index = 0; index < sizeof(signals) / sizeof(signals[0]); index++)
         sigaction(signals[index], &action, NULL);

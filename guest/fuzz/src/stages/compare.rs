@@ -3,16 +3,14 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::num::NonZero;
 
 use libafl::events::NopEventManager;
 use libafl::inputs::{BytesInput, HasMutatorBytes};
 use libafl::stages::Stage;
-use libafl::state::{HasCurrentTestcase, HasRand};
+use libafl::state::HasCurrentTestcase;
 use libafl::{Error, Evaluator, ExecutesInput};
-use libafl_bolts::rands::Rand;
 
-use super::always_runs;
+use super::{always_runs, draw};
 use crate::layout::Comparison;
 use crate::rounds::Rounds;
 use crate::state::State;
@@ -52,10 +50,9 @@ where
         let mut left: Vec<_> = all.into_iter().collect();
         rounds.wishes().stage.set("cmp");
         for _ in 0..TRIES {
-            let Some(count) = NonZero::new(left.len()) else {
+            let Some((place, bytes)) = draw(&mut left, state) else {
                 break;
             };
-            let (place, bytes) = left.swap_remove(state.rand_mut().below(count));
             let mut changed = input.clone();
             changed.mutator_bytes_mut()[place..place + bytes.len()].copy_from_slice(&bytes);
             fuzzer.evaluate_input(state, rounds, events, &changed)?;

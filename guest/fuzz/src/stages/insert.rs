@@ -1,17 +1,15 @@
 //! Puts each token of the dictionary into each place of a new input, once, as AFL's "user extras" do: by chance that takes long.
 
 use alloc::vec::Vec;
-use core::num::NonZero;
 
 use libafl::events::NopEventManager;
 use libafl::inputs::{BytesInput, HasMutatorBytes, ResizableMutator};
 use libafl::mutators::Tokens;
 use libafl::stages::Stage;
-use libafl::state::{HasCurrentTestcase, HasMaxSize, HasRand};
+use libafl::state::{HasCurrentTestcase, HasMaxSize};
 use libafl::{Error, Evaluator, HasMetadata};
-use libafl_bolts::rands::Rand;
 
-use super::always_runs;
+use super::{always_runs, draw};
 use crate::rounds::Rounds;
 use crate::state::State;
 use crate::target::{Output, Target};
@@ -48,10 +46,9 @@ where
             .collect();
         rounds.wishes().stage.set("token");
         for _ in 0..TRIES {
-            let Some(count) = NonZero::new(left.len()) else {
+            let Some((token, place)) = draw(&mut left, state) else {
                 break;
             };
-            let (token, place) = left.swap_remove(state.rand_mut().below(count));
             let mut changed = input.clone();
             drop(changed.splice(place..place, tokens[token].iter().copied()));
             if changed.mutator_bytes().len() <= state.max_size() {

@@ -2,15 +2,13 @@
 
 use alloc::vec::Vec;
 
-use libafl::Error;
-use libafl::ExecutesInput;
-use libafl::HasScheduler;
 use libafl::corpus::{Corpus, HasCurrentCorpusId};
 use libafl::events::NopEventManager;
 use libafl::executors::ExitKind;
 use libafl::inputs::BytesInput;
 use libafl::stages::Stage;
 use libafl::state::{HasCorpus, HasCurrentTestcase};
+use libafl::{Error, ExecutesInput, HasScheduler};
 
 use super::always_runs;
 use crate::rounds::Rounds;
