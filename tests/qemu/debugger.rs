@@ -1,4 +1,4 @@
-//! The debugger with gdb as its client.
+//! The debugger with clients: gdb and lldb, on a guest of our own and on Linux.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,12 +9,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::image::{ROOT, folder};
+use crate::fetched;
+use crate::image::{ROOT, TRIPLE, folder};
+use crate::on_both_boards;
 use crate::process::read_all;
 use crate::session::Session;
 
+on_both_boards!(own_guest);
+
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The shell's prompt.
+const PROMPT: &str = "/ # ";
 
 /// A machine with a debugger in it, and a line to that.
 struct Debugged {
@@ -46,11 +52,23 @@ impl Debugged {
         let mut gdb = Command::new("gdb-multiarch");
         gdb.args(["-nx", "-q", "-batch"]).args(program);
         let connect = format!("target remote {}", self.line.display());
-        let begin = ["set architecture aarch64", "set pagination off", &connect];
+        let begin = ["set architecture aarch64", "set language c", &connect];
         for command in begin.iter().chain(commands) {
             gdb.args(["-ex", command]);
         }
         Client::start(gdb)
+    }
+
+    /// Starts lldb with these.
+    fn lldb(&self, program: &Path, commands: &[&str]) -> Client {
+        let mut lldb = Command::new("lldb");
+        lldb.args(["--no-lldbinit", "--batch"]).arg(program);
+        let line = self.line.display();
+        let connect = format!("process connect --plugin gdb-remote unix-connect://{line}");
+        for command in [connect.as_str()].iter().chain(commands) {
+            lldb.args(["-o", command]);
+        }
+        Client::start(lldb)
     }
 
     /// A line of one's own.
@@ -86,6 +104,12 @@ fn build(place: &Path, config: &str, settings: &[(&str, &str)]) -> PathBuf {
     assert!(output.status.success(), "it does not build:\n{errors}");
     let path = String::from_utf8(output.stdout).expect("a path");
     PathBuf::from(path.trim_end())
+}
+
+/// The guest program that an image has, with its symbols.
+fn program(name: &str) -> PathBuf {
+    let built = folder("debugger-build").join("guest").join(TRIPLE);
+    built.join("release").join(name)
 }
 
 /// A client that runs.
@@ -144,6 +168,114 @@ fn in_order(text: &str, parts: &[&str]) {
     }
 }
 
+/// Breaks, steps through an exception and an atomic addition, watches, and goes back.
+fn own_guest(board: Board) {
+    let mut machine = Debugged::boot(board, "own", "tests/configs/debugged.toml", &[]);
+    machine.session.expect("debugged: runs\n");
+    let program = program("debugged");
+    let gdb = machine.gdb(
+        Some(&program),
+        &[
+            "break round",
+            "continue",
+            "print $x0",
+            "info threads",
+            "break debugged_svc",
+            "continue",
+            "stepi",
+            "print $pc == (long)&avisor_guest_vectors + 0x200",
+            "print $ESR_EL1 >> 26",
+            "reverse-stepi",
+            "print $pc == (long)&debugged_svc",
+            "delete",
+            "break debugged_atomic",
+            "continue",
+            "stepi",
+            "print $pc == (long)&debugged_atomic + 12",
+            "delete",
+            "hbreak debugged_svc",
+            "continue",
+            "delete",
+            "watch *(unsigned long *)&COUNTED",
+            "continue",
+            "print $pc == (long)&debugged_atomic + 12",
+            "delete",
+            "reverse-continue",
+            "reverse-continue",
+            "print $pc == (long)&debugged_svc",
+            "detach",
+        ],
+    );
+    let text = gdb.ends();
+    in_order(
+        &text,
+        &[
+            "Breakpoint 1, ",
+            "$1 = 7",
+            "Thread 1.1 (debugged: CPU 0, EL1, on)",
+            "Breakpoint 2, ",
+            "$2 = 1",
+            "$3 = 21",
+            "$4 = 1",
+            "Breakpoint 3, ",
+            "$5 = 1",
+            "Breakpoint 4, ",
+            "Hardware watchpoint 5: ",
+            "Old value = ",
+            "New value = ",
+            "$6 = 1",
+            "$7 = 1",
+            "detached]",
+        ],
+    );
+    machine.session.expect(" rounds\n");
+}
+
+#[test]
+fn lldb_on_a_guest_of_our_own() {
+    let mut machine = Debugged::boot(
+        Board::Virt,
+        "lldb",
+        "tests/configs/debugged.toml",
+        &[("HOLD", "1")],
+    );
+    // lldb waits six seconds for its first answer, and no longer.
+    machine.session.expect("gdb: 16 MiB of RAM");
+    let program = program("debugged");
+    let lldb = machine.lldb(
+        &program,
+        &[
+            "breakpoint set --name round",
+            "continue",
+            "register read x0",
+            "thread step-inst",
+            "register read ESR_EL1",
+            "breakpoint delete --force",
+            "watchpoint set expression --watch write --size 8 -- &COUNTED",
+            "continue",
+            "process plugin packet monitor snapshots",
+            "process detach",
+        ],
+    );
+    let text = lldb.ends();
+    in_order(
+        &text,
+        &[
+            "stop reason = breakpoint 1.1",
+            "x0 = 0x0000000000000007",
+            "stop reason = instruction step into",
+            "ESR_EL1 = 0x0000000000000000",
+            "Watchpoint 1 hit:",
+            "old value: 0x0000000000000000",
+            "new value: 0x0000000000000007",
+            "stop reason = watchpoint 1",
+            "0 - ",
+            "Process 1 detached",
+        ],
+    );
+    machine.session.expect(" rounds\n");
+}
+
 /// Has gdb be interrupted, by Ctrl-C, after half a second.
 const CTRL_C: &str = "python import os, signal, threading; \
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()";
@@ -191,4 +323,91 @@ fn clients_that_mean_no_good() {
     // The last one kills it: it begins again.
     machine.gdb(None, &["kill"]).ends();
     machine.session.expect("debugged: runs\n");
+}
+
+/// On Linux: interrupt, threads, registers, memory, a breakpoint in the kernel, and the shell goes on.
+fn on_linux(name: &str, config: &str, vcpus: usize, rounds: usize) {
+    if !fetched::are_there() {
+        return;
+    }
+    let mut machine = Debugged::boot(Board::Virt, name, config, &[]);
+    machine.session.expect(PROMPT);
+    let found = machine
+        .session
+        .shell("grep ' T __arm64_sys_openat$' /proc/kallsyms");
+    let address = found.split_whitespace().next().unwrap_or_default();
+    let address = format!("0x{address}");
+    // Something that opens a file, each second.
+    let session = &mut machine.session;
+    session.send("(while sleep 1; do cat /proc/version; done) &\n");
+    session.expect("Linux version");
+    for _ in 0..rounds {
+        let at = [
+            format!("x/2i {address}"),
+            format!("break *{address}"),
+            format!("print $pc == {address}"),
+        ];
+        let gdb = machine.gdb(
+            None,
+            &[
+                CTRL_C,
+                "continue",
+                "info threads",
+                "print $TTBR1_EL1 != 0",
+                "print $SCTLR_EL1 & 1",
+                &at[0],
+                &at[1],
+                "continue",
+                &at[2],
+                "stepi",
+                "reverse-stepi",
+                &at[2],
+                "delete",
+                "detach",
+            ],
+        );
+        let threads: Vec<String> = (0..vcpus).map(|n| format!("linux: CPU {n}, EL")).collect();
+        let mut parts = vec!["received signal SIGINT"];
+        parts.extend(threads.iter().map(String::as_str));
+        parts.extend([
+            "$1 = 1",
+            "$2 = 1",
+            &address,
+            "hit Breakpoint 1",
+            "$3 = 1",
+            "detached]",
+        ]);
+        in_order(&gdb.ends(), &parts);
+        machine.session.expect("Linux version");
+        let said = machine.session.shell("echo goes on");
+        machine
+            .session
+            .require(said == "goes on\n", "the shell goes on");
+    }
+    let found = machine
+        .session
+        .shell("dmesg | grep -iE 'oops|panic|BUG|Call trace'");
+    machine.session.require(found.is_empty(), "no complaints");
+}
+
+#[test]
+fn linux_with_one_vcpu() {
+    on_linux("linux1", "tests/configs/linux-1.toml", 1, 1);
+}
+
+#[test]
+fn linux_with_two_vcpus() {
+    on_linux("linux2", "configs/linux.toml", 2, 1);
+}
+
+#[test]
+fn linux_with_four_vcpus() {
+    on_linux("linux4", "tests/configs/linux-4.toml", 4, 1);
+}
+
+/// For minutes: `cargo ht debugger::linux_fifty_times -- --ignored`.
+#[test]
+#[ignore = "it takes minutes"]
+fn linux_fifty_times() {
+    on_linux("linux50", "configs/linux.toml", 2, 50);
 }

@@ -6,20 +6,15 @@ use avisor_elf_core::Machine as _;
 use avisor_elf_core::target::Snapshot;
 use avisor_elf_core::translate::translate;
 use avisor_gdb::machine::{Id, Info, Kind, Machine, Refused, Registers, State, Stop};
-use avisor_guest::control::{self, RUN, Target};
+use avisor_guest::control::{self, HARDWARE, Target, Watch};
 use avisor_guest::gic::{self, To};
-use avisor_guest::smccc::{hvc, hvc_with_five};
+use avisor_guest::smccc::hvc_with_five;
 use avisor_guest::{Error, timer};
 
-/// The function id of CATCH: target, what.
-const CATCH: u64 = 0xc600_001e;
-/// The function id of BREAKPOINT: target, number, kind, address, bytes.
-const BREAKPOINT: u64 = 0xc600_001f;
 /// The function id of TRANSLATE: target, id or -1, vCPU, address.
 const TRANSLATE: u64 = 0xc600_0020;
-/// CATCH: comparators; BRKs with the immediate in bits 31:16.
-const COMPARATORS: u64 = 1 << 0;
-const BRKS: u64 = 1 << 1;
+/// The number of the first watchpoint, for the library.
+const WATCHPOINTS: usize = 16;
 /// The SGI by which this VM interrupts its own RUN.
 const MYSELF: u32 = 1;
 
@@ -98,20 +93,25 @@ impl Machine for Controlled {
     fn run(&mut self, step: Option<usize>) -> Result<Stop, Refused> {
         // The two may be on two cores: what was written here before is seen there, and what was written there is seen here.
         fence(Ordering::SeqCst);
-        let which = step.map_or(0, |vcpu| vcpu as u64 + 1);
-        let [why, one, two, three] = checked(hvc([RUN, self.target.0, 0, which]))?;
+        let stop = match step {
+            None => self.target.run(None),
+            Some(vcpu) => self.target.step(vcpu as u64, None),
+        };
         fence(Ordering::SeqCst);
-        Ok(match why {
-            0 => Stop::Event([one, two, three]),
-            1 => Stop::Reset,
-            2 => Stop::Off,
-            5 => Stop::Interrupted,
-            6 => Stop::Debug {
-                vcpu: one as usize,
-                esr: two,
-                far: three,
+        Ok(match stop.map_err(refused)? {
+            control::Stop::Event { code, a, b } => Stop::Event([code, a, b]),
+            control::Stop::Reset => Stop::Reset,
+            control::Stop::Off => Stop::Off,
+            control::Stop::Interrupted => Stop::Interrupted,
+            control::Stop::Debug { cpu, esr, far } => Stop::Debug {
+                vcpu: cpu as usize,
+                esr,
+                far,
             },
-            other => Stop::Other(other),
+            // No time was given, and nobody else calls STOP.
+            control::Stop::Limit => Stop::Other(3),
+            control::Stop::Stopped => Stop::Other(4),
+            control::Stop::Other(why) => Stop::Other(why),
         })
     }
 
@@ -126,17 +126,27 @@ impl Machine for Controlled {
     }
 
     fn catch(&mut self, brk: Option<u16>) -> Result<(usize, usize), Refused> {
-        let what = brk.map_or(0, |brk| COMPARATORS | BRKS | u64::from(brk) << 16);
-        let [_, breakpoints, watchpoints, _] = checked(hvc([CATCH, self.target.0, what, 0]))?;
-        Ok((breakpoints as usize, watchpoints as usize))
+        let what = brk.map_or(0, |brk| HARDWARE | control::brk(brk));
+        let has = self.target.catch(what).map_err(refused)?;
+        Ok((has.breakpoints as usize, has.watchpoints as usize))
     }
 
     fn comparator(&mut self, n: usize, what: Option<(Kind, u64, u64)>) -> Result<(), Refused> {
-        let (kind, address, bytes) = what.map_or((0, 0, 0), |(kind, address, bytes)| {
-            (kind as u64, address, bytes)
-        });
-        let call = [BREAKPOINT, self.target.0, n as u64, kind, address, bytes];
-        checked(hvc_with_five(call)).map(drop)
+        let watchpoint = n.checked_sub(WATCHPOINTS).map(|n| n as u64);
+        let watch = |kind| match kind {
+            Kind::Load => Watch::Loads,
+            Kind::Store => Watch::Stores,
+            Kind::Access | Kind::Execute => Watch::Both,
+        };
+        let done = match (what, watchpoint) {
+            (None, None) => self.target.clear_breakpoint(n as u64),
+            (None, Some(n)) => self.target.clear_watchpoint(n),
+            (Some((_, address, _)), None) => self.target.set_breakpoint(n as u64, address),
+            (Some((kind, address, bytes)), Some(n)) => {
+                self.target.set_watchpoint(n, watch(kind), address, bytes)
+            }
+        };
+        done.map_err(refused)
     }
 
     fn translate(&self, of: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {

@@ -9,7 +9,7 @@ use crate::history::Way;
 use crate::machine::{Id, Machine, Refused, Registers, system};
 
 /// The most instructions that are run again.
-pub const MOST: u64 = 200_000;
+pub const MOST: u64 = 50_000;
 /// Bytes of a page.
 const PAGE: usize = 4096;
 /// CNTV_CTL_EL0.ISTATUS, which time sets.
@@ -159,7 +159,7 @@ impl<M: Machine> Vm<M> {
             return Ok(None);
         }
         if replay.taken >= MOST {
-            let why = "it did not come there again within 200000 instructions";
+            let why = "it did not come there again within 50000 instructions";
             return give_up(self, replay, why);
         }
         replay.before = now;
