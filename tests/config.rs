@@ -55,7 +55,7 @@ fn an_unknown_program_is_answered_with_the_known_ones() {
     let error = programs::Program::find("helo")
         .err()
         .expect("there is none");
-    let begin = "there is no \"helo\"; allowed: hello, restore-loop, snapshots (guest/examples), core-writer (guest/core/src/bin), absent, ";
+    let begin = "there is no \"helo\"; allowed: hello, overwritten, restore-loop, snapshots (guest/examples), core-writer (guest/core/src/bin), absent, ";
     assert!(error.starts_with(begin), "{error}");
     let end =
         " (tests/guests/src/bin), attacker, bench, driven, driver, victim (bench/guest/src/bin)";

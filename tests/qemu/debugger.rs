@@ -23,14 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PROMPT: &str = "/ # ";
 
 /// A machine with a debugger in it, and a line to that.
-struct Debugged {
-    session: Session,
+pub struct Debugged {
+    pub session: Session,
     line: PathBuf,
 }
 
 impl Debugged {
     /// Boots a configuration; `name` is the test's.
-    fn boot(board: Board, name: &str, config: &str, settings: &[(&str, &str)]) -> Self {
+    pub fn boot(board: Board, name: &str, config: &str, settings: &[(&str, &str)]) -> Self {
         let place = folder("debugger").join(format!("{name}-{}", board.name()));
         let image = build(&place, config, settings);
         // A socket's name has to be short.
@@ -48,7 +48,7 @@ impl Debugged {
     }
 
     /// Starts gdb with these commands.
-    fn gdb(&self, program: Option<&Path>, commands: &[&str]) -> Client {
+    pub fn gdb(&self, program: Option<&Path>, commands: &[&str]) -> Client {
         let mut gdb = Command::new("gdb-multiarch");
         gdb.args(["-nx", "-q", "-batch"]).args(program);
         let connect = format!("target remote {}", self.line.display());
@@ -113,7 +113,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A client that runs.
-struct Client {
+pub struct Client {
     child: Child,
     texts: [thread::JoinHandle<String>; 2],
 }
@@ -135,7 +135,7 @@ impl Client {
 
     /// Waits for its end; what it printed.
     #[track_caller]
-    fn ends(mut self) -> String {
+    pub fn ends(mut self) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut is_late = false;
         while self.child.try_wait().expect("it is ours").is_none() {

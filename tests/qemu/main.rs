@@ -14,6 +14,7 @@
 //! | [`control`] | a VM that drives another one |
 //! | [`cores`] | snapshots as ELF cores, opened by gdb, readelf and drgn |
 //! | [`debugger`] | the debugger, with gdb and lldb as its clients |
+//! | [`who`] | gdb asks about the past of a program with a bug: the session of the book |
 //! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
 //! | [`second`] | a VM on the second UART, beside one at the console |
@@ -60,6 +61,7 @@ mod times;
 mod transcript;
 mod trees;
 mod u_boot;
+mod who;
 
 /// Makes tests out of functions that take a board: `name::virt` and `name::rpi4`.
 macro_rules! on_both_boards {

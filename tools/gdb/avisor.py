@@ -215,9 +215,12 @@ def show_who(words):
     go(change.older)
     print(f"{expression} changed between {name(change.older)} and {name(change.newer)}; from {name(change.older)} on:")
     watch(place, wanted)
-    frame = gdb.selected_frame()
     # gdb has done the instruction by the time it tells of it.
-    gdb.execute(f"x/i {frame.pc() - 4:#x}")
+    writer = gdb.selected_frame().pc() - 4
+    gdb.execute(f"with print asm-demangle on -- x/i {writer:#x}")
+    line = gdb.find_pc_line(writer)
+    if line.symtab is not None:
+        gdb.execute(f"list {line.symtab.filename}:{line.line},{line.line}")
     gdb.execute("frame")
     gdb.execute(f"output {expression}")
     print()
