@@ -9,6 +9,9 @@ use crate::machine::{Id, Machine, Refused};
 /// Snapshots of stops that are kept at once, unless the user says otherwise.
 pub const LIMIT: usize = 64;
 
+/// Snapshots that are remembered, at least: some 50 bytes each.
+const SEEN: usize = 16_384;
+
 /// How a stop was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -116,21 +119,18 @@ impl History {
         }
     }
 
-    /// The snapshots that the VM comes from and that are still there, the newest first: from where it stands on, or else from `newest`.
+    /// The snapshots that the VM comes from, from `newest` on, the newest first. Some of them may be gone.
     pub fn line(&mut self, machine: &impl Machine, newest: Option<Id>) -> Vec<Id> {
+        // A parent's number is smaller: there is none below the first that exists.
+        let first = machine.next(0).unwrap_or(Id::MAX);
         let mut line = Vec::new();
-        let mut at = self.here.or(newest);
-        while let Some(id) = at {
-            // That costs less than to ask for all about it.
-            let is_there = machine.next(id) == Ok(id);
-            if is_there {
-                line.push(id);
-            }
-            // A snapshot's parent does not change.
+        let mut at = newest;
+        while let Some(id) = at.filter(|&id| id >= first) {
+            line.push(id);
+            // A snapshot's parent does not change, so it is asked for once.
             at = match self.seen.get(&id) {
                 Some(seen) => seen.parent,
-                None if is_there => self.parent(machine, id),
-                None => None,
+                None => self.parent(machine, id),
             };
         }
         line
@@ -161,7 +161,7 @@ impl History {
             }
         }
         // Nobody asks for the way to what is long gone.
-        let most = 16 * self.limit.max(LIMIT);
+        let most = SEEN.max(16 * self.limit);
         while self.seen.len() > most {
             self.seen.pop_first();
         }

@@ -122,4 +122,10 @@ fn a_thousand_snapshots() {
     assert_eq!(found, [change]);
     let calls = fake.0.borrow().compared.get();
     assert!((10..30).contains(&calls), "{calls}");
+    // Where each came from is known by then.
+    let asked = fake.0.borrow().asked.get();
+    vm.history.arrive(999);
+    assert_eq!(vm.changes(0, DATA, 8), Ok(vec![change]));
+    let asked = fake.0.borrow().asked.get() - asked;
+    assert!(asked < 3, "{asked}");
 }

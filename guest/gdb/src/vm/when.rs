@@ -42,12 +42,18 @@ impl<M: Machine> Vm<M> {
             parts.push((at, count));
             done += count as u64;
         }
-        let mut points = vec![None];
-        let newest = self.newest();
+        let newest = self.history.here().or_else(|| self.newest());
         let line = self.history.line(&self.machine, newest);
+        let mut points = vec![None];
         points.extend(line.into_iter().map(Some));
+        let bytes = Bytes(parts);
         let mut found = Vec::new();
-        self.search(&Bytes(parts), &points, &mut found)?;
+        if self.search(&bytes, &points, &mut found) == Err(Refused::NotFound) {
+            // Some are gone. To ask that of each before would cost more than all the rest.
+            found.clear();
+            points.retain(|id| id.is_none_or(|id| self.machine.next(id) == Ok(id)));
+            self.search(&bytes, &points, &mut found)?;
+        }
         Ok(found)
     }
 

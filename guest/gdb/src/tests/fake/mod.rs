@@ -57,6 +57,8 @@ pub struct Inner {
     pub resets: usize,
     /// How often snapshots were compared.
     pub compared: Cell<u32>,
+    /// How often somebody asked about a snapshot.
+    pub asked: Cell<u32>,
     image: Vec<u8>,
 }
 
@@ -98,6 +100,7 @@ impl Fake {
             most: usize::MAX,
             resets: 0,
             compared: Cell::new(0),
+            asked: Cell::new(0),
         };
         Self(Rc::new(RefCell::new(inner)))
     }
@@ -385,6 +388,7 @@ impl Machine for Fake {
 
     fn info(&self, id: Id) -> Result<Info, Refused> {
         let inner = self.0.borrow();
+        inner.asked.set(inner.asked.get() + 1);
         let snapshot = inner.snapshots.get(&id).ok_or(Refused::NotFound)?;
         Ok(Info {
             parent: snapshot.parent,
@@ -395,6 +399,7 @@ impl Machine for Fake {
 
     fn next(&self, id: Id) -> Result<Id, Refused> {
         let inner = self.0.borrow();
+        inner.asked.set(inner.asked.get() + 1);
         let next = inner.snapshots.range(id..).next();
         next.map(|(&id, _)| id).ok_or(Refused::NotFound)
     }
