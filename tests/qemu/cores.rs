@@ -77,13 +77,13 @@ fn vm_of(config: &str) -> String {
     name.split('"').next().expect("a name").to_owned()
 }
 
-/// What gdb says, with a guest program's symbols.
-fn gdb(program: &str, core: &Path, commands: &[&str]) -> Option<String> {
+/// What gdb says, with a guest program's symbols, or without any.
+fn gdb(program: Option<&str>, core: &Path, commands: &[&str]) -> Option<String> {
     let gdb = fetched::gdb()?;
-    let elf = folder("cores-build").join(format!("guest/{TRIPLE}/release/{program}"));
+    let elf = |name| folder("cores-build").join(format!("guest/{TRIPLE}/release/{name}"));
     let mut command = Command::new(gdb);
     command.args(["-nx", "-batch", "-ex", "set language c"]);
-    command.arg(elf).arg("-core").arg(core);
+    command.args(program.map(elf)).arg("-core").arg(core);
     for text in commands {
         command.args(["-ex", text]);
     }
@@ -113,7 +113,7 @@ fn once(board: Board) {
     let length = fs::metadata(&core).expect("it is there").len();
     assert!(length < 1 << 20, "{length}: zeros should not be in it");
     let said = gdb(
-        "deep",
+        Some("deep"),
         &core,
         &[
             "bt",
@@ -182,7 +182,11 @@ fn as_typed() {
     session.require(shown.matches('#').count() == 2 + 1, "two should be left");
     session.stop();
     let counts = ["first", "second", "now"].map(|name| {
-        let said = gdb("deep", &cores.file(name), &["p *(unsigned long *)&COUNTER"])?;
+        let said = gdb(
+            Some("deep"),
+            &cores.file(name),
+            &["p *(unsigned long *)&COUNTER"],
+        )?;
         let number = said
             .split("$1 = ")
             .nth(1)
@@ -226,6 +230,23 @@ fn of_linux() {
 
     let elf = output_of(Command::new("readelf").arg("-nW").arg(&core));
     assert!(elf.contains("VMCOREINFO"), "{elf}");
+    // A kernel's address, by the kernel's tables: where the vCPU waits, and its stack.
+    let commands = [
+        "set architecture aarch64",
+        "info threads",
+        "x/i $pc - 4",
+        "x/gx $sp",
+    ];
+    let said = gdb(None, &core, &commands);
+    if let Some(said) = said {
+        let waits = said
+            .lines()
+            .any(|line| line.contains("0xffff8") && line.contains(":\twfi"));
+        assert!(
+            waits && said.contains("LWP 1") && said.matches("0xffff8").count() > 3,
+            "{said}"
+        );
+    }
     let Some(drgn) = fetched::drgn() else { return };
     let mut command = Command::new(drgn);
     command.args(["--no-default-symbols", "-c"]).arg(&core);
