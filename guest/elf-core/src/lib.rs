@@ -20,7 +20,7 @@
 //! | [`pages`] | which pages have something in them |
 //! | [`notes`] | the notes |
 //! | [`layout`] | where everything is in the file |
-//! | [`file`] | the file |
+//! | [`file`](mod@file) | the file |
 //! | [`request`] | which cores a program is asked to write |
 
 #![cfg_attr(not(test), no_std)]
