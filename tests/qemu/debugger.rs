@@ -40,7 +40,7 @@ impl Debugged {
             board.name()
         ));
         let _ = std::fs::remove_file(&line);
-        let run = board.boots(image).cores(4).limit(300);
+        let run = board.boots(image).cores(4).limit(900);
         let session = run
             .set("SECOND", &format!("unix:{}", line.display()))
             .session();
@@ -373,7 +373,7 @@ fn on_linux(name: &str, config: &str, vcpus: usize, rounds: usize) {
             "$1 = 1",
             "$2 = 1",
             &address,
-            "hit Breakpoint 1",
+            "Breakpoint 1, 0x",
             "$3 = 1",
             "detached]",
         ]);
