@@ -9,7 +9,7 @@ use crate::board::gic::Gic;
 use crate::board::tree::Tree;
 use crate::board::uart::{self, BoardUart, Driver, Opened};
 use crate::config::{Uart, VmConfig};
-use crate::console::SerialLine;
+use crate::console::{SerialLine, Served};
 use crate::vm;
 
 /// The UART, and the number of its VM.
@@ -81,33 +81,32 @@ pub fn listen(vms: &[VmConfig], gic: &Gic, cores: usize) {
 }
 
 /// Sends and takes what there is to, after the UART's interrupt. Returns the VM's number, if it has something to read, or room for output again.
-#[inline(never)]
 pub fn serve() -> Option<usize> {
     let second = SECOND.get()?;
-    let served = with_line(second, SerialLine::serve);
-    if served.lost && !LOSS_SAID.swap(true, Ordering::Relaxed) {
+    let (mut news, mut lost) = (false, false);
+    with_line(&mut |line, uart| Served { news, lost } = line.serve(uart));
+    if lost && !LOSS_SAID.swap(true, Ordering::Relaxed) {
         log::warn!(
             "bytes came faster than the second UART keeps them: some are lost (this is said once)"
         );
     }
-    served.news.then_some(second.vm)
+    news.then_some(second.vm)
 }
 
-/// Does something with the line, and notes what the VM may see without the lock.
-fn with_line<R>(second: &Second, action: impl FnOnce(&mut SerialLine, &dyn Driver) -> R) -> R {
-    let mut line = LINE.lock();
-    let result = action(&mut line, second.uart.driver());
-    UNSENT.store(line.unsent() as u8, Ordering::Relaxed);
-    READABLE.store(line.has_input(), Ordering::Relaxed);
-    result
+/// Does something with the line, if there is one, and notes what the VM may see without the lock.
+#[inline(never)]
+fn with_line(action: &mut dyn FnMut(&mut SerialLine, &dyn Driver)) {
+    if let Some(second) = SECOND.get() {
+        let mut line = LINE.lock();
+        action(&mut line, second.uart.driver());
+        UNSENT.store(line.unsent() as u8, Ordering::Relaxed);
+        READABLE.store(line.has_input(), Ordering::Relaxed);
+    }
 }
 
 /// Takes a byte that the VM sends.
-#[inline(never)]
 pub(super) fn put(byte: u8) {
-    if let Some(second) = SECOND.get() {
-        with_line(second, |line, uart| line.put(byte, uart));
-    }
+    with_line(&mut |line, uart| line.put(byte, uart));
 }
 
 /// How many of the bytes that the VM sent wait.
@@ -123,8 +122,8 @@ pub(super) fn may_have_input() -> bool {
 }
 
 /// The next byte for the VM.
-#[inline(never)]
 pub(super) fn get() -> Option<u8> {
-    let second = SECOND.get()?;
-    with_line(second, SerialLine::get)
+    let mut byte = None;
+    with_line(&mut |line, uart| byte = line.get(uart));
+    byte
 }

@@ -65,9 +65,7 @@ fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Writ
         Command::Quit => Ok(()),
         Command::Attach(vm) => {
             let done = control.attach(vm);
-            print_outcome(vm, done, control, out, |out, ()| {
-                out.write_str("has the keyboard")
-            })
+            print_done(vm, done, "has the keyboard", control, out)
         }
         Command::Checkpoint(vm) => {
             let done = control.checkpoint(vm);
@@ -89,11 +87,11 @@ fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Writ
         }
         Command::Pause(vm) => {
             let done = control.pause(vm);
-            print_outcome(vm, done, control, out, |out, ()| out.write_str("is paused"))
+            print_done(vm, done, "is paused", control, out)
         }
         Command::Resume(vm) => {
             let done = control.resume(vm);
-            print_outcome(vm, done, control, out, |out, ()| out.write_str("goes on"))
+            print_done(vm, done, "goes on", control, out)
         }
         Command::Reset(vm) => {
             let done = control.reset(vm);
@@ -103,9 +101,21 @@ fn carry_out(command: Command, control: &mut impl VmControl, out: &mut impl Writ
                 VmState::Stopped => "starts from its image when its controller runs it",
                 VmState::Off => "does not start again: it is off",
             };
-            print_outcome(vm, done, control, out, |out, ()| out.write_str(says))
+            print_done(vm, done, says, control, out)
         }
     }
+}
+
+/// The same where there is nothing to add to what was done.
+#[inline(never)]
+fn print_done(
+    vm: usize,
+    done: Result<(), Refusal>,
+    says: &str,
+    control: &impl VmControl,
+    out: &mut impl Write,
+) -> fmt::Result {
+    print_outcome(vm, done, control, out, |out, ()| out.write_str(says))
 }
 
 /// One line that begins with the VM's name: what was done, or why it was not.

@@ -37,10 +37,11 @@ fn echoes(board: Board, cores: Option<&str>) {
             "SECOND",
             &format!("unix:{},server=on,wait=on", place.display()),
         );
-    if let Some(cores) = cores {
-        run = run.set("SMP", cores);
-    }
-    let mut session = run.session();
+    run = match cores {
+        Some(cores) => run.set("SMP", cores),
+        None => run.cores(4),
+    };
+    let mut session = run.limit(300).session();
     let mut line = socket::connect(&place, PATIENCE);
     session.expect("ready");
     let mut ready = *b"ready\r\n";

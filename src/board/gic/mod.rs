@@ -170,6 +170,7 @@ impl Gic {
     }
 
     /// Enables shared interrupt `id`, a level-sensitive one, for the core whose bit is in `target`.
+    #[inline(never)]
     fn enable(&self, id: u32, target: u8) {
         let (gicd, id) = (self.distributor, u64::from(id));
         set_field(gicd, GICD_IPRIORITYR, id, 8, PRIORITIES & 0xff);

@@ -349,6 +349,7 @@ fn is_named(node: &TreeNode, name: &str) -> bool {
     })
 }
 
+#[inline(never)]
 fn is_compatible(node: &TreeNode, model: &str) -> bool {
     property(node, "compatible").is_some_and(|value| {
         value
@@ -390,6 +391,8 @@ fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(PhysRange)) {
 }
 
 /// Big-endian; of more than two cells (PCI), the last two.
+// Once in the image, as the next one: the start asks a lot.
+#[inline(never)]
 fn number(bytes: &[u8]) -> u64 {
     bytes
         .iter()

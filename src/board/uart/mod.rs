@@ -1,4 +1,5 @@
-//! The board's UARTs, of whichever kind. To add a kind: a file with its [`Driver`] and its `kind`, a row of `Uart::KINDS`, an arm of [`Uart`].
+//! The board's UARTs, of whichever kind. To add a kind: a file with its [`Driver`] and its `KIND`, a row of [`KINDS`], an arm of
+//! [`Uart`] and of [`Model`].
 
 #[cfg(target_os = "none")]
 mod known;
@@ -32,16 +33,6 @@ pub enum Uart<R> {
 }
 
 impl<R: Registers> Uart<R> {
-    const KINDS: [Kind<R>; 4] = [
-        pl011::kind(),
-        ns16550::kind(),
-        ns16550::designware(),
-        ns16550::mini(),
-    ];
-
-    /// What a board has at an address that no tree tells of.
-    const KNOWN: Kind<R> = pl011::kind();
-
     /// What all UARTs can do, of this one.
     #[inline]
     pub fn driver(&self) -> &dyn Driver {
@@ -107,7 +98,7 @@ struct Open {
 static LOST: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// A kind of UART that is driven here.
-struct Kind<R> {
+struct Kind {
     /// What a tree calls it.
     compatible: &'static str,
     /// Bytes of registers that the driver uses in front of those that the tree names.
@@ -116,15 +107,30 @@ struct Kind<R> {
     size: u64,
     /// The offset of a register that may be read at any time, as one that takes a character may not; for registers as close as they may be.
     answers_at: u64,
-    /// Whether the registers identify themselves as this kind.
-    is_there: fn(R, &Open) -> bool,
-    /// Takes the UART over.
-    open: fn(R, &Open) -> Uart<R>,
+    /// Its driver.
+    model: Model,
 }
+
+/// A driver, for those of the kinds that it drives.
+#[derive(Clone, Copy)]
+enum Model {
+    Pl011,
+    Ns16550(ns16550::Model),
+}
+
+static KINDS: [Kind; 4] = [
+    pl011::KIND,
+    ns16550::KIND,
+    ns16550::DESIGNWARE,
+    ns16550::MINI,
+];
+
+/// What a board has at an address that no tree tells of.
+static KNOWN: Kind = pl011::KIND;
 
 /// A UART that was found and is not open.
 struct Found<R> {
-    kind: Kind<R>,
+    kind: &'static Kind,
     registers: R,
     open: Open,
     /// Its interrupt, if that is a shared one of the board's GIC.
@@ -145,13 +151,26 @@ pub struct Opened<R> {
 }
 
 impl<R: Registers> Found<R> {
+    /// Whether the registers identify themselves as this kind, as far as it can.
     fn is_certain(&self) -> bool {
-        (self.kind.is_there)(self.registers, &self.open)
+        match self.kind.model {
+            Model::Pl011 => pl011::is_there(self.registers),
+            Model::Ns16550(model) => Ns16550::new(self.registers, &self.open, model).is_there(),
+        }
     }
 
+    /// Takes the UART over.
+    #[inline(never)]
     fn open(self) -> Opened<R> {
+        let uart = match self.kind.model {
+            Model::Pl011 => Uart::Pl011(pl011::open(self.registers, &self.open)),
+            Model::Ns16550(model) => {
+                let uart = Ns16550::new(self.registers, &self.open, model);
+                Uart::Ns16550(uart.open(&self.open))
+            }
+        };
         Opened {
-            uart: (self.kind.open)(self.registers, &self.open),
+            uart,
             interrupt: self.interrupt,
             base: self.base,
         }
@@ -172,7 +191,7 @@ pub fn find<R: Registers>(
 ) -> Option<Opened<R>> {
     let named = tree.and_then(|tree| find_named(tree, registers));
     let known = || {
-        let kind = Uart::KNOWN;
+        let kind = &KNOWN;
         let base = known?;
         let registers = registers(base, PAGE_SIZE, kind.answers_at)?;
         let open = Open {
@@ -227,7 +246,7 @@ pub fn find_second<R: Registers>(
         .iter()
         .filter_map(|alias| tree.find_referenced("/aliases", alias))
         .find_map(look);
-    let models = Uart::<R>::KINDS.map(|kind| kind.compatible);
+    let models = KINDS.each_ref().map(|kind| kind.compatible);
     let found = named.or_else(|| tree.find_map_compatible(&models, look));
     found.map(Found::open)
 }
@@ -237,8 +256,8 @@ fn find_named<R: Registers>(tree: &Tree, registers: Access<'_, R>) -> Option<Fou
     let named = [("/aliases", "serial0"), ("/chosen", "stdout-path")]
         .into_iter()
         .filter_map(|(node, property)| tree.find_referenced(node, property));
-    let any = Uart::<R>::KINDS
-        .into_iter()
+    let any = KINDS
+        .iter()
         .filter_map(|kind| tree.find_compatible(kind.compatible));
     named
         .chain(any)
@@ -254,10 +273,10 @@ fn look_at<R: Registers>(
     registers: Access<'_, R>,
 ) -> Option<Found<R>> {
     let layout = Layout::of(&device)?;
-    let is_kind = |kind: &Kind<R>| {
+    let is_kind = |kind: &&Kind| {
         device.is_compatible(kind.compatible) && device.size >= layout.place(kind.size)
     };
-    let kind = Uart::KINDS.into_iter().find(is_kind)?;
+    let kind = KINDS.iter().find(is_kind)?;
     let base = device.base.checked_sub(kind.before)?;
     let end = device.base.saturating_add(device.size);
     if tree.is_memory(base..end) {

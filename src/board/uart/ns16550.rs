@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Driver, Kind, Open, Registers, Uart};
+use super::{Driver, Kind, Open, Registers};
 use crate::board::tree::Device;
 
 // Registers, by their number.
@@ -107,9 +107,12 @@ impl Layout {
 
 /// What differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Model {
+pub enum Model {
+    /// The 16550A.
     Ns16550,
+    /// The DesignWare APB UART.
     DesignWare,
+    /// The mini-UART.
     Mini,
 }
 
@@ -127,40 +130,32 @@ pub struct Ns16550<R> {
     lost: &'static AtomicBool,
 }
 
-pub(super) const fn kind<R: Registers>() -> Kind<R> {
-    Kind {
-        compatible: "ns16550a",
-        before: 0,
-        size: LSR + 1,
-        answers_at: LSR,
-        is_there: |registers, with| Ns16550::new(registers, with, Model::Ns16550).is_there(),
-        open: |registers, with| Ns16550::new(registers, with, Model::Ns16550).open(with.clock),
-    }
-}
+pub(super) const KIND: Kind = Kind {
+    compatible: "ns16550a",
+    before: 0,
+    size: LSR + 1,
+    answers_at: LSR,
+    model: super::Model::Ns16550(Model::Ns16550),
+};
 
-pub(super) const fn designware<R: Registers>() -> Kind<R> {
-    Kind {
-        compatible: "snps,dw-apb-uart",
-        size: USR + 1,
-        is_there: |registers, with| Ns16550::new(registers, with, Model::DesignWare).is_there(),
-        open: |registers, with| Ns16550::new(registers, with, Model::DesignWare).open(with.clock),
-        ..kind()
-    }
-}
+pub(super) const DESIGNWARE: Kind = Kind {
+    compatible: "snps,dw-apb-uart",
+    size: USR + 1,
+    model: super::Model::Ns16550(Model::DesignWare),
+    ..KIND
+};
 
-pub(super) const fn mini<R: Registers>() -> Kind<R> {
-    Kind {
-        compatible: "brcm,bcm2835-aux-uart",
-        before: AUX_BEFORE,
-        size: 0x2c,
-        answers_at: AUX_ENABLES,
-        is_there: |registers, _| registers.read(AUX_ENABLES) & !AUX_ALL == 0,
-        open: |registers, with| Ns16550::new(registers, with, Model::Mini).open_mini(),
-    }
-}
+pub(super) const MINI: Kind = Kind {
+    compatible: "brcm,bcm2835-aux-uart",
+    before: AUX_BEFORE,
+    size: 0x2c,
+    answers_at: AUX_ENABLES,
+    model: super::Model::Ns16550(Model::Mini),
+};
 
 impl<R: Registers> Ns16550<R> {
-    fn new(registers: R, with: &Open, model: Model) -> Self {
+    /// One that is not open, of this model.
+    pub(super) fn new(registers: R, with: &Open, model: Model) -> Self {
         let (layout, first) = match model {
             Model::Mini => (Layout::WORDS, AUX_BEFORE),
             _ => (with.layout, 0),
@@ -194,21 +189,28 @@ impl<R: Registers> Ns16550<R> {
     }
 
     /// Whether what is there looks like one: it has no registers that identify it. Nothing reads as all ones or all zeros.
-    fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
+        if self.model == Model::Mini {
+            return self.registers.read(AUX_ENABLES) & !AUX_ALL == 0;
+        }
         let (lsr, iir) = (self.read(LSR) & 0xff, self.read(IIR) & 0xff);
         lsr != 0xff && iir & IIR_ZERO == 0 && (lsr != 0 || iir != 0)
     }
 
     /// Takes the UART over, at the speed at which the firmware left it, as the firmware itself prints there. One that was not set to 8 bits was
-    /// not set up: it gets a speed out of `clock`, in Hz, if the tree tells.
-    fn open(mut self, clock: Option<u64>) -> Uart<R> {
+    /// not set up: it gets a speed out of the clock, if the tree tells.
+    pub(super) fn open(mut self, with: &Open) -> Self {
+        if self.model == Model::Mini {
+            self.open_mini();
+            return self;
+        }
         let line_control = self.read(LCR);
         if line_control & LCR_DLAB != 0 {
             self.write_line_control(line_control & !LCR_DLAB);
         }
         self.write(IER, 0);
         if line_control & LCR_8_BITS != LCR_8_BITS {
-            if let Some(clock) = clock {
+            if let Some(clock) = with.clock {
                 let divisor = ((clock / 16 + BAUD / 2) / BAUD).clamp(1, 0xffff) as u32;
                 self.write_line_control(LCR_DLAB | LCR_8_BITS);
                 self.write(DATA, divisor & 0xff);
@@ -221,7 +223,7 @@ impl<R: Registers> Ns16550<R> {
         if self.read(IIR) & IIR_FIFOS == IIR_FIFOS {
             self.fifo = FIFO;
         }
-        Uart::Ns16550(self)
+        self
     }
 
     /// The DesignWare takes no LCR while it sends or receives.
@@ -232,7 +234,7 @@ impl<R: Registers> Ns16550<R> {
     }
 
     /// The same for the mini-UART.
-    fn open_mini(self) -> Uart<R> {
+    fn open_mini(&self) {
         let aux = self.registers;
         let enabled = aux.read(AUX_ENABLES) & AUX_ALL;
         if enabled & 1 == 0 {
@@ -245,7 +247,6 @@ impl<R: Registers> Ns16550<R> {
         self.write(LCR, LCR_8_BITS);
         self.write(IER, 0);
         aux.write(AUX_MU_CNTL, AUX_MU_CNTL_ON);
-        Uart::Ns16550(self)
     }
 
     /// LSR, whose errors are gone when it has been read.

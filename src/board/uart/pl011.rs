@@ -1,6 +1,6 @@
 //! The board's PL011 UART (Arm DDI 0183): sends by polling, receives by polling or after its interrupt.
 
-use super::{Driver, Kind, Open, Registers, Uart};
+use super::{Driver, Kind, Model, Open, Registers};
 
 const DR: u64 = 0x00;
 /// RSR when read, ECR when written.
@@ -34,19 +34,16 @@ const USUAL_CLOCK: u64 = 48_000_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Pl011<R>(R);
 
-pub(super) const fn kind<R: Registers>() -> Kind<R> {
-    Kind {
-        compatible: "arm,pl011",
-        before: 0,
-        size: 0x48,
-        answers_at: FR,
-        is_there,
-        open,
-    }
-}
+pub(super) const KIND: Kind = Kind {
+    compatible: "arm,pl011",
+    before: 0,
+    size: 0x48,
+    answers_at: FR,
+    model: Model::Pl011,
+};
 
 /// Whether what is at `registers`, a page, identifies itself as a PL011 (DDI 0183, 3.3.17 and 3.3.18), of whatever revision.
-fn is_there<R: Registers>(registers: R, _: &Open) -> bool {
+pub(super) fn is_there<R: Registers>(registers: R) -> bool {
     if registers.size() < 0x1000 {
         return false;
     }
@@ -59,7 +56,7 @@ fn is_there<R: Registers>(registers: R, _: &Open) -> bool {
 /// Takes the UART over, at the speed at which the firmware left it: its clock is in the hands of the firmware too
 /// (on the Raspberry Pi it is no fixed clock that the tree could tell), and the speed is right because the firmware
 /// itself prints there. One that has no speed gets one out of the clock, if the tree tells.
-fn open<R: Registers>(registers: R, with: &Open) -> Uart<R> {
+pub(super) fn open<R: Registers>(registers: R, with: &Open) -> Pl011<R> {
     let enabled = registers.read(CR) & CR_ENABLE_TX_RX == CR_ENABLE_TX_RX;
     let has_speed = registers.read(IBRD) != 0;
     if !enabled || !has_speed {
@@ -75,7 +72,7 @@ fn open<R: Registers>(registers: R, with: &Open) -> Uart<R> {
         registers.write(CR, CR_ENABLE_TX_RX);
     }
     registers.write(IFLS, IFLS_RECEIVE_EARLY);
-    Uart::Pl011(Pl011(registers))
+    Pl011(registers)
 }
 
 impl<R: Registers> Driver for Pl011<R> {
@@ -112,7 +109,7 @@ impl<R: Registers> Driver for Pl011<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Fake, Hardware, Model, keep, opening};
+    use super::super::tests::{Fake, FakeRegisters, Hardware, keep, opening};
     use super::*;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -164,7 +161,7 @@ mod tests {
         }
     }
 
-    impl Model for FakePl011 {
+    impl FakeRegisters for FakePl011 {
         fn read(&mut self, offset: u64) -> u32 {
             match offset {
                 DR => self.coming.pop_front().map_or(0, u32::from),
@@ -198,7 +195,7 @@ mod tests {
         }
     }
 
-    fn uart(hardware: FakePl011, clock: Option<u64>) -> (Uart<Fake>, &'static RefCell<FakePl011>) {
+    fn uart(hardware: FakePl011, clock: Option<u64>) -> (Pl011<Fake>, &'static RefCell<FakePl011>) {
         let hardware = keep(hardware);
         let registers = Fake::new(0x900_0000, 0x200, hardware);
         (open(registers, &opening(clock)), hardware)
@@ -226,14 +223,14 @@ mod tests {
     fn as_many_are_sent_as_there_is_room_for_and_the_interrupt_tells_when_there_is_more() {
         let (uart, hardware) = uart(FakePl011::default(), None);
         let bytes: Vec<u8> = (0..20).collect();
-        assert_eq!(uart.driver().send_some(&bytes), 16);
-        assert_eq!(uart.driver().send_some(&bytes[16..]), 0);
-        uart.driver().set_interrupts(false, true);
+        assert_eq!(uart.send_some(&bytes), 16);
+        assert_eq!(uart.send_some(&bytes[16..]), 0);
+        uart.set_interrupts(false, true);
         let mut left = hardware.borrow_mut().leave(7);
         assert!(!hardware.borrow().irq());
         left.extend(hardware.borrow_mut().leave(1));
         assert!(hardware.borrow().irq());
-        assert_eq!(uart.driver().send_some(&bytes[16..]), 4);
+        assert_eq!(uart.send_some(&bytes[16..]), 4);
         assert!(!hardware.borrow().irq());
         left.extend(hardware.borrow_mut().leave(16));
         assert_eq!((left, hardware.borrow().lost), (bytes, 0));
@@ -242,18 +239,18 @@ mod tests {
     #[test]
     fn receives_and_says_what_was_lost() {
         let (uart, hardware) = uart(FakePl011::default(), None);
-        uart.driver().set_interrupts(true, false);
+        uart.set_interrupts(true, false);
         assert!(!hardware.borrow().irq());
         (0..17).for_each(|byte| hardware.borrow_mut().come(byte));
         assert!(hardware.borrow().irq());
-        uart.driver().end_stale_interrupt();
-        let came = std::iter::from_fn(|| uart.driver().receive());
+        uart.end_stale_interrupt();
+        let came = std::iter::from_fn(|| uart.receive());
         assert!(came.eq(0..16));
         assert!(!hardware.borrow().irq());
-        assert!(uart.driver().take_overrun() && !uart.driver().take_overrun());
+        assert!(uart.take_overrun() && !uart.take_overrun());
         hardware.borrow_mut().come(1);
         assert!(hardware.borrow().irq(), "one is enough");
-        uart.driver().set_interrupts(false, false);
+        uart.set_interrupts(false, false);
         assert!(!hardware.borrow().irq());
     }
 

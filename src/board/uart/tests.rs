@@ -11,14 +11,14 @@ use std::iter::repeat_n;
 use std::vec::Vec;
 use vm_fdt::{FdtWriter, FdtWriterResult};
 
-/// A UART that is made up.
-pub trait Model {
+/// The registers of a UART that is made up.
+pub trait FakeRegisters {
     fn read(&mut self, offset: u64) -> u32;
     fn write(&mut self, offset: u64, value: u32);
 }
 
 /// One with a line that leads to the test.
-pub trait Hardware: Model {
+pub trait Hardware: FakeRegisters {
     /// Whether its interrupt is up.
     fn irq(&self) -> bool;
     /// A byte comes in.
@@ -31,18 +31,18 @@ pub trait Hardware: Model {
     fn lost(&self) -> usize;
 }
 
-/// Its registers.
+/// A block of them.
 #[derive(Clone, Copy)]
 pub struct Fake {
     base: u64,
     size: u64,
     /// They are bytes.
     bytes: bool,
-    model: &'static RefCell<dyn Model>,
+    model: &'static RefCell<dyn FakeRegisters>,
 }
 
 impl Fake {
-    pub fn new(base: u64, size: u64, model: &'static RefCell<dyn Model>) -> Self {
+    pub fn new(base: u64, size: u64, model: &'static RefCell<dyn FakeRegisters>) -> Self {
         Self {
             base,
             size,
@@ -80,11 +80,11 @@ pub fn traffic() -> impl Strategy<Value = Traffic> {
 
 /// Whatever the speeds of both ends, a line on this UART goes on by its interrupts alone, and loses nothing.
 pub fn loses_nothing(
-    uart: &Uart<Fake>,
+    port: &dyn Driver,
     hardware: &RefCell<impl Hardware>,
     (input, output, steps): Traffic,
 ) -> Result<(), TestCaseError> {
-    let (mut line, port) = (SerialLine::new(), uart.driver());
+    let mut line = SerialLine::new();
     line.serve(port);
     let (mut read, mut left) = (Vec::new(), Vec::new());
     let mut coming = input.iter().copied().peekable();
@@ -118,7 +118,7 @@ pub fn loses_nothing(
 }
 
 /// It lives as long as the tests: drivers are copied about.
-pub fn keep<M: Model>(model: M) -> &'static RefCell<M> {
+pub fn keep<M: FakeRegisters>(model: M) -> &'static RefCell<M> {
     Box::leak(Box::new(RefCell::new(model)))
 }
 
@@ -155,7 +155,7 @@ impl Registers for Fake {
 /// Registers of which only the identification reads as something.
 struct Identified;
 
-impl Model for Identified {
+impl FakeRegisters for Identified {
     fn read(&mut self, offset: u64) -> u32 {
         let identification = [0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
         let at = offset.checked_sub(0xfe0).map(|at| at as usize / 4);
@@ -349,7 +349,7 @@ fn a_console_that_is_no_pl011_is_believed_if_it_looks_like_what_the_tree_says() 
     let tree = Tree::new(&bytes).unwrap();
     for (aux, console) in [(0, 0x5040), (1, 0x5040), (u32::MAX, 0xfe20_1000)] {
         struct Aux(u32);
-        impl Model for Aux {
+        impl FakeRegisters for Aux {
             fn read(&mut self, _: u64) -> u32 {
                 self.0
             }

@@ -1,7 +1,8 @@
 //! The drivers on UARTs that are made up.
 
-use super::super::tests::Model as Registered;
-use super::super::tests::{Fake, Hardware, Traffic, keep, loses_nothing, opening, traffic};
+use super::super::tests::{
+    Fake, FakeRegisters, Hardware, Traffic, keep, loses_nothing, opening, traffic,
+};
 use super::*;
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -137,7 +138,7 @@ impl Fake16550 {
     }
 }
 
-impl Registered for Fake16550 {
+impl FakeRegisters for Fake16550 {
     fn read(&mut self, offset: u64) -> u32 {
         match (self.model, offset) {
             (Model::Mini, AUX_ENABLES) => self.aux,
@@ -194,7 +195,7 @@ fn uart(
     hardware: Fake16550,
     words: bool,
     clock: Option<u64>,
-) -> (Uart<Fake>, &'static RefCell<Fake16550>) {
+) -> (Ns16550<Fake>, &'static RefCell<Fake16550>) {
     let (model, shift) = (hardware.model, hardware.shift);
     let hardware = keep(hardware);
     let registers = Fake::new(0x1000, 0x400, hardware);
@@ -206,13 +207,9 @@ fn uart(
         layout: Layout { shift, words },
         ..opening(clock)
     };
-    let kind = match model {
-        Model::Ns16550 => kind(),
-        Model::DesignWare => designware(),
-        Model::Mini => mini(),
-    };
-    assert!((kind.is_there)(registers, &with));
-    ((kind.open)(registers, &with), hardware)
+    let uart = Ns16550::new(registers, &with, model);
+    assert!(uart.is_there());
+    (uart.open(&with), hardware)
 }
 
 const LAYOUTS: [(Model, u32, bool); 6] = [
@@ -267,7 +264,7 @@ fn the_speed_is_the_firmwares() {
 #[test]
 fn nothing_looks_like_one() {
     struct Always(u32);
-    impl Registered for Always {
+    impl FakeRegisters for Always {
         fn read(&mut self, _: u64) -> u32 {
             self.0
         }
@@ -275,10 +272,11 @@ fn nothing_looks_like_one() {
     }
     for value in [0, u32::MAX] {
         let registers = Fake::new(0, 0x400, keep(Always(value)));
-        for kind in [kind(), designware()] {
-            assert!(!(kind.is_there)(registers.of_bytes(), &opening(None)));
+        let is_there = |registers, model| Ns16550::new(registers, &opening(None), model).is_there();
+        for model in [Model::Ns16550, Model::DesignWare] {
+            assert!(!is_there(registers.of_bytes(), model));
         }
-        assert_eq!((mini().is_there)(registers, &opening(None)), value == 0);
+        assert_eq!(is_there(registers, Model::Mini), value == 0);
     }
 }
 
@@ -286,7 +284,7 @@ fn nothing_looks_like_one() {
 fn what_was_lost_is_said_once_whoever_reads_the_status() {
     for (model, shift, words) in LAYOUTS {
         let (uart, hardware) = uart(hardware(model, shift), words, None);
-        let port = uart.driver();
+        let port: &dyn Driver = &uart;
         port.set_interrupts(true, false);
         let depth = hardware.borrow().depth;
         (0..=depth).for_each(|byte| hardware.borrow_mut().come(byte as u8));
@@ -305,7 +303,7 @@ fn what_was_lost_is_said_once_whoever_reads_the_status() {
 #[test]
 fn a_designware_is_not_left_with_an_interrupt_that_nothing_ends() {
     let (uart, hardware) = uart(hardware(Model::DesignWare, 2), true, None);
-    let port = uart.driver();
+    let port: &dyn Driver = &uart;
     port.set_interrupts(true, false);
     for (busy, timeout) in [(true, false), (false, true)] {
         {
@@ -327,9 +325,9 @@ fn a_designware_is_not_left_with_an_interrupt_that_nothing_ends() {
 #[test]
 fn the_console_waits_for_room() {
     let (uart, hardware) = uart(hardware(Model::Mini, 0), false, None);
-    (0..8).for_each(|byte| uart.driver().send(byte));
+    (0..8).for_each(|byte| uart.send(byte));
     assert_eq!(hardware.borrow_mut().leave(3), [0, 1, 2]);
-    (8..11).for_each(|byte| uart.driver().send(byte));
+    (8..11).for_each(|byte| uart.send(byte));
     assert_eq!(hardware.borrow_mut().leave(8), (3..11).collect::<Vec<u8>>());
     assert_eq!(hardware.borrow().lost, 0);
 }
