@@ -57,6 +57,7 @@
 #define AVISOR_FN_STATS_OF UINT64_C(0xC600001D)
 #define AVISOR_FN_CATCH UINT64_C(0xC600001E)
 #define AVISOR_FN_BREAKPOINT UINT64_C(0xC600001F)
+#define AVISOR_FN_TRANSLATE UINT64_C(0xC6000020)
 #define AVISOR_FN_CALL_COUNT UINT64_C(0x8600FF00)
 #define AVISOR_FN_UID UINT64_C(0x8600FF01)
 #define AVISOR_FN_REVISION UINT64_C(0x8600FF03)
@@ -229,8 +230,9 @@ static inline int64_t avisor_stop(uint64_t target)
     return (int64_t)avisor_call(AVISOR_FN_STOP, target, 0, 0).x0;
 }
 
-/* hvc #0 with five arguments; x0. */
-static inline int64_t avisor_call5(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+/* hvc #0 with six arguments; x0 to x3. */
+static inline struct avisor_result avisor_call6(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                                                uint64_t a6)
 {
     register uint64_t x0 __asm__("x0") = function;
     register uint64_t x1 __asm__("x1") = a1;
@@ -238,9 +240,16 @@ static inline int64_t avisor_call5(uint64_t function, uint64_t a1, uint64_t a2, 
     register uint64_t x3 __asm__("x3") = a3;
     register uint64_t x4 __asm__("x4") = a4;
     register uint64_t x5 __asm__("x5") = a5;
+    register uint64_t x6 __asm__("x6") = a6;
 
-    __asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : "r"(x4), "r"(x5) : "memory");
-    return (int64_t)x0;
+    __asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : "r"(x4), "r"(x5), "r"(x6) : "memory");
+    return (struct avisor_result){x0, x1, x2, x3};
+}
+
+/* The same with five; x0. */
+static inline int64_t avisor_call5(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    return (int64_t)avisor_call6(function, a1, a2, a3, a4, a5, 0).x0;
 }
 
 /* In place of a target's snapshot id: the target as it is now. */
@@ -258,6 +267,26 @@ static inline int64_t avisor_read(uint64_t target, int64_t id, uint64_t address,
 static inline int64_t avisor_write(uint64_t target, uint64_t address, const void *from, uint64_t bytes)
 {
     return avisor_call5(AVISOR_FN_WRITE, target, address, (uint64_t)(uintptr_t)from, bytes, 0);
+}
+
+/* The same for virtual addresses of the target's CPU number `cpu`, by its tables in memory. AVISOR_NOT_FOUND if nothing is mapped there. */
+static inline int64_t avisor_read_virtual(uint64_t target, int64_t id, uint64_t cpu, uint64_t address, void *to, uint64_t bytes)
+{
+    return (int64_t)avisor_call6(AVISOR_FN_READ, target, (uint64_t)id, address, (uint64_t)(uintptr_t)to, bytes, cpu + 1).x0;
+}
+
+static inline int64_t avisor_write_virtual(uint64_t target, uint64_t cpu, uint64_t address, const void *from, uint64_t bytes)
+{
+    return avisor_call5(AVISOR_FN_WRITE, target, address, (uint64_t)(uintptr_t)from, bytes, cpu + 1);
+}
+
+/*
+ * Where a virtual address of a target's CPU leads, as it is in a snapshot or AVISOR_NOW: x0 is 0 or an error, x1 the guest-physical
+ * address, x2 the bytes from there to the end of the page or block that maps it.
+ */
+static inline struct avisor_result avisor_translate(uint64_t target, int64_t id, uint64_t cpu, uint64_t address)
+{
+    return avisor_call6(AVISOR_FN_TRANSLATE, target, (uint64_t)id, cpu, address, 0, 0);
 }
 
 /* A CPU's registers, but for its physical timer, its debug registers, and those of the interrupt controller. */

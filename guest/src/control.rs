@@ -12,7 +12,7 @@
 //! | `run`, with a limit | goes on behind its event, works, and calls `event` again; or is reset, ends, takes too long |
 //! | looks at what it said; [`restore`](Target::restore) | is where it was at the checkpoint |
 
-use crate::smccc::{hvc, hvc_with_five};
+use crate::smccc::{hvc, hvc_with_six};
 use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, stats_of};
 
 /// The function id of [`event`]: code, a, b.
@@ -23,9 +23,9 @@ pub const TARGET: u64 = 0xc600_0010;
 pub const RUN: u64 = 0xc600_0011;
 /// The function id of [`Target::stop`]: target.
 pub const STOP: u64 = 0xc600_0012;
-/// The function id of [`Target::read`]: target, id or -1, address, where to, bytes.
+/// The function id of [`Target::read`]: target, id or -1, address, where to, bytes, CPU + 1 or 0.
 pub const READ: u64 = 0xc600_0013;
-/// The function id of [`Target::write`]: target, address, where from, bytes.
+/// The function id of [`Target::write`]: target, address, where from, bytes, CPU + 1 or 0.
 pub const WRITE: u64 = 0xc600_0014;
 /// The function id of [`Target::registers`]: target, id or -1, CPU, where to, bytes.
 pub const REGISTERS: u64 = 0xc600_0015;
@@ -50,6 +50,8 @@ pub const STATS_OF: u64 = 0xc600_001d;
 pub const CATCH: u64 = 0xc600_001e;
 /// The function id of [`Target::set_breakpoint`] and its like: target, number, kind, address, bytes.
 pub const BREAKPOINT: u64 = 0xc600_001f;
+/// The function id of [`Target::translate`]: target, id or -1, CPU, address.
+pub const TRANSLATE: u64 = 0xc600_0020;
 
 /// Stops this machine, and hands the values to the one that controls it. Returns when that one runs it again. [`Error::NotSupported`] at once if
 /// there is none: a program may call this wherever it runs.
@@ -136,6 +138,15 @@ pub enum Watch {
     Stores = 3,
     /// Both.
     Both = 4,
+}
+
+/// Where a virtual address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The guest-physical address.
+    pub address: u64,
+    /// Bytes from there to the end of the page or block that maps it.
+    pub bytes: u64,
 }
 
 /// What a CPU has for debugging.
@@ -312,8 +323,11 @@ impl Target {
     }
 
     fn long_call(self, function: u64, x: [u64; 4]) -> Result<u64, Error> {
-        let results = hvc_with_five([function, self.0, x[0], x[1], x[2], x[3]]);
-        checked(results).map(|[x0, ..]| x0)
+        self.longest_call(function, x, 0).map(|[x0, ..]| x0)
+    }
+
+    fn longest_call(self, function: u64, x: [u64; 4], x6: u64) -> Result<[u64; 4], Error> {
+        checked(hvc_with_six([function, self.0, x[0], x[1], x[2], x[3], x6]))
     }
 
     /// Reads the target's memory from the guest-physical `address` on, as it is in a snapshot, or now. `to` lies in this machine's memory one to one. At
@@ -329,6 +343,36 @@ impl Target {
     pub fn write(self, address: u64, from: &[u8]) -> Result<(), Error> {
         let (at, bytes) = (from.as_ptr() as u64, from.len() as u64);
         self.long_call(WRITE, [address, at, bytes, 0]).map(drop)
+    }
+
+    /// As [`read`](Self::read), from the virtual `address` of a CPU on, by its tables in memory. [`Error::NotFound`] if nothing is mapped there.
+    pub fn read_virtual(
+        self,
+        id: Option<Id>,
+        cpu: u64,
+        address: u64,
+        to: &mut [u8],
+    ) -> Result<(), Error> {
+        let (at, bytes) = (to.as_mut_ptr() as u64, to.len() as u64);
+        let cpu = cpu.checked_add(1).ok_or(Error::InvalidParameter)?;
+        self.longest_call(READ, [or_now(id), address, at, bytes], cpu)
+            .map(drop)
+    }
+
+    /// As [`write`](Self::write), from the virtual `address` of a CPU on, by its tables in memory, whatever they permit. [`Error::NotFound`] if nothing is
+    /// mapped there.
+    pub fn write_virtual(self, cpu: u64, address: u64, from: &[u8]) -> Result<(), Error> {
+        let (at, bytes) = (from.as_ptr() as u64, from.len() as u64);
+        let cpu = cpu.checked_add(1).ok_or(Error::InvalidParameter)?;
+        self.long_call(WRITE, [address, at, bytes, cpu]).map(drop)
+    }
+
+    /// Where the virtual `address` of a CPU of the target, which is on, leads, by its tables in memory, in a snapshot or now. [`Error::NotFound`] if nothing is
+    /// mapped there.
+    pub fn translate(self, id: Option<Id>, cpu: u64, address: u64) -> Result<Place, Error> {
+        let [_, address, bytes, _] =
+            self.longest_call(TRANSLATE, [or_now(id), cpu, address, 0], 0)?;
+        Ok(Place { address, bytes })
     }
 
     /// The registers of a CPU of the target, as they are in a snapshot, or now.

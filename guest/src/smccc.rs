@@ -30,14 +30,14 @@ pub fn hvc(mut x: [u64; 4]) -> [u64; 4] {
     x
 }
 
-/// `hvc #0` with x0 to x5; returns x0 to x3.
-pub fn hvc_with_five(mut x: [u64; 6]) -> [u64; 4] {
+/// `hvc #0` with x0 to x6; returns x0 to x3.
+pub fn hvc_with_six(mut x: [u64; 7]) -> [u64; 4] {
     // SAFETY: as for `hvc`; calls with more arguments write memory, too, of which the absence of `nomem` tells.
     unsafe {
         asm!(
             "hvc #0",
             inout("x0") x[0], inout("x1") x[1], inout("x2") x[2], inout("x3") x[3],
-            in("x4") x[4], in("x5") x[5],
+            in("x4") x[4], in("x5") x[5], in("x6") x[6],
             options(nostack, preserves_flags),
         );
     }

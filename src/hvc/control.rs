@@ -33,20 +33,24 @@ pub enum ControlAction {
         /// As it is in this snapshot; or now.
         id: Option<u64>,
         /// From there on.
-        ipa: u64,
+        address: u64,
         /// To there in the caller's memory.
         to: u64,
         /// So much.
         bytes: u64,
+        /// The vCPU before this number knows the address; 0: it is guest-physical.
+        vcpu: u64,
     },
     /// Writes its memory.
     Write {
         /// From there on.
-        ipa: u64,
+        address: u64,
         /// What is there in the caller's memory.
         from: u64,
         /// So much.
         bytes: u64,
+        /// The vCPU before this number knows the address; 0: it is guest-physical.
+        vcpu: u64,
     },
     /// Reads a vCPU's registers.
     Registers {
@@ -75,6 +79,15 @@ pub enum ControlAction {
         /// From this one on.
         from: u64,
     },
+    /// Says where a virtual address leads.
+    Translate {
+        /// By the tables of this snapshot; or of now.
+        id: Option<u64>,
+        /// The number of the vCPU that they are of.
+        vcpu: u64,
+        /// The address.
+        va: u64,
+    },
     /// Says which debug exceptions stop it.
     Catch {
         /// Those.
@@ -87,7 +100,7 @@ pub enum ControlAction {
 }
 
 /// How many calls there are here.
-pub(super) const CALLS: u64 = 16;
+pub(super) const CALLS: u64 = 17;
 
 /// All ones in a register names no snapshot, but the VM as it is.
 const fn snapshot(x: u64) -> Option<u64> {
@@ -113,14 +126,16 @@ pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<Contr
         ids::STOP => ControlAction::Stop,
         ids::READ => ControlAction::Read {
             id: snapshot(x[2]),
-            ipa: x[3],
+            address: x[3],
             to: x[4],
             bytes: x[5],
+            vcpu: x[6],
         },
         ids::WRITE => ControlAction::Write {
-            ipa: x[2],
+            address: x[2],
             from: x[3],
             bytes: x[4],
+            vcpu: x[5],
         },
         ids::REGISTERS => ControlAction::Registers {
             id: snapshot(x[2]),
@@ -166,6 +181,11 @@ fn decode_debugger(function: FunctionId, x: &GeneralRegisters) -> Option<Control
     let action = match function {
         ids::CATCH => ControlAction::Catch {
             what: arguments(function, x)[1],
+        },
+        ids::TRANSLATE => ControlAction::Translate {
+            id: snapshot(x[2]),
+            vcpu: x[3],
+            va: x[4],
         },
         ids::BREAKPOINT => ControlAction::Breakpoint([x[2], x[3], x[4], x[5]]),
         _ => return None,

@@ -61,9 +61,9 @@ pub const TARGET: FunctionId = FunctionId(0xc600_0010);
 pub const RUN: FunctionId = FunctionId(0xc600_0011);
 /// STOP(t) -> 0.
 pub const STOP: FunctionId = FunctionId(0xc600_0012);
-/// READ(t, id or -1, ipa, to, bytes) -> 0.
+/// READ(t, id or -1, address, to, bytes, vCPU + 1 whose address it is or 0) -> 0.
 pub const READ: FunctionId = FunctionId(0xc600_0013);
-/// WRITE(t, ipa, from, bytes) -> 0.
+/// WRITE(t, address, from, bytes, vCPU + 1 whose address it is or 0) -> 0.
 pub const WRITE: FunctionId = FunctionId(0xc600_0014);
 /// REGISTERS(t, id or -1, vcpu, to, bytes) -> bytes written.
 pub const REGISTERS: FunctionId = FunctionId(0xc600_0015);
@@ -88,6 +88,9 @@ pub const STATS_OF: FunctionId = FunctionId(0xc600_001d);
 pub const CATCH: FunctionId = FunctionId(0xc600_001e);
 /// BREAKPOINT(t, number, kind, address, bytes) -> 0.
 pub const BREAKPOINT: FunctionId = FunctionId(0xc600_001f);
+
+/// TRANSLATE(t, id or -1, vCPU, address) -> 0, ipa, bytes from there to the end of its page or block.
+pub const TRANSLATE: FunctionId = FunctionId(0xc600_0020);
 
 /// The call count of the vendor-specific hypervisor service (DEN0028, "General service queries").
 pub const VENDOR_CALL_COUNT: FunctionId = FunctionId(0x8600_ff00);

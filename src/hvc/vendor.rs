@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(smccc(&[0x8600_ff01]), Hypercall::Answered(Results::of(uid)));
         assert_eq!(
             smccc(&[0x8600_ff00]),
-            Hypercall::Answered(Results::of([24]))
+            Hypercall::Answered(Results::of([25]))
         );
         assert_eq!(
             smccc(&[0x8600_ff03]),

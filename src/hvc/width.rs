@@ -46,7 +46,7 @@ const fn widths(function: FunctionId) -> [Width; 3] {
         ids::CATCH => [X, X, No],
         // With more of them in x4 and x5.
         ids::RESTORE_OF | ids::READ | ids::WRITE | ids::REGISTERS | ids::SET_REGISTERS => [X, X, X],
-        ids::DIFFERS | ids::BREAKPOINT => [X, X, X],
+        ids::DIFFERS | ids::BREAKPOINT | ids::TRANSLATE => [X, X, X],
         ids::DELETE_OF | ids::INFO_OF | ids::NEXT_OF => [X, X, No],
         ids::TARGET | ids::STOP | ids::CHECKPOINT_OF | ids::STATS_OF => [X, No, No],
         // Id.
@@ -73,7 +73,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Calls that are there, and how wide DEN0022, DEN0028 and the documentation say that x1 to x3 are: w, x, or - for none.
-    const CALLS: [(u64, &str); 46] = [
+    const CALLS: [(u64, &str); 47] = [
         (0x8000_0000, "---"), // SMCCC_VERSION
         (0x8000_0001, "w--"), // SMCCC_ARCH_FEATURES(uint32)
         (0x8400_0000, "---"), // PSCI_VERSION
@@ -101,8 +101,8 @@ mod tests {
         (0xc600_0010, "x--"), // TARGET(t)
         (0xc600_0011, "xxx"), // RUN(t, limit, step)
         (0xc600_0012, "x--"), // STOP(t)
-        (0xc600_0013, "xxx"), // READ(t, id, ipa, to, bytes)
-        (0xc600_0014, "xxx"), // WRITE(t, ipa, from, bytes)
+        (0xc600_0013, "xxx"), // READ(t, id, address, to, bytes, vcpu + 1)
+        (0xc600_0014, "xxx"), // WRITE(t, address, from, bytes, vcpu + 1)
         (0xc600_0015, "xxx"), // REGISTERS(t, id, vcpu, to, bytes)
         (0xc600_0016, "xxx"), // SET_REGISTERS(t, vcpu, from, bytes)
         (0xc600_0017, "xxx"), // DIFFERS(t, id, id, from)
@@ -114,6 +114,7 @@ mod tests {
         (0xc600_001d, "x--"), // STATS of t
         (0xc600_001e, "xx-"), // CATCH(t, what)
         (0xc600_001f, "xxx"), // BREAKPOINT(t, number, kind, address, bytes)
+        (0xc600_0020, "xxx"), // TRANSLATE(t, id, vcpu, address)
         (0x8600_ff00, "---"), // call count
         (0x8600_ff01, "---"), // UID
         (0x8600_ff03, "---"), // revision

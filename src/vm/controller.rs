@@ -88,6 +88,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             }
             ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
             ControlAction::Differs { ids, from } => target.differs(core, ids, from),
+            ControlAction::Translate { id, vcpu, va } => target.translate(core, id, vcpu, va),
             ControlAction::Catch { what } => target.catch(core, what),
             ControlAction::Breakpoint(arguments) => target.set_comparator(core, arguments),
             other => match self.reach(core, target, other) {
@@ -127,12 +128,25 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let mut shared = self.vm.lock_shared()?;
         let own = &mut *shared;
         let done = match action {
-            ControlAction::Read { id, ipa, to, bytes } => {
-                target.read(core, (own, to), id, Memory { ipa, bytes })
-            }
-            ControlAction::Write { ipa, from, bytes } => {
-                target.write(core, (own, from), Memory { ipa, bytes })
-            }
+            ControlAction::Read {
+                id,
+                address: ipa,
+                to,
+                bytes,
+                vcpu,
+            } => match vcpu.checked_sub(1) {
+                None => target.read(core, (own, to), id, Memory { ipa, bytes }),
+                Some(vcpu) => target.read_virtual(core, (own, to), id, Memory { ipa, bytes }, vcpu),
+            },
+            ControlAction::Write {
+                address: ipa,
+                from,
+                bytes,
+                vcpu,
+            } => match vcpu.checked_sub(1) {
+                None => target.write(core, (own, from), Memory { ipa, bytes }),
+                Some(vcpu) => target.write_virtual(core, (own, from), Memory { ipa, bytes }, vcpu),
+            },
             ControlAction::Registers {
                 id,
                 vcpu,

@@ -19,6 +19,7 @@
 //! | `control`, `target`, `controller`, `reach`, `debug` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
+//! | `translate`, `stage1` | where a target's virtual addresses lead |
 //! | `pins` | which core each vCPU is pinned to |
 //! | `memory`, `log_budget` | RAM as snapshots see it; how many lines a VM may cause in the log |
 //! | `backend` | the seams to what all this runs on |
@@ -77,8 +78,10 @@ mod saved_lrs;
 mod schedule;
 mod slot;
 mod snapshot;
+mod stage1;
 mod start;
 mod target;
+mod translate;
 mod unfinished;
 mod vcpu;
 

@@ -15,7 +15,7 @@ use core::hint::cold_path;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
-const BYTES_MAX: u64 = 1 << 16;
+pub(super) const BYTES_MAX: u64 = 1 << 16;
 
 /// A range of a VM's memory.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl Memory {
 
 impl<B: VmBackend> VmShared<B> {
     /// Whether all of that is RAM, and not too much of it.
-    fn check(&self, memory: Memory) -> Result<(), i64> {
+    pub(super) fn check(&self, memory: Memory) -> Result<(), i64> {
         let last = memory.ipa.checked_add(memory.bytes.max(1) - 1);
         let is_ram = |ipa| self.memory.stage2.page_at(Ipa(ipa)).is_some();
         match memory.bytes <= BYTES_MAX && is_ram(memory.ipa) && last.is_some_and(is_ram) {
@@ -98,7 +98,12 @@ impl<B: VmBackend> VmShared<B> {
     }
 
     /// Copies memory of `other`, as it is now or in a snapshot, part by part: from the first range to the second.
-    fn copy_parts(&mut self, other: &mut Self, map: Option<MapOf>, mut rests: [Memory; 2]) {
+    pub(super) fn copy_parts(
+        &mut self,
+        other: &mut Self,
+        map: Option<MapOf>,
+        mut rests: [Memory; 2],
+    ) {
         while rests[0].bytes != 0 {
             let [from, to] = rests;
             let part;
@@ -115,6 +120,22 @@ impl<B: VmBackend> VmShared<B> {
             let (_, pa) = self.writable(to.ipa);
             let source = source.map(|source| (&mut other.memory.backend, source));
             self.copy_in(pa, source, part);
+        }
+    }
+
+    /// Copies memory of `other`, part by part, from the first range to the second, as stores of this VM would; what is fetched from there is what was written.
+    /// None of the VM's vCPUs runs, and the core is in its stage 2.
+    pub(super) fn write_parts(&mut self, other: &mut Self, mut rests: [Memory; 2]) {
+        while rests[0].bytes != 0 {
+            let [from, to] = rests;
+            let part;
+            (part, rests) = from.split(to);
+            let source = other.readable(Ipa(from.ipa));
+            let (page, pa) = self.writable(to.ipa);
+            let source = source.map(|source| (&mut other.memory.backend, source));
+            self.copy_in(pa, source, part);
+            let memory = &mut self.memory;
+            memory.stage2.invalidate_code(&mut memory.backend, page);
         }
     }
 
@@ -169,7 +190,7 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// Loads what is left of the VM's image to load, before its RAM is looked at.
-    fn finish_loading(&self, core: &mut B::Core, shared: &mut VmShared<B>) {
+    pub(super) fn finish_loading(&self, core: &mut B::Core, shared: &mut VmShared<B>) {
         if shared.loading.is_some() {
             core.borrow_stage2(self.number, shared.memory.stage2.root());
             shared.finish_loading();
@@ -222,7 +243,7 @@ impl<B: VmBackend> Vm<B> {
         to: Memory,
     ) -> Result<u64, i64> {
         let (own, ipa) = from;
-        let mut rests = [
+        let rests = [
             Memory {
                 ipa,
                 bytes: to.bytes,
@@ -236,17 +257,7 @@ impl<B: VmBackend> Vm<B> {
         self.held(core, |core| {
             core.borrow_stage2(self.number, root);
             shared.finish_loading();
-            while rests[0].bytes != 0 {
-                let [from, to] = rests;
-                let part;
-                (part, rests) = from.split(to);
-                let source = own.readable(Ipa(from.ipa));
-                let (page, pa) = shared.writable(to.ipa);
-                let source = source.map(|source| (&mut own.memory.backend, source));
-                shared.copy_in(pa, source, part);
-                let memory = &mut shared.memory;
-                memory.stage2.invalidate_code(&mut memory.backend, page);
-            }
+            shared.write_parts(own, rests);
             core.return_stage2();
         });
         Ok(0)

@@ -64,6 +64,7 @@ fn calls() {
         ("STATS_OF", ids::STATS_OF),
         ("CATCH", ids::CATCH),
         ("BREAKPOINT", ids::BREAKPOINT),
+        ("TRANSLATE", ids::TRANSLATE),
     ];
     let code = code.map(|(name, function)| (name.to_owned(), u64::from(function.0)));
     assert_eq!(book, code);

@@ -62,7 +62,7 @@ fn passes(board: Board, cores: Option<&str>, name: &str, config: &str, groups: &
 on_both_boards!(a_debugger_and_its_target);
 
 /// The debugger's groups.
-const DEBUGGER: [&str; 14] = [
+const DEBUGGER: [&str; 16] = [
     "begins",
     "refused",
     "breakpoint",
@@ -76,6 +76,8 @@ const DEBUGGER: [&str; 14] = [
     "step into handlers",
     "the other CPU stands",
     "exclusive accesses",
+    "its addresses",
+    "virtual memory",
     "reset",
 ];
 

@@ -63,6 +63,8 @@ pub enum Does {
     Calls(u64, [u64; 3]),
     /// The same, with more arguments.
     Reaches(u64, [u64; 5]),
+    /// The same, with one more.
+    ReachesBy(u64, [u64; 6]),
     /// RESTORE_OF, to the snapshot whose id was in x0 before that step.
     TakesBack(usize),
     /// WFI.
@@ -91,6 +93,12 @@ impl Does {
             Does::Reaches(function, arguments) => {
                 registers.x[0] = function;
                 registers.x[1..6].copy_from_slice(&arguments);
+                executed(registers);
+                sync(0x16, 0)
+            }
+            Does::ReachesBy(function, arguments) => {
+                registers.x[0] = function;
+                registers.x[1..7].copy_from_slice(&arguments);
                 executed(registers);
                 sync(0x16, 0)
             }

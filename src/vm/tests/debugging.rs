@@ -175,7 +175,7 @@ fn what_is_caught_stays_with_the_target_and_ends_with_the_controller() {
         Calls(SYSTEM_RESET, [0; 3]),
         step(0),
         Calls(CPU_ON, [1, ENTRY, 0]),
-        Calls(RESTORE_OF, [0, 0, 0]),
+        TakesBack(3),
     ];
     let is_caught = |vm: &Vm<FakeBoard>| -> Vec<bool> {
         let caught = |slot: &crate::vm::slot::VcpuSlot<System>| {

@@ -47,6 +47,7 @@ mod snapshot_calls;
 mod stepping;
 mod stopping;
 mod time;
+mod translate;
 mod two_vms;
 mod windows;
 mod worst;

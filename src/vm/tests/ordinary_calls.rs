@@ -54,7 +54,7 @@ fn versions_and_uid_set_as_many_registers_as_they_define() {
         [0x1_0002, x[1], x[2], x[3]]
     );
     assert_eq!(guest.smccc(0x8400_0000, &[]), [0x1_0001, x[1], x[2], x[3]]);
-    assert_eq!(guest.smccc(0x8600_ff00, &[])[0], 24);
+    assert_eq!(guest.smccc(0x8600_ff00, &[])[0], 25);
     assert_eq!(guest.smccc(0x8600_ff03, &[]), [1, 2, x[2], x[3]]);
     let uid = guest.smccc(0x8600_ff01, &[]);
     assert_eq!(uid, [0xb61b_3f57, 0x1447_db71, 0xda43_dd86, 0x9389_b127]);

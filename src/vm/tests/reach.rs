@@ -17,8 +17,8 @@ use std::vec;
 use std::vec::Vec;
 use zerocopy::{FromBytes, IntoBytes};
 
-const READ: u64 = ids::READ.0 as u64;
-const WRITE: u64 = ids::WRITE.0 as u64;
+pub const READ: u64 = ids::READ.0 as u64;
+pub const WRITE: u64 = ids::WRITE.0 as u64;
 pub const REGISTERS: u64 = ids::REGISTERS.0 as u64;
 const SET_REGISTERS: u64 = ids::SET_REGISTERS.0 as u64;
 const DIFFERS: u64 = ids::DIFFERS.0 as u64;
@@ -31,7 +31,7 @@ const BYTES: u64 = size_of::<VcpuRegisters>() as u64;
 const PAGES: u64 = RAM_SIZE / PAGE_SIZE;
 
 /// What is in a VM's RAM.
-fn contents(vm: &Vm<FakeBoard>, ipa: u64, count: u64) -> Vec<u8> {
+pub fn contents(vm: &Vm<FakeBoard>, ipa: u64, count: u64) -> Vec<u8> {
     let shared = vm.shared.lock();
     let byte = |ipa| match shared.memory.stage2.translate(Ipa(ipa)) {
         Some(pa) => shared.memory.backend.memory.read(pa),
@@ -46,7 +46,7 @@ pub fn registers_at(vm: &Vm<FakeBoard>, ipa: u64) -> VcpuRegisters {
 }
 
 /// Puts something there.
-fn put(vm: &Vm<FakeBoard>, ipa: u64, bytes: &[u8]) {
+pub fn put(vm: &Vm<FakeBoard>, ipa: u64, bytes: &[u8]) {
     for (ipa, byte) in (ipa..).zip(bytes) {
         let mut shared = vm.shared.lock();
         let page = shared.memory.stage2.page_at(Ipa(ipa)).unwrap();
@@ -58,7 +58,7 @@ fn put(vm: &Vm<FakeBoard>, ipa: u64, bytes: &[u8]) {
 }
 
 /// The results of a controller's calls.
-fn results(vms: &[Vm<FakeBoard>], calls: &[Does]) -> Vec<u64> {
+pub fn results(vms: &[Vm<FakeBoard>], calls: &[Does]) -> Vec<u64> {
     let steps = [calls, &[END]].concat();
     let played = play(vms, &mut core(), &steps);
     assert!(played.iter().all(|(vm, _)| *vm == 0));

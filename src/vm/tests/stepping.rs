@@ -194,7 +194,7 @@ fn what_is_left_of_a_step_is_nothing_to_the_guest() {
         Steps,
         // As it is not being stepped any more, it goes on.
         Calls(EVENT, [1, 1, 1]),
-        Calls(RESTORE_OF, [0, 0, 0]),
+        TakesBack(4),
         RUN_IT,
         Calls(EVENT, [2, 2, 2]),
     ];

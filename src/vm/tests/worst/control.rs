@@ -23,7 +23,7 @@ impl World<'_> {
         let running = &mut self.loaded[core].as_mut().unwrap().running;
         let x = &mut running.vcpu.registers.x;
         x[0] = u64::from(function.0);
-        x[1] = 0;
+        x[1..7].fill(0);
         x[2..2 + arguments.len()].copy_from_slice(arguments);
         let after = running.control_call(self.vms, &mut self.cores[core]);
         assert_eq!(after, AfterCall::Resume);

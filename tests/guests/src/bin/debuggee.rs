@@ -15,7 +15,9 @@ use avisor_guest::timer::Timer;
 use avisor_guest::{entry, gic, mmu, power_off, println, smp};
 
 /// What the debugger finds here, each where it is: the same order as in `debugger`'s `Code`.
-static CODE: [extern "C" fn(); 8] = [plain, exclusive, traps, brks, own, fights, resets, spins];
+static CODE: [extern "C" fn(); 9] = [
+    plain, exclusive, traps, brks, own, fights, resets, spins, translates,
+];
 
 /// A word with a page of its own.
 #[repr(align(4096))]
@@ -36,9 +38,10 @@ unsafe extern "C" {
     safe fn traps();
     safe fn brks();
     safe fn spins();
+    safe fn translates();
 }
 
-// Each is entered with x1 the address of that word, and all but the last end with `landing`, which tells x0.
+// Each is entered with x1 the address of that word, and all but `spins` end with `landing`, which tells x0.
 global_asm!(
     r#"
     .section .text.debuggee, "ax"
@@ -75,6 +78,12 @@ brks:
 
 spins:
     b       spins
+
+translates:
+    at      s1e1r, x0
+    isb
+    mrs     x0, par_el1
+    b       {landing}
 "#,
     landing = sym landing,
 );

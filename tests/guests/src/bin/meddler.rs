@@ -6,7 +6,7 @@
 
 use avisor_guest::control::{self, State, Target};
 use avisor_guest::random::Random;
-use avisor_guest::smccc::{NOT_SUPPORTED, hvc_with_five};
+use avisor_guest::smccc::{NOT_SUPPORTED, hvc_with_six};
 use avisor_guest::{Id, entry, power_off, println};
 
 const SEED: u64 = 0x6d65_6464_6c65;
@@ -88,7 +88,7 @@ fn one(random: &mut Random, room: &mut Room) -> u64 {
         control::SET_REGISTERS => {
             // Its own, a little changed, so that some are taken.
             let at = room.0.as_ptr() as u64;
-            hvc_with_five([control::REGISTERS, 0, u64::MAX, 0, at, 2048]);
+            hvc_with_six([control::REGISTERS, 0, u64::MAX, 0, at, 2048, 0]);
             let place = random.below(1088) as usize;
             if place >= 16 {
                 room.0[place] = random.next() as u8;
@@ -98,7 +98,7 @@ fn one(random: &mut Random, room: &mut Room) -> u64 {
         control::DIFFERS => [id(random), id(random), random.below(5000), 0],
         _ => [id(random), random.below(16), random.next(), random.next()],
     };
-    hvc_with_five([function, target, x[0], x[1], x[2], x[3]])[0]
+    hvc_with_six([function, target, x[0], x[1], x[2], x[3], 0])[0]
 }
 
 fn main(_device_tree: usize) -> ! {

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod addresses;
 mod session;
 mod stepping;
 mod stops;
@@ -29,6 +30,8 @@ fn main(_device_tree: usize) -> ! {
             Group::of_snapshots("step into handlers", stepping::handlers),
             Group::of_snapshots("the other CPU stands", stepping::others),
             Group::of_snapshots("exclusive accesses", stepping::exclusive),
+            Group::of_snapshots("its addresses", addresses::translated),
+            Group::of_snapshots("virtual memory", addresses::memory),
             Group::of_snapshots("reset", stops::reset),
         ],
         || (),

@@ -32,12 +32,13 @@ pub enum Code {
     Fights,
     Resets,
     Spins,
+    Translates,
 }
 
 /// What the target has said.
 #[derive(Clone, Copy)]
 pub struct Known {
-    pub code: [u64; 8],
+    pub code: [u64; 9],
     pub vectors: u64,
     pub word: u64,
     pub count: u64,
@@ -47,7 +48,7 @@ pub struct Known {
 }
 
 static KNOWN: Shared<Known> = Shared::new(Known {
-    code: [0; 8],
+    code: [0; 9],
     vectors: 0,
     word: 0,
     count: 0,
@@ -129,6 +130,11 @@ pub fn lands(x0: u64, exceptions: u64) -> Outcome {
     let (a, b) = says(TARGET.run(None)?, 200)?;
     equal("x0", x0, a)?;
     equal("exceptions of its own", exceptions, b)
+}
+
+/// The target goes on to its landing, and says what it has in x0.
+pub fn lands_with() -> Result<u64, Failure> {
+    says(TARGET.run(None)?, 200).map(|(x0, _)| x0)
 }
 
 pub fn begin() -> Outcome {

@@ -111,11 +111,17 @@ pub fn others() -> Outcome {
     holds(now.abs_diff(pc) < 64, "it is in its loop")?;
     lands(42, 0)?;
     prepare(Code::Spins, |_| ())?;
-    holds(
-        TARGET.run(Some(50_000_000))? == Stop::Limit,
-        "it says nothing",
-    )?;
-    holds(read(count)? > before, "it goes on")
+    // A machine with little time may not get to it at once.
+    for _ in 0..100 {
+        holds(
+            TARGET.run(Some(50_000_000))? == Stop::Limit,
+            "it says nothing",
+        )?;
+        if read(count)? > before {
+            return Ok(());
+        }
+    }
+    holds(false, "it goes on")
 }
 
 /// A loop with exclusive accesses never ends under steps: a breakpoint behind it does.
