@@ -80,9 +80,9 @@ impl History {
         self.here = Some(id);
     }
 
-    /// Keeps so many stops at the most.
+    /// Keeps so many stops at the most: two at least, between which a run is run again.
     pub fn set_limit(&mut self, machine: &mut impl Machine, limit: usize) {
-        self.limit = limit.max(1);
+        self.limit = limit.max(2);
         self.shorten(machine);
     }
 
@@ -92,8 +92,7 @@ impl History {
             && self.here.is_none()
             && let Ok(id) = self.checkpoint(machine, way)
         {
-            self.stops.push_back(id);
-            self.shorten(machine);
+            self.keep(machine, id);
         }
     }
 
@@ -104,6 +103,12 @@ impl History {
         self.seen.insert(id, Seen { parent, way });
         self.here = Some(id);
         Ok(id)
+    }
+
+    /// Keeps a snapshot as one of those of stops, until there are too many.
+    pub fn keep(&mut self, machine: &mut impl Machine, id: Id) {
+        self.stops.push_back(id);
+        self.shorten(machine);
     }
 
     /// The snapshot before this one that is still there and has something else.

@@ -144,7 +144,7 @@ impl<M: Machine> Debugger<M> {
         match value {
             None => {}
             Some(value) => match value.parse::<usize>() {
-                Ok(0) => return Err("at least 1; monitor history off keeps none".into()),
+                Ok(0 | 1) => return Err("at least 2; monitor history off keeps none".into()),
                 Ok(limit) => vm.history.set_limit(&mut vm.machine, limit),
                 Err(_) => vm.history.is_on = switch(value)?,
             },

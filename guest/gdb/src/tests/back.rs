@@ -183,6 +183,24 @@ fn without_history() {
     assert_eq!(fake.ids().len(), 1, "nothing stays of the question");
 }
 
+/// Each question of the kind keeps a snapshot for a while, and not for ever.
+#[test]
+fn without_history_by_instructions() {
+    let fake = counting(1);
+    let mut client = Client::new(&fake);
+    client.monitor("history 2");
+    client.monitor("history off");
+    for _ in 0..5 {
+        client.go("vCont;s:p1.1");
+        client.go("vCont;s:p1.1");
+        let was = (client.pc(), client.register(0));
+        client.go("vCont;s:p1.1");
+        assert_eq!(client.go("bs"), STOP);
+        assert_eq!(was, (client.pc(), client.register(0)));
+    }
+    assert!(fake.ids().len() <= 3, "{:?}", fake.ids());
+}
+
 /// A pool that is freed takes the oldest along.
 #[test]
 fn history_that_is_gone() {

@@ -84,12 +84,16 @@ impl<M: Machine> Vm<M> {
 
     /// To the instruction before: at once (what is told), or by a run that begins.
     pub fn back_step(&mut self, vcpu: usize) -> Result<Option<Told>, Refused> {
-        let Some((_, before)) = self.stop_before()? else {
+        let Some((new, before)) = self.stop_before()? else {
             return Ok(Some(Told::plain(Why::Begin)));
         };
         let to = self.history.here();
         self.current = vcpu;
         self.restore(before)?;
+        if let Some(new) = new {
+            // Stops are not kept. This one is needed for a while, and the one where it stands is not deleted.
+            self.history.keep(&mut self.machine, new);
+        }
         // One that is off stands nowhere: the snapshot is what comes before.
         let Some(to) = to.filter(|&to| self.history.way(to) != Way::Step(vcpu)) else {
             return Ok(Some(Told::plain(Why::Trap)));
