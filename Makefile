@@ -157,7 +157,7 @@ bench: ## What snapshots cost, in instructions and in time; fails if anything is
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench
 
 bench-fuzz: NEEDS += qemu linux arm64-cc arm64-libc png
-bench-fuzz: ## Rounds a second of the fuzzer with libpng in Linux, beside QEMU's own snapshots: two minutes
+bench-fuzz: ## Rounds a second of the fuzzer with libpng in Linux, beside QEMU's own snapshots, and of jobs: five minutes
 	@tools/setup $(NEEDS)
 	@tools/linux
 	@tools/cargo run --quiet --release --target host-tuple -p avisor-bench -- --fuzz

@@ -271,7 +271,10 @@ impl Machine {
     /// Waits for a line of which `wanted` makes something.
     pub fn wait_until<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         loop {
-            if let Some(found) = wanted(&self.next_line()?) {
+            let line = self.next_line()?;
+            let found = wanted(&line);
+            self.seen.push(line);
+            if let Some(found) = found {
                 return Ok(found);
             }
         }

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 
 use libafl::corpus::{Corpus, InMemoryCorpus};
 use libafl::events::NopEventManager;
+use libafl::executors::ExitKind;
 use libafl::feedbacks::MaxMapFeedback;
-use libafl::fuzzer::{Evaluator, Fuzzer, StdFuzzer};
+use libafl::fuzzer::{Evaluator, ExecutesInput, Fuzzer, StdFuzzer};
 use libafl::inputs::BytesInput;
 use libafl::mutators::{HavocScheduledMutator, Tokens, havoc_mutations, tokens_mutations};
 use libafl::observers::{CanTrack, HitcountsMapObserver, StdMapObserver};
@@ -33,6 +34,8 @@ use crate::target::{Output, Target};
 
 /// What is tried where there is no seed.
 const SEED: [u8; 16] = [0; 16];
+/// The first seed is run so often before it counts, as long as it takes too long.
+const FIRST_TRIES: usize = 3;
 /// An input is changed in 2 to 2^STACK ways at once: more seldom leave anything of what has a structure.
 const STACK: usize = 3;
 /// The file of an archive that has tokens.
@@ -91,6 +94,8 @@ fn fuzz<T: Target, O: Output>(
     let mut rounds = Rounds::new(target, map_bytes, observers, endings, wishes, keeper);
 
     let mut tokens = Tokens::new();
+    // The first round may take long for what has nothing to do with its input: an emulator translates the program then.
+    let mut tries = FIRST_TRIES;
     for (name, bytes) in seeds(archive) {
         if name == DICTIONARY {
             let read = archive::tokens(bytes).map_err(|line| {
@@ -102,6 +107,14 @@ fn fuzz<T: Target, O: Output>(
         let is_old = name.starts_with("crashes/") || name.starts_with("hangs/");
         let input = BytesInput::new(bytes[..bytes.len().min(options.longest)].to_vec());
         rounds.begin_seed(name, is_old);
+        while tries > 0 && !is_old {
+            let exit = fuzzer.execute_input(&mut state, &mut rounds, &mut events, &input)?;
+            tries = if exit == ExitKind::Timeout {
+                tries - 1
+            } else {
+                0
+            };
+        }
         fuzzer.evaluate_input(&mut state, &mut rounds, &mut events, &input)?;
         rounds.keep(&state, false)?;
     }
@@ -109,7 +122,7 @@ fn fuzz<T: Target, O: Output>(
     if state.corpus().count() == 0 {
         rounds.keep(&state, true)?;
         return Err(Error::illegal_argument(
-            "no seed lets the target come to its end",
+            "no seed lets the target come to its end (LIMIT_MS says how long it may take)",
         ));
     }
     state.add_metadata(tokens);

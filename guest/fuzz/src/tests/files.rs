@@ -27,7 +27,7 @@ fn they_are_where_afl_has_them() {
     assert_eq!(result, Ok(()));
     let queue = files.of("queue");
     assert!(
-        queue[0].0.starts_with("id:000000,time:0,execs:1,orig:a_b"),
+        queue[0].0.starts_with("id:000000,time:0,execs:2,orig:a_b"),
         "{queue:?}"
     );
     assert!(queue[1].0.starts_with("id:000001,") && queue[1].0.ends_with(",orig:c"));

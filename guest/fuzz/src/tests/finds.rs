@@ -190,3 +190,22 @@ fn where_every_seed_crashes_it_says_so() {
     );
     assert_eq!(files.of("crashes").len(), 1);
 }
+
+#[test]
+fn a_first_round_that_takes_long_is_no_hang() {
+    let mut rounds = 0;
+    let (files, result) = run("rounds=100", &[], |_, probe| {
+        probe.edge(1);
+        rounds += 1;
+        match rounds {
+            1 | 2 => Ending::Hang,
+            _ => Ending::Done,
+        }
+    });
+    assert_eq!(result, Ok(()));
+    assert_eq!((files.of("queue").len(), files.of("hangs").len()), (1, 0));
+    // One that always does is one.
+    let (files, result) = run("rounds=100", &[], |_, _| Ending::Hang);
+    assert!(result.is_err_and(|text| text.contains("LIMIT_MS")));
+    assert_eq!(files.of("hangs").len(), 1);
+}
