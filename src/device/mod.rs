@@ -49,6 +49,11 @@ pub trait Console {
         0
     }
 
+    /// Whether [`unsent`](Self::unsent) may be other than 0. `false` is sure, and takes less time to find out.
+    fn may_have_unsent(&self) -> bool {
+        self.unsent() != 0
+    }
+
     /// The VM goes on from elsewhere: the rest of a control sequence whose beginning [`put`](Self::put) took does not come.
     fn abandon_sequence(&mut self);
 

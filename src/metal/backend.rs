@@ -107,6 +107,14 @@ impl Console for BoardBackend {
         }
     }
 
+    #[inline]
+    fn may_have_unsent(&self) -> bool {
+        match self.uart {
+            Uart::Console => console::may_have_unsent(),
+            Uart::Second => second::unsent() != 0,
+        }
+    }
+
     fn abandon_sequence(&mut self) {
         match self.uart {
             Uart::Console => console::abandon_sequence(self.vm),

@@ -221,6 +221,12 @@ pub fn put(vm: usize, byte: u8) {
     }
 }
 
+/// Whether any VM's UART has characters in its transmit FIFO.
+#[inline]
+pub fn may_have_unsent() -> bool {
+    UNSENT.load(Ordering::Relaxed) != 0
+}
+
 /// How many of the characters that a VM's UART sent wait in its transmit FIFO. As long as there are some, a look sends what there is room for.
 #[inline]
 pub fn unsent(vm: usize) -> u32 {
@@ -231,8 +237,9 @@ pub fn unsent(vm: usize) -> u32 {
 }
 
 #[cold]
+#[inline(never)]
 fn unsent_now(vm: usize) -> u32 {
-    let Some(uart) = UART.get().copied() else {
+    let Some(uart) = UART.get() else {
         return 0;
     };
     let console = &mut *CONSOLE.lock();

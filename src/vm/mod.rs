@@ -197,9 +197,16 @@ impl<B: VmBackend> Vm<B> {
     /// The same. `None` also if the core has waited for long and should see who else wants it ([`patience_of`]).
     #[inline]
     fn lock_shared_or_leave(&self, core: &B::Core) -> Option<MutexGuard<'_, VmShared<B>>> {
-        self.shared
-            .try_lock()
-            .or_else(|| self.wait_for_shared(patience_of(core)))
+        match self.shared.try_lock() {
+            Some(shared) => Some(shared),
+            None => self.wait_or_leave(core),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_or_leave(&self, core: &B::Core) -> Option<MutexGuard<'_, VmShared<B>>> {
+        self.wait_for_shared(patience_of(core))
     }
 
     /// Looks so often at the lock, or for ever. Cores that cannot leave come first ([`lock_from_outside`](Self::lock_from_outside)).
