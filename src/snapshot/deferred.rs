@@ -31,20 +31,10 @@ use core::ops::Range;
 
 /// Entries of the dirty list that a restore takes back at once: some 30 instructions each.
 pub(super) const TAKEN_BACK_AT_ONCE: usize = 1300;
-/// How many times as long it takes where each page that is mapped has to be cleaned.
-pub(super) const CLEANING: usize = 8;
 /// Entries of the list of dropped ones that are freed in a piece at the least: some 10 instructions each.
 const FREED_AT_LEAST: usize = 512;
 /// In how many pieces the longest list is freed at the most. With each piece comes one new entry of the dirty list.
 const PIECES_MAX: usize = 1024;
-/// Leaves that a restore remaps at once: some 160 instructions each.
-const LEAVES_AT_ONCE: u32 = 200;
-/// Entries of the dirty list that take as long as a leaf.
-const ENTRIES_OF_A_LEAF: u32 = 5;
-/// The pages of a group take as long as so many leaves, if they are looked up one by one.
-pub(super) const LEAVES_OF_PAGES: u32 = 32;
-/// Nodes above a block's that a restore defers one by one, before it defers all the rest of RAM.
-const NODES_AT_ONCE: u32 = 256;
 /// Blocks of a word of [`Deferred::touched`] of which so many were touched are unmapped all together.
 const MOST_OF_A_WORD: u32 = 16;
 
@@ -95,55 +85,6 @@ fn touched_words(pages: u32) -> usize {
     pages.div_ceil(64 * BLOCK_PAGES) as usize
 }
 
-/// How much of stage 2 a restore changes at once, and what it has changed.
-#[derive(Default)]
-pub struct Work {
-    /// Leaves that were remapped, or what takes as long.
-    done: u32,
-    /// How many of them are enough.
-    limit: u32,
-    /// Nodes that can be deferred one by one.
-    nodes: u32,
-    /// All blocks of RAM, as many as there are.
-    blocks: u32,
-    /// All the rest of RAM is deferred.
-    is_over: bool,
-}
-
-impl Work {
-    /// So many leaves are remapped.
-    #[inline(always)]
-    pub(super) fn take(&mut self, leaves: u32) {
-        self.done += leaves;
-    }
-
-    /// Whether it was enough for now.
-    #[inline(always)]
-    pub(super) fn is_done(&self) -> bool {
-        self.done >= self.limit
-    }
-
-    /// Leaves what a node of the level above a block's has, for the pages from `page` on, to the first accesses.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn defer(&mut self, b: &mut impl Backend, page: Page) {
-        if self.is_over {
-            return;
-        }
-        let left = self.blocks - page / BLOCK_PAGES;
-        match self.nodes.checked_sub(1) {
-            Some(nodes) => {
-                self.nodes = nodes;
-                b.unmap_blocks(page, left.min(FANOUT as u32));
-            }
-            None => {
-                self.is_over = true;
-                b.unmap_blocks(page, left);
-            }
-        }
-    }
-}
-
 fn free_all(frames: &mut Frames, entries: impl Iterator<Item = DirtyEntry>) {
     for entry in entries.filter(|entry| !entry.is_folded()) {
         match entry.is_block() {
@@ -154,23 +95,9 @@ fn free_all(frames: &mut Frames, entries: impl Iterator<Item = DirtyEntry>) {
 }
 
 impl Snapshots {
-    fn blocks(&self) -> u32 {
+    /// How many blocks RAM has.
+    pub(super) fn blocks(&self) -> u32 {
         self.pages.div_ceil(BLOCK_PAGES)
-    }
-
-    /// What a restore may still remap at once that took `entries` back from the dirty list.
-    pub(super) fn work_beside(&self, b: &impl Backend, entries: usize) -> Work {
-        let leaves = match b.cleans_what_it_maps() {
-            true => LEAVES_AT_ONCE / CLEANING as u32,
-            false => LEAVES_AT_ONCE,
-        };
-        Work {
-            done: 0,
-            limit: leaves.saturating_sub(entries as u32 / ENTRIES_OF_A_LEAF),
-            nodes: NODES_AT_ONCE,
-            blocks: self.blocks(),
-            is_over: false,
-        }
     }
 
     /// Takes all entries off the dirty list; the blocks that they are of, or with `all` all blocks, become absent in stage 2, which is detached.

@@ -22,10 +22,10 @@
 //! leaf, whoever shares it ([`place`](super::place)).
 
 use super::backend::{Backend, Page};
-use super::deferred::Work;
 use super::frames::{Frame, Frames};
 use super::layout::{FANOUT, FANOUT_BITS, Node, NodeId};
 use super::nodes::{self, FREED_AT_A_TIME, Nodes};
+use super::work::Work;
 
 /// The level whose nodes span a block.
 pub(super) const BLOCK_LEVEL: u32 = 2;

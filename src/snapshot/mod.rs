@@ -12,7 +12,7 @@
 //! | `look` | pages of now and of snapshots, for who is not the guest |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
 //! | `recent` | which dirty pages a restore leaves writable, with their old contents |
-//! | `deferred` | what a restore leaves for later: pages that are mapped at their first access, frames that are freed in pieces |
+//! | `work`, `deferred` | how much a restore changes at once; what it leaves for later: pages that are mapped at their first access, frames that are freed in pieces |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
 //! | `layout`, `frames`, `nodes`, `waiting` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
@@ -61,6 +61,7 @@ mod remap;
 mod backend;
 mod restore;
 mod waiting;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -170,7 +171,7 @@ impl Snapshots {
             memory: FrameStore {
                 frames,
                 nodes: nodes::Nodes::new(),
-                work: deferred::Work::default(),
+                work: work::Work::default(),
             },
             pages,
             level: map::root_level(pages),

@@ -1,11 +1,11 @@
 //! Changing stage 2 from one map to another: only what differs between the two.
 
 use super::backend::{Backend, Page};
-use super::deferred::LEAVES_OF_PAGES;
 use super::frames::Frame;
 use super::layout::{FANOUT, NodeId};
 use super::map::{BLOCK_LEVEL, FrameStore, RUN_TAG, run_start, span};
 use super::nodes;
+use super::work::LEAVES_OF_PAGES;
 
 impl FrameStore {
     /// Changes stage 2, which is detached and shows `from`, so that it shows `to`. Both are nodes of `level`, which is [`BLOCK_LEVEL`] or above,

@@ -1,13 +1,13 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
 use super::backend::{Backend, SaveState};
-use super::deferred::CLEANING;
 use super::fold::{FOLD_RESERVE, Folded};
 use super::frames::Frame;
 use super::layout::NodeId;
 use super::nodes;
 use super::recent::{KEEPERS_MAX, Round};
 use super::record::Record;
+use super::work::{CLEANING, Work};
 use super::{NotFound, Snapshots, Which};
 
 impl Snapshots {
@@ -176,7 +176,7 @@ impl Snapshots {
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {
-            self.memory.work = self.work_beside(b, entries);
+            self.memory.work = Work::beside(b, entries, self.blocks());
             let (memory, base, level) = (&mut self.memory, self.base, self.level);
             match b.cleans_what_it_maps() {
                 _ if unmaps_all => {}
