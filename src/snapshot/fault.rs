@@ -159,7 +159,7 @@ impl Snapshots {
 
     fn begin_zeroing(&mut self) -> Option<Zeroing> {
         // Near its end the share has single frames still, and they are enough.
-        if self.memory.frames.free_count() <= FOLD_RESERVE + BLOCK_PAGES {
+        if self.memory.frames.free_count() <= self.pools.frames_for_commit() + BLOCK_PAGES {
             return None;
         }
         let first = self.memory.frames.alloc_block().ok()?;

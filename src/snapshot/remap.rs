@@ -51,14 +51,19 @@ impl FrameStore {
         if both_plain(b, from, to) && !self.work.is_done() {
             if b.split_unreachable(page) {
                 each_difference(b, from, to, |b, i, old, new| {
-                    self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
+                    if !self.work.is_done() {
+                        self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
+                    }
                 });
+                if self.work.is_done() {
+                    b.set_block(page, None);
+                }
             }
             return;
         }
         // A run is mapped as a whole. Pages that would have to be looked up one by one are left to the first access.
         self.work.take(1);
-        b.set_block(page, run_at(b, to));
+        b.set_block(page, run_at(b, to).filter(|_| !CLEAN));
     }
 
     /// [`remap`](Self::remap) for two different nodes of level 1, in a block that stage 2 has split.

@@ -178,8 +178,7 @@ impl<B: VmBackend> GuestMemory<B> {
     /// Nothing is mapped any more, and vCPU 0 alone is on, as the VM starts again.
     pub fn forget_mapped(&mut self) {
         (self.is_mapped_ahead, self.around, self.watched) = (false, FIRST, 0);
-        self.has_deferred = false;
-        (self.is_deferred_ahead, self.is_deferred_behind) = (false, false);
+        (self.has_deferred, self.is_deferred_ahead) = (false, false);
     }
 
     /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. The
@@ -337,7 +336,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
 
     #[inline]
     fn cleans_what_it_maps(&self) -> bool {
-        self.restores_around && self.is_ahead
+        self.is_deferred_behind || self.restores_around && self.is_ahead
     }
 
     /// - What EL2 copied through the caches may be in frames that a vCPU reaches around them; unless those that are on are watched, so that all that is

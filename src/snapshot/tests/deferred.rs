@@ -190,3 +190,36 @@ fn each_form_of_a_block_is_mapped_at_an_access() {
         vm.audit();
     }
 }
+
+#[test]
+fn rv_zeroing_and_checkpoint_both_get_on() {
+    let mut vm = Pair::with_ram(
+        4 * BLOCK_PAGES,
+        plan(Accounting::OnDemand, 8),
+        4 * BLOCK_PAGES,
+    );
+    vm.write(0, 1);
+    vm.steal(BLOCK_PAGES + 3);
+    for round in 0..1000 {
+        let filled =
+            vm.s.fault_in(&mut vm.m, 2 * BLOCK_PAGES, true, Reach::Around);
+        let taken = vm.s.checkpoint_piece(&mut vm.m, &mut vm.state, || 0);
+        if filled.is_ok() || taken.is_ready() {
+            std::eprintln!("round {round}: {filled:?} {taken:?}");
+            return;
+        }
+    }
+    panic!("neither gets on");
+}
+
+/// Leaves that a restore maps one by one where each is cleaned: pages.
+#[test]
+fn rv_overshoot() {
+    let mut vm = vm();
+    // Little is dirty; all pages of the first block differ between #0 and #1.
+    vm.m.cleans = true;
+    vm.m.written_back = 0;
+    vm.restore(Which::Id(0));
+    std::eprintln!("{} pages cleaned in one restore", vm.m.written_back);
+    assert!(vm.m.written_back <= 130);
+}

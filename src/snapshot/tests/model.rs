@@ -238,7 +238,9 @@ impl Backend for ModelBackend {
         self.copies += 1;
     }
 
-    fn clean_frame(&mut self, _: Frame) {}
+    fn clean_frame(&mut self, _: Frame) {
+        self.written_back += 1;
+    }
 
     fn begin_restore(&mut self, _: bool) -> bool {
         self.unmaps_all
@@ -282,7 +284,7 @@ impl Backend for ModelBackend {
     }
 
     fn cleans_what_it_maps(&self) -> bool {
-        false
+        self.cleans
     }
 
     fn zero_frames(&mut self, first: Frame, pages: u32) {

@@ -311,3 +311,87 @@ fn two_vcpus_forget_translations_when_memory_was_written_back() {
         ]
     );
 }
+
+/// DATA's frame, once the guest has switched its caches on while a restore had left DATA for later, and what was asked since; snapshots #a: DATA
+/// before, #s2: DATA with the caches on.
+fn switched_on_while_deferred() -> (Guest, u64, u64, u64) {
+    use crate::addr::Ipa;
+    let mut vm = guest(false);
+    let a = vm.first_id().unwrap();
+    vm.store(DATA, 20);
+    let s1 = vm.checkpoint();
+    let frame = vm
+        .vm
+        .shared
+        .get_mut()
+        .memory
+        .stage2
+        .translate(Ipa(DATA))
+        .unwrap()
+        .0;
+    vm.snapshots().defer_beyond(0);
+    vm.store(DATA + 8 * PAGE_SIZE, 2);
+    vm.restore(s1, 1);
+    vm.smccc(STATS, &[]);
+    vm.snapshots().defer_beyond(1300);
+    assert!(
+        vm.vm
+            .shared
+            .get_mut()
+            .memory
+            .stage2
+            .translate(Ipa(DATA))
+            .is_none()
+    );
+    vm.board().recorder.asked.clear();
+    msr(&mut vm, MSR_TCR, WRITE_BACK);
+    msr(&mut vm, MSR_SCTLR, ON);
+    let s2 = vm.checkpoint();
+    (vm, frame, a, s2)
+}
+
+fn is_cleaned(vm: &mut Guest, frame: u64) -> bool {
+    use crate::addr::Ipa;
+    assert_eq!(vm.load(DATA), 20);
+    let at = vm
+        .vm
+        .shared
+        .get_mut()
+        .memory
+        .stage2
+        .translate(Ipa(DATA))
+        .unwrap()
+        .0;
+    assert_eq!(at, frame);
+    vm.board()
+        .recorder
+        .asked
+        .iter()
+        .any(|(asked, _)| match asked {
+            Asked::CleanAndInvalidate(at, bytes) => (at.0..at.0 + bytes).contains(&frame),
+            _ => false,
+        })
+}
+
+#[test]
+fn rv_accessed() {
+    let (mut vm, frame, ..) = switched_on_while_deferred();
+    assert!(is_cleaned(&mut vm, frame));
+}
+
+#[test]
+fn rv_remapped() {
+    let (mut vm, frame, a, s2) = switched_on_while_deferred();
+    vm.restore(a, 1);
+    assert_eq!(vm.load(DATA), 10);
+    vm.restore(s2, 1);
+    assert!(is_cleaned(&mut vm, frame));
+}
+
+#[test]
+fn rv_reset() {
+    let (mut vm, frame, _, s2) = switched_on_while_deferred();
+    vm.reset();
+    vm.restore(s2, 1);
+    assert!(is_cleaned(&mut vm, frame));
+}
