@@ -15,7 +15,6 @@
 //! | --- | --- |
 //! | [`machine`] | what a machine is to the rest |
 //! | [`tables`] | stage 1: which virtual addresses are mapped to what |
-//! | [`translate`](mod@translate) | one virtual address |
 //! | [`ranges`] | what several vCPUs map together |
 //! | [`pages`] | which pages have something in them |
 //! | [`notes`] | the notes |
@@ -37,7 +36,6 @@ pub mod request;
 pub mod tables;
 #[cfg(feature = "guest")]
 pub mod target;
-pub mod translate;
 
 pub use crate::file::Core;
 pub use crate::layout::PHYSICAL;

@@ -5,7 +5,6 @@ mod notes;
 mod ranges;
 mod requests;
 mod tables;
-mod translations;
 
 use std::convert::Infallible;
 

@@ -2,17 +2,11 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use avisor_elf_core::Machine as _;
-use avisor_elf_core::target::Snapshot;
-use avisor_elf_core::translate::translate;
 use avisor_gdb::machine::{Id, Info, Kind, Machine, Refused, Registers, State, Stop};
 use avisor_guest::control::{self, HARDWARE, Target, Watch};
 use avisor_guest::gic::{self, To};
-use avisor_guest::smccc::hvc_with_five;
 use avisor_guest::{Error, timer};
 
-/// The function id of TRANSLATE: target, id or -1, vCPU, address.
-const TRANSLATE: u64 = 0xc600_0020;
 /// The number of the first watchpoint, for the library.
 const WATCHPOINTS: usize = 16;
 /// The SGI by which this VM interrupts its own RUN.
@@ -36,31 +30,11 @@ fn refused(error: Error) -> Refused {
     }
 }
 
-fn checked(results: [u64; 4]) -> Result<[u64; 4], Refused> {
-    match results[0] as i64 {
-        0.. => Ok(results),
-        -1 => Err(Refused::NotSupported),
-        -3 => Err(Refused::Invalid),
-        -4 => Err(Refused::NotFound),
-        -5 => Err(Refused::NoMemory),
-        -6 => Err(Refused::Denied),
-        _ => Err(Refused::Other),
-    }
-}
-
 fn id(id: Option<Id>) -> Option<avisor_guest::Id> {
     id.map(avisor_guest::Id)
 }
 
 impl Controlled {
-    /// What TRANSLATE does, where the hypervisor has no such call: a walk over the VM's tables.
-    fn walk(&self, of: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {
-        let mut machine = Snapshot::of(self.target, id(of)).map_err(refused)?;
-        let stage1 = machine.vcpu(vcpu).map_err(refused)?.stage1;
-        let found = translate(&mut machine, &stage1, va).map_err(refused)?;
-        found.ok_or(Refused::NotFound)
-    }
-
     /// The one at this place in `controls`.
     pub fn find(place: u64) -> Option<Self> {
         let target = Target(place);
@@ -150,13 +124,9 @@ impl Machine for Controlled {
     }
 
     fn translate(&self, of: Option<Id>, vcpu: usize, va: u64) -> Result<(u64, u64), Refused> {
-        let id = of.unwrap_or(u64::MAX);
-        let call = [TRANSLATE, self.target.0, id, vcpu as u64, va, 0];
-        match checked(hvc_with_five(call)) {
-            Ok([_, ipa, bytes, _]) => Ok((ipa, bytes)),
-            Err(Refused::NotSupported) => self.walk(of, vcpu, va),
-            Err(why) => Err(why),
-        }
+        let place = self.target.translate(id(of), vcpu as u64, va);
+        let place = place.map_err(refused)?;
+        Ok((place.address, place.bytes))
     }
 
     fn read(&self, of: Option<Id>, address: u64, to: &mut [u8]) -> Result<(), Refused> {
