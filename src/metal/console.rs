@@ -252,8 +252,10 @@ fn unsent_now(vm: usize) -> u32 {
 /// The rest of a control sequence that a VM was sending does not come.
 pub fn abandon_sequence(vm: usize) {
     if let Some(uart) = UART.get() {
-        let Console { terminal, output } = &mut *CONSOLE.lock();
+        let console = &mut *CONSOLE.lock();
+        let Console { terminal, output } = console;
         output.abandon_sequence(vm, terminal, uart.driver());
+        console.note_output();
     }
 }
 

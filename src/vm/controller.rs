@@ -203,8 +203,6 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             if let Some(reason) = shared.target.as_mut().and_then(Target::take_news) {
                 return self.give(results_of(reason));
             }
-        } else if step != 0 && !target.can_step(step) {
-            return self.give(Results::error(error::INVALID_PARAMETER));
         }
         let Some(is_interrupted) = self.begin_await(core, target.number) else {
             self.step_back_to_call();
@@ -212,23 +210,33 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         };
         let mut shared = target.lock_from_outside();
         let limit = ticks(limit, B::Core::frequency());
-        let step = usize::try_from(step).ok().and_then(|n| n.checked_sub(1));
-        let reason = target.run(&mut shared, core, limit, step);
+        // What there is to be told comes first, and what runs already is waited for.
+        let would_start = |it: &Target| it.would_start(target.is_off());
+        let is_refused =
+            step != 0 && !target.can_step(step) && shared.target.as_ref().is_some_and(would_start);
+        let results = match is_refused {
+            true => Some(Results::error(error::INVALID_PARAMETER)),
+            false => {
+                let step = usize::try_from(step).ok().and_then(|n| n.checked_sub(1));
+                let reason = target.run(&mut shared, core, limit, step);
+                reason.map(results_of)
+            }
+        };
         drop(shared);
-        match reason {
+        match results {
             None if !is_interrupted => AfterCall::Await(target.number),
             None => {
                 // There may be another one now that wants this core.
                 core.set_alarm_no_later(B::Core::physical_count());
                 self.give(INTERRUPTED)
             }
-            Some(reason) => {
+            Some(results) => {
                 if core::mem::take(&mut self.vcpu.in_run) {
                     self.slot().take_awaits();
                     self.slot().set_run_state(RunState::Ready);
                     self.vcpu.step_over_call();
                 }
-                self.give(results_of(reason))
+                self.give(results)
             }
         }
     }
@@ -292,6 +300,7 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
         call: SnapshotCall,
     ) -> Result<Results, i64> {
+        let mut polls_uart = false;
         let done = self.with_controlled(core, |shared, initiator| match call {
             SnapshotCall::Checkpoint if self.is_off() => Err(error::DENIED),
             SnapshotCall::Checkpoint => self
@@ -306,6 +315,7 @@ impl<B: VmBackend> Vm<B> {
                     }
                     // What it has done, it has not done: its time, too.
                     self.limit.store(NEVER, Ordering::Relaxed);
+                    polls_uart = shared.devices.are_interrupted_by_console();
                 })
                 .map(|id| Results::of([id]))
                 .map_err(|NotFound| error::NOT_FOUND),
@@ -318,6 +328,10 @@ impl<B: VmBackend> Vm<B> {
                 }
             }
         });
+        if polls_uart {
+            // Its console is as it is now: the UART may have room again, or none.
+            self.request_input(core);
+        }
         if matches!(call, SnapshotCall::Restore { .. }) && !self.gate.is_closed_for(STOPPED) {
             // It runs, and may want this core, which it did not want before.
             core.set_alarm_no_later(B::Core::physical_count());

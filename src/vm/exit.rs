@@ -123,6 +123,9 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
             // No store: the console may have set the flag meanwhile.
             self.vm.input.fetch_or(polls_uart, Ordering::Relaxed);
             self.process_requests();
+        } else if polls_uart {
+            // Another one is on.
+            self.vm.request_input(self.core);
         }
         match self.slot().run_state() {
             RunState::Off => ExitAction::Put,

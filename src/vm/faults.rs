@@ -147,7 +147,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
             FaultKind::Translation | FaultKind::Permission | FaultKind::AccessFlag => {
                 // On the guest's table walk it is the table's page that is to be permitted, and not what FAR_EL2 says.
                 let va = fault.far().filter(|_| !fault.s1ptw());
-                return self.permit(page, fault.write(), reach, va);
+                // Maintenance by address is a write in the syndrome, and stores nothing. What needs the permission has a fault of it.
+                let stores_nothing = fault.kind() == FaultKind::Translation && fault.cache_op();
+                return self.permit(page, fault.write() && !stores_nothing, reach, va);
             }
             // Not stage 2's doing: the memory itself failed, or the guest did what no RAM takes.
             _ => self.inject_external_abort(&fault),

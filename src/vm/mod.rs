@@ -212,18 +212,17 @@ impl<B: VmBackend> Vm<B> {
     /// Looks so often at the lock, or for ever. Cores that cannot leave come first ([`lock_from_outside`](Self::lock_from_outside)).
     #[cold]
     fn wait_for_shared(&self, patience: u32) -> Option<MutexGuard<'_, VmShared<B>>> {
-        let mut looks = 0;
+        let mut looks = 0_u32;
         while !self.gate.is_closed() {
-            if !self.wanted.load(Ordering::Relaxed)
+            // Not for ever: those outside may be many, and come again and again.
+            if (looks >= LOOKS || !self.wanted.load(Ordering::Relaxed))
                 && let Some(shared) = self.shared.try_lock()
             {
                 return Some(shared);
             }
-            if patience != u32::MAX {
-                looks += 1;
-                if looks > patience {
-                    break;
-                }
+            looks = looks.saturating_add(1);
+            if looks > patience {
+                break;
             }
             Relax::relax();
         }

@@ -230,6 +230,11 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
     fn sleep(&mut self) {
         self.set_alarm(None);
         self.core.idle();
+        self.take_interrupt();
+    }
+
+    /// Takes an interrupt that the core has, while no vCPU is loaded.
+    fn take_interrupt(&mut self) {
         match self.core.acknowledge() {
             Interrupt::Console => self.console_input(),
             Interrupt::Second => self.serve_second(),
@@ -299,6 +304,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let Some(mut loaded) = vm.load(self.core, vcpu) else {
             // Another core has what that takes. Who else wants this one does not wait for it, too.
             self.budgets.forfeit(i);
+            self.take_interrupt();
             return None;
         };
         if let Some(from) = turn.handed {

@@ -27,6 +27,8 @@ pub struct Place {
 
 /// SCTLR_EL1.M.
 const MMU: u64 = 1 << 0;
+/// SCTLR_EL1.EE: descriptors are big-endian.
+const EE: u64 = 1 << 25;
 /// TCR_EL1.DS.
 const DS: u64 = 1 << 59;
 /// TCR_EL1.IPS: 52 bits.
@@ -70,7 +72,11 @@ impl Regime {
         if address >> half.bits != -i64::from(is_high) {
             return None;
         }
-        half.walk(address as u64, &mut read)
+        let is_big_endian = self.sctlr & EE != 0;
+        half.walk(address as u64, &mut |ipa| match is_big_endian {
+            false => read(ipa),
+            true => read(ipa).map(u64::swap_bytes),
+        })
     }
 
     fn half(&self, is_high: bool) -> Option<Half> {
@@ -263,6 +269,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn tables_of_a_big_endian_guest_are_read_as_such() {
+        let memory = |_| Some(0x4000_0403_u64.swap_bytes());
+        let mut regime = regime(12, 25);
+        assert_eq!(regime.translate(0x1238, memory), None);
+        regime.sctlr |= EE;
+        let place = regime.translate(0x1238, memory);
+        assert_eq!(place.map(|place| place.ipa.0), Some(0x4000_0238));
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Target {
         self.reason.take()
     }
 
+    /// Whether RUN of a VM that is off or not would start it.
+    pub fn would_start(&self, is_off: bool) -> bool {
+        self.reason.is_none() && !is_off && !self.runs
+    }
+
     /// RUN of a VM that is off or not.
     pub fn run(&mut self, is_off: bool) -> Run {
         match self.take_news() {
