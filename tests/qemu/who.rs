@@ -80,7 +80,11 @@ fn the_session_of_the_book(board: Board) {
     machine.session.expect("the limit is 20. Nobody sets it!\n");
     let steps = steps();
     assert!(steps.len() >= 5, "{} commands", steps.len());
-    let mut commands = vec!["source tools/gdb/avisor.py".to_owned()];
+    // As a user has it: the program's.
+    let mut commands = vec![
+        "set language auto".to_owned(),
+        "source tools/gdb/avisor.py".to_owned(),
+    ];
     for (n, step) in steps.iter().enumerate() {
         commands.push(format!("echo \\nstep {n}\\n"));
         commands.push(step.command.clone());
