@@ -1,5 +1,6 @@
 //! The board's second UART as the [`SerialLine`] of the VM whose `uart` is `"second"`. All cores use it.
 
+use core::hint::cold_path;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use spin::{Mutex, Once};
@@ -28,6 +29,9 @@ static LINE: Mutex<SerialLine> = Mutex::new(SerialLine::new());
 /// What waits to be sent, for a VM that looks without the lock. Written with the lock held. Who sees an older number sees what was so a moment
 /// ago; and when the number falls the VM is requested to look, which orders that look behind the fall.
 static UNSENT: AtomicU8 = AtomicU8::new(0);
+
+/// The UART has no interrupt: who looks whether there is room sends what waits.
+static POLLED: AtomicBool = AtomicBool::new(false);
 
 /// Whether something is there to be read; as [`UNSENT`].
 static READABLE: AtomicBool = AtomicBool::new(false);
@@ -73,6 +77,7 @@ pub fn listen(vms: &[VmConfig], gic: &Gic, cores: usize) {
     if gic.enable_second(second.interrupt, core) {
         serve();
     } else {
+        POLLED.store(true, Ordering::Relaxed);
         log::warn!(
             "{}: the second UART has no interrupt: nothing comes in there",
             vms[second.vm].name
@@ -112,6 +117,12 @@ pub(super) fn put(byte: u8) {
 /// How many of the bytes that the VM sent wait.
 #[inline]
 pub(super) fn unsent() -> u32 {
+    if POLLED.load(Ordering::Relaxed) && UNSENT.load(Ordering::Relaxed) != 0 {
+        cold_path();
+        with_line(&mut |line, uart| {
+            line.serve(uart);
+        });
+    }
     UNSENT.load(Ordering::Relaxed).into()
 }
 

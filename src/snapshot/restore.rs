@@ -70,7 +70,7 @@ impl Snapshots {
 
     /// What becomes of the dirty pages at a restore to the map `root`.
     fn next_round(&mut self, root: NodeId) -> Round {
-        // Keepers take memory beside the base's pages: none, where it may be short.
+        // Keepers take memory beside the base's pages: none, where it may be short. What waits to be freed is not there yet.
         if root != self.base || self.memory.frames.free_count() < KEEPERS_MAX + FOLD_RESERVE {
             self.recent.forget();
             return Round::First;

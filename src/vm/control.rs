@@ -62,7 +62,12 @@ impl<B: VmBackend> Vm<B> {
         if run == Run::Starts {
             self.limit.store(limit.unwrap_or(NEVER), Ordering::Relaxed);
             match step {
-                None => self.go_on(STOPPED | STEPPING),
+                None => {
+                    if self.gate.is_closed_for(STEPPING) {
+                        self.end_step(core);
+                    }
+                    self.go_on(STOPPED | STEPPING);
+                }
                 Some(vcpu) => {
                     self.begin_step(core, vcpu);
                     self.go_on(STOPPED);

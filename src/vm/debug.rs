@@ -161,6 +161,18 @@ impl<B: VmBackend> Vm<B> {
         self.end_stop(stopped);
     }
 
+    /// What is left of an instruction that was to be executed by itself, and perhaps was not, is nothing any more: breakpoints hold for it. The caller holds
+    /// the shared part of this VM, which is stopped.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_step(&self, core: &mut B::Core) {
+        let mut stopped = self.quiesce(core, None);
+        if let Some(vcpu) = self.gate.stepping().and_then(|n| stopped.get(n)) {
+            vcpu.debug.end_step(&mut vcpu.registers.pstate);
+        }
+        self.end_stop(stopped);
+    }
+
     /// [`limit`](Self::limit) of a VM that stands still, or of which one vCPU executes one instruction. That is over at once if the vCPU waits for an interrupt
     /// or is off by now: no exception would come from it.
     pub(super) fn limit_of_step(&self) -> u64 {

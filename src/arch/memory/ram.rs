@@ -97,8 +97,9 @@ impl Ram {
     /// Writes `bytes` into guest RAM. None of the VM's vCPUs runs.
     pub fn write(&mut self, at: Pa, bytes: &[u8]) {
         assert!(self.owns(at, bytes.len() as u64));
-        // SAFETY: the assertion; no Rust reference points into guest memory, and no vCPU of the VM runs: `vm` writes image and
-        // tree into a VM that is being made or was stopped.
+        // SAFETY: the assertion; no Rust reference points into guest memory, and no vCPU of the VM uses the page: `vm` writes
+        // image and tree into a VM that is being made or was stopped; or, piece by piece after a reset, into pages of a VM whose one vCPU that is on
+        // is at EL2, on this core, until the last piece is written.
         unsafe { page::write(at, bytes) };
     }
 
