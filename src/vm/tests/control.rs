@@ -4,6 +4,7 @@ use super::guest::*;
 use super::interrupts::GICD;
 use super::scheduling::{Quiet, vms};
 use super::smp::{SYSTEM_OFF, WORD, sync};
+use crate::arch::sync::Ordering;
 use crate::arch::vcpu::{Registers, Trap};
 use crate::config::{Start, VmConfig};
 use crate::fake::abort::Abort;
@@ -345,4 +346,27 @@ fn a_store_to_the_gic_needs_no_controller() {
     let steps = [RUN_IT, Stores(GICD, 1), Calls(EVENT, [1, 1, 1]), END];
     let played = play(vms, &mut core(), &steps);
     assert_eq!(played.iter().map(|p| p.0).collect::<Vec<_>>(), [0, 1, 1, 0]);
+}
+
+/// The console is as it is now, and the UART as it was.
+#[test]
+fn a_target_that_went_back_looks_at_its_console() {
+    let vms = pair();
+    let imsc = 0x0900_0038;
+    let asks = || vms[1].input.swap(false, Ordering::Relaxed);
+    for (interrupts, looks) in [(0, false), (1 << 5, true)] {
+        let steps = [
+            RUN_IT,
+            Stores(imsc, interrupts),
+            Calls(EVENT, [1, 0, 0]),
+            Calls(CHECKPOINT_OF, [0; 3]),
+            END,
+        ];
+        play(vms, &mut core(), &steps);
+        play_again(vms);
+        asks();
+        play(vms, &mut core(), &[Calls(RESTORE_OF, [0, LATEST, 1]), END]);
+        assert_eq!(asks(), looks, "{interrupts:#x}");
+        play_again(vms);
+    }
 }
