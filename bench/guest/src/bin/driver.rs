@@ -76,6 +76,25 @@ fn read(page: &mut Page) -> u64 {
     took
 }
 
+/// What a debugger's step back takes: the target stopped behind stores to so many pages, each stop is a snapshot, and it goes back to the one before,
+/// whose registers are read.
+fn back(start: Id, pages: u64) -> u64 {
+    restore(start, pages);
+    event();
+    let Ok(stop) = TARGET.checkpoint() else {
+        panic!("there is memory for a snapshot")
+    };
+    let before = count();
+    restore(start, 0);
+    let registers = TARGET.registers(None, 0);
+    let took = count() - before;
+    assert!(registers.is_ok(), "it is on");
+    if let Err(error) = TARGET.delete(stop) {
+        panic!("{error}");
+    }
+    took
+}
+
 fn main(_device_tree: usize) -> ! {
     enable_counter();
     println!("bench: waiting");
@@ -89,6 +108,11 @@ fn main(_device_tree: usize) -> ! {
             "bench: round of a controller [{pages}]: {}",
             took / (ROUNDS / 2)
         );
+    }
+    for pages in [0, 100] {
+        // The first time, pages of this VM become its own.
+        let [_, took] = [(); 2].map(|()| back(start, pages));
+        println!("bench: back to the stop before [{pages}]: {took}");
     }
     let page = &mut Page([0; 4096]);
     // The first time, the page becomes this VM's own.
