@@ -27,6 +27,7 @@
 
 mod descriptor;
 mod maintenance;
+mod many;
 mod passthrough;
 mod table;
 #[cfg(test)]
@@ -407,102 +408,9 @@ impl Stage2 {
         write(entry, table);
     }
 
-    /// Makes `page`, whose block is split, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
-    #[inline]
-    pub fn protect_page(&self, page: Page) {
-        let entry = self.page_entry(page);
-        write(entry, read(entry).read_only());
-    }
-
-    /// Makes the block of `page`, which is mapped as a whole, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
-    pub fn protect_block(&self, page: Page) {
-        let entry = self.block_entry(page);
-        write(entry, read(entry).read_only());
-    }
-
-    /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): no core writes to those pages any more.
-    pub fn end_protect(&self, m: &mut impl Maintenance) {
-        m.complete_stores();
-        m.invalidate_vm();
-        m.complete_invalidations();
-    }
-
-    /// Detaches the tables of RAM: no core has a translation of RAM from here on.
-    pub fn begin_remap(&self, m: &mut impl Maintenance) {
-        for (entry, _) in self.level1_entries() {
-            write(entry, Descriptor::INVALID);
-        }
-        m.complete_stores();
-        m.invalidate_vm();
-        m.complete_invalidations();
-    }
-
-    /// Maps `page`, whose block is split, read-only to `frame`, or makes it absent. The tables of RAM are detached.
-    #[inline]
-    pub fn set_page(&self, page: Page, frame: Option<Frame>) {
-        let descriptor = frame.map_or(Descriptor::INVALID, |frame| {
-            Descriptor::page(self.pa(frame))
-        });
-        write(self.page_entry(page), descriptor);
-    }
-
-    /// Maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent. The tables of RAM are detached.
-    pub fn set_block(&self, page: Page, first: Option<Frame>) {
-        let descriptor = first.map_or(Descriptor::INVALID, |first| {
-            Descriptor::block(self.pa(first))
-        });
-        write(self.block_entry(page), descriptor);
-    }
-
-    /// Makes `count` blocks absent from that of `page` on, its first page. The tables of RAM are detached.
-    pub fn unmap_blocks(&self, page: Page, count: u32) {
-        let first = (page / BLOCK_PAGES) as usize;
-        let mut blocks = first..first + count as usize;
-        while !blocks.is_empty() {
-            let (table, at) = (&self.level2[blocks.start / ENTRIES], blocks.start % ENTRIES);
-            let end = ENTRIES.min(at + blocks.len());
-            match end - at {
-                ENTRIES => isa::fill_entries(&table.0, Descriptor::INVALID.0, 0),
-                _ => {
-                    for entry in &table.0[at..end] {
-                        write(entry, Descriptor::INVALID);
-                    }
-                }
-            }
-            blocks.start += end - at;
-        }
-    }
-
     /// Whether `page`, which is mapped, may be executed.
     #[inline]
     pub fn is_executable(&self, page: Page) -> bool {
         read(self.leaf_entry(page)).is_executable()
-    }
-
-    /// Memory is about to change under the guest's tables, while no vCPU of the VM runs. A walk of the one that is loaded on this core could find an
-    /// entry as it was and as it is, and the TLB would have both (D8.16, "TLB conflict aborts"). On other cores none is loaded.
-    pub fn begin_write_back(&self, m: &mut impl Maintenance) {
-        m.stop_walks();
-    }
-
-    /// Has no translation left of stage 1 as it was, after memory changed under the guest's tables while no vCPU of the VM ran. What stage 2
-    /// says is the same. If `only_here`, no other core than this one has run a vCPU of the VM.
-    pub fn end_write_back(&self, m: &mut impl Maintenance, only_here: bool) {
-        // What was written is what the guest's walks see.
-        m.complete_stores();
-        if only_here {
-            m.invalidate_stage1_here();
-        } else {
-            m.invalidate_stage1();
-            m.complete_invalidations();
-        }
-    }
-
-    /// Attaches the tables of RAM again.
-    pub fn end_remap(&self, m: &mut impl Maintenance) {
-        // Completes the entries below before a walk can reach them.
-        m.complete_stores();
-        self.attach();
-        m.complete_stores();
     }
 }
