@@ -1,7 +1,6 @@
 //! What runs on Avisor.
 
 mod files;
-mod heap;
 mod vm;
 
 use avisor_fuzz::exchange::{self, Exchange};
@@ -30,7 +29,8 @@ fn main(device_tree: usize) -> ! {
 fn run(device_tree: usize) -> Result<(), alloc::string::String> {
     let tree = DeviceTree::at(device_tree).ok_or("there is no device tree")?;
     let initrd = tree.initrd();
-    heap::start(device_tree, initrd.map(|(start, _)| start));
+    // SAFETY: this is the only call; there is one CPU, interrupts are masked, and RAM behind the image up to there is nobody's.
+    unsafe { avisor_heap::start(device_tree, initrd.map(|(start, _)| start)) };
     let options = Options::parse(tree.command_line())
         .map_err(|word| alloc::format!("{word:?} on the command line makes no sense"))?;
     files::set_semihosting(!options.folder.is_empty());

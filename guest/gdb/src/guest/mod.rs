@@ -1,7 +1,5 @@
 //! What runs on Avisor.
 
-#[path = "../../../fuzz/src/guest/heap.rs"]
-mod heap;
 mod line;
 mod vm;
 
@@ -29,7 +27,8 @@ fn main(device_tree: usize) -> ! {
     mmu::enable();
     let tree = DeviceTree::at(device_tree);
     let initrd = tree.and_then(|tree| tree.initrd());
-    heap::start(device_tree, initrd.map(|(start, _)| start));
+    // SAFETY: this is the only call; there is one CPU, interrupts are masked, and RAM behind the image up to there is nobody's.
+    unsafe { avisor_heap::start(device_tree, initrd.map(|(start, _)| start)) };
     let line = tree.map_or("", |tree| tree.command_line());
     let vms = controlled(avisor_gdb::vm::names(line));
     if !vms.is_empty() {
