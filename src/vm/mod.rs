@@ -16,7 +16,7 @@
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
-//! | `control`, `target`, `controller`, `reach`, `debug` | a VM that another one controls, and what the calls of that one do |
+//! | `control`, `target`, `controller`, `reach`, `exchange`, `debug` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `translate`, `stage1` | where a target's virtual addresses lead |
@@ -52,6 +52,7 @@ mod controller;
 mod debug;
 mod dispatch;
 mod doorbell;
+mod exchange;
 mod exit;
 mod faults;
 mod image;

@@ -1,18 +1,13 @@
-//! A controller reaches into its target: memory, registers, and where two snapshots differ. What the calls return is x0, or an error.
+//! A controller reaches into its target: memory, and where two snapshots differ. What the calls return is x0, or an error.
 //!
 //! What an argument names is checked to its end before anything happens: memory lies in the RAM of its VM, snapshots and vCPUs exist.
 
 use super::quiesce::{OFF, STOPPED};
-use super::saved::SavedVcpus;
-use super::vcpu::{RunState, Vcpu};
-use super::{Core, System, Vm, VmBackend, VmShared};
+use super::{Core, Vm, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
-use crate::arch::vcpu::exchange::{VERSION, VcpuRegisters, is_pstate};
 use crate::hvc::{Results, error};
 use crate::snapshot::{Backend, MapOf, Mapping, NotFound, Page, Reach};
-use crate::trap::sysreg::{caches_are_on, goes_through_caches};
 use core::hint::cold_path;
-use zerocopy::{FromZeros, IntoBytes};
 
 /// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
 pub(super) const BYTES_MAX: u64 = 1 << 16;
@@ -141,7 +136,7 @@ impl<B: VmBackend> VmShared<B> {
 
     /// Writes `bytes` into RAM, from `ipa` on.
     #[inline(never)]
-    fn put(&mut self, ipa: u64, mut bytes: &[u8]) {
+    pub(super) fn put(&mut self, ipa: u64, mut bytes: &[u8]) {
         let mut to = Memory {
             ipa,
             bytes: bytes.len() as u64,
@@ -157,7 +152,7 @@ impl<B: VmBackend> VmShared<B> {
 
     /// Reads RAM, from `ipa` on.
     #[inline(never)]
-    fn get(&mut self, ipa: u64, mut to: &mut [u8]) {
+    pub(super) fn get(&mut self, ipa: u64, mut to: &mut [u8]) {
         let mut from = Memory {
             ipa,
             bytes: to.len() as u64,
@@ -282,128 +277,5 @@ impl<B: VmBackend> Vm<B> {
             .first_difference(&shared.memory, ids, from)
             .map(|page| Results::of([page.unwrap_or(pages).into()]))
             .map_err(|NotFound| error::NOT_FOUND)
-    }
-
-    /// REGISTERS of this VM: into the memory of its controller.
-    #[inline(never)]
-    pub(super) fn registers(
-        &self,
-        core: &mut B::Core,
-        own: &mut VmShared<B>,
-        id: Option<u64>,
-        vcpu: u64,
-        to: Memory,
-    ) -> Result<u64, i64> {
-        let index = self.check_registers(own, vcpu, to)?;
-        let shared = self.lock_from_outside();
-        let mut registers = VcpuRegisters::new_zeroed();
-        registers.version = VERSION;
-        match id {
-            None => {
-                let mut held = self.quiesce(core, None);
-                let run_state = self.vcpus[index].run_state();
-                if let Some(vcpu) = held.get(index)
-                    && run_state != RunState::Off
-                {
-                    // In the midst of RUN it waits for no interrupt.
-                    let waits = run_state == RunState::Waiting && !vcpu.in_run;
-                    registers.state = if waits { 2 } else { 1 };
-                    registers.registers = vcpu.registers;
-                    vcpu.debug.hide_step(&mut registers.registers.pstate);
-                    B::Core::export(&vcpu.system, &mut registers);
-                }
-                self.release(core, held);
-                if !self.gate.is_closed_for(STOPPED) {
-                    core.set_alarm_no_later(B::Core::physical_count());
-                }
-            }
-            Some(id) => {
-                let part = SavedVcpus::<System<B>>::part_of(index);
-                let nodes = shared.snapshots.saved_part(&shared.memory, id, part);
-                let nodes = nodes.map_err(|NotFound| error::NOT_FOUND)?;
-                SavedVcpus::new(part, nodes).export::<B::Core>(index, &mut registers);
-            }
-        }
-        drop(shared);
-        own.put(to.ipa, registers.as_bytes());
-        Ok(size_of::<VcpuRegisters>() as u64)
-    }
-
-    /// The vCPU's number, if there is one, and its registers have room there.
-    fn check_registers(&self, own: &VmShared<B>, vcpu: u64, memory: Memory) -> Result<usize, i64> {
-        own.check(memory)?;
-        let index = usize::try_from(vcpu).ok();
-        match index.filter(|&index| index < self.vcpus.len()) {
-            Some(index) if memory.bytes >= size_of::<VcpuRegisters>() as u64 => Ok(index),
-            _ => Err(error::INVALID_PARAMETER),
-        }
-    }
-
-    /// SET_REGISTERS of this VM: from the memory of its controller.
-    #[inline(never)]
-    pub(super) fn set_registers(
-        &self,
-        core: &mut B::Core,
-        own: &mut VmShared<B>,
-        vcpu: u64,
-        from: Memory,
-    ) -> Result<u64, i64> {
-        let index = self.check_registers(own, vcpu, from)?;
-        let mut registers = VcpuRegisters::new_zeroed();
-        own.get(from.ipa, registers.as_mut_bytes());
-        let shared = &mut *self.lock_from_outside();
-        let mut held = self.quiesce(core, None);
-        let done = match held.get(index) {
-            Some(vcpu) => self.set_vcpu_registers(core, shared, (index, vcpu), &registers),
-            None => Err(error::INVALID_PARAMETER),
-        };
-        self.release(core, held);
-        if !self.gate.is_closed_for(STOPPED) {
-            core.set_alarm_no_later(B::Core::physical_count());
-        }
-        done.map(|()| 0)
-    }
-
-    fn set_vcpu_registers(
-        &self,
-        core: &mut B::Core,
-        shared: &mut VmShared<B>,
-        (index, vcpu): (usize, &mut Vcpu<System<B>>),
-        registers: &VcpuRegisters,
-    ) -> Result<(), i64> {
-        let slot = &self.vcpus[index];
-        if slot.run_state() == RunState::Off {
-            return Err(error::DENIED);
-        }
-        let pstate = vcpu.registers.pstate;
-        if registers.version != VERSION || !is_pstate(registers.registers.pstate, pstate) {
-            return Err(error::INVALID_PARAMETER);
-        }
-        let mut before = VcpuRegisters::new_zeroed();
-        B::Core::export(&vcpu.system, &mut before);
-        vcpu.registers = registers.registers;
-        B::Core::import(&mut vcpu.system, registers);
-        // It goes on where it was told to, whatever it waited for.
-        slot.take_awaits();
-        vcpu.in_run = false;
-        vcpu.unfinished.forget_trap();
-        slot.end_wait();
-        slot.set_deadline(self.timer_deadline(vcpu));
-        core.borrow_stage2(self.number, shared.memory.stage2.root());
-        if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
-            let mut next = 0;
-            while !self.clean_piece(shared, &mut next) {}
-        }
-        let around = !goes_through_caches(registers.sctlr, registers.tcr);
-        shared.memory.note_caches(index, around);
-        if around {
-            let mut next = 0;
-            while !shared.memory.clean_if_ahead(&mut next) {}
-        }
-        // It has other tables of stage 1 now, and did not invalidate what the TLBs have of those before.
-        let memory = &mut shared.memory;
-        memory.stage2.invalidate_vm(&mut memory.backend);
-        core.return_stage2();
-        Ok(())
     }
 }
