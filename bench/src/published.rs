@@ -14,8 +14,7 @@ struct Row {
     value: f64,
 }
 
-/// What is published and was measured differently now, and rows that are no figures. A figure that this run does not measure is left alone, if
-/// `bench/bounds.toml` knows it.
+/// What is published and was measured differently now, and rows that are no figures.
 pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
     let bounds = fs::read_to_string(root().join("bench/bounds.toml"));
@@ -27,24 +26,22 @@ pub fn judge(figures: &Figures) -> Result<Vec<String>, String> {
         if rows.is_empty() {
             return Err(format!("{page}: there is no table of figures"));
         }
-        for row in rows {
-            let same = |k| k == row.k;
-            let measured = figures.named(&row.figure).find(|figure| same(figure.k));
-            let Some(measured) = measured.map(|figure| figure.value) else {
-                if !bounds.contains(&format!("\nfigure = {:?}\n", row.figure)) {
-                    wrong.push(format!("{page}: {}: there is no such figure", row.figure));
-                }
-                continue;
-            };
-            if (row.value - measured).abs() > TOLERANCE * measured {
-                let Row { figure, value, .. } = row;
-                wrong.push(format!(
-                    "{page}: {figure}: {value} is published, {measured} was measured"
-                ));
-            }
-        }
+        let rows = rows.iter().filter_map(|row| judged(row, &bounds, figures));
+        wrong.extend(rows.map(|row| format!("{page}: {row}")));
     }
     Ok(wrong)
+}
+
+/// What is wrong with a row, if it is. A figure that this run does not measure is left alone, if `bounds` knows it.
+fn judged(row: &Row, bounds: &str, figures: &Figures) -> Option<String> {
+    let Row { figure, k, value } = row;
+    let measured = figures.named(figure).find(|figure| figure.k == *k);
+    let Some(measured) = measured.map(|figure| figure.value) else {
+        let known = bounds.contains(&format!("\nfigure = {figure:?}\n"));
+        return (!known).then(|| format!("{figure}: there is no such figure"));
+    };
+    ((value - measured).abs() > TOLERANCE * measured)
+        .then(|| format!("{figure}: {value} is published, {measured} was measured"))
 }
 
 /// The rows of the tables `| what | figure | k | ... |`; or the line in one of them that is no such row.
@@ -117,15 +114,27 @@ mod tests {
 
     #[test]
     fn a_figure_that_changed_is_named() {
-        let mut figures = Figures::default();
-        figures.push("SMCCC call", None, 103.0);
-        assert_eq!(judge(&figures), Ok(Vec::new()));
-        let mut figures = Figures::default();
-        figures.push("SMCCC call", None, 143.0);
-        let wrong = judge(&figures).expect("the pages are there");
-        assert!(
-            wrong.iter().any(|line| line.contains("SMCCC call")),
-            "{wrong:?}"
-        );
+        let [thousand, ..] = &rows(TABLE).expect("rows")[..] else {
+            panic!("the first row is that of 1,000");
+        };
+        let measured = |value| {
+            let mut figures = Figures::default();
+            figures.push("x", None, value);
+            judged(thousand, "", &figures)
+        };
+        assert_eq!(measured(1_040.0), None);
+        assert_eq!(measured(960.0), None);
+        for changed in [900.0, 1_100.0] {
+            let named = format!("x: 1000 is published, {changed} was measured");
+            assert_eq!(measured(changed), Some(named));
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_not_measured_has_a_bound() {
+        let rows = rows(TABLE).expect("rows");
+        let judged = |bounds| judged(&rows[1], bounds, &Figures::default());
+        assert_eq!(judged("[[bound]]\nfigure = \"x\"\n"), None);
+        assert_eq!(judged(""), Some("x: there is no such figure".to_owned()));
     }
 }
