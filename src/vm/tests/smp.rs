@@ -276,6 +276,8 @@ impl Smp {
                     // A kick takes it out of its run loop: it sees that the test is done.
                     core.set_multiplexed(true);
                     serve(vm, i, &mut core, done);
+                    // In what follows it is the test's core: alone with its vCPU, which waits for the VM's lock as long as it takes.
+                    core.set_multiplexed(false);
                     (i, core)
                 })
             };
