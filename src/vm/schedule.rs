@@ -12,7 +12,6 @@ use super::control::{has_ended, tell_controller};
 use super::controller::{AfterCall, abandon_targets};
 use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
-use super::operator::Controls;
 use super::{Core, Vm, VmBackend};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -34,18 +33,18 @@ pub fn run<B: VmBackend>(core: &mut B::Core, vms: &[Vm<B>], console: &impl Conso
 /// The scheduler of a core. A vCPU is named by its place in the run queue.
 pub(super) struct Scheduler<'a, B: VmBackend, C> {
     pub(super) core: &'a mut B::Core,
-    vms: &'a [Vm<B>],
-    console: &'a C,
+    pub(super) vms: &'a [Vm<B>],
+    pub(super) console: &'a C,
     /// The vCPUs that are pinned to this core: VM and number.
-    run_queue: Vec<(&'a Vm<B>, usize)>,
+    pub(super) run_queue: Vec<(&'a Vm<B>, usize)>,
     /// What they have left of it.
     budgets: Budgets,
     /// The place in the run queue at which the next search for a runnable vCPU begins.
     next: usize,
     /// The operator has entered a command.
-    command: bool,
+    pub(super) command: bool,
     /// Some of them are under control: their time may have a limit.
-    limits: bool,
+    pub(super) limits: bool,
 }
 
 /// A vCPU's time on the core.
@@ -134,45 +133,6 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         (0..self.run_queue.len()).any(|other| other != i && self.is_runnable(other))
     }
 
-    /// Stops those whose time is over. On core 0, takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is
-    /// loaded.
-    fn housekeep(&mut self) {
-        let now = B::Core::physical_count();
-        for i in 0..self.run_queue.len() {
-            let (vm, _) = self.run_queue[i];
-            if vm.limit() <= now {
-                vm.stop_at_limit(self.core);
-                tell_controller(self.vms, vm, self.core);
-            }
-        }
-        if self.core.number() != 0 {
-            return;
-        }
-        if self.console.poll_due() <= B::Core::physical_count() {
-            self.console_input();
-        }
-        if core::mem::take(&mut self.command) {
-            let vm = self.console.run_commands(&mut Controls {
-                vms: self.vms,
-                core: self.core,
-                console: self.console,
-            });
-            self.give_input(vm);
-        }
-        for vm in self.vms {
-            vm.checkpoint_when_due(self.core);
-        }
-    }
-
-    /// Whether [`housekeep`](Self::housekeep) has something to do.
-    fn needs_housekeeping(&self) -> bool {
-        let now = B::Core::physical_count();
-        let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
-        self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
-            || self.core.number() == 0
-                && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
-    }
-
     /// Sees who wants the core besides the vCPU that `slice` is of, which pays for what it had since another one did. Nobody pays for a core that
     /// nobody else wanted.
     fn update(&mut self, slice: &mut Slice) {
@@ -231,44 +191,6 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         self.set_alarm(None);
         self.core.idle();
         self.take_interrupt();
-    }
-
-    /// Takes an interrupt that the core has, while no vCPU is loaded.
-    fn take_interrupt(&mut self) {
-        match self.core.acknowledge() {
-            Interrupt::Console => self.console_input(),
-            Interrupt::Second => self.serve_second(),
-            _ => {}
-        }
-    }
-
-    /// Whether it is for the console that the core was interrupted.
-    fn is_the_consoles(&self, interrupt: Interrupt) -> bool {
-        let is_due = || self.console.poll_due() <= B::Core::physical_count();
-        interrupt == Interrupt::Console || self.core.number() == 0 && is_due()
-    }
-
-    fn console_input(&mut self) {
-        let input = self.console.drain_uart();
-        self.command |= input.command;
-        self.give_input(input.guest);
-        for vm in (0..self.vms.len()).filter(|vm| input.room >> vm & 1 != 0) {
-            self.give_input(Some(vm));
-        }
-        // On the Raspberry Pi all PL011s have one interrupt.
-        self.serve_second();
-    }
-
-    fn serve_second(&mut self) {
-        let vm = self.console.serve_second();
-        self.give_input(vm);
-    }
-
-    /// Says to VM number `vm` that it has input, or room for output.
-    fn give_input(&mut self, vm: Option<usize>) {
-        if let Some(vm) = vm.and_then(|vm| self.vms.get(vm)) {
-            vm.request_input(self.core);
-        }
     }
 
     /// Runs the `i`th vCPU, whose turn began at the physical count `start`; and as long as it, or who follows it, hands the core over, that one: who waits

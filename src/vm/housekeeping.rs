@@ -1,0 +1,87 @@
+//! What a core does between vCPUs: limits that are over, the UARTs, the operator's commands, periodic checkpoints.
+
+use super::backend::Interrupt;
+use super::console_host::ConsoleHost;
+use super::control::tell_controller;
+use super::operator::Controls;
+use super::schedule::Scheduler;
+use super::{Core, Vm, VmBackend};
+
+impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
+    /// Stops those whose time is over. On core 0, takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is
+    /// loaded.
+    pub(super) fn housekeep(&mut self) {
+        let now = B::Core::physical_count();
+        for i in 0..self.run_queue.len() {
+            let (vm, _) = self.run_queue[i];
+            if vm.limit() <= now {
+                vm.stop_at_limit(self.core);
+                tell_controller(self.vms, vm, self.core);
+            }
+        }
+        if self.core.number() != 0 {
+            return;
+        }
+        if self.console.poll_due() <= B::Core::physical_count() {
+            self.console_input();
+        }
+        if core::mem::take(&mut self.command) {
+            let vm = self.console.run_commands(&mut Controls {
+                vms: self.vms,
+                core: self.core,
+                console: self.console,
+            });
+            self.give_input(vm);
+        }
+        for vm in self.vms {
+            vm.checkpoint_when_due(self.core);
+        }
+    }
+
+    /// Whether [`housekeep`](Self::housekeep) has something to do.
+    pub(super) fn needs_housekeeping(&self) -> bool {
+        let now = B::Core::physical_count();
+        let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
+        self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
+            || self.core.number() == 0
+                && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
+    }
+
+    /// Takes an interrupt that the core has, while no vCPU is loaded.
+    pub(super) fn take_interrupt(&mut self) {
+        match self.core.acknowledge() {
+            Interrupt::Console => self.console_input(),
+            Interrupt::Second => self.serve_second(),
+            _ => {}
+        }
+    }
+
+    /// Whether it is for the console that the core was interrupted.
+    pub(super) fn is_the_consoles(&self, interrupt: Interrupt) -> bool {
+        let is_due = || self.console.poll_due() <= B::Core::physical_count();
+        interrupt == Interrupt::Console || self.core.number() == 0 && is_due()
+    }
+
+    pub(super) fn console_input(&mut self) {
+        let input = self.console.drain_uart();
+        self.command |= input.command;
+        self.give_input(input.guest);
+        for vm in (0..self.vms.len()).filter(|vm| input.room >> vm & 1 != 0) {
+            self.give_input(Some(vm));
+        }
+        // On the Raspberry Pi all PL011s have one interrupt.
+        self.serve_second();
+    }
+
+    pub(super) fn serve_second(&mut self) {
+        let vm = self.console.serve_second();
+        self.give_input(vm);
+    }
+
+    /// Says to VM number `vm` that it has input, or room for output.
+    fn give_input(&mut self, vm: Option<usize>) {
+        if let Some(vm) = vm.and_then(|vm| self.vms.get(vm)) {
+            vm.request_input(self.core);
+        }
+    }
+}
