@@ -123,7 +123,7 @@ impl<B: VmBackend> Vm<B> {
             while !self.clean_piece(shared, &mut next) {}
         }
         let around = !goes_through_caches(registers.sctlr, registers.tcr);
-        shared.memory.note_caches(index, around);
+        shared.memory.caches.note(index, around);
         if around {
             let mut next = 0;
             while !shared.memory.clean_if_ahead(&mut next) {}

@@ -106,7 +106,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn reach(&mut self, mapping: Stage1Mapping) -> Reach {
         let is_cached = mapping.write_back
             && goes_through_caches(self.core.sctlr(), self.core.tcr())
-            && self.shared.memory.others_go_through_caches(self.index);
+            && self.shared.memory.caches.others_go_through(self.index);
         match is_cached {
             true => Reach::Cached,
             false => Reach::Around,

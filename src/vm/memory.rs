@@ -1,6 +1,7 @@
 //! A VM's memory, as snapshots see it, and its lines in the log.
 
 use super::backend::{Core, VmBackend};
+use super::coherence::Coherence;
 use super::log_budget::LogBudget;
 use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE, WINDOWS_BASE, Window};
@@ -13,10 +14,6 @@ use log::Level;
 /// Where RAM starts, as on QEMU's `virt`.
 pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
 
-/// In [`GuestMemory::around`]: a vCPU went around the caches behind a restore that had left something in them.
-const MIXES: u16 = 1 << 15;
-/// vCPU 0 is on, with its caches off.
-const FIRST: u16 = 1;
 /// Pages that are cleaned at a time, some 230 instructions each.
 pub const CLEANED_AT_A_TIME: u32 = 128;
 
@@ -26,25 +23,8 @@ pub struct GuestMemory<B> {
     pub backend: B,
     /// The RAM as the CPUs see it.
     pub stage2: Stage2,
-    /// The caches may be ahead of memory: what was copied through them is in frames that snapshots have.
-    is_ahead: bool,
-    /// The same of frames that are mapped. Then no vCPU that is on goes around the caches, and each traps before it does.
-    is_mapped_ahead: bool,
-    /// Who goes around the caches: a bit for each vCPU that is on, as far as was seen last, and [`MIXES`].
-    around: u16,
-    /// The vCPUs whose writes of stage 1 registers trap because of a restore: a bit for each.
-    watched: u8,
-    /// A restore writes pages back around the caches, and cleans what else it maps.
-    restores_around: bool,
-    /// It wrote a page back through the caches.
-    is_written_back: bool,
-    /// A restore has left pages to be mapped at their first access.
-    has_deferred: bool,
-    /// The caches may be ahead of memory in frames of these pages, by EL2's doing.
-    is_deferred_ahead: bool,
-    /// Caches and memory were made to agree on all that was mapped, for the guest, since a restore had left pages to be mapped later: these have to
-    /// be cleaned as they are mapped.
-    is_deferred_behind: bool,
+    /// What the caches may have that memory has not.
+    pub caches: Coherence,
     /// The guest's address whose access is being made to be permitted, where it is known that no other access of its needs to be.
     pub faulting: Option<Va>,
     /// For a restore: the core that does it is the only one that ever runs a vCPU of the VM.
@@ -74,15 +54,7 @@ impl<B: VmBackend> GuestMemory<B> {
         Self {
             backend,
             stage2,
-            is_ahead: false,
-            is_mapped_ahead: false,
-            around: FIRST,
-            watched: 0,
-            restores_around: false,
-            is_written_back: false,
-            has_deferred: false,
-            is_deferred_ahead: false,
-            is_deferred_behind: false,
+            caches: Coherence::new(),
             runs_only_here: false,
             faulting: None,
             log_budget: LogBudget::default(),
@@ -94,10 +66,10 @@ impl<B: VmBackend> GuestMemory<B> {
     /// What a restore left to be mapped later is cleaned then, from here on.
     ///
     /// What is mapped anew between two pieces needs no cleaning: whatever EL2 maps while a vCPU goes around the caches is clean, and so it is
-    /// noted before the first piece that this one does ([`note_caches`](Self::note_caches)).
+    /// noted before the first piece that this one does ([`Coherence::note`]).
     #[cold]
     pub fn clean_piece(&mut self, next: &mut Page) -> bool {
-        self.is_deferred_behind |= self.has_deferred;
+        self.caches.note_cleaning();
         let backend = &mut self.backend;
         let clean = |at, bytes| backend.clean_and_invalidate(at, bytes);
         *next = self
@@ -107,7 +79,7 @@ impl<B: VmBackend> GuestMemory<B> {
             return false;
         }
         *next = 0;
-        self.is_mapped_ahead = false;
+        self.caches.note_cleaned();
         true
     }
 
@@ -116,69 +88,17 @@ impl<B: VmBackend> GuestMemory<B> {
     ///
     /// Once: from here on all is copied around the caches, so that no guest can have all of its RAM cleaned again and again.
     pub fn clean_if_ahead(&mut self, next: &mut Page) -> bool {
-        if !self.is_mapped_ahead {
+        if !self.caches.is_mapped_ahead() {
             return true;
         }
-        self.around |= MIXES;
+        self.caches.note_mix();
         self.clean_piece(next)
-    }
-
-    /// Whether all vCPUs that are on, but for number `own`, go through the caches, and EL2 may copy through them as well.
-    #[inline]
-    pub fn others_go_through_caches(&self, own: usize) -> bool {
-        self.around & !(1 << own) == 0
-    }
-
-    /// Notes how vCPU number `index` reaches memory, which is on.
-    pub fn note_caches(&mut self, index: usize, around: bool) {
-        self.around = self.around & !(1 << index) | u16::from(around) << index;
-    }
-
-    /// Notes which vCPUs that are on go around the caches, a bit for each. The others go through them, or are off.
-    #[inline]
-    pub fn note_all_caches(&mut self, around: u8) {
-        self.around = self.around & MIXES | u16::from(around);
-    }
-
-    /// Notes the vCPUs whose writes of stage 1 registers trap because of a restore, a bit for each.
-    pub fn note_watched(&mut self, vcpus: u8) {
-        self.watched = vcpus;
-    }
-
-    /// Whether vCPU number `index` is among those.
-    pub fn is_watched(&self, index: usize) -> bool {
-        self.watched & 1 << index != 0
-    }
-
-    /// vCPU number `index` is not among those any more.
-    pub fn forget_watched(&mut self, index: usize) {
-        self.watched &= !(1 << index);
-    }
-
-    /// Whether memory may lack what the caches have in frames that are mapped, by EL2's doing.
-    #[inline]
-    pub fn is_mapped_ahead(&self) -> bool {
-        self.is_mapped_ahead
-    }
-
-    /// What a restore wrote back through the caches is mapped, and a snapshot's after the next checkpoint.
-    #[inline]
-    fn note_written_back(&mut self) {
-        let written = core::mem::take(&mut self.is_written_back);
-        self.is_ahead |= written;
-        self.is_mapped_ahead |= written;
     }
 
     #[cold]
     #[inline(never)]
     fn copy_around(&mut self, from: Pa, to: Pa) {
         self.backend.copy_page(from, to);
-    }
-
-    /// Nothing is mapped any more, and vCPU 0 alone is on, as the VM starts again.
-    pub fn forget_mapped(&mut self) {
-        (self.is_mapped_ahead, self.around, self.watched) = (false, FIRST, 0);
-        (self.has_deferred, self.is_deferred_ahead) = (false, false);
     }
 
     /// Writes a line about the VM into the log, unless it has too many there already. Every line that a guest can cause goes this way. The
@@ -254,7 +174,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
         match reach {
             Reach::Cached => {
-                self.is_ahead = true;
+                self.caches.note_copy();
                 self.backend.copy_page_cached(from, to);
             }
             Reach::Around => self.backend.copy_page(from, to),
@@ -324,28 +244,17 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
 
     #[inline]
     fn begin_restore(&mut self, around: bool) -> bool {
-        let unmaps_all = around && self.is_mapped_ahead;
-        if unmaps_all {
-            // Instead of all that is mapped, what is accessed is cleaned.
-            self.around |= MIXES;
-            self.is_mapped_ahead = false;
-        }
-        self.restores_around = around || self.around & MIXES != 0;
-        unmaps_all
+        self.caches.begin_restore(around)
     }
 
     #[inline]
     fn cleans_what_it_maps(&self) -> bool {
-        self.is_deferred_behind || self.restores_around && self.is_ahead
+        self.caches.cleans_what_it_maps()
     }
 
-    /// - What EL2 copied through the caches may be in frames that a vCPU reaches around them; unless those that are on are watched, so that all that is
-    ///   mapped is cleaned before one of them does.
-    /// - What the guest itself stored through the caches, it may have had cleaned since, by set and way.
     #[inline]
     fn cleans_what_is_accessed(&self) -> bool {
-        let is_watched = self.around == 0 && self.is_mapped_ahead;
-        self.is_deferred_behind || self.is_deferred_ahead && !is_watched
+        self.caches.cleans_what_is_accessed()
     }
 
     #[inline]
@@ -365,7 +274,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn unmap_blocks(&mut self, page: Page, count: u32) {
-        self.has_deferred = true;
+        self.caches.note_deferred();
         self.stage2.unmap_blocks(page, count);
     }
 
@@ -384,25 +293,25 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
-        self.has_deferred |= first.is_none();
+        if first.is_none() {
+            self.caches.note_deferred();
+        }
         self.stage2.set_block(page, first);
     }
 
     #[inline]
     fn end_remap(&mut self) {
-        self.note_written_back();
-        self.is_mapped_ahead |= self.is_ahead && !self.restores_around;
-        self.is_deferred_ahead |= self.is_ahead && self.has_deferred;
+        self.caches.end_remap();
         self.stage2.end_remap(&mut self.backend);
     }
 
     #[inline]
     fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
         let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
-        if self.restores_around {
+        if self.caches.restores_around() {
             self.copy_around(from, to);
         } else {
-            self.is_written_back = true;
+            self.caches.note_write_back();
             self.backend.copy_page_cached(from, to);
         }
         // The guest may execute the page without another fault: no core fetches what was there before.
@@ -417,7 +326,7 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     fn end_write_back(&mut self) {
-        self.note_written_back();
+        self.caches.end_write_back();
         let only_here = self.runs_only_here;
         self.stage2.end_write_back(&mut self.backend, only_here);
     }

@@ -69,7 +69,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.sync_lrs();
         self.shared.gic.forget_interface(self.index);
         self.slot().set_run_state(RunState::Off);
-        self.shared.memory.note_caches(self.index, false);
+        self.shared.memory.caches.note(self.index, false);
         let slots = &self.vm.vcpus;
         if slots.iter().all(|slot| slot.run_state() == RunState::Off) {
             let what = format_args!("its last vCPU is off");
@@ -84,7 +84,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
     fn cpu_on(&mut self, target: usize, entry: Ipa, context: u64) -> ExitAction {
         let slot = &self.vm.vcpus[target];
         // It starts with its caches off.
-        self.shared.memory.note_caches(target, true);
+        self.shared.memory.caches.note(target, true);
         let next = &mut self.vcpu.unfinished.cleaned;
         if !self.shared.memory.clean_if_ahead(next) {
             return self.unfinished_call(0);

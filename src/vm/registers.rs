@@ -138,7 +138,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
         let (were_on, are_on) = (caches_are_on(self.core.sctlr()), caches_are_on(sctlr));
         let around = !goes_through_caches(sctlr, tcr);
         if around {
-            self.shared.memory.note_caches(self.index, true);
+            self.shared.memory.caches.note(self.index, true);
         }
         let is_clean = match (were_on, are_on) {
             // Once: for the vCPUs that follow it is the guest that keeps its memory in order, as it must on any machine. By then, the lines must
@@ -158,11 +158,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
         // Not before, if the caches are switched on: the guest's regime could bring old lines in at once, if only by speculation.
         self.core.write_stage1_register(register, value);
         self.shared.caches_agree |= !were_on && are_on;
-        self.shared.memory.note_caches(self.index, around);
+        self.shared.memory.caches.note(self.index, around);
         // As long as memory is behind, it must be seen who begins to read it.
-        if register == Stage1Register::Sctlr && are_on && !self.shared.memory.is_mapped_ahead() {
+        if register == Stage1Register::Sctlr
+            && are_on
+            && !self.shared.memory.caches.is_mapped_ahead()
+        {
             self.core.untrap_stage1_registers();
-            self.shared.memory.forget_watched(self.index);
+            self.shared.memory.caches.forget_watched(self.index);
         }
         true
     }
@@ -182,14 +185,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[cold]
     #[inline(never)]
     fn flush_and_trap(&mut self) -> bool {
-        let is_watched = self.shared.memory.is_watched(self.index);
+        let is_watched = self.shared.memory.caches.is_watched(self.index);
         if self.core.traps_stage1_registers() && !is_watched {
             return true;
         }
         let is_done = self.clean_caches();
         if is_done {
             self.core.trap_stage1_registers();
-            self.shared.memory.forget_watched(self.index);
+            self.shared.memory.caches.forget_watched(self.index);
         }
         is_done
     }
@@ -200,8 +203,8 @@ impl<B: VmBackend> ExitContext<'_, B> {
     #[inline(never)]
     pub(super) fn rearm_cache_traps(&mut self) {
         if !caches_are_on(self.core.sctlr()) {
-            self.shared.memory.note_caches(self.index, true);
-            let is_watched = self.shared.memory.is_watched(self.index);
+            self.shared.memory.caches.note(self.index, true);
+            let is_watched = self.shared.memory.caches.is_watched(self.index);
             if is_watched || !self.core.traps_stage1_registers() {
                 self.vcpu.unfinished.is_rearming = true;
             }

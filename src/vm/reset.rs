@@ -103,7 +103,7 @@ impl<B: VmBackend> Vm<B> {
         }
         shared.memory.backend.abandon_sequence();
         shared.snapshots.reset_ram(&mut shared.memory);
-        shared.memory.forget_mapped();
+        shared.memory.caches.forget_mapped();
         shared.devices = Devices::default();
         shared.caches_agree = false;
         shared.gic = Gic::new(self.vcpus.len());

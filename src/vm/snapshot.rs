@@ -41,7 +41,7 @@ impl<B: VmBackend> Vm<B> {
             let next_id = || NEXT_ID.fetch_add(1, Ordering::Relaxed);
             let taken = snapshots.checkpoint_piece(memory, state, next_id);
             if let Poll::Ready(Ok(_)) = taken {
-                memory.note_all_caches(state.around);
+                memory.caches.note_all(state.around);
             }
             taken.map(Result::ok)
         });
@@ -88,9 +88,9 @@ impl<B: VmBackend> Vm<B> {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
             // Before any vCPU runs.
-            memory.note_all_caches(state.around);
-            if memory.is_mapped_ahead() {
-                memory.note_watched(state.watch_caches());
+            memory.caches.note_all(state.around);
+            if memory.caches.is_mapped_ahead() {
+                memory.caches.note_watched(state.watch_caches());
             }
             // Before the cores are told to look: they sleep again while the VM is off.
             self.gate.open(OFF);
