@@ -107,14 +107,20 @@ const fn snapshot(x: u64) -> Option<u64> {
     if x == u64::MAX { None } else { Some(x) }
 }
 
-/// The call that `x` holds, if it is one of a controller's.
+const FIRST: u8 = ids::TARGET.last_byte();
+const LAST: u8 = ids::TRANSLATE.last_byte();
+const _: () = assert!((LAST - FIRST) as u64 + 1 == CALLS);
+
+/// Whether the name is one of a controller's, among those that begin as these do.
 #[inline]
-pub fn decode_again(x: &GeneralRegisters) -> Option<ControlCall> {
-    decode(FunctionId(x[0] as u32), x)
+pub(super) fn has(function: FunctionId) -> bool {
+    matches!(function.last_byte(), FIRST..=LAST)
 }
 
-#[inline(always)]
-pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Option<ControlCall> {
+/// The call that `x` holds, if it is one of a controller's.
+#[inline]
+pub fn decode(x: &GeneralRegisters) -> Option<ControlCall> {
+    let function = FunctionId(x[0] as u32);
     // With names that are known, as in `vendor`.
     let second = |function| arguments(function, x)[1];
     let action = match function {

@@ -27,6 +27,12 @@ impl FunctionId {
     /// says 1.2.
     const RESERVED: u32 = 0xff << 16;
 
+    /// The name's last byte. To compare it takes one instruction, where the whole name takes three.
+    #[inline]
+    pub const fn last_byte(self) -> u8 {
+        self.0 as u8
+    }
+
     /// The owner of a well-formed fast call; `None` for yielding calls, which only a Trusted OS has.
     #[inline]
     pub const fn owner(self) -> Option<Owner> {

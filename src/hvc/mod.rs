@@ -47,8 +47,8 @@ pub enum Hypercall {
     Snapshot(SnapshotCall),
     /// EVENT: tells the VM's controller this.
     Event([u64; 3]),
-    /// A call of a controller.
-    Control(ControlCall),
+    /// A call of a controller: [`control::decode`] says which.
+    Control,
     /// A power call.
     Psci(psci::PowerCall),
     /// The answer needed the question only: versions, UID, features, and everything that is not supported.

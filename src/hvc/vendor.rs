@@ -20,29 +20,39 @@ const CALLS_REVISION: [u64; 2] = [1, 2];
 
 #[inline(always)]
 pub(super) fn decode(function: FunctionId, x: &GeneralRegisters) -> Hypercall {
+    if function.0 & !0xff != CHECKPOINT.0 & !0xff {
+        return decode_query(function);
+    }
+    // All of them begin with the same three bytes.
+    let is = |name: FunctionId| function.last_byte() == name.last_byte();
     // With a name that is known: what has no arguments does not pay for them.
     let id = |function| arguments(function, x)[0];
-    Hypercall::Snapshot(match function {
-        CHECKPOINT => SnapshotCall::Checkpoint,
-        RESTORE => SnapshotCall::Restore {
+    Hypercall::Snapshot(match () {
+        () if is(CHECKPOINT) => SnapshotCall::Checkpoint,
+        () if is(RESTORE) => SnapshotCall::Restore {
             which: which(id(RESTORE)),
             value: arguments(RESTORE, x)[1].max(1),
         },
-        DELETE => SnapshotCall::Delete { id: id(DELETE) },
-        INFO => SnapshotCall::Info { id: id(INFO) },
-        NEXT => SnapshotCall::Next { id: id(NEXT) },
-        STATS => SnapshotCall::Stats,
-        GENERATION => SnapshotCall::Generation,
-        VENDOR_CALL_COUNT => return Hypercall::Answered(Results::of([CALLS])),
-        VENDOR_UID => return Hypercall::Answered(uid()),
-        VENDOR_REVISION => return Hypercall::Answered(Results::of(CALLS_REVISION)),
-        EVENT => return Hypercall::Event(arguments(EVENT, x)),
-        _ => {
-            return match control::decode(function, x) {
-                Some(call) => Hypercall::Control(call),
-                None => Hypercall::UNKNOWN,
-            };
-        }
+        () if is(DELETE) => SnapshotCall::Delete { id: id(DELETE) },
+        () if is(INFO) => SnapshotCall::Info { id: id(INFO) },
+        () if is(NEXT) => SnapshotCall::Next { id: id(NEXT) },
+        () if is(STATS) => SnapshotCall::Stats,
+        () if is(GENERATION) => SnapshotCall::Generation,
+        () if is(EVENT) => return Hypercall::Event(arguments(EVENT, x)),
+        () if control::has(function) => return Hypercall::Control,
+        () => return Hypercall::UNKNOWN,
+    })
+}
+
+/// The questions that each service answers (DEN0028, "General service queries").
+#[cold]
+#[inline(never)]
+fn decode_query(function: FunctionId) -> Hypercall {
+    Hypercall::Answered(match function {
+        VENDOR_CALL_COUNT => Results::of([CALLS]),
+        VENDOR_UID => uid(),
+        VENDOR_REVISION => Results::of(CALLS_REVISION),
+        _ => Results::NOT_SUPPORTED,
     })
 }
 

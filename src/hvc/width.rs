@@ -68,8 +68,8 @@ pub(super) fn arguments(function: FunctionId, x: &GeneralRegisters) -> [u64; 3] 
 
 #[cfg(test)]
 mod tests {
-    use crate::hvc::Hypercall;
     use crate::hvc::tests::smccc;
+    use crate::hvc::{ControlCall, Hypercall, control};
     use std::vec::Vec;
 
     /// Calls that are there, and how wide DEN0022, DEN0028 and the documentation say that x1 to x3 are: w, x, or - for none.
@@ -127,21 +127,31 @@ mod tests {
     const VALUES: [u64; 6] = [0, 1, 3, 0x4008_0000, 0x8000_0000, 0x8400_0003];
     const HIGH: [u64; 3] = [0x1_0000_0000, 0xdead_beef_0000_0000, 0xffff_ffff_0000_0000];
 
+    /// The call with these in x0 on, completely decoded.
+    fn decoded(arguments: &[u64; 4]) -> (Hypercall, Option<ControlCall>) {
+        let call = smccc(arguments);
+        let mut x = [0xdead_0000_dead; 31];
+        x[..4].copy_from_slice(arguments);
+        let control = control::decode(&x);
+        assert_eq!(call == Hypercall::Control, control.is_some());
+        (call, control)
+    }
+
     #[test]
     fn upper_halves_count_where_the_argument_has_one() {
         for ((function, widths), value) in CALLS.iter().flat_map(|c| VALUES.map(|v| (c, v))) {
-            let clean = smccc(&[*function, value, value, value]);
+            let clean = decoded(&[*function, value, value, value]);
             for high in HIGH {
-                assert_eq!(smccc(&[high | function, value, value, value]), clean);
+                assert_eq!(decoded(&[high | function, value, value, value]), clean);
                 for (i, width) in widths.bytes().enumerate() {
                     let mut x = [*function, value, value, value];
                     x[i + 1] |= high;
-                    let dirty = smccc(&x);
+                    let dirty = decoded(&x);
                     let counts = width == b'x' && !is_unused(*function, i);
                     assert_eq!(dirty != clean, counts, "{x:#x?}: {dirty:?}");
                     // Of what is no argument no bit counts.
                     x[i + 1] = !value;
-                    assert!(width != b'-' || smccc(&x) == clean, "{x:#x?}");
+                    assert!(width != b'-' || decoded(&x) == clean, "{x:#x?}");
                 }
             }
         }

@@ -32,7 +32,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             Hypercall::Psci(call) => self.context(shared, core).power_call(call),
             Hypercall::Event(values) => self.context(shared, core).event_call(values),
             // With the shared part unlocked, as locks of other VMs come first.
-            Hypercall::Control(_) => ExitAction::Control,
+            Hypercall::Control => ExitAction::Control,
         }
     }
 

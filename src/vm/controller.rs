@@ -69,7 +69,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     #[inline(never)]
     pub(super) fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
         abandon_targets(vms, self.vm, core);
-        let Some(call) = control::decode_again(&self.vcpu.registers.x) else {
+        let Some(call) = control::decode(&self.vcpu.registers.x) else {
             return self.give(Results::NOT_SUPPORTED);
         };
         let place = usize::try_from(call.target).ok();
