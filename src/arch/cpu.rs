@@ -1,6 +1,6 @@
 //! The physical core that this runs on: what the CPU can do, and sleep.
 
-use spin::Once;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch::isa;
 use crate::arch::isa::registers::{
@@ -46,32 +46,74 @@ pub struct Features {
     pub watchpoints: usize,
 }
 
-static FEATURES: Once<Features> = Once::new();
+/// [`Features::to_bits`]; 0: not read yet. Each core that reads finds the same.
+static FEATURES: AtomicU32 = AtomicU32::new(0);
+
+impl Features {
+    /// A bit that is always set.
+    const READ: u32 = 1 << 31;
+
+    #[inline]
+    const fn from_bits(bits: u32) -> Self {
+        Self {
+            pac: bits & 1 != 0,
+            ras: bits >> 1 & 1 != 0,
+            pmu: bits >> 2 & 1 != 0,
+            fgt: bits >> 3 & 1 != 0,
+            hcx: bits >> 4 & 1 != 0,
+            mpam: bits >> 5 & 1 != 0,
+            breakpoints: (bits >> 8 & 0xff) as usize,
+            watchpoints: (bits >> 16 & 0xff) as usize,
+        }
+    }
+
+    /// What [`from_bits`](Self::from_bits) is made of.
+    const fn to_bits(self) -> u32 {
+        self.pac as u32
+            | (self.ras as u32) << 1
+            | (self.pmu as u32) << 2
+            | (self.fgt as u32) << 3
+            | (self.hcx as u32) << 4
+            | (self.mpam as u32) << 5
+            | (self.breakpoints as u32) << 8
+            | (self.watchpoints as u32) << 16
+            | Self::READ
+    }
+}
 
 /// The CPU's features, read from its ID registers once.
-pub fn features() -> &'static Features {
-    FEATURES.call_once(|| {
-        let pfr0 = ID_AA64PFR0_EL1.get();
-        let pfr1 = read_register!("id_aa64pfr1_el1");
-        let isar1 = ID_AA64ISAR1_EL1.get();
-        let isar2 = read_register!("S3_0_C0_C6_2");
-        let mmfr0 = read_register!("id_aa64mmfr0_el1");
-        let mmfr1 = ID_AA64MMFR1_EL1.get();
-        let dfr0 = ID_AA64DFR0_EL1.get();
-        let field = |register: u64, shift: u32| register >> shift & 0xf;
-        Features {
-            // APA, API, GPA, GPI; APA3, GPA3.
-            pac: isar1 & 0xff00_0ff0 != 0 || isar2 & 0xff00 != 0,
-            ras: field(pfr0, 28) != 0,
-            pmu: !matches!(field(dfr0, 8), 0 | 0xf),
-            fgt: field(mmfr0, 56) != 0,
-            hcx: field(mmfr1, 40) != 0,
-            // Version 0.1 says so in ID_AA64PFR1_EL1.MPAM_frac alone.
-            mpam: field(pfr0, 40) != 0 || field(pfr1, 16) != 0,
-            breakpoints: field(dfr0, 12) as usize + 1,
-            watchpoints: field(dfr0, 20) as usize + 1,
-        }
-    })
+#[inline]
+pub fn features() -> Features {
+    let bits = FEATURES.load(Ordering::Relaxed);
+    Features::from_bits(if bits == 0 { read_features() } else { bits })
+}
+
+#[cold]
+#[inline(never)]
+fn read_features() -> u32 {
+    let pfr0 = ID_AA64PFR0_EL1.get();
+    let pfr1 = read_register!("id_aa64pfr1_el1");
+    let isar1 = ID_AA64ISAR1_EL1.get();
+    let isar2 = read_register!("S3_0_C0_C6_2");
+    let mmfr0 = read_register!("id_aa64mmfr0_el1");
+    let mmfr1 = ID_AA64MMFR1_EL1.get();
+    let dfr0 = ID_AA64DFR0_EL1.get();
+    let field = |register: u64, shift: u32| register >> shift & 0xf;
+    let features = Features {
+        // APA, API, GPA, GPI; APA3, GPA3.
+        pac: isar1 & 0xff00_0ff0 != 0 || isar2 & 0xff00 != 0,
+        ras: field(pfr0, 28) != 0,
+        pmu: !matches!(field(dfr0, 8), 0 | 0xf),
+        fgt: field(mmfr0, 56) != 0,
+        hcx: field(mmfr1, 40) != 0,
+        // Version 0.1 says so in ID_AA64PFR1_EL1.MPAM_frac alone.
+        mpam: field(pfr0, 40) != 0 || field(pfr1, 16) != 0,
+        breakpoints: field(dfr0, 12) as usize + 1,
+        watchpoints: field(dfr0, 20) as usize + 1,
+    };
+    let bits = features.to_bits();
+    FEATURES.store(bits, Ordering::Relaxed);
+    bits
 }
 
 /// MIDR_EL1.PartNum of a Cortex-A72.
