@@ -40,13 +40,12 @@ pub fn set_alarm(at: Option<u64>) {
     isa::isb();
 }
 
-/// The guest's CNTVCT_EL0 is [`count`] less `offset` from here on. Its timer is off until a vCPU's state is loaded: what was
-/// set knows nothing of the new count, and could fire too early. That state's timer is written behind an ISB of
-/// [`SystemState::load`](super::vcpu::state::SystemState::load), with the offset in effect.
+/// The guest's CNTVCT_EL0 is [`count`] less `offset` once this is synchronized. Its timer is off ([`stop_virtual_timer`]) until a vCPU's state is loaded:
+/// what was set knows nothing of the new count, and could fire too early. So does the one that is loaded, behind this: so there is an ISB here.
 #[inline]
 pub fn set_virtual_offset(offset: u64) {
-    stop_virtual_timer();
     CNTVOFF_EL2.set(offset);
+    isa::isb();
 }
 
 /// Whether the virtual timer of the vCPU that is loaded asserts its interrupt.

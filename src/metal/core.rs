@@ -204,6 +204,10 @@ impl vm::Core for BoardCore {
         fixup::unmask_errors();
     }
 
+    fn begin_replacement(&mut self) {
+        walks::begin_replacement();
+    }
+
     #[inline]
     fn load_system(&mut self, from: &SystemState) {
         from.load();

@@ -123,10 +123,14 @@ pub trait Core: Gich {
     fn save_system(&mut self, to: &mut Self::System);
     /// Waits for the SErrors of what the loaded vCPU stored, and takes one that came. Returns whether one came: it is that vCPU's.
     fn consume_serror(&mut self) -> bool;
-    /// Ends putting a vCPU: none is loaded any more, no timer of it fires, and no translation starts from its registers.
+    /// Ends putting a vCPU: none is loaded any more, no timer of it fires, the timer's interrupt of the hardware is not active, and no translation starts
+    /// from its registers.
     fn end_put(&mut self);
-    /// Loads the vCPU's registers into the core, and clears its exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of
-    /// them: after a reset they do.
+    /// Other registers are about to take the place of those of the loaded vCPU: no timer of it fires, and no translation starts from its registers, until
+    /// these are loaded.
+    fn begin_replacement(&mut self);
+    /// Loads the vCPU's registers into the core, behind [`begin_load`](Self::begin_load) or [`begin_replacement`](Self::begin_replacement), and clears its
+    /// exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of them: after a reset they do.
     fn load_system(&mut self, from: &Self::System);
     /// Takes the registers out for another VM.
     fn export(system: &Self::System, to: &mut VcpuRegisters);
@@ -134,7 +138,7 @@ pub trait Core: Gich {
     fn import(system: &mut Self::System, from: &VcpuRegisters);
     /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core, and whom debug exceptions go to.
     fn load_debug(&mut self, from: &VcpuDebug);
-    /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks. Its virtual timer is off until its registers are loaded.
+    /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks, before its registers are loaded: its virtual timer is off.
     fn set_virtual_offset(&mut self, offset: u64);
     /// When the virtual timer in a saved state fires: its compare value, if it is on.
     fn virtual_deadline(system: &Self::System) -> Option<u64>;

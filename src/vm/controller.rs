@@ -245,11 +245,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// stopped.
     #[inline]
     fn begin_await(&mut self, core: &mut B::Core, target: usize) -> Option<bool> {
-        // An SError ends a wait, as it ends a WFI.
-        if core.consume_serror() {
-            core.pend_serror();
-            return Some(true);
-        }
+        // An SError ends a wait, as it ends a WFI: that is seen when the vCPU is put, or when it is about to sleep.
         let mut shared = self.vm.lock_shared()?;
         // Not looked for here, where it is on a short path: a timer that is held back has its core load the vCPU once more, which looks then.
         self.vcpu.timers_known = 0;

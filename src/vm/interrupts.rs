@@ -6,6 +6,7 @@ use super::reviews::ReviewSchedule;
 use super::slot::Request;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, Interrupt, System, Vm, VmBackend};
+use crate::arch::sync::Ordering;
 use crate::device::Device;
 use crate::device::gic::{PTIMER_PPI, Review};
 
@@ -39,6 +40,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     /// Looks for what changes without a trap.
+    #[inline(never)]
     pub(super) fn review(&mut self, core: &mut B::Core) -> ExitAction {
         // Without the shared part: this is after each trap.
         if !self.vcpu.reviews.is_worthwhile(core) {
@@ -231,6 +233,23 @@ impl<B: VmBackend> ExitContext<'_, B> {
         self.update_timer();
         self.flush_and_wake();
         self.rearm_cache_traps();
+    }
+
+    /// The same for a vCPU that is just being loaded, and whose GIC model says whether there is something to do.
+    #[inline]
+    pub(super) fn process_requests_if(&mut self, gic_has_some: bool) {
+        let vcpu = &*self.vcpu;
+        // The flag is read behind the request, as in `take_input_flag`.
+        let has_some = gic_has_some
+            || self.vm.input.load(Ordering::Relaxed)
+            || vcpu.timer.deadline().is_some()
+            || vcpu.reviews.may_give_back()
+            || self.slot().is_waiting();
+        match has_some {
+            true => self.process_requests(),
+            // With nothing pending and its timer off, all lines are down.
+            false => self.rearm_cache_traps(),
+        }
     }
 
     /// Flushes what other cores made pending, and ends the vCPU's wait if that is a reason.

@@ -24,14 +24,30 @@ pub struct LoadedVcpu<'a, B: VmBackend> {
     pub(super) vcpu: MutexGuard<'a, Vcpu<System<B>>>,
 }
 
-/// Loads a vCPU's registers, but for the general ones and the list registers, into the core that is to run it.
+/// Loads a vCPU's registers, but for the general ones and the list registers, into the core that is to run it, behind [`Core::begin_load`] or
+/// [`Core::begin_replacement`].
 ///
 /// - `offset`: how far the guest's counter is behind the physical count. It comes first: the core compares a timer that is loaded before with
 ///   the count of another time.
 /// - `interface`: GICH_VMCR and GICH_APR.
-/// - `timer_active`: whether the hardware's interrupt of the virtual timer is active, as the guest has it and did not deactivate it yet.
 #[inline]
-pub(super) fn load_registers<C: Core>(
+fn load_registers<C: Core>(
+    core: &mut C,
+    offset: u64,
+    system: &C::System,
+    debug: &VcpuDebug,
+    interface: [u32; 2],
+) {
+    core.set_virtual_offset(offset);
+    core.load_system(system);
+    core.load_debug(debug);
+    core.set_cpu_interface_registers(interface);
+}
+
+/// Loads a vCPU's registers in place of those that the core has, of the same VM. `timer_active`: whether the hardware's interrupt of the virtual timer is
+/// active, as the guest has it and did not deactivate it yet.
+#[inline]
+pub(super) fn replace_registers<C: Core>(
     core: &mut C,
     offset: u64,
     system: &C::System,
@@ -39,10 +55,8 @@ pub(super) fn load_registers<C: Core>(
     interface: [u32; 2],
     timer_active: bool,
 ) {
-    core.set_virtual_offset(offset);
-    core.load_system(system);
-    core.load_debug(debug);
-    core.set_cpu_interface_registers(interface);
+    core.begin_replacement();
+    load_registers(core, offset, system, debug, interface);
     core.set_vtimer_irq_active(timer_active);
 }
 
@@ -61,15 +75,22 @@ impl<B: VmBackend> Vm<B> {
             vcpu: index,
             root: shared.memory.stage2.root(),
         });
-        let requested = shared.gic.sync(index, &mut vcpu.lrs);
+        let is_quiet = shared.gic.is_quiet(index);
+        let requested = match is_quiet {
+            true => 0,
+            false => shared.gic.sync(index, &mut vcpu.lrs),
+        };
         load_registers(
             core,
             self.counter_offset(),
             &vcpu.system,
             &vcpu.debug,
             vcpu.interface,
-            shared.gic.vtimer_needs_hw_active(index),
         );
+        // It is not, before.
+        if !is_quiet && shared.gic.vtimer_needs_hw_active(index) {
+            core.set_vtimer_irq_active(true);
+        }
         self.kick_vcpus(core, requested);
         slot.take_request();
         let mut loaded = LoadedVcpu {
@@ -78,7 +99,9 @@ impl<B: VmBackend> Vm<B> {
             slot,
             vcpu,
         };
-        loaded.context(&mut shared, core).process_requests();
+        loaded
+            .context(&mut shared, core)
+            .process_requests_if(!is_quiet);
         Some(loaded)
     }
 
@@ -176,7 +199,11 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 ExitAction::Resume if !reviewed => {}
                 action => {
                     cold_path();
-                    match self.after_step(core, action, reviewed) {
+                    let action = match action {
+                        ExitAction::Resume | ExitAction::Review if reviewed => self.review(core),
+                        action => action,
+                    };
+                    match action {
                         ExitAction::Resume => reviewed = false,
                         ExitAction::Review => reviewed = true,
                         other => {
@@ -186,15 +213,6 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                     }
                 }
             }
-        }
-    }
-
-    /// What comes after an exit whose handler said `action`. If the vCPU is `reviewed`, looks for what changes without a trap.
-    #[inline(never)]
-    fn after_step(&mut self, core: &mut B::Core, action: ExitAction, reviewed: bool) -> ExitAction {
-        match action {
-            ExitAction::Resume | ExitAction::Review if reviewed => self.review(core),
-            action => action,
         }
     }
 

@@ -113,6 +113,7 @@ impl<B: VmBackend> Initiator<'_, B> {
     pub fn clear_core(&mut self) {
         if self.vcpu.is_some() {
             self.core.consume_serror();
+            self.core.begin_replacement();
             self.core.load_system(&B::Core::RESET);
         }
     }

@@ -1,7 +1,7 @@
 //! A VM that ends, or starts again from its image.
 
 use super::image::BootEntry;
-use super::loaded::load_registers;
+use super::loaded::replace_registers;
 use super::quiesce::{Initiator, OFF};
 use super::saved_lrs::SavedLrs;
 use super::target::Reason;
@@ -115,7 +115,7 @@ impl<B: VmBackend> Vm<B> {
                     vcpu.unfinished.is_loading = true;
                     core.consume_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
-                    load_registers(
+                    replace_registers(
                         core,
                         self.counter_offset(),
                         system,

@@ -7,7 +7,7 @@
 //!
 //! A vCPU is the core's [`System`], then [`SavedVcpu`]. List registers are not saved: they are synced into the GIC model first.
 
-use super::loaded::load_registers;
+use super::loaded::replace_registers;
 use super::quiesce::{Initiator, StoppedVcpus};
 use super::saved_lrs::SavedLrs;
 use super::unfinished::Unfinished;
@@ -256,7 +256,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 core.consume_serror();
                 vcpu.debug.restore(&saved.debug);
                 let timer_active = self.gic.vtimer_needs_hw_active(index);
-                load_registers(
+                replace_registers(
                     core,
                     self.vm.counter_offset(),
                     system,

@@ -46,10 +46,18 @@ fn the_timer_of_a_vcpu_that_left_is_off() {
 fn the_timer_is_off_before_the_count_moves() {
     for worst in boards() {
         let _on = worst.on(0);
-        isa::write("cntv_ctl_el0", 1);
-        timer::set_virtual_offset(5);
-        assert!(!worst.unsynchronized(0).contains(&"cntv_ctl_el0"));
-        assert_eq!(isa::read("cntvoff_el2"), 5);
+        for stop in [walks::begin_replacement, walks::put_context] {
+            isa::write("cntv_ctl_el0", 1);
+            isa::write("cntvoff_el2", 3);
+            isa::isb();
+            stop();
+            assert!(!worst.unsynchronized(0).contains(&"cntv_ctl_el0"));
+            assert_eq!(isa::read("cntv_ctl_el0"), 0);
+            timer::set_virtual_offset(5);
+            // The timer that is loaded next is compared with the new one.
+            assert!(!worst.unsynchronized(0).contains(&"cntvoff_el2"));
+            assert_eq!(isa::read("cntvoff_el2"), 5);
+        }
     }
 }
 

@@ -56,6 +56,7 @@ fn no_state_in_between_can_be_walked() {
         vms[0].1.sctlr &= !1;
         for turn in 0..6 {
             enter(&vms, turn % 2, false);
+            walks::begin_replacement();
             vms[turn % 2].1.load();
             walks::put_context();
         }

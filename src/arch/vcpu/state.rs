@@ -4,7 +4,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::fp::FpState;
-use super::walks::{SCTLR_RESET, stop_walks};
+use super::walks::SCTLR_RESET;
 use crate::arch::cpu::features;
 use crate::arch::isa;
 use crate::arch::isa::registers::{HCR_EL2, Readable, SCTLR_EL1, TCR_EL1, Writeable};
@@ -172,14 +172,13 @@ impl SystemState {
         self.fp.save();
     }
 
-    /// Puts it into the CPU. The TLBs are the caller's business: they may hold translations of the state before
-    /// under the same VMID. A vCPU that was not loaded needs its stage 2 first
-    /// ([`set_stage2`](super::walks::set_stage2)), for this ends with walks enabled; and its virtual counter, with which the timer
-    /// that is loaded here is compared.
+    /// Puts it into the CPU, in which no walk starts, as none may see registers half of one state, half of the other: no vCPU is loaded
+    /// ([`put_context`](super::walks::put_context)), or one is that this takes the place of ([`begin_replacement`](super::walks::begin_replacement)).
+    /// The TLBs are the caller's business: they may hold translations of the state before under the same VMID. A vCPU that was not loaded needs its
+    /// stage 2 first ([`set_stage2`](super::walks::set_stage2)), for this ends with walks enabled; and its virtual counter, with which the timer that is
+    /// loaded here is compared.
     pub fn load(&self) {
         let features = features();
-        // No walk may see registers half of one state, half of the other.
-        stop_walks();
         self.el1.load();
         if features.pac {
             self.keys.load();

@@ -83,9 +83,8 @@ pub fn return_stage2(lent: Lent) {
     isa::isb();
 }
 
-/// Nothing of a VM is live in the EL1&0 regime from here on, and no walk starts, until a vCPU's state is loaded: erratum 1319367 again, and
-/// speculation in general, which may use these registers at any time.
-#[inline]
+/// Nothing is live in the EL1&0 regime from here on, whatever was in its registers before, and no walk starts, until a vCPU's state is loaded:
+/// erratum 1319367 again, and speculation in general, which may use these registers at any time.
 pub fn clear_el1_regime() {
     stop_walks();
     TCR_EL1.set(TCR_EPD);
@@ -106,8 +105,20 @@ pub fn load_stage2_context(root: Pa, vmid: u8, number: u32, is_another: bool) {
     }
 }
 
-/// The vCPU that was loaded, whose state has been saved, has left: nothing of its VM is live, and its timer does not interrupt.
+/// The vCPU that was loaded, whose state has been saved, has left: no walk starts until another one's state is loaded, and its timer does not
+/// interrupt. What its registers of stage 1 still hold is not looked at: TTBR0_EL1 and TTBR1_EL1 are for walks, of which TCR_EL1.{EPD0, EPD1} leave none
+/// (their register descriptions), and no TLB has anything of VMID 0, for which stage 2 leads nowhere.
+#[inline]
 pub fn put_context() {
-    clear_el1_regime();
+    stop_walks();
+    leave_stage2();
+    timer::stop_virtual_timer();
+}
+
+/// Other registers are about to take the place of those of the vCPU that is loaded: no walk starts, and its timer does not interrupt, until they are
+/// loaded.
+#[inline]
+pub fn begin_replacement() {
+    stop_walks();
     timer::stop_virtual_timer();
 }

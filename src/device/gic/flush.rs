@@ -99,6 +99,14 @@ impl Gic {
         u64::from(held) | private.active | waiting | u64::from(shared) == 0
     }
 
+    /// Whether loading `vcpu` is all there is to do for it: it is [idle](Self::is_idle), needs no [review](Self::review), and no SPI that another vCPU has
+    /// could be taken by it.
+    #[inline]
+    pub fn is_quiet(&self, vcpu: usize) -> bool {
+        let lrs = &self.lrs[vcpu % VCPUS_MAX];
+        self.is_idle(vcpu) && self.spis_in_lrs == 0 && lrs.review == Review::Nothing
+    }
+
     /// Clears or folds the list registers whose interrupt the guest is done with.
     #[inline]
     pub(super) fn fold_done(&mut self, vcpu: usize, empty: u32, gich: &mut impl Gich) {

@@ -202,16 +202,19 @@ impl Gic {
     pub fn poll_signalled(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
         let interface = gich.cpu_interface();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
-        let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
-        while used != 0 {
-            let n = used.trailing_zeros() as usize;
-            used &= used - 1;
-            let register = gich.list_register(n);
-            if interface.signals_register(register) {
-                return true;
+        let mut waiting = 0;
+        if !self.is_idle(vcpu) {
+            let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
+            while used != 0 {
+                let n = used.trailing_zeros() as usize;
+                used &= used - 1;
+                let register = gich.list_register(n);
+                if interface.signals_register(register) {
+                    return true;
+                }
             }
+            waiting = self.waiting(vcpu);
         }
-        let mut waiting = self.waiting(vcpu);
         // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
         // signalled again.
         if self.is_vtimer_unnoticed(vcpu, gich) {

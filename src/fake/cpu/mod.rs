@@ -68,6 +68,8 @@ pub struct FakeCore {
     facing: bool,
     /// What of the loaded vCPU makes way for it.
     lent: Option<walks::Lent>,
+    /// No translation starts from the core's registers, and their timer is off.
+    is_stopped: bool,
     /// Its registers.
     pub system: System,
     /// Its debug registers.
@@ -126,6 +128,7 @@ impl FakeCore {
             faced: None,
             facing: false,
             lent: None,
+            is_stopped: true,
             system: System::RESET,
             debug: VcpuDebug::RESET,
             script: VecDeque::new(),

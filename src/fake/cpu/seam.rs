@@ -98,11 +98,21 @@ impl Core for FakeCore {
     fn end_put(&mut self) {
         walks::put_context();
         self.vcpu = None;
+        self.is_stopped = true;
         self.timer_active = false;
         self.system.timer_line = 0;
     }
 
+    fn begin_replacement(&mut self) {
+        walks::begin_replacement();
+        self.is_stopped = true;
+    }
+
     fn load_system(&mut self, from: &System) {
+        assert!(
+            std::mem::take(&mut self.is_stopped),
+            "no translation starts from registers half of which are another's"
+        );
         self.system = *from;
         SCTLR.set(from.sctlr);
         from.for_walks().load();
@@ -145,6 +155,7 @@ impl Core for FakeCore {
     }
 
     fn set_virtual_offset(&mut self, offset: u64) {
+        assert!(self.is_stopped, "no timer is compared with another's count");
         self.offsets.push(offset);
     }
 
