@@ -26,7 +26,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     #[inline]
     fn timer_fired(&mut self, core: &mut B::Core) -> ExitAction {
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             // It comes again when the vCPU is loaded again: its line is up.
             core.set_vtimer_irq_active(false);
             return ExitAction::Put;
@@ -46,7 +46,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if !self.vcpu.reviews.is_worthwhile(core) {
             return ExitAction::resume(&self.vcpu.reviews);
         }
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -76,7 +76,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if request == Request::Nothing {
             return ExitAction::Resume;
         }
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             slot.request();
             return ExitAction::Put;
         };
@@ -92,7 +92,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     fn handle_maintenance_interrupt(&mut self, core: &mut B::Core) -> ExitAction {
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -106,7 +106,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         if self.check_requests(core) == ExitAction::Put {
             return ExitAction::Put;
         }
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);
@@ -129,7 +129,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             }
             return ExitAction::Resume;
         }
-        let Some(mut shared) = self.lock_shared_or_return(core) else {
+        let Some(mut shared) = self.lock_shared_or_return() else {
             return ExitAction::Put;
         };
         let mut context = self.context(&mut shared, core);

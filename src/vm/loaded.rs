@@ -68,7 +68,7 @@ impl<B: VmBackend> Vm<B> {
         if self.gate.is_closed_to(index) || slot.run_state() == RunState::Off {
             return None;
         }
-        let mut shared = self.lock_shared_or_leave(core)?;
+        let mut shared = self.lock_shared_or_leave()?;
         core.begin_load(&VcpuIdentity {
             name: self.config.name,
             vm: self.number,
@@ -228,8 +228,8 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         if trap.kind != TrapKind::Sync {
             return self.handle_asynchronous(core, trap.kind);
         }
-        let Some(mut shared) = self.vm.lock_shared_or_leave(core) else {
-            return self.retry_later(Esr(trap.esr));
+        let Some(mut shared) = self.vm.lock_shared_or_leave() else {
+            return self.retry_later(core, Esr(trap.esr));
         };
         self.handle_exception(&mut shared, core, trap)
     }
@@ -262,26 +262,27 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
     /// Locks the shared part for something that is not the guest's instruction: a vCPU that leaves its core for want of it is to come back for it,
     /// also if it waits.
     #[inline]
-    pub(super) fn lock_shared_or_return(
-        &self,
-        core: &B::Core,
-    ) -> Option<MutexGuard<'a, VmShared<B>>> {
-        let shared = self.vm.lock_shared_or_leave(core);
+    pub(super) fn lock_shared_or_return(&self) -> Option<MutexGuard<'a, VmShared<B>>> {
+        let shared = self.vm.lock_shared_or_leave();
         if shared.is_none() && self.slot().is_waiting() && !self.vm.gate.is_closed() {
             self.slot().request();
         }
         shared
     }
 
-    /// Drops a trap, as the VM is being stopped, or its core was waiting for too long: its instruction runs again when the VM, or the vCPU, goes on. Only an HVC's return address is behind its
-    /// instruction, so that the pc steps back.
+    /// Drops a trap, as the VM is being stopped, or its core was waiting for too long: its instruction runs again when the VM, or the vCPU, goes on. If nobody
+    /// else is pinned to the core that is at once, behind an interrupt that the core has. Only an HVC's return address is behind its instruction, so that the
+    /// pc steps back.
     #[cold]
-    fn retry_later(&mut self, esr: Esr) -> ExitAction {
+    fn retry_later(&mut self, core: &B::Core, esr: Esr) -> ExitAction {
         if esr.class() == Esr::EC_HVC64 {
             let registers = &mut self.vcpu.registers;
             step_back(&mut registers.pc, &mut registers.pstate);
         }
-        ExitAction::Put
+        match core.is_multiplexed() || self.vm.gate.is_closed_to(self.index) {
+            true => ExitAction::Put,
+            false => ExitAction::Resume,
+        }
     }
 
     /// Takes the vCPU out of the core, into memory.

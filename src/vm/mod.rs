@@ -40,7 +40,7 @@
 //!
 //! Locks are taken in this order: a vCPU's own, the shared part's, then, with the gate closed, the other vCPUs'. A core that holds a vCPU
 //! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
-//! for ever. Nor does it keep another vCPU waiting that is pinned there: after a while it puts its own, as with a closed gate. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
+//! for ever. Nor does it keep waiting who else wants the core: after a while it puts the vCPU, as with a closed gate, or has it try again if it is alone there. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
 
 mod backend;
 mod budget;
@@ -125,17 +125,9 @@ use vcpu::RunState;
 /// Pages of the largest RAM: 15 GiB, so that some of the 16 GiB that frames have numbers for are left for snapshots.
 const RAM_PAGES_MAX: u32 = 15 << 18;
 
-/// How often a core looks at a lock before it sees who else wants the core: some 15,000 instructions.
+/// How often a core looks at the lock of a VM's shared part, for a vCPU that it has loaded, before it drops what that needs the lock for and sees who
+/// else wants it: some 15,000 instructions.
 const LOOKS: u32 = 1000;
-
-/// How often `core` looks at the lock of a VM's shared part, for a vCPU that it has loaded, before it drops what that needs the lock for and sees who
-/// else wants it. On a core that no other vCPU is pinned to it waits.
-fn patience_of(core: &impl Core) -> u32 {
-    match core.is_multiplexed() {
-        true => LOOKS,
-        false => u32::MAX,
-    }
-}
 
 /// A vCPU's registers beyond the general ones, as a core of this backend has them.
 type System<B> = <<B as VmBackend>::Core as Core>::System;
@@ -197,23 +189,17 @@ impl<B: VmBackend> Vm<B> {
             .or_else(|| self.wait_for_shared(u32::MAX))
     }
 
-    /// The same. `None` also if the core has waited for long and should see who else wants it ([`patience_of`]).
+    /// The same. `None` also if the core has waited for long ([`LOOKS`]), and should see who else wants it: another vCPU, or an interrupt of the board.
     #[inline]
-    fn lock_shared_or_leave(&self, core: &B::Core) -> Option<MutexGuard<'_, VmShared<B>>> {
-        match self.shared.try_lock() {
-            Some(shared) => Some(shared),
-            None => self.wait_or_leave(core),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait_or_leave(&self, core: &B::Core) -> Option<MutexGuard<'_, VmShared<B>>> {
-        self.wait_for_shared(patience_of(core))
+    fn lock_shared_or_leave(&self) -> Option<MutexGuard<'_, VmShared<B>>> {
+        self.shared
+            .try_lock()
+            .or_else(|| self.wait_for_shared(LOOKS))
     }
 
     /// Looks so often at the lock, or for ever. Cores that cannot leave come first ([`lock_from_outside`](Self::lock_from_outside)).
     #[cold]
+    #[inline(never)]
     fn wait_for_shared(&self, patience: u32) -> Option<MutexGuard<'_, VmShared<B>>> {
         let mut looks = 0_u32;
         while !self.gate.is_closed() {

@@ -2,9 +2,9 @@
 
 use super::guest::*;
 use super::scheduling::{Quiet, core, turn_on, vms};
-use super::smp::sync;
+use super::smp::{SYSTEM_OFF, sync};
 use crate::arch::MutexGuard;
-use crate::arch::vcpu::Registers;
+use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmConfig;
 use crate::fake::{FakeBoard, FakeCore, Step};
 use crate::vm::budget::SLICE;
@@ -82,22 +82,45 @@ fn a_vcpu_that_waits_for_long_leaves_its_core_and_tries_again() {
     assert_eq!((slot.registers.x[0], slot.registers.pc), (0x1_0001, pc + 4));
 }
 
-/// A core with nothing else to do waits until it has the lock.
+/// Nobody else is pinned to its core: its instruction runs again at once, and the board's interrupts come through meanwhile.
 #[test]
-fn a_vcpu_that_has_its_core_to_itself_waits() {
-    let vms = two_vms();
-    let mut core = core(1);
-    let (begins, begun) = std::sync::mpsc::channel();
-    let holder = thread::spawn(move || {
-        let lock = vms[0].shared.lock();
-        begins.send(()).unwrap();
-        thread::sleep(std::time::Duration::from_millis(50));
-        drop(lock);
-    });
-    begun.recv().unwrap();
-    core.set_multiplexed(false);
-    assert!(vms[0].lock_shared_or_leave(&core).is_some());
-    holder.join().unwrap();
+fn a_vcpu_that_has_its_core_to_itself_tries_again_and_is_interrupted() {
+    let vms = vms([PLAN].into(), |_, _| 0);
+    let mut core = core(0);
+    let pc = vms[0].vcpus[0].lock().registers.pc;
+    core.script.push_back(calls_while_it_is_held(&vms[0]));
+    for _ in 0..2 {
+        core.script.push_back(Box::new(move |registers| {
+            assert_eq!(registers.pc, pc, "it has not happened");
+            registers.pc += 4;
+            sync(0x16, 0)
+        }));
+    }
+    core.script.push_back(Box::new(move |registers| {
+        assert_eq!(registers.pc, pc);
+        Trap {
+            kind: TrapKind::Irq,
+            ..sync(0, 0)
+        }
+    }));
+    core.interrupts.push_back(Interrupt::Console);
+    core.script.push_back(Box::new(move |registers| {
+        assert_eq!(registers.pc, pc);
+        let_go();
+        registers.pc += 4;
+        sync(0x16, 0)
+    }));
+    core.script.push_back(Box::new(move |registers| {
+        assert_eq!((registers.x[0], registers.pc), (0x1_0001, pc + 4));
+        registers.x[0] = SYSTEM_OFF;
+        registers.pc += 4;
+        sync(0x16, 0)
+    }));
+    let desk = Quiet::default();
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    scheduler.schedule_once();
+    assert!(scheduler.core.script.is_empty() && scheduler.core.interrupts.is_empty());
+    assert!(vms[0].is_off());
 }
 
 /// It waits in WFI, and what it was interrupted for needs the lock.
