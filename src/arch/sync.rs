@@ -11,7 +11,9 @@ pub use crate::fake::sync::{AtomicBool, AtomicU8, AtomicU64};
 
 #[cfg(target_os = "none")]
 pub use super::relax::Relax;
-#[cfg(all(not(target_os = "none"), not(all(test, loom))))]
+#[cfg(all(test, not(loom)))]
+pub use crate::fake::sync::Relax;
+#[cfg(all(not(target_os = "none"), not(test)))]
 pub use spin::relax::Spin as Relax;
 
 /// A lock: one core at a time has what is in it.

@@ -89,6 +89,18 @@ atomics! {
     AtomicU64: u64
 }
 
+/// The core that is waited for has its turn, also on a machine with more threads than CPUs: so many looks as EL2 has the patience for are a time in
+/// which whoever has a lock gets a CPU, and lets go of it.
+#[cfg(not(loom))]
+pub struct Relax;
+
+#[cfg(not(loom))]
+impl spin::RelaxStrategy for Relax {
+    fn relax() {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+}
+
 #[cfg(loom)]
 mod explored {
     use loom::cell::{MutPtr, UnsafeCell};
