@@ -40,7 +40,7 @@ pub fn set_alarm(at: Option<u64>) {
     isa::isb();
 }
 
-/// The guest's CNTVCT_EL0 is [`count`] less `offset` once this is synchronized. Its timer is off ([`stop_virtual_timer`]) until a vCPU's state is loaded:
+/// The guest's CNTVCT_EL0 is [`count`] less `offset` once this is synchronized. Its timer is off ([`switch_off_virtual_timer`]) until a vCPU's state is loaded:
 /// what was set knows nothing of the new count, and could fire too early. So does the one that is loaded, behind this: so there is an ISB here.
 #[inline]
 pub fn set_virtual_offset(offset: u64) {
@@ -54,10 +54,9 @@ pub fn virtual_timer_line() -> bool {
     CNTV_CTL_EL0.get() & (ENABLE | IMASK | ISTATUS) == ENABLE | ISTATUS
 }
 
-/// Switches off the virtual timer of the vCPU that was loaded, whose state has been saved: its interrupt goes, and has gone when this returns,
-/// as it may be about to be deactivated.
+/// Switches off the virtual timer of the vCPU that was loaded. Its interrupt goes, and has gone behind the next ISB, which the caller has before it
+/// deactivates that.
 #[inline]
-pub fn stop_virtual_timer() {
+pub fn switch_off_virtual_timer() {
     CNTV_CTL_EL0.set(0);
-    isa::isb();
 }

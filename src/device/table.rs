@@ -21,7 +21,8 @@ macro_rules! devices {
         #[derive(
             Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
         )]
-        #[repr(C)]
+        // Aligned, as a snapshot copies it by words.
+        #[repr(C, align(8))]
         pub struct Devices {
             $(#[doc = concat!("See [`", stringify!($type), "`].")] pub $state: $type,)*
         }

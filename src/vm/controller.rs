@@ -37,8 +37,8 @@ pub(super) enum AfterCall {
     Resume,
     /// Puts the vCPU: its VM is being stopped, and the call is made again.
     Put,
-    /// The vCPU waits for the VM with this number.
-    Await(usize),
+    /// The vCPU waits for the VM that its slot names.
+    Await,
 }
 
 /// RUN's results.
@@ -224,7 +224,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         };
         drop(shared);
         match results {
-            None if !is_interrupted => AfterCall::Await(target.number),
+            None if !is_interrupted => AfterCall::Await,
             None => {
                 // There may be another one now that wants this core.
                 core.set_alarm_no_later(B::Core::physical_count());

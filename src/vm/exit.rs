@@ -25,8 +25,10 @@ pub enum ExitAction {
     Wait,
     /// Puts the vCPU: it is off, or the gate is closed.
     Put,
-    /// Carries out the call of a controller that is in the vCPU's registers.
+    /// Carries out the call of a controller that is in the vCPU's registers: [`LoadedVcpu::run`](super::loaded::LoadedVcpu::run) does.
     Control,
+    /// Lets the vCPU wait in RUN for the VM that its slot names.
+    Await,
     /// Does what an interrupt of the board asks for that is not only this vCPU's business.
     Interrupt(Interrupt),
     /// EL2 is in the midst of something for the vCPU ([`Unfinished`](super::unfinished::Unfinished)): looks who else wants the core, then goes on with that.

@@ -197,7 +197,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             // In the midst of RUN, its pc on the call: that has not happened.
             saved.run_state = RunState::Ready as u64;
         }
-        copy(&self.gic.private[index], &mut saved.gic);
+        copy_words(&self.gic.private[index], &mut saved.gic);
         let vcpu = match &mut self.initiator.vcpu {
             Some((own, vcpu)) if *own == index => {
                 if self.returns_id {
@@ -217,7 +217,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 _ => return,
             },
         };
-        copy(&vcpu.registers, &mut saved.registers);
+        copy_words(&vcpu.registers, &mut saved.registers);
         saved.timer = vcpu.timer;
         vcpu.debug
             .save(&mut saved.debug, &mut saved.registers.pstate);
@@ -227,7 +227,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
     fn restore_vcpu(&mut self, index: usize, from: &[u8]) {
         let (system, from) = System::<B>::ref_from_prefix(from).expect(ALIGNED);
         let (saved, _) = SavedVcpu::ref_from_prefix(from).expect(ALIGNED);
-        self.gic.private[index] = saved.gic;
+        copy_words(&saved.gic, &mut self.gic.private[index]);
         self.gic.forget_interface(index);
         let run_state = RunState::from_number(saved.run_state);
         let slot = &self.vm.vcpus[index];
@@ -280,7 +280,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 vcpu
             }
         };
-        copy(&saved.registers, &mut vcpu.registers);
+        copy_words(&saved.registers, &mut vcpu.registers);
         // What it was in the midst of has not happened.
         if vcpu.unfinished.has_begun() {
             vcpu.unfinished = Unfinished::NOTHING;
@@ -295,6 +295,28 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
 #[inline]
 fn copy<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S) {
     to.as_mut_bytes().copy_from_slice(from.as_bytes());
+}
+
+/// The same for what is small and consists of words: LLVM, which keeps to alignment here, copies four of them itself, and calls `memcpy` for more, which
+/// costs as much again.
+#[inline(always)]
+fn copy_words<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: &mut S) {
+    const { assert!(align_of::<S>() == align_of::<u64>()) };
+    let from = <[u64]>::ref_from_bytes(from.as_bytes()).expect(ALIGNED);
+    let to = <[u64]>::mut_from_bytes(to.as_mut_bytes()).expect(ALIGNED);
+    let (from, from_rest) = from.as_chunks::<4>();
+    let (to, to_rest) = to.as_chunks_mut::<4>();
+    for (from, to) in from.iter().zip(to) {
+        // Word by word: an assignment of all four would be found to be part of a `memcpy`.
+        let [a, b, c, d] = *from;
+        to[0] = a;
+        to[1] = b;
+        to[2] = c;
+        to[3] = d;
+    }
+    for (from, to) in from_rest.iter().zip(to_rest) {
+        *to = *from;
+    }
 }
 
 impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
@@ -317,8 +339,8 @@ impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
             self.around = self.who_goes_around();
             let (shared, rest) = bytes.split_at_mut(VM_BYTES);
             let (shared, _) = SavedVm::mut_from_prefix(shared).expect(ALIGNED);
-            copy(self.devices, &mut shared.devices);
-            copy(&self.gic.shared, &mut shared.gic);
+            copy_words(self.devices, &mut shared.devices);
+            copy_words(&self.gic.shared, &mut shared.gic);
             shared.taken_by = match self.initiator.index() {
                 Some(index) if self.returns_id => index as u32 + 1,
                 _ => 0,
@@ -338,8 +360,8 @@ impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {
         if part == 0 {
             let (shared, rest) = bytes.split_at(VM_BYTES);
             let (shared, _) = SavedVm::ref_from_prefix(shared).expect(ALIGNED);
-            *self.devices = shared.devices;
-            self.gic.shared = shared.gic;
+            copy_words(&shared.devices, self.devices);
+            copy_words(&shared.gic, &mut self.gic.shared);
             self.taken_by = shared.taken_by;
             self.restored = true;
             bytes = rest;

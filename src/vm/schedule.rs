@@ -9,7 +9,7 @@ use super::budget::{Budgets, SLICE};
 use super::clock::NEVER;
 use super::console_host::ConsoleHost;
 use super::control::{has_ended, tell_controller};
-use super::controller::{AfterCall, abandon_targets};
+use super::controller::abandon_targets;
 use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
 use super::{Core, Vm, VmBackend};
@@ -237,20 +237,16 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         }
         let mut next = None;
         loop {
-            let mut action = loaded.run(self.core);
-            if matches!(action, ExitAction::Control) {
-                match loaded.control_call(self.vms, self.core) {
-                    AfterCall::Resume => continue,
-                    AfterCall::Put => break,
-                    AfterCall::Await(target) => {
-                        next =
-                            self.place_of(|vm, vcpu| vm.number == target && vm.is_runnable(vcpu));
-                        if next.is_some() {
-                            break;
-                        }
-                        action = ExitAction::Wait;
-                    }
+            let mut action = loaded.run(self.vms, self.core);
+            if action == ExitAction::Await {
+                // If another core has ended that already, it has kicked this one.
+                if let Some(target) = loaded.slot().awaited() {
+                    next = self.place_of(|vm, vcpu| vm.number == target && vm.is_runnable(vcpu));
                 }
+                if next.is_some() {
+                    break;
+                }
+                action = ExitAction::Wait;
             }
             if matches!(action, ExitAction::Put) {
                 break;
@@ -330,9 +326,8 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         let keeps_core = match action {
             ExitAction::Resume | ExitAction::Review | ExitAction::Unfinished => true,
             ExitAction::Put => false,
-            ExitAction::Control => true,
             // It would have slept, had no other vCPU wanted the core.
-            ExitAction::Wait => false,
+            ExitAction::Wait | ExitAction::Control | ExitAction::Await => false,
             ExitAction::Yield if slice.contended => {
                 self.budgets.forfeit(slice.vcpu);
                 false

@@ -114,6 +114,14 @@ impl<S> VcpuSlot<S> {
         self.awaits.swap(NONE, Ordering::Relaxed) != NONE
     }
 
+    /// The number of the VM that the vCPU waits for to stop, if it does.
+    pub fn awaited(&self) -> Option<usize> {
+        match self.awaits.load(Ordering::Relaxed) {
+            NONE => None,
+            vm => Some(vm.into()),
+        }
+    }
+
     /// Whether the vCPU waits for VM number `vm` to stop.
     pub fn awaits(&self, vm: usize) -> bool {
         self.awaits.load(Ordering::Relaxed) == vm as u8

@@ -25,13 +25,39 @@ macro_rules! register_block {
             const ZERO: Self = Self { $($field: 0),* };
 
             fn save(&mut self) {
-                $(self.$field = read_register!($register);)*
+                each_pair!(save_pair, self, $($field: $register)*);
             }
 
             fn load(&self) {
-                $(write_register!($register, self.$field);)*
+                each_pair!(load_pair, self, $($field: $register)*);
             }
         }
+    };
+}
+
+/// Two registers at a time: one instruction stores or loads both.
+macro_rules! each_pair {
+    ($do:ident, $state:expr, $a:ident: $first:literal $b:ident: $second:literal $($rest:tt)*) => {
+        $do!($state, $a: $first, $b: $second);
+        each_pair!($do, $state, $($rest)*);
+    };
+    ($do:ident, $state:expr, $a:ident: $only:literal) => {
+        $do!($state, $a: $only);
+    };
+    ($do:ident, $state:expr,) => {};
+}
+
+macro_rules! save_pair {
+    ($state:expr, $($field:ident: $register:literal),*) => {
+        $(let $field = read_register!($register);)*
+        $($state.$field = $field;)*
+    };
+}
+
+macro_rules! load_pair {
+    ($state:expr, $($field:ident: $register:literal),*) => {
+        $(let $field = $state.$field;)*
+        $(write_register!($register, $field);)*
     };
 }
 

@@ -111,14 +111,15 @@ pub fn load_stage2_context(root: Pa, vmid: u8, number: u32, is_another: bool) {
 #[inline]
 pub fn put_context() {
     stop_walks();
+    // Behind the timer, too, an ISB.
+    timer::switch_off_virtual_timer();
     leave_stage2();
-    timer::stop_virtual_timer();
 }
 
 /// Other registers are about to take the place of those of the vCPU that is loaded: no walk starts, and its timer does not interrupt, until they are
 /// loaded.
 #[inline]
 pub fn begin_replacement() {
+    timer::switch_off_virtual_timer();
     stop_walks();
-    timer::stop_virtual_timer();
 }

@@ -14,7 +14,8 @@ pub const VTIMER_LINKED: u16 = 1 << 0;
 
 /// The distributor's state that all vCPUs share: CTLR, and the SPIs. In fields with a bit for each SPI, bit n is INTID 32 + n.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+// Aligned, as a snapshot copies it by words.
+#[repr(C, align(8))]
 pub struct DistState {
     /// GICD_CTLR: bit 0 lets group 0 through, bit 1 group 1.
     pub(super) control: u32,

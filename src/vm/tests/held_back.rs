@@ -43,7 +43,7 @@ fn waiting(fired_before: bool) -> Smp {
         assert!(smp.vm.is_runnable(1), "its core is to see what fired");
         assert!(smp.load(1));
         let (vcpu, core) = smp.on(1);
-        assert_eq!(vcpu.run(core), ExitAction::Wait);
+        assert_eq!(vcpu.run(&[], core), ExitAction::Wait);
         assert!(core.timer_active, "the hardware does not signal it again");
         smp.save(1);
     }

@@ -136,7 +136,7 @@ fn wfi_waits_unless_something_is_pending() {
     assert_eq!(smp.phases(), [Ready, Waiting]);
     let again = |smp: &mut Smp| {
         let (running, core) = smp.on(1);
-        running.run(core)
+        running.run(&[], core)
     };
     assert_eq!(again(&mut smp), ExitAction::Wait, "it executes nothing");
     sgi(&mut smp, 0, 1, 3);

@@ -45,7 +45,7 @@ fn runs_again(guest: &mut Guest) -> State {
         .script
         .push_back(Box::new(|_: &mut Registers| sync(0x01, 1)));
     loop {
-        match guest.on_core(|running, core| running.run(core)) {
+        match guest.on_core(|running, core| running.run(&[], core)) {
             ExitAction::Unfinished => assert_eq!(guest.core().ran.len(), before, "it ran"),
             ExitAction::Yield => break,
             other => panic!("{other:?}"),

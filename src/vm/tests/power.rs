@@ -86,7 +86,7 @@ fn a_vm_runs_until_it_is_off() {
             };
             guest.core().script.push_back(Box::new(step));
         }
-        let next = guest.on_core(|running, core| running.run(core));
+        let next = guest.on_core(|running, core| running.run(&[], core));
         assert_eq!(next, ExitAction::Put);
         assert!(guest.core().script.is_empty(), "it stopped too early");
         assert!(guest.vm.is_off());

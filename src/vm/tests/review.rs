@@ -22,7 +22,7 @@ fn runs_past_a_trap(smp: &mut Smp, vcpu: usize) {
         sync(0x16, 0)
     }));
     core.script.push_back(Box::new(|_| sync(0x01, 1)));
-    assert_eq!(running.run(core), ExitAction::Yield);
+    assert_eq!(running.run(&[], core), ExitAction::Yield);
 }
 
 fn timer_fires(smp: &mut Smp) {
@@ -45,7 +45,7 @@ fn a_timer_that_falls_is_noticed_at_the_next_trap() {
     let (running, core) = smp.on(0);
     assert_eq!(running.review(core), ExitAction::Resume);
     core.script.push_back(Box::new(|_| sync(0x01, 1)));
-    assert_eq!(running.run(core), ExitAction::Yield);
+    assert_eq!(running.run(&[], core), ExitAction::Yield);
     timer_fires(&mut smp);
 }
 

@@ -311,7 +311,7 @@ fn serve(vm: &Vm<FakeBoard>, vcpu: usize, core: &mut FakeCore, done: &AtomicBool
             continue;
         };
         while !done.load(Ordering::Acquire) {
-            let mut next = running.run(core);
+            let mut next = running.run(&[], core);
             if next == ExitAction::Wait {
                 core.idle();
                 next = running.handle_interrupt(core);
