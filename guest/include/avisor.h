@@ -74,6 +74,11 @@ struct avisor_info {
     uint64_t virtual_counter; /* CNTVCT_EL0 at its checkpoint */
 };
 
+/* A snapshot, and three that it comes from: -1 behind one that is gone, and behind one that comes from none. */
+struct avisor_line {
+    int64_t ids[4];
+};
+
 /* What avisor_stats() tells of all snapshots of this machine. */
 struct avisor_stats {
     uint64_t snapshots;
@@ -97,6 +102,18 @@ static inline struct avisor_result avisor_call(uint64_t function, uint64_t a1, u
     result.x2 = x2;
     result.x3 = x3;
     return result;
+}
+
+/* NEXT's results. */
+static inline int64_t avisor_line_from(struct avisor_result result, struct avisor_line *line)
+{
+    if ((int64_t)result.x0 < 0)
+        return (int64_t)result.x0;
+    line->ids[0] = (int64_t)result.x0;
+    line->ids[1] = (int64_t)result.x1;
+    line->ids[2] = (int64_t)result.x2;
+    line->ids[3] = (int64_t)result.x3;
+    return 0;
 }
 
 /* hvc #1: takes a snapshot that continues here. */
@@ -154,6 +171,15 @@ static inline int64_t avisor_info(int64_t id, struct avisor_info *info)
 static inline int64_t avisor_next(int64_t id)
 {
     return (int64_t)avisor_call(AVISOR_FN_NEXT, (uint64_t)id, 0, 0).x0;
+}
+
+/*
+ * Snapshot `id`, if it exists, or the next one that does, and what it comes from; -1: what the machine was last saved as or restored to, which may
+ * be gone. Returns 0 or an error, and then leaves *line alone.
+ */
+static inline int64_t avisor_line(int64_t id, struct avisor_line *line)
+{
+    return avisor_line_from(avisor_call(AVISOR_FN_NEXT, (uint64_t)id, 0, 0), line);
 }
 
 /* Tells about all snapshots of this machine. Returns 0 or an error, and then leaves *stats alone. */
@@ -392,6 +418,12 @@ static inline int64_t avisor_info_of(uint64_t target, int64_t id, struct avisor_
 static inline int64_t avisor_next_of(uint64_t target, int64_t id)
 {
     return (int64_t)avisor_call(AVISOR_FN_NEXT_OF, target, (uint64_t)id, 0).x0;
+}
+
+/* The same of a target. */
+static inline int64_t avisor_line_of(uint64_t target, int64_t id, struct avisor_line *line)
+{
+    return avisor_line_from(avisor_call(AVISOR_FN_NEXT_OF, target, (uint64_t)id, 0), line);
 }
 
 /* Tells about all snapshots of a target. Returns 0 or an error, and then leaves *stats alone. */

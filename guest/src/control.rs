@@ -13,7 +13,7 @@
 //! | looks at what it said; [`restore`](Target::restore) | is where it was at the checkpoint |
 
 use crate::smccc::{hvc, hvc_with_six};
-use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, stats_of};
+use crate::snapshot::{Error, Id, Info, Stats, checked, info_of, line_of, or_now, stats_of};
 
 /// The function id of [`event`]: code, a, b.
 pub const EVENT: u64 = 0xc600_0008;
@@ -41,7 +41,7 @@ pub const RESTORE_OF: u64 = 0xc600_0019;
 pub const DELETE_OF: u64 = 0xc600_001a;
 /// The function id of [`Target::info`]: target, id.
 pub const INFO_OF: u64 = 0xc600_001b;
-/// The function id of [`Target::next`]: target, id.
+/// The function id of [`Target::next`] and [`Target::line`]: target, id.
 pub const NEXT_OF: u64 = 0xc600_001c;
 /// The function id of [`Target::stats`]: target.
 pub const STATS_OF: u64 = 0xc600_001d;
@@ -211,11 +211,6 @@ impl Registers {
         fpcr: 0,
         fpsr: 0,
     };
-}
-
-/// An id in an argument that may also say: now.
-fn or_now(id: Option<Id>) -> u64 {
-    id.map_or(u64::MAX, |id| id.0)
 }
 
 /// Whether a target runs.
@@ -426,6 +421,12 @@ impl Target {
     /// The target's smallest id that exists and is not below `id`.
     pub fn next(self, id: Id) -> Result<Id, Error> {
         self.call(NEXT_OF, id.0, 0).map(|[id, ..]| Id(id))
+    }
+
+    /// The target's snapshot `id`, if it exists, or the next one that does, and three that it comes from, as [`snapshot::line`](crate::snapshot::line) has
+    /// them. `None` for `id`: the snapshot that the target was last saved as or restored to, which may be gone.
+    pub fn line(self, id: Option<Id>) -> Result<[Option<Id>; 4], Error> {
+        self.call(NEXT_OF, or_now(id), 0).map(line_of)
     }
 
     /// Tells about all snapshots of the target.

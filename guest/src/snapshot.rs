@@ -31,7 +31,7 @@ pub const RESTORE: u64 = 0xc600_0002;
 pub const DELETE: u64 = 0xc600_0003;
 /// The function id of [`info`]: id.
 pub const INFO: u64 = 0xc600_0004;
-/// The function id of [`next`]: id.
+/// The function id of [`next`] and [`line`]: id.
 pub const NEXT: u64 = 0xc600_0005;
 /// The function id of [`stats`].
 pub const STATS: u64 = 0xc600_0006;
@@ -187,6 +187,23 @@ pub(crate) fn info_of([_, parent, own_pages, virtual_counter]: [u64; 4]) -> Info
 /// The smallest id that exists and is not below `id`.
 pub fn next(id: Id) -> Result<Id, Error> {
     call(NEXT, id.0, 0).map(|[id, ..]| Id(id))
+}
+
+/// Snapshot `id`, if it exists, or the next one that does, and three that it comes from, each the one that the machine ran on when the one before was
+/// taken. `None` for `id`: the snapshot that the machine was last saved as or restored to, which may be gone. Behind one that is gone, and behind one
+/// that comes from none, there is none.
+pub fn line(id: Option<Id>) -> Result<[Option<Id>; 4], Error> {
+    call(NEXT, or_now(id), 0).map(line_of)
+}
+
+/// NEXT's results.
+pub(crate) fn line_of(ids: [u64; 4]) -> [Option<Id>; 4] {
+    ids.map(|id| (id != u64::MAX).then_some(Id(id)))
+}
+
+/// An id as an argument; -1 is now.
+pub(crate) fn or_now(id: Option<Id>) -> u64 {
+    id.map_or(u64::MAX, |id| id.0)
 }
 
 /// Tells about all snapshots.

@@ -24,9 +24,9 @@ pub enum SnapshotCall {
         /// Its id.
         id: u64,
     },
-    /// Find the first snapshot from an id on.
+    /// Find the first snapshot from an id on, and what it comes from.
     Next {
-        /// The id to begin with.
+        /// The id to begin with; `u64::MAX`: what the VM comes from.
         id: u64,
     },
     /// Ask about pools and memory.

@@ -225,6 +225,29 @@ impl Snapshots {
         self.index.first_from(b, from).ok_or(NotFound)
     }
 
+    /// The snapshot that [`first_id_from`](Self::first_id_from) finds, and three that it comes from, each the parent of the one before; without
+    /// `from`, [`current`](Self::current) and three that the VM comes from. `None` behind one without a parent, and behind one that is gone.
+    #[inline(never)]
+    pub fn line_from<B: Backend>(
+        &self,
+        b: &B,
+        from: Option<u64>,
+    ) -> Result<[Option<u64>; 4], NotFound> {
+        let wanted = from.or(self.current).ok_or(NotFound)?;
+        let (mut id, mut found) = (wanted, self.find(b, wanted));
+        if found.is_err() && from.is_some() {
+            id = self.first_id_from(b, wanted)?;
+            found = self.find(b, id);
+        }
+        let parent = |addr| record::Record::read(b, addr).parent.get();
+        let mut line = [Some(id), found.ok().and_then(parent), None, None];
+        for place in 2..line.len() {
+            let found = line[place - 1].and_then(|id| self.find(b, id).ok());
+            line[place] = found.and_then(parent);
+        }
+        Ok(line)
+    }
+
     /// How much the snapshots amount to. What waits to be freed is not free ([`settle`](Self::settle)).
     pub fn stats(&self) -> Stats {
         let frames = &self.memory.frames;

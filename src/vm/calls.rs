@@ -166,8 +166,8 @@ impl<B: VmBackend> VmShared<B> {
                 .map_err(not_found)
             }
             SnapshotCall::Next { id } => snapshots
-                .first_id_from(memory, id)
-                .map(|id| Results::of([id]))
+                .line_from(memory, (id != NO_ID).then_some(id))
+                .map(|line| Results::of(line.map(|id| id.unwrap_or(NO_ID))))
                 .map_err(not_found),
             SnapshotCall::Stats if snapshots.settle(memory).is_pending() => return Poll::Pending,
             SnapshotCall::Stats => {

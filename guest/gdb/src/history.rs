@@ -116,7 +116,7 @@ impl History {
         let mut at = id;
         loop {
             let parent = self.parent(machine, at)?;
-            let is_there = machine.info(parent).is_ok();
+            let is_there = machine.next(parent) == Ok(parent);
             if is_there && self.way(at) != Way::None {
                 return Some(parent);
             }
@@ -124,33 +124,36 @@ impl History {
         }
     }
 
-    /// The snapshots that the VM comes from, from `newest` on, the newest first. Some of them may be gone.
-    pub fn line(&mut self, machine: &impl Machine, newest: Option<Id>) -> Vec<Id> {
+    /// The snapshots that `from` comes from, it first, or that the VM comes from: the newest first. Some of them may be gone.
+    pub fn line(&mut self, machine: &impl Machine, from: Option<Id>) -> Vec<Id> {
         // A parent's number is smaller: there is none below the first that exists.
         let first = machine.next(0).unwrap_or(Id::MAX);
+        let now = || machine.line(None).ok()?[0];
         let mut line = Vec::new();
-        let mut at = newest;
+        let mut at = from.or_else(now);
         while let Some(id) = at.filter(|&id| id >= first) {
             line.push(id);
-            // A snapshot's parent does not change, so it is asked for once.
-            at = match self.seen.get(&id) {
-                Some(seen) => seen.parent,
-                None => self.parent(machine, id),
-            };
+            at = self.parent(machine, id);
         }
         line
     }
 
+    /// What the snapshot comes from, which is asked for once, as it does not change. Each call tells of three.
     fn parent(&mut self, machine: &impl Machine, id: Id) -> Option<Id> {
-        match machine.info(id) {
-            Ok(info) => {
-                let way = self.way(id);
-                let parent = info.parent;
-                self.seen.insert(id, Seen { parent, way });
-                parent
+        if !self.seen.contains_key(&id) {
+            let line = machine.line(Some(id)).ok()?;
+            if line[0] != Some(id) {
+                return None;
             }
-            Err(_) => self.seen.get(&id)?.parent,
+            for pair in line.windows(2) {
+                // What was told of one that is gone by now stays.
+                if let [Some(id), parent] = *pair {
+                    let way = Way::Run;
+                    self.seen.entry(id).or_insert(Seen { parent, way });
+                }
+            }
         }
+        self.seen.get(&id)?.parent
     }
 
     /// Deletes the oldest stops that are too many.

@@ -213,6 +213,9 @@ pub trait Machine {
     fn info(&self, id: Id) -> Result<Info, Refused>;
     /// The smallest id that exists and is not below this one.
     fn next(&self, id: Id) -> Result<Id, Refused>;
+    /// Snapshot `id`, if it exists, or the next one that does, and three that it comes from, each the parent of the one before; `None` behind one that
+    /// is gone, or has no parent. Without `id` the first is what the VM was last saved as or restored to, which may be gone.
+    fn line(&self, id: Option<Id>) -> Result<[Option<Id>; 4], Refused>;
     /// Ticks of the virtual counter in a second.
     fn frequency(&self) -> u64;
 }

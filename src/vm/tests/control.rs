@@ -314,7 +314,7 @@ fn a_controller_does_to_its_target_what_that_could_do_itself() {
     let own = played[5].1[0];
     assert_eq!((own, played[5].1[1]), (id + 1, 0));
     assert_eq!(played[6].1[..2], [0, 2]);
-    assert_eq!(played[7].1[0], id, "the first from 0 on");
+    assert_eq!(played[7].1[..2], [id, LATEST], "the first from 0 on");
     assert_eq!(played[8].1[0], 2);
     assert_eq!(played[9].1[0], own);
     assert_eq!(played[10], (1, [own, 77, 0, 0]));

@@ -91,7 +91,7 @@ fn deleted_is_gone() {
         (INFO, LATEST),
         (DELETE, NOBODY),
         (NEXT, second + 1),
-        (NEXT, LATEST),
+        (NEXT, NOBODY),
     ] {
         let [x0, x1, ..] = guest.smccc(call, &[id]);
         assert_eq!((x0, x1), (NOT_FOUND, id), "{call:#x} {id:#x}");
@@ -152,8 +152,7 @@ fn info_says_parent_pages_and_counter() {
 fn next_goes_through_all_of_them() {
     let mut guest = Guest::new();
     let ids: [u64; 4] = std::array::from_fn(|_| guest.checkpoint());
-    let x1 = guest.smccc(NEXT, &[0])[1];
-    assert_eq!(x1, 0, "the argument stays");
+    assert_eq!(guest.smccc(NEXT, &[LATEST])[0], ids[3], "what it runs on");
     let mut from = 0;
     for id in ids {
         let [next, ..] = guest.smccc(NEXT, &[from]);
@@ -162,6 +161,31 @@ fn next_goes_through_all_of_them() {
         from = next + 1;
     }
     assert_eq!(guest.smccc(NEXT, &[from])[0], NOT_FOUND);
+}
+
+/// #0 <- #1 <- #2 <- #3, and #1 <- #4 <- #5.
+#[test]
+fn next_says_what_a_snapshot_comes_from() {
+    const NONE: u64 = LATEST;
+    let mut guest = Guest::new();
+    assert_eq!(guest.smccc(NEXT, &[LATEST])[0], NOT_FOUND, "from nothing");
+    let [a, b, c, d]: [u64; 4] = std::array::from_fn(|_| guest.checkpoint());
+    assert_eq!(guest.smccc(NEXT, &[0]), [a, NONE, NONE, NONE]);
+    assert_eq!(guest.smccc(NEXT, &[b]), [b, a, NONE, NONE]);
+    assert_eq!(guest.smccc(NEXT, &[d]), [d, c, b, a]);
+    guest.restore(b, 1);
+    assert_eq!(guest.smccc(NEXT, &[LATEST]), [b, a, NONE, NONE]);
+    let [e, f]: [u64; 2] = std::array::from_fn(|_| guest.checkpoint());
+    assert_eq!(guest.smccc(NEXT, &[LATEST]), [f, e, b, a]);
+    // The name of one that is gone stays, and nothing is known behind it.
+    guest.smccc(DELETE, &[b]);
+    assert_eq!(guest.smccc(NEXT, &[b]), [c, b, NONE, NONE]);
+    assert_eq!(guest.smccc(NEXT, &[LATEST]), [f, e, b, NONE]);
+    guest.smccc(DELETE, &[f]);
+    assert_eq!(guest.smccc(NEXT, &[LATEST]), [f, NONE, NONE, NONE]);
+    assert_eq!(guest.smccc(NEXT, &[f])[0], NOT_FOUND);
+    guest.reset();
+    assert_eq!(guest.smccc(NEXT, &[LATEST])[0], NOT_FOUND, "from the image");
 }
 
 #[test]

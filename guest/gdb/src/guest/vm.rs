@@ -215,6 +215,11 @@ impl Machine for Controlled {
         next.map(|id| id.0).map_err(refused)
     }
 
+    fn line(&self, of: Option<Id>) -> Result<[Option<Id>; 4], Refused> {
+        let line = self.target.line(id(of)).map_err(refused)?;
+        Ok(line.map(|id| id.map(|id| id.0)))
+    }
+
     fn frequency(&self) -> u64 {
         timer::frequency()
     }

@@ -100,7 +100,7 @@ fn what_is_not_there() {
     assert!(client.monitor("translate 0").starts_with("error: "));
 }
 
-/// Few calls, however long the history is.
+/// Few calls, however long the history is: a third of the snapshots for where each one comes from, the first time.
 #[test]
 fn a_thousand_snapshots() {
     let fake = counting(1);
@@ -122,10 +122,37 @@ fn a_thousand_snapshots() {
     assert_eq!(found, [change]);
     let calls = fake.0.borrow().compared.get();
     assert!((10..30).contains(&calls), "{calls}");
+    let first = fake.0.borrow().asked.get();
+    assert!(first < 340, "{first}");
     // Where each came from is known by then.
-    let asked = fake.0.borrow().asked.get();
     vm.history.arrive(999);
     assert_eq!(vm.changes(0, DATA, 8), Ok(vec![change]));
-    let asked = fake.0.borrow().asked.get() - asked;
+    let asked = fake.0.borrow().asked.get() - first;
     assert!(asked < 3, "{asked}");
+}
+
+/// Nobody keeps stops, and the VM went back by itself: the newest snapshot is not what it comes from.
+#[test]
+fn another_branch_is_not_its_past() {
+    let fake = counting(1);
+    let mut machine = Fake::clone(&fake);
+    let mut checkpoint = |byte| {
+        machine.write(AT, &[byte]).expect("RAM");
+        machine.checkpoint().expect("it is on")
+    };
+    let [first, second, third] = [1, 2, 3].map(&mut checkpoint);
+    let mut vm = Vm::new("vm", Fake::clone(&fake));
+    vm.history.is_on = false;
+    let change = |older, newer| Change { older, newer };
+    let past = [
+        change(Some(second), Some(third)),
+        change(Some(first), Some(second)),
+    ];
+    assert_eq!(vm.changes(0, DATA, 8), Ok(past.to_vec()));
+    vm.machine.restore(first).expect("it is there");
+    vm.machine.write(AT, &[9]).expect("RAM");
+    assert_eq!(vm.changes(0, DATA, 8), Ok(vec![change(Some(first), None)]));
+    // Neither if what it comes from is gone.
+    vm.machine.delete(first).expect("it is there");
+    assert_eq!(vm.changes(0, DATA, 8), Ok(vec![]));
 }

@@ -51,7 +51,7 @@ impl<M: Machine> Vm<M> {
     fn stop_before(&mut self) -> Result<Option<(Option<Id>, Id)>, Refused> {
         let (here, is_new) = match self.stand_as_snapshot() {
             Ok(found) => found,
-            // It is off: no snapshot has that. The newest one is where it was last.
+            // It is off: no snapshot has that. The newest one that it comes from is where it was last.
             Err(Refused::Denied) => return Ok(self.newest().map(|id| (None, id))),
             Err(why) => return Err(why),
         };
@@ -63,15 +63,11 @@ impl<M: Machine> Vm<M> {
         Ok(before.map(|before| (is_new.then_some(here), before)))
     }
 
-    /// The newest snapshot.
-    pub fn newest(&self) -> Option<Id> {
-        let mut newest = None;
-        let mut from = 0;
-        while let Ok(id) = self.machine.next(from) {
-            newest = Some(id);
-            from = id + 1;
-        }
-        newest
+    /// The newest snapshot of those that the VM comes from.
+    fn newest(&mut self) -> Option<Id> {
+        let line = self.history.line(&self.machine, None);
+        let is_there = |id: &Id| self.machine.next(*id) == Ok(*id);
+        line.into_iter().find(is_there)
     }
 
     fn on_or_first(&self, vcpu: usize) -> usize {

@@ -42,8 +42,8 @@ impl<M: Machine> Vm<M> {
             parts.push((at, count));
             done += count as u64;
         }
-        let newest = self.history.here().or_else(|| self.newest());
-        let line = self.history.line(&self.machine, newest);
+        let here = self.history.here();
+        let line = self.history.line(&self.machine, here);
         let mut points = vec![None];
         points.extend(line.into_iter().map(Some));
         let bytes = Bytes(parts);

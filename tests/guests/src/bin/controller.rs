@@ -107,6 +107,10 @@ fn snapshots() -> Outcome {
         TARGET.info(eight)?.parent.map_or(0, |id| id.0),
     )?;
     equal("next", eight.0, TARGET.next(Id(READY.load(Relaxed) + 1))?.0)?;
+    let line = TARGET.line(None)?;
+    let parent = Some(Id(READY.load(Relaxed)));
+    holds(line[..2] == [Some(eight), parent], "what it comes from")?;
+    holds(TARGET.line(Some(eight))? == line, "the same by its number")?;
     equal("snapshots", 2, TARGET.stats()?.snapshots)?;
     command(1)?;
     equal("seven", 7, says(1)?.0)?;

@@ -404,6 +404,21 @@ impl Machine for Fake {
         next.map(|(&id, _)| id).ok_or(Refused::NotFound)
     }
 
+    fn line(&self, id: Option<Id>) -> Result<[Option<Id>; 4], Refused> {
+        let inner = self.0.borrow();
+        inner.asked.set(inner.asked.get() + 1);
+        let first = match id {
+            Some(id) => inner.snapshots.range(id..).next().map(|(&id, _)| id),
+            None => inner.base,
+        };
+        let mut line = [Some(first.ok_or(Refused::NotFound)?), None, None, None];
+        for place in 1..line.len() {
+            let before = line[place - 1].and_then(|id| inner.snapshots.get(&id));
+            line[place] = before.and_then(|snapshot| snapshot.parent);
+        }
+        Ok(line)
+    }
+
     fn frequency(&self) -> u64 {
         1_000_000
     }

@@ -4,6 +4,8 @@
 #![no_main]
 #![allow(unsafe_code)]
 
+mod when;
+
 use avisor_guest::control::{Stop, Target};
 use avisor_guest::{Id, entry, power_off, println};
 use core::arch::asm;
@@ -118,6 +120,11 @@ fn main(_device_tree: usize) -> ! {
     // The first time, the page becomes this VM's own.
     let [_, took] = [(); 2].map(|()| read(page));
     println!("bench: reading 4 KiB of a target: {took}");
+    println!(
+        "bench: when did a variable change [{}]: {}",
+        when::SNAPSHOTS,
+        when::measure()
+    );
     println!("bench: done");
     power_off()
 }
