@@ -12,7 +12,7 @@ use crate::arch::memory::{page, tlb};
 use crate::arch::vcpu::{Trap, walks};
 use crate::device::Console;
 use crate::device::gic::VCPUS_MAX;
-use crate::snapshot::Bookkeeping;
+use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::vm::VmBackend;
 use std::boxed::Box;
@@ -216,6 +216,16 @@ impl VmBackend for FakeBoard {
     fn word_mut(&mut self, at: Pa) -> &mut u32 {
         self.take_for_bookkeeping(Pa(at.0 - at.page_offset()));
         self.memory.word_mut(at)
+    }
+
+    fn node(&self, at: Pa) -> &Node {
+        let in_frame = at.page_offset();
+        &self.bookkeeping(Pa(at.0 - in_frame))[in_frame as usize / size_of::<Node>()]
+    }
+
+    fn node_mut(&mut self, at: Pa) -> &mut Node {
+        let in_frame = at.page_offset();
+        &mut self.bookkeeping_mut(Pa(at.0 - in_frame))[in_frame as usize / size_of::<Node>()]
     }
 
     fn copy_page(&mut self, from: Pa, to: Pa) {

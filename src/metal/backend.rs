@@ -12,7 +12,7 @@ use crate::arch::vcpu::walks;
 use crate::board::gic::Gic;
 use crate::config::Uart;
 use crate::device::Console;
-use crate::snapshot::Bookkeeping;
+use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::vm::VmBackend;
 
@@ -159,6 +159,16 @@ impl VmBackend for BoardBackend {
 
     #[inline]
     fn word_mut(&mut self, at: Pa) -> &mut u32 {
+        self.ram.get_mut(at)
+    }
+
+    #[inline]
+    fn node(&self, at: Pa) -> &Node {
+        self.ram.get(at)
+    }
+
+    #[inline]
+    fn node_mut(&mut self, at: Pa) -> &mut Node {
         self.ram.get_mut(at)
     }
 

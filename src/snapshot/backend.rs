@@ -57,6 +57,10 @@ pub trait Backend {
     fn word(&self, number: u32) -> u32;
     /// A word of bookkeeping memory, to change, by the same number.
     fn word_mut(&mut self, number: u32) -> &mut u32;
+    /// A node of bookkeeping memory, by the number of its first word.
+    fn node(&self, number: u32) -> &Node;
+    /// A node of bookkeeping memory, to change, by the number of its first word.
+    fn node_mut(&mut self, number: u32) -> &mut Node;
 
     /// Copies a page of guest memory from one frame to another, completely: the guest may be given the copy. It reaches the page as `reach`
     /// says.
@@ -92,11 +96,11 @@ pub trait Backend {
     /// Completes [`map_clean_page`](Self::map_clean_page) and [`map_clean_block`](Self::map_clean_block).
     fn end_map_clean(&mut self);
 
-    /// Makes the writable `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
-    fn protect_page(&mut self, page: Page);
+    /// The entries of pages, to change many of them.
+    fn page_entries(&mut self) -> impl PageEntries;
     /// Makes the writable block of `page` read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
     fn protect_block(&mut self, page: Page);
-    /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): every core finds those pages read-only.
+    /// Completes [`protect`](PageEntries::protect) and [`protect_block`](Self::protect_block): every core finds those pages read-only.
     fn end_protect(&mut self);
 
     /// Begins a restore. If `around`, a vCPU goes around the caches then: memory must have all that is mapped when the restore ends, before a vCPU
@@ -111,6 +115,9 @@ pub trait Backend {
     fn split_unreachable(&mut self, page: Page) -> bool;
     /// While detached: maps `page`, whose block is split, read-only to `frame`, or makes it absent.
     fn set_page(&mut self, page: Page, frame: Option<Frame>);
+    /// While detached: the same for those of a leaf's pages, from `page` on, that differ in two leaves: they are mapped as `to` says. Leaves by the
+    /// numbers of their first words; neither is a run.
+    fn set_leaf(&mut self, page: Page, from: u32, to: u32);
     /// While detached: maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent.
     fn set_block(&mut self, page: Page, first: Option<Frame>);
     /// While detached: makes `count` blocks absent from that of `page` on, its first page. What the base has there is mapped when it is accessed.
@@ -128,6 +135,14 @@ pub trait Backend {
 
     /// Writes a line about the VM into the log.
     fn log(&mut self, message: fmt::Arguments);
+}
+
+/// Entries of pages, whose blocks are split. A page that RAM does not have is left alone, and the answer is `false`.
+pub trait PageEntries {
+    /// While detached: maps `page` read-only to the frame that the entry of a map names, or makes it absent if that is 0.
+    fn set(&mut self, page: Page, frame: u32) -> bool;
+    /// Makes the writable `page` read-only. Takes effect at [`Backend::end_protect`] at the latest.
+    fn protect(&mut self, page: Page) -> bool;
 }
 
 /// How much memory a snapshot takes for what it keeps besides RAM. It is divided into parts.

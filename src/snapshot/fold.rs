@@ -1,7 +1,7 @@
 //! Fold and protect: dirty pages become the base's, and folded pages become clean.
 
 use super::Snapshots;
-use super::backend::Backend;
+use super::backend::{Backend, PageEntries};
 use super::change::{Cursor, LEAF_PAGES};
 use super::dirty::DirtyEntry;
 use super::frames::{Frame, NoMemory};
@@ -163,12 +163,18 @@ impl Snapshots {
         if self.dirty.is_empty() {
             return;
         }
-        for entry in &self.dirty[first..] {
-            if entry.is_block() {
-                b.protect_block(entry.page());
-            } else {
-                b.protect_page(entry.page());
+        let mut has_blocks = false;
+        {
+            let mut pages = b.page_entries();
+            for entry in &self.dirty[first..] {
+                // With its flag a block is no page of RAM.
+                if !pages.protect(entry.page) {
+                    has_blocks = true;
+                }
             }
+        }
+        if has_blocks {
+            self.protect_blocks(b, first);
         }
         self.dirty.truncate(first);
         self.folded = Folded {
@@ -177,5 +183,13 @@ impl Snapshots {
         };
         self.keepers = 0;
         b.end_protect();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn protect_blocks<B: Backend>(&mut self, b: &mut B, first: usize) {
+        for entry in self.dirty[first..].iter().filter(|entry| entry.is_block()) {
+            b.protect_block(entry.page());
+        }
     }
 }

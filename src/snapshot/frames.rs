@@ -37,7 +37,7 @@ pub const MAX_FRAMES: u32 = 1 << 22;
 
 impl Frame {
     /// The frame that an entry of a node or of the dirty list names; `None` for 0.
-    pub(super) fn from_entry(entry: u32) -> Option<Self> {
+    pub fn from_entry(entry: u32) -> Option<Self> {
         (entry != 0).then_some(Self(entry))
     }
 }
@@ -153,9 +153,10 @@ impl Frames {
     #[inline]
     pub fn begin_free(&mut self) -> Freeing<'_> {
         Freeing {
+            slots: &mut self.slots,
             head: self.free_frames,
-            count: 0,
-            frames: self,
+            free: self.free,
+            at_end: (&mut self.free_frames, &mut self.free),
         }
     }
 
@@ -197,26 +198,27 @@ impl Frames {
 
 /// Frees many frames. What it freed is free when it is dropped.
 pub struct Freeing<'a> {
-    frames: &'a mut Frames,
+    slots: &'a mut [u32],
     head: u32,
-    count: u32,
+    free: u32,
+    /// What `head` and `free` become in the end.
+    at_end: (&'a mut u32, &'a mut u32),
 }
 
 impl Freeing<'_> {
     /// Frees a frame whose last holder went.
     #[inline(always)]
     pub fn free(&mut self, frame: Frame) {
-        self.frames.slots[frame.0 as usize] = self.head;
+        self.slots[frame.0 as usize] = self.head;
         self.head = frame.0;
-        self.count += 1;
+        self.free += 1;
     }
 }
 
 impl Drop for Freeing<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.frames.free_frames = self.head;
-        self.frames.free += self.count;
+        (*self.at_end.0, *self.at_end.1) = (self.head, self.free);
     }
 }
 

@@ -112,9 +112,9 @@ impl Index {
         let FrameStore { frames, nodes, .. } = memory;
         for level in 0..self.levels {
             let node = path[level as usize];
-            let words = &mut nodes::write(b, node).0;
-            words[slot(id, level)] = 0;
-            if words.iter().fold(0, |any, entry| any | entry) != 0 {
+            let words = nodes::write(b, node);
+            words.0[slot(id, level)] = 0;
+            if !words.is_empty() {
                 return Some(entry);
             }
             nodes.free(b, frames, node);

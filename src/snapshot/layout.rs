@@ -30,6 +30,34 @@ pub struct Node(pub [u32; FANOUT]);
 impl Node {
     /// All words 0.
     pub const EMPTY: Self = Self([0; FANOUT]);
+
+    /// Whether all words are 0.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        let [a, b, c, d] = self.pairs();
+        a | b | c | d == 0
+    }
+
+    /// Two words each, the first in the low half.
+    #[inline(always)]
+    pub fn pairs(&self) -> [u64; FANOUT / 2] {
+        zerocopy::transmute!(self.0)
+    }
+}
+
+/// Calls `f` with index, old word and new word where two words differ from two others: number `i` and the one behind it. Most words of two nodes are
+/// equal: by pairs they are compared twice as fast.
+#[inline(always)]
+pub fn each_difference_of_pair(i: usize, old: u64, new: u64, mut f: impl FnMut(usize, u32, u32)) {
+    if old == new {
+        return;
+    }
+    if old as u32 != new as u32 {
+        f(i, old as u32, new as u32);
+    }
+    if old >> 32 != new >> 32 {
+        f(i + 1, (old >> 32) as u32, (new >> 32) as u32);
+    }
 }
 
 /// Names a node by the number of the word that counts its holders: frame times 1024, plus the node's index in its frame. 0 says "none".

@@ -66,11 +66,12 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Mapping, Moment, Page, Reach, SaveState, StateSize};
+pub use backend::{Backend, Mapping, Moment, Page, PageEntries, Reach, SaveState, StateSize};
+pub use change::LEAF_PAGES;
 pub use fault::NotYet;
 pub use frames::{Frame, Frames, MAX_FRAMES, NoMemory};
 pub use info::Count;
-pub use layout::{Bookkeeping, Node};
+pub use layout::{Bookkeeping, Node, each_difference_of_pair};
 pub use look::MapOf;
 
 use crate::config::PoolPlan;

@@ -275,13 +275,13 @@ impl Nodes {
 /// The node's words.
 #[inline]
 pub fn read<B: Backend>(b: &B, id: NodeId) -> &Node {
-    &b.bookkeeping(id.frame())[id.index()]
+    b.node(id.entry_word(0))
 }
 
 /// The node's words, to change.
 #[inline]
 pub fn write<B: Backend>(b: &mut B, id: NodeId) -> &mut Node {
-    &mut b.bookkeeping_mut(id.frame())[id.index()]
+    b.node_mut(id.entry_word(0))
 }
 
 /// How many holders the node has: maps, parents, and records.

@@ -1,8 +1,7 @@
 //! Changing stage 2 from one map to another: only what differs between the two.
 
 use super::backend::{Backend, Page};
-use super::frames::Frame;
-use super::layout::{FANOUT, NodeId};
+use super::layout::{FANOUT, NodeId, each_difference_of_pair};
 use super::map::{BLOCK_LEVEL, FrameStore, RUN_TAG, run_start, span};
 use super::nodes;
 use super::work::LEAVES_OF_PAGES;
@@ -11,9 +10,7 @@ impl FrameStore {
     /// Changes stage 2, which is detached and shows `from`, so that it shows `to`. Both are nodes of `level`, which is [`BLOCK_LEVEL`] or above,
     /// for the pages from `page` on; they are not the same node. Subtrees that both share are skipped: the cost is that of the difference.
     /// What is more than [`work`](Self::work) is deferred: stage 2 does not map it, until it is accessed.
-    /// With `CLEAN`, memory has what is mapped then ([`Backend::clean_frame`]): a parameter of the type, as a look at each page would double
-    /// what the page costs.
-    pub(super) fn remap<B: Backend, const CLEAN: bool>(
+    pub(super) fn remap<B: Backend>(
         &mut self,
         b: &mut B,
         from: NodeId,
@@ -21,113 +18,92 @@ impl FrameStore {
         level: u32,
         page: Page,
     ) {
-        let step = span(level) / FANOUT as u32;
         if level == BLOCK_LEVEL {
-            self.remap_block::<B, CLEAN>(b, from, to, page);
-        } else if level == BLOCK_LEVEL + 1 && self.work.is_done() {
-            self.work.defer(b, page);
-        } else if !both_plain(b, from, to) {
-            self.remap_absent::<B, CLEAN>(b, from, to, level, page);
-        } else if level == BLOCK_LEVEL + 1 {
-            each_difference(b, from, to, |b, i, old, new| {
-                self.remap_block::<B, CLEAN>(b, old, new, page + i * step);
+            return self.remap_block(b, from, to, page);
+        }
+        if level == BLOCK_LEVEL + 1 {
+            if self.work.is_done() {
+                return self.work.defer(b, page);
+            }
+            if let Some(plain) = Plain::of(b, from, to) {
+                return plain.each_difference(b, |b, i, from, to| {
+                    self.remap_block(b, from, to, page + i * span(BLOCK_LEVEL));
+                });
+            }
+        }
+        for i in 0..FANOUT {
+            // Runs are no larger than a block.
+            let [from, to] = [from, to].map(|node| match node {
+                NodeId::NONE => node,
+                node => NodeId(nodes::read(b, node).0[i]),
             });
-        } else {
-            each_difference(b, from, to, |b, i, old, new| {
-                self.remap::<B, CLEAN>(b, old, new, level - 1, page + i * step);
-            });
+            if from != to {
+                let at = page + i as u32 * span(level - 1);
+                self.remap(b, from, to, level - 1, at);
+            }
         }
     }
 
     /// [`remap`](Self::remap) for two different nodes of [`BLOCK_LEVEL`].
     #[inline(never)]
-    fn remap_block<B: Backend, const CLEAN: bool>(
-        &mut self,
-        b: &mut B,
-        from: NodeId,
-        to: NodeId,
-        page: Page,
-    ) {
-        if both_plain(b, from, to) && !self.work.is_done() {
-            if b.split_unreachable(page) {
-                each_difference(b, from, to, |b, i, old, new| {
-                    if !self.work.is_done() {
-                        self.remap_group::<B, CLEAN>(b, old, new, page + i * span(1));
-                    }
-                });
-                if self.work.is_done() {
-                    b.set_block(page, None);
-                }
-            }
+    fn remap_block<B: Backend>(&mut self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        let plain = Plain::of(b, from, to).filter(|_| !self.work.is_done());
+        let Some(plain) = plain else {
+            return self.remap_whole(b, to, page);
+        };
+        if !b.split_unreachable(page) {
             return;
         }
+        plain.each_difference(b, |b, i, from, to| {
+            if !self.work.is_done() {
+                self.remap_group(b, from, to, page + i * span(1));
+            }
+        });
+        if self.work.is_done() {
+            b.set_block(page, None);
+        }
+    }
+
+    /// A block that is not changed page by page.
+    #[cold]
+    #[inline(never)]
+    fn remap_whole<B: Backend>(&mut self, b: &mut B, to: NodeId, page: Page) {
         // A run is mapped as a whole. Pages that would have to be looked up one by one are left to the first access.
         self.work.take(1);
-        b.set_block(page, run_at(b, to).filter(|_| !CLEAN));
+        let run = match to {
+            NodeId::NONE => None,
+            node => run_start(nodes::read(b, node)),
+        };
+        b.set_block(page, run.filter(|_| !self.work.cleans));
     }
 
     /// [`remap`](Self::remap) for two different nodes of level 1, in a block that stage 2 has split.
     #[inline(never)]
-    fn remap_group<B: Backend, const CLEAN: bool>(
-        &mut self,
-        b: &mut B,
-        from: NodeId,
-        to: NodeId,
-        page: Page,
-    ) {
-        if !both_plain(b, from, to) {
+    fn remap_group<B: Backend>(&mut self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        let Some(plain) = Plain::of(b, from, to) else {
             self.work.take(LEAVES_OF_PAGES);
-            return self.remap_one_by_one::<B, CLEAN>(b, from, to, 1, page);
-        }
-        each_difference(b, from, to, |b, i, old, new| {
+            return self.remap_one_by_one(b, from, to, 1, page);
+        };
+        plain.each_difference(b, |b, i, from, to| {
             self.work.take(1);
-            self.remap_leaf::<B, CLEAN>(b, old, new, page + i * span(0))
+            self.remap_leaf(b, from, to, page + i * span(0));
         });
     }
 
     /// [`remap`](Self::remap) for two different leaves, in a block that stage 2 has split.
     #[inline(never)]
-    fn remap_leaf<B: Backend, const CLEAN: bool>(
-        &self,
-        b: &mut B,
-        from: NodeId,
-        to: NodeId,
-        page: Page,
-    ) {
-        if !both_plain(b, from, to) {
-            return self.remap_one_by_one::<B, CLEAN>(b, from, to, 0, page);
-        }
-        each_difference(b, from, to, |b, i, _, new| {
-            set_page::<B, CLEAN>(b, page + i, Frame::from_entry(new.0))
-        });
-    }
-
-    /// [`remap`](Self::remap) above [`BLOCK_LEVEL`], where one of the two nodes is none.
-    #[inline(never)]
-    fn remap_absent<B: Backend, const CLEAN: bool>(
-        &mut self,
-        b: &mut B,
-        from: NodeId,
-        to: NodeId,
-        level: u32,
-        page: Page,
-    ) {
-        for i in 0..FANOUT {
-            let entry = |b: &B, node: NodeId| match node {
-                NodeId::NONE => NodeId::NONE,
-                node => NodeId(nodes::read(b, node).0[i]),
-            };
-            let at = page + i as u32 * (span(level) / FANOUT as u32);
-            let (old, new) = (entry(b, from), entry(b, to));
-            if old != new {
-                self.remap::<B, CLEAN>(b, old, new, level - 1, at);
-            }
+    fn remap_leaf<B: Backend>(&mut self, b: &mut B, from: NodeId, to: NodeId, page: Page) {
+        match Plain::of(b, from, to) {
+            Some(plain) if !self.work.cleans => b.set_leaf(page, plain.from, plain.to),
+            _ => self.remap_one_by_one(b, from, to, 0, page),
         }
     }
 
-    /// [`remap`](Self::remap) of a group at the most, where one of the two nodes is a run or none: page by page.
+    /// [`remap`](Self::remap) of a group at the most, page by page: one of the two nodes is a run or none, or memory must have what is mapped. A run's
+    /// frames do have it, as nothing was ever copied to them.
+    #[cold]
     #[inline(never)]
-    fn remap_one_by_one<B: Backend, const CLEAN: bool>(
+    fn remap_one_by_one<B: Backend>(
         &self,
         b: &mut B,
         from: NodeId,
@@ -137,75 +113,69 @@ impl FrameStore {
     ) {
         for at in page..page + span(level) {
             let frame = self.frame_of(b, to, level, at);
-            if frame != self.frame_of(b, from, level, at) {
-                set_page::<B, CLEAN>(b, at, frame);
+            if frame == self.frame_of(b, from, level, at) {
+                continue;
             }
+            if self.work.cleans
+                && let Some(frame) = frame
+            {
+                b.clean_frame(frame);
+            }
+            b.set_page(at, frame);
         }
     }
 }
 
-/// Maps a page, and with `CLEAN` has memory agree with the caches on its frame first. A run needs none of it, as nothing was ever copied to its
-/// frames.
-#[inline(always)]
-fn set_page<B: Backend, const CLEAN: bool>(b: &mut B, page: Page, frame: Option<Frame>) {
-    if CLEAN && let Some(frame) = frame {
-        b.clean_frame(frame);
-    }
-    b.set_page(page, frame);
+/// Two different nodes that can be compared entry by entry: both are plain, neither is none or a run.
+#[derive(Clone, Copy)]
+struct Plain {
+    /// Numbers of their first words.
+    from: u32,
+    to: u32,
 }
 
-/// The first frame of the run, if `node` is a run.
-fn run_at<B: Backend>(b: &B, node: NodeId) -> Option<Frame> {
-    if node.is_none() {
-        None
-    } else {
-        run_start(nodes::read(b, node))
-    }
-}
-
-/// Whether two different nodes can be compared entry by entry: both are plain, neither is none or a run.
-#[inline(always)]
-fn both_plain<B: Backend>(b: &B, from: NodeId, to: NodeId) -> bool {
-    if from.is_none() || to.is_none() {
-        return false;
-    }
-    // No two nodes are runs of the same frames. So if the first two words are equal, which they mostly are, neither is a run.
-    let (old, new) = (entry_pair(b, from, 0), entry_pair(b, to, 0));
-    old == new || (old as u32 != RUN_TAG && new as u32 != RUN_TAG)
-}
-
-/// Entries 2 `i` and 2 `i` + 1 of `node`, the first in the low half. Most entries of two nodes are equal: by pairs they are compared twice as
-/// fast.
-#[inline(always)]
-fn entry_pair<B: Backend>(b: &B, node: NodeId, i: usize) -> u64 {
-    let pairs: &[u64; FANOUT / 2] = zerocopy::transmute_ref!(nodes::read(b, node));
-    pairs[i]
-}
-
-/// Calls `f` with index, old entry and new entry wherever two plain nodes differ.
-#[inline(always)]
-fn each_difference<B: Backend>(
-    b: &mut B,
-    from: NodeId,
-    to: NodeId,
-    mut f: impl FnMut(&mut B, u32, NodeId, NodeId),
-) {
-    for i in 0..FANOUT / 2 {
-        let (old, new) = (entry_pair(b, from, i), entry_pair(b, to, i));
-        if old == new {
-            continue;
+impl Plain {
+    /// These two, if they are plain.
+    #[inline(always)]
+    fn of<B: Backend>(b: &B, from: NodeId, to: NodeId) -> Option<Self> {
+        if from.is_none() || to.is_none() {
+            return None;
         }
-        let first = 2 * i as u32;
-        if old as u32 != new as u32 {
-            f(b, first, NodeId(old as u32), NodeId(new as u32));
-        }
-        if old >> 32 != new >> 32 {
-            f(
-                b,
-                first + 1,
-                NodeId((old >> 32) as u32),
-                NodeId((new >> 32) as u32),
-            );
-        }
+        let plain = Self {
+            from: from.entry_word(0),
+            to: to.entry_word(0),
+        };
+        // No two nodes are runs of the same frames. So if the first two words are equal, which they mostly are, neither is a run.
+        let (from, to) = (b.node(plain.from).pairs()[0], b.node(plain.to).pairs()[0]);
+        (from == to || (from as u32 != RUN_TAG && to as u32 != RUN_TAG)).then_some(plain)
+    }
+
+    /// Calls `f` with index, old entry and new entry wherever they differ.
+    #[inline(always)]
+    fn each_difference<B: Backend>(
+        self,
+        b: &mut B,
+        mut f: impl FnMut(&mut B, u32, NodeId, NodeId),
+    ) {
+        // Written out: the compiler keeps it a loop, which takes twice as long.
+        self.each_difference_of_pair::<B, 0>(b, &mut f);
+        self.each_difference_of_pair::<B, 1>(b, &mut f);
+        self.each_difference_of_pair::<B, 2>(b, &mut f);
+        self.each_difference_of_pair::<B, 3>(b, &mut f);
+    }
+
+    #[inline(always)]
+    fn each_difference_of_pair<B: Backend, const PAIR: usize>(
+        self,
+        b: &mut B,
+        f: &mut impl FnMut(&mut B, u32, NodeId, NodeId),
+    ) {
+        let (old, new) = (
+            b.node(self.from).pairs()[PAIR],
+            b.node(self.to).pairs()[PAIR],
+        );
+        each_difference_of_pair(2 * PAIR, old, new, |i, old, new| {
+            f(b, i as u32, NodeId(old), NodeId(new));
+        });
     }
 }

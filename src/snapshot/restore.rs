@@ -1,6 +1,6 @@
 //! A restore: the dirty pages are taken back, and stage 2 changes where the base and the snapshot's map differ.
 
-use super::backend::{Backend, SaveState};
+use super::backend::{Backend, PageEntries, SaveState};
 use super::fold::{FOLD_RESERVE, Folded};
 use super::frames::Frame;
 use super::layout::NodeId;
@@ -139,20 +139,22 @@ impl Snapshots {
         if b.cleans_what_it_maps() {
             self.clean_base(b, kept);
         }
-        let mut blocks = 0;
-        let mut freeing = self.memory.frames.begin_free();
-        for entry in &self.dirty[kept..] {
-            if entry.is_block() {
-                blocks += 1;
-                continue;
-            }
-            b.set_page(entry.page, Frame::from_entry(entry.base));
-            if !entry.is_folded() {
-                freeing.free(Frame(entry.private));
+        let mut has_blocks = false;
+        {
+            let mut freeing = self.memory.frames.begin_free();
+            let mut pages = b.page_entries();
+            let mut left = &self.dirty[kept..];
+            while let Some((entry, behind)) = left.split_first() {
+                left = behind;
+                // With its flag a block is no page of RAM.
+                let is_page = pages.set(entry.page, entry.base);
+                has_blocks |= !is_page;
+                if is_page && !entry.is_folded() {
+                    freeing.free(Frame(entry.private));
+                }
             }
         }
-        drop(freeing);
-        if blocks != 0 {
+        if has_blocks {
             self.drop_blocks(b, kept);
         }
         self.dirty.truncate(kept);
@@ -178,10 +180,8 @@ impl Snapshots {
         if root != self.base {
             self.memory.work = Work::beside(b, entries, self.blocks());
             let (memory, base, level) = (&mut self.memory, self.base, self.level);
-            match b.cleans_what_it_maps() {
-                _ if unmaps_all => {}
-                true => memory.remap::<B, true>(b, base, root, level, 0),
-                false => memory.remap::<B, false>(b, base, root, level, 0),
+            if !unmaps_all {
+                memory.remap(b, base, root, level, 0);
             }
             if !root.is_none() {
                 nodes::hold(b, root);

@@ -75,7 +75,8 @@ impl Nodes {
         unhold_entries: impl FnOnce(&mut B, &mut Frames, &Node),
     ) -> NodeId {
         let next = NodeId(b.word(node.0));
-        let entries = *nodes::read(b, node);
+        // By its slab's address, which freeing it needs as well.
+        let entries = b.bookkeeping(node.frame())[node.index()];
         match run_start(&entries) {
             Some(first) => free_run(frames, first, level),
             None => unhold_entries(b, frames, &entries),

@@ -28,12 +28,15 @@ pub struct Work {
     blocks: u32,
     /// All the rest of RAM is deferred.
     is_over: bool,
+    /// Memory has to have what is mapped ([`Backend::clean_frame`]).
+    pub(super) cleans: bool,
 }
 
 impl Work {
     /// What a restore may still remap at once that took `entries` back from the dirty list, in RAM of so many blocks.
     pub(super) fn beside(b: &impl Backend, entries: usize, blocks: u32) -> Self {
-        let leaves = match b.cleans_what_it_maps() {
+        let cleans = b.cleans_what_it_maps();
+        let leaves = match cleans {
             true => LEAVES_AT_ONCE / CLEANING as u32,
             false => LEAVES_AT_ONCE,
         };
@@ -43,6 +46,7 @@ impl Work {
             nodes: NODES_AT_ONCE,
             blocks,
             is_over: false,
+            cleans,
         }
     }
 

@@ -4,17 +4,74 @@
 use super::Stage2;
 use super::descriptor::Descriptor;
 use super::maintenance::Maintenance;
-use super::table::{ENTRIES, read, write};
-use crate::addr::BLOCK_PAGES;
-use crate::arch::isa;
-use crate::snapshot::{Frame, Page};
+use super::table::{ENTRIES, entries_of, read, write};
+use crate::addr::{BLOCK_PAGES, PAGE_SIZE};
+use crate::arch::isa::{self, TableEntry};
+use crate::snapshot::{Frame, LEAF_PAGES, Node, Page, PageEntries, each_difference_of_pair};
+
+/// The entries of pages, at hand to change many of them.
+pub struct Pages<'a> {
+    entries: &'a [TableEntry],
+    /// A read-only page in frame 0.
+    first: u64,
+}
+
+impl PageEntries for Pages<'_> {
+    #[inline(always)]
+    fn set(&mut self, page: Page, frame: u32) -> bool {
+        let Some(entry) = self.entries.get(page as usize) else {
+            return false;
+        };
+        let descriptor = match frame {
+            0 => Descriptor::INVALID,
+            frame => Descriptor(self.first + u64::from(frame) * PAGE_SIZE),
+        };
+        write(entry, descriptor);
+        true
+    }
+
+    #[inline(always)]
+    fn protect(&mut self, page: Page) -> bool {
+        let Some(entry) = self.entries.get(page as usize) else {
+            return false;
+        };
+        write(entry, read(entry).read_only());
+        true
+    }
+}
 
 impl Stage2 {
-    /// Makes `page`, whose block is split, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
-    #[inline]
-    pub fn protect_page(&self, page: Page) {
-        let entry = self.page_entry(page);
-        write(entry, read(entry).read_only());
+    /// The entries of pages whose blocks are split. Pages are made read-only while the VM is stopped, and that takes effect at
+    /// [`end_protect`](Self::end_protect) at the latest. They are set while the tables of RAM are detached.
+    #[inline(always)]
+    pub fn pages(&self) -> Pages<'_> {
+        Pages {
+            entries: entries_of(&self.level3),
+            first: Descriptor::page(self.pa(Frame(0))).0,
+        }
+    }
+
+    /// Maps those of a leaf's pages, from `page` on, whose frame is another in `to` than in `from`: read-only; 0 makes a page absent. The tables of RAM
+    /// are detached.
+    #[inline(always)]
+    pub fn set_leaf(&self, page: Page, from: &Node, to: &Node) {
+        let (leaves, _) = entries_of(&self.level3).as_chunks::<LEAF_PAGES>();
+        let entries = &leaves[page as usize / LEAF_PAGES];
+        let mut map = |i: usize, _, frame| {
+            write(&entries[i], self.clean_page(Frame::from_entry(frame)));
+        };
+        let (from, to) = (from.pairs(), to.pairs());
+        each_difference_of_pair(0, from[0], to[0], &mut map);
+        each_difference_of_pair(2, from[1], to[1], &mut map);
+        each_difference_of_pair(4, from[2], to[2], &mut map);
+        each_difference_of_pair(6, from[3], to[3], &mut map);
+    }
+
+    #[inline(always)]
+    fn clean_page(&self, frame: Option<Frame>) -> Descriptor {
+        frame.map_or(Descriptor::INVALID, |frame| {
+            Descriptor::page(self.pa(frame))
+        })
     }
 
     /// Makes the block of `page`, which is mapped as a whole, read-only. Takes effect at [`end_protect`](Self::end_protect) at the latest.
@@ -23,7 +80,7 @@ impl Stage2 {
         write(entry, read(entry).read_only());
     }
 
-    /// Completes [`protect_page`](Self::protect_page) and [`protect_block`](Self::protect_block): no core writes to those pages any more.
+    /// Completes what was made read-only of [`pages`](Self::pages), and [`protect_block`](Self::protect_block): no core writes to those pages any more.
     pub fn end_protect(&self, m: &mut impl Maintenance) {
         m.complete_stores();
         m.invalidate_vm();
@@ -43,10 +100,7 @@ impl Stage2 {
     /// Maps `page`, whose block is split, read-only to `frame`, or makes it absent. The tables of RAM are detached.
     #[inline]
     pub fn set_page(&self, page: Page, frame: Option<Frame>) {
-        let descriptor = frame.map_or(Descriptor::INVALID, |frame| {
-            Descriptor::page(self.pa(frame))
-        });
-        write(self.page_entry(page), descriptor);
+        write(self.page_entry(page), self.clean_page(frame));
     }
 
     /// Maps the block of `page` as a whole, read-only to the 512 frames from `first` on, or makes it absent. The tables of RAM are detached.

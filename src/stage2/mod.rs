@@ -35,6 +35,7 @@ mod tests;
 
 pub use descriptor::Descriptor;
 pub use maintenance::Maintenance;
+pub use many::Pages;
 pub use passthrough::PassthroughPages;
 
 use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa, Va};

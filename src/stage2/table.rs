@@ -23,6 +23,18 @@ impl Table {
     }
 }
 
+/// The entries of tables that lie one behind the other.
+#[inline]
+#[allow(unsafe_code)]
+pub(super) fn entries_of(tables: &[Table]) -> &[TableEntry] {
+    let first = tables.as_ptr().cast::<TableEntry>();
+    // SAFETY: a table is `ENTRIES` entries and nothing else: its size, checked below, is theirs, and `repr(C)` begins it with the first. So the
+    // slice is the memory of `tables`, borrowed as long, and what it says is in there. Entries are atomics.
+    unsafe { core::slice::from_raw_parts(first, tables.len() * ENTRIES) }
+}
+
+const _: () = assert!(size_of::<Table>() == ENTRIES * size_of::<TableEntry>());
+
 /// The descriptor in `entry`.
 #[inline]
 pub(super) fn read(entry: &TableEntry) -> Descriptor {

@@ -11,7 +11,7 @@ use crate::arch::vcpu::{
 use crate::device::Console;
 use crate::device::caught::VcpuDebug;
 use crate::device::gic::Gich;
-use crate::snapshot::Bookkeeping;
+use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
@@ -30,6 +30,10 @@ pub trait VmBackend: Maintenance + Console {
     fn word(&self, at: Pa) -> u32;
     /// The same word, to change.
     fn word_mut(&mut self, at: Pa) -> &mut u32;
+    /// The node at `at`, of bookkeeping memory.
+    fn node(&self, at: Pa) -> &Node;
+    /// The same node, to change.
+    fn node_mut(&mut self, at: Pa) -> &mut Node;
     /// Copies a page of guest memory, completely: the guest may be given the copy.
     fn copy_page(&mut self, from: Pa, to: Pa);
     /// The same for a guest that reaches both through the caches. It is read completely before any store that follows is seen.

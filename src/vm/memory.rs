@@ -5,7 +5,7 @@ use super::coherence::Coherence;
 use super::log_budget::LogBudget;
 use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
 use crate::device::{CPU_INTERFACE_BASE, CPU_INTERFACE_SIZE, WINDOWS_BASE, Window};
-use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Page, Reach};
+use crate::snapshot::{Backend, Bookkeeping, Frame, Mapping, Node, Page, PageEntries, Reach};
 use crate::stage2::{PassthroughPages, Stage2};
 use alloc::vec::Vec;
 use core::fmt;
@@ -170,6 +170,16 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
+    fn node(&self, number: u32) -> &Node {
+        self.backend.node(self.stage2.word_pa(number))
+    }
+
+    #[inline]
+    fn node_mut(&mut self, number: u32) -> &mut Node {
+        self.backend.node_mut(self.stage2.word_pa(number))
+    }
+
+    #[inline]
     fn copy_frame(&mut self, from: Frame, to: Frame, reach: Reach) {
         let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
         match reach {
@@ -229,9 +239,9 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
             .invalidate_local(&mut self.backend, page, self.faulting);
     }
 
-    #[inline]
-    fn protect_page(&mut self, page: Page) {
-        self.stage2.protect_page(page);
+    #[inline(always)]
+    fn page_entries(&mut self) -> impl PageEntries {
+        self.stage2.pages()
     }
 
     fn protect_block(&mut self, page: Page) {
@@ -290,6 +300,11 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     #[inline]
     fn set_page(&mut self, page: Page, frame: Option<Frame>) {
         self.stage2.set_page(page, frame);
+    }
+
+    #[inline(always)]
+    fn set_leaf(&mut self, page: Page, from: u32, to: u32) {
+        self.stage2.set_leaf(page, self.node(from), self.node(to));
     }
 
     fn set_block(&mut self, page: Page, first: Option<Frame>) {

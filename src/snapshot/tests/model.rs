@@ -2,7 +2,7 @@
 
 use super::pair::Guest;
 use crate::addr::BLOCK_PAGES;
-use crate::snapshot::backend::{Backend, Mapping, Moment, Page, Reach, SaveState};
+use crate::snapshot::backend::{Backend, Mapping, Moment, Page, PageEntries, Reach, SaveState};
 use crate::snapshot::frames::Frame;
 use crate::snapshot::layout::{Bookkeeping, FANOUT, NODES_PER_FRAME, Node};
 use core::fmt;
@@ -232,6 +232,18 @@ impl Backend for ModelBackend {
         &mut self.bookkeeping_mut(frame)[node].0[word]
     }
 
+    fn node(&self, number: u32) -> &Node {
+        let (frame, node, word) = place_of(number);
+        assert_eq!(word, 0);
+        &self.bookkeeping(frame)[node]
+    }
+
+    fn node_mut(&mut self, number: u32) -> &mut Node {
+        let (frame, node, word) = place_of(number);
+        assert_eq!(word, 0);
+        &mut self.bookkeeping_mut(frame)[node]
+    }
+
     fn copy_frame(&mut self, from: Frame, to: Frame, _: Reach) {
         self.words.remove(&to.0);
         self.contents.set(to.0, self.contents.get(from.0));
@@ -352,10 +364,8 @@ impl Backend for ModelBackend {
         assert!(self.stale, "this machine's TLB remembers nothing");
     }
 
-    fn protect_page(&mut self, page: Page) {
-        assert_eq!(self.mapping(page), Mapping::Write);
-        self.entry(page).1 = false;
-        self.unflushed = true;
+    fn page_entries(&mut self) -> impl PageEntries {
+        self
     }
 
     fn protect_block(&mut self, page: Page) {
@@ -394,6 +404,14 @@ impl Backend for ModelBackend {
         *self.entry(page) = (frame.map_or(0, |frame| frame.0), false);
     }
 
+    fn set_leaf(&mut self, page: Page, from: u32, to: u32) {
+        assert!(page.is_multiple_of(FANOUT as u32));
+        let [from, to] = [from, to].map(|leaf| *self.node(leaf));
+        for i in (0..FANOUT).filter(|&i| from.0[i] != to.0[i]) {
+            self.set_page(page + i as u32, Frame::from_entry(to.0[i]));
+        }
+    }
+
     fn set_block(&mut self, page: Page, first: Option<Frame>) {
         assert!(self.remapping && page.is_multiple_of(BLOCK_PAGES));
         self.changes += 1;
@@ -428,6 +446,26 @@ impl Backend for ModelBackend {
 
     fn log(&mut self, message: fmt::Arguments) {
         self.lines.push(message.to_string());
+    }
+}
+
+impl PageEntries for &mut ModelBackend {
+    fn set(&mut self, page: Page, frame: u32) -> bool {
+        let is_ram = ((page / BLOCK_PAGES) as usize) < self.blocks.len();
+        if is_ram {
+            self.set_page(page, Frame::from_entry(frame));
+        }
+        is_ram
+    }
+
+    fn protect(&mut self, page: Page) -> bool {
+        let is_ram = ((page / BLOCK_PAGES) as usize) < self.blocks.len();
+        if is_ram {
+            assert_eq!(self.mapping(page), Mapping::Write);
+            self.entry(page).1 = false;
+            self.unflushed = true;
+        }
+        is_ram
     }
 }
 

@@ -3,6 +3,7 @@
 use super::fixed::walk;
 use crate::fake::Asked::*;
 use crate::fake::{Asked, Recorder};
+use crate::snapshot::PageEntries;
 use crate::stage2::*;
 use std::vec::Vec;
 
@@ -113,7 +114,7 @@ fn protection_holds_when_all_cores_have_forgotten() {
     let s = stage2();
     let asked = watch(&s, 5, |m| {
         s.map_page_writable(m, 5, Frame(7));
-        s.protect_page(5);
+        s.pages().protect(5);
         s.end_protect(m);
     });
     assert_eq!(

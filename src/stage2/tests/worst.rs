@@ -3,6 +3,7 @@
 use crate::arch::vcpu::{SystemState, walks};
 use crate::fake::FakeBoard;
 use crate::fake::worst::{Access, By, Luck, Worst};
+use crate::snapshot::PageEntries;
 use crate::stage2::*;
 use crate::vm::VmBackend;
 
@@ -178,7 +179,7 @@ fn what_is_protected_stays_as_it_is() {
             kit.worst.translate(core, ipa, Access::Store).is_ok()
         };
         assert!((0..CORES).all(|core| stores(&kit, core)));
-        kit.stage2.protect_page(PAGE);
+        kit.stage2.pages().protect(PAGE);
         kit.stage2.end_protect(&mut kit.board);
         assert!(!(0..CORES).any(|core| stores(&kit, core)));
         kit.loads(PAGE, Frame(7));
