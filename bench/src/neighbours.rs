@@ -13,6 +13,7 @@ const ATTACKS: &[&str] = &[
     "pools",
     "checkpoint",
     "restore",
+    "write back",
     "reset",
     "caches",
     "set/way",

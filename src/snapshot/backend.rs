@@ -127,8 +127,9 @@ pub trait Backend {
     /// [`write_back`](Self::write_back) follows where the tables of RAM are not detached: no walk of the VM's begins until its state is loaded.
     fn begin_write_back(&mut self);
     /// Copies the frame `from` to the frame `to`, which `page` is mapped writable to, while the VM is stopped. Takes effect at
-    /// [`end_write_back`](Self::end_write_back) or [`end_remap`](Self::end_remap).
-    fn write_back(&mut self, page: Page, from: Frame, to: Frame);
+    /// [`end_write_back`](Self::end_write_back) or [`end_remap`](Self::end_remap). Returns how long that takes, at the most: 1 stands for a copy
+    /// through the caches, some 170 instructions.
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) -> i32;
     /// Completes [`write_back`](Self::write_back) where the tables of RAM were not detached: no core has a translation that came from tables of
     /// the guest's as they were before. What stage 2 says is the same as before. The VM's state is loaded behind this.
     fn end_write_back(&mut self);

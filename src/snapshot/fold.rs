@@ -61,11 +61,15 @@ impl Snapshots {
     /// After a snapshot went. If only the running VM holds the base, nothing can go back to the pages that dirty ones replace: a fold frees them, a
     /// piece of them. Returns whether there is more of it.
     pub(super) fn fold_if_only_holder<B: Backend>(&mut self, b: &mut B) -> bool {
-        self.superseding != 0
-            && !self.base.is_none()
-            && nodes::holders(b, self.base) == 1
-            // With other snapshots left it may run out of memory. The frames are then freed when more snapshots have gone.
-            && self.fold_some(b, Fold::Superseding, 0, FOLDED_AT_A_TIME / 2) == Ok(false)
+        if self.superseding == 0 || self.base.is_none() || nodes::holders(b, self.base) != 1 {
+            return false;
+        }
+        // What is folded has its contents.
+        if self.owes_pages() {
+            self.write_back_all(b);
+        }
+        // With other snapshots left it may run out of memory. The frames are then freed when more snapshots have gone.
+        self.fold_some(b, Fold::Superseding, 0, FOLDED_AT_A_TIME / 2) == Ok(false)
     }
 
     /// Folds dirty pages, at the most as many as `limit` says, in the measure of [`FOLDED_AT_A_TIME`]. Returns whether all are.
@@ -103,6 +107,7 @@ impl Snapshots {
         reserve: u32,
         limit: u32,
     ) -> Result<bool, NoMemory> {
+        debug_assert!(!self.owes_pages());
         let (memory, base, level) = (&mut self.memory, &mut self.base, self.level);
         let wanted = |entry: &DirtyEntry| !entry.is_folded() && (entry.base != 0) == superseding;
         let folded = match superseding {

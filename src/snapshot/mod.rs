@@ -11,7 +11,7 @@
 //! | `checkpoint`, `restore`, `delete`, `info` | the verbs of the API |
 //! | `look` | pages of now and of snapshots, for who is not the guest |
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
-//! | `recent` | which dirty pages a restore leaves writable, with their old contents |
+//! | `recent`, `write_back` | which dirty pages a restore leaves writable, with their old contents; how they get these |
 //! | `work`, `deferred` | how much a restore changes at once; what it leaves for later: pages that are mapped at their first access, frames that are freed in pieces |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
@@ -62,6 +62,7 @@ mod backend;
 mod restore;
 mod waiting;
 mod work;
+mod write_back;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,7 @@ pub use look::MapOf;
 
 use crate::config::PoolPlan;
 use alloc::vec::Vec;
+use core::ops::Range;
 use deferred::Deferred;
 use dirty::DirtyEntry;
 use index::Index;
@@ -136,6 +138,8 @@ pub struct Snapshots {
     zeroing: Option<fault::Zeroing>,
     /// Entries of `dirty` that a restore of the base writes back in place. 0 after a fold, although there may be some.
     keepers: u32,
+    /// Those of them that a restore has not written back yet: places in `dirty`.
+    owed: Range<usize>,
     recent: Recent,
     /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
@@ -183,6 +187,7 @@ impl Snapshots {
             deferred: Deferred::new(pages),
             zeroing: None,
             keepers: 0,
+            owed: 0..0,
             recent: Recent::new(pages),
             superseding: 0,
             added: 0,

@@ -8,10 +8,11 @@ use super::nodes;
 use super::recent::{KEEPERS_MAX, Round};
 use super::record::Record;
 use super::work::{CLEANING, Work};
+use super::write_back::Budget;
 use super::{NotFound, Snapshots, Which};
 
 impl Snapshots {
-    /// Takes the VM back to a snapshot; returns its id. Needs no memory. Fails if there is no such snapshot, and changes nothing then. The VM
+    /// Takes the VM back to a snapshot; returns its id. Needs no memory. Pages may have to be [written back](Self::write_back_piece) before it goes on. Fails if there is no such snapshot, and changes nothing then. The VM
     /// must be stopped.
     pub fn restore<B: Backend>(
         &mut self,
@@ -39,7 +40,8 @@ impl Snapshots {
             self.switch_base(b, record.root, round, unmaps_all);
         } else {
             b.begin_write_back();
-            self.write_back_all(b);
+            self.owed = 0..self.dirty.len();
+            self.write_some_back(b);
             b.end_write_back();
         }
         // The time is set once, before any vCPU is loaded: timers of vCPUs are compared with it.
@@ -83,27 +85,24 @@ impl Snapshots {
         self.keepers <= KEEPERS_MAX && self.keepers as usize == self.dirty.len()
     }
 
-    /// Writes the base's contents back into all dirty pages, which stay dirty.
-    fn write_back_all<B: Backend>(&mut self, b: &mut B) {
-        for entry in &self.dirty {
-            b.write_back(entry.page, Frame(entry.base), Frame(entry.private));
-        }
-    }
-
-    /// Takes keepers to the front of the dirty list, and writes the base's contents back into them; remembers all others. Returns how many
-    /// keepers there are.
-    fn keep<B: Backend>(&mut self, b: &mut B, round: Round) -> usize {
-        let mut kept = 0;
+    /// Takes keepers to the front of the dirty list, and writes the base's contents back into the first of them; remembers all others. Returns
+    /// how many keepers there are.
+    fn keep<B: Backend>(&mut self, b: &mut B, round: Round, mut budget: Budget) -> usize {
+        let (mut kept, mut written) = (0, 0);
         for i in 0..self.dirty.len() {
             let entry = self.dirty[i];
             if round == Round::Keep && kept < KEEPERS_MAX as usize && entry.is_keeper() {
-                b.write_back(entry.page, Frame(entry.base), Frame(entry.private));
+                if budget.is_left() {
+                    budget.write_back(b, &entry);
+                    written += 1;
+                }
                 self.dirty.swap(kept, i);
                 kept += 1;
             } else if !entry.is_block() && entry.base != 0 {
                 self.recent.remember(entry.page);
             }
         }
+        self.owed = written..kept;
         kept
     }
 
@@ -131,10 +130,10 @@ impl Snapshots {
 
     /// Drops the dirty pages, but for keepers if `round` says so. Stage 2, which is detached, shows the base then.
     #[inline]
-    fn drop_dirty<B: Backend>(&mut self, b: &mut B, round: Round) {
+    fn drop_dirty<B: Backend>(&mut self, b: &mut B, round: Round, budget: Budget) {
         let kept = match round {
             Round::First => 0,
-            Round::Drop | Round::Keep => self.keep(b, round),
+            Round::Drop | Round::Keep => self.keep(b, round, budget),
         };
         if b.cleans_what_it_maps() {
             self.clean_base(b, kept);
@@ -168,9 +167,10 @@ impl Snapshots {
             true => self.deferred.at_once / CLEANING,
             false => self.deferred.at_once,
         };
+        self.owed = 0..0;
         match unmaps_all || entries > at_once {
             true => self.defer_dirty(b, unmaps_all),
-            false => self.drop_dirty(b, round),
+            false => self.drop_dirty(b, round, Budget::instead_of(at_once - entries)),
         }
         let kept = self.dirty.len();
         // Keepers are not folded.

@@ -118,6 +118,7 @@ impl<B: VmBackend> Vm<B> {
         slot.end_wait();
         slot.set_deadline(self.timer_deadline(vcpu));
         core.borrow_stage2(self.number, shared.memory.stage2.root());
+        shared.finish_loading();
         if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
             let mut next = 0;
             while !self.clean_piece(shared, &mut next) {}

@@ -134,8 +134,14 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
             // A wait, too: whoever controls the VM is told when it is put.
             _ if self.vm.gate.is_closed_to(self.index) => ExitAction::Put,
             RunState::Waiting => self.resume_wait(),
-            RunState::Ready if self.vcpu.unfinished.is_some() => ExitAction::Unfinished,
-            RunState::Ready => self.resume(),
+            RunState::Ready => self.resume_unless_unfinished(),
+        }
+    }
+
+    fn resume_unless_unfinished(&self) -> ExitAction {
+        match self.vcpu.unfinished.is_some() {
+            true => ExitAction::Unfinished,
+            false => self.resume(),
         }
     }
 
@@ -146,7 +152,7 @@ impl<'a, B: VmBackend> ExitContext<'a, B> {
         self.wake_if_pending();
         match self.slot().is_waiting() {
             true => ExitAction::Wait,
-            false => self.resume(),
+            false => self.resume_unless_unfinished(),
         }
     }
 }

@@ -85,8 +85,19 @@ impl<B: VmBackend> VmShared<B> {
         Ok(entry)
     }
 
-    /// Goes on with that, a piece of it. Returns whether nothing is left to load.
+    /// Whether RAM has all that the VM's vCPUs are to find there: a reset, or a restore, may have left some of it for later.
+    #[inline]
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loading.is_none() && !self.snapshots.owes_pages()
+    }
+
+    /// Goes on with what a reset or a restore has left to load, a piece of it. Returns whether nothing is left. The core is in the VM's stage 2; if it has
+    /// a vCPU of the VM loaded, that one's state is loaded again afterwards.
     pub(super) fn load_piece(&mut self) -> bool {
+        if self.snapshots.owes_pages() {
+            self.snapshots.write_back_piece(&mut self.memory);
+            return self.is_loaded();
+        }
         let Some(mut loading) = self.loading.take() else {
             return true;
         };
@@ -117,7 +128,7 @@ impl<B: VmBackend> VmShared<B> {
     /// Loads all that is left to load.
     #[inline]
     pub(super) fn finish_loading(&mut self) {
-        if self.loading.is_some() {
+        if !self.is_loaded() {
             while !self.load_piece() {}
         }
     }

@@ -16,6 +16,10 @@ pub const RAM_BASE: Ipa = Ipa(0x4000_0000);
 
 /// Pages that are cleaned at a time, some 230 instructions each.
 pub const CLEANED_AT_A_TIME: u32 = 128;
+/// How long a copy around the caches takes, times one through them.
+const AROUND: i32 = 4;
+/// The same of the invalidation of a page's instructions.
+const INVALIDATION: i32 = 3;
 
 /// The memory of one VM.
 pub struct GuestMemory<B> {
@@ -321,9 +325,11 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
     }
 
     #[inline]
-    fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) -> i32 {
         let (from, to) = (self.stage2.pa(from), self.stage2.pa(to));
+        let mut took = 1;
         if self.caches.restores_around() {
+            took = AROUND;
             self.copy_around(from, to);
         } else {
             self.caches.note_write_back();
@@ -331,8 +337,10 @@ impl<B: VmBackend> Backend for GuestMemory<B> {
         }
         // The guest may execute the page without another fault: no core fetches what was there before.
         if self.stage2.is_executable(page) {
+            took += INVALIDATION;
             self.backend.invalidate_instructions(to, PAGE_SIZE);
         }
+        took
     }
 
     #[inline]

@@ -11,7 +11,7 @@
 use super::exit::{ExitAction, ExitContext};
 use super::loaded::LoadedVcpu;
 use super::unfinished::Begun;
-use super::{VmBackend, VmShared};
+use super::{Core, VmBackend, VmShared};
 use crate::trap::Esr;
 use crate::trap::access::{step_back, step_over};
 use crate::trap::sysreg::SysRegAccess;
@@ -28,8 +28,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return ExitAction::Put;
         };
         if self.vcpu.unfinished.is_loading {
-            // Somebody else may have done it, who was to see it.
+            // Somebody else may have done it, who was to see it. No walk of the vCPU's finds tables as they were and as they are.
+            core.save_system(&mut self.vcpu.system);
             self.vcpu.unfinished.is_loading = !shared.load_piece();
+            core.load_system(&self.vcpu.system);
         } else if self.vcpu.unfinished.is_rearming {
             self.context(&mut shared, core).rearm_piece();
         } else if let Some(begun) = self.vcpu.unfinished.begun.take() {

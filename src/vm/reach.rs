@@ -186,7 +186,7 @@ impl<B: VmBackend> Vm<B> {
 
     /// Loads what is left of the VM's image to load, before its RAM is looked at.
     pub(super) fn finish_loading(&self, core: &mut B::Core, shared: &mut VmShared<B>) {
-        if shared.loading.is_some() {
+        if !shared.is_loaded() {
             core.borrow_stage2(self.number, shared.memory.stage2.root());
             shared.finish_loading();
             core.return_stage2();

@@ -183,6 +183,17 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         watched
     }
 
+    /// Has each vCPU load what a restore has left to load, before it goes on.
+    #[cold]
+    #[inline(never)]
+    pub fn load_later(&mut self) {
+        let stopped = self.stopped.iter_mut().map(|(_, vcpu)| vcpu);
+        let own = self.initiator.vcpu.iter_mut().map(|(_, vcpu)| &mut **vcpu);
+        stopped
+            .chain(own)
+            .for_each(|vcpu| vcpu.unfinished.is_loading = true);
+    }
+
     #[inline]
     fn save_vcpu(&mut self, index: usize, id: u64, to: &mut [u8]) {
         let (system, to) = System::<B>::mut_from_prefix(to).expect(ALIGNED);

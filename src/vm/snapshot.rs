@@ -92,11 +92,16 @@ impl<B: VmBackend> Vm<B> {
             if memory.caches.is_mapped_ahead() {
                 memory.caches.note_watched(state.watch_caches());
             }
+            if snapshots.owes_pages() {
+                state.load_later();
+            }
             // Before the cores are told to look: they sleep again while the VM is off.
             self.gate.open(OFF);
             Ok(restored)
         })?;
         shared.caches_agree = false;
+        // What is owed may be paid by any core.
+        shared.memory.runs_only_here = false;
         // What RAM has is the snapshot's.
         if shared.loading.is_some() {
             shared.forget_loading();

@@ -20,7 +20,7 @@ pub struct Unfinished {
     pub begun: Option<Begun>,
     /// Before the vCPU goes on, all of the VM's memory is cleaned, as its caches are off and were found to be unwatched.
     pub is_rearming: bool,
-    /// Before the vCPU goes on, the VM's image is loaded, as the VM was reset.
+    /// Before the vCPU goes on, the VM's image is loaded, as the VM was reset; or pages are written back, as it was restored.
     pub is_loading: bool,
     /// How far the VM's memory is cleaned: the first page that is not; 0 if that has not begun.
     pub cleaned: Page,

@@ -15,8 +15,15 @@ impl<M: Guest> Pair<M> {
         self.settled_stats();
         let pages = self.s.pages();
         let used = |block: &u32| self.m.is_mapped(*block) || self.ram.is_used(*block);
+        // What these hold is not known yet.
+        let owed: HashSet<u32> = (self.s.owed.clone())
+            .map(|place| self.s.dirty[place].page)
+            .collect();
         for block in (0..pages.div_ceil(BLOCK_PAGES)).filter(used) {
             for page in (block * BLOCK_PAGES..pages).take(BLOCK_PAGES as usize) {
+                if owed.contains(&page) {
+                    continue;
+                }
                 let value = match self.m.load(page) {
                     None => self.deferred(page),
                     value => value,

@@ -85,6 +85,8 @@ pub struct ModelBackend {
     /// Pages that were written back in place, ever; and whether translations may be older than what they hold.
     pub written_back: u32,
     is_half_written: bool,
+    /// How long it takes to write a page back.
+    pub write_back_takes: i32,
     /// Pages were mapped, and other cores may not know yet.
     is_half_mapped: bool,
     /// The next restores want nothing mapped, and a page that is mapped at its first access takes long.
@@ -112,6 +114,7 @@ impl ModelBackend {
             copies: 0,
             written_back: 0,
             is_half_written: false,
+            write_back_takes: 1,
             is_half_mapped: false,
             unmaps_all: false,
             cleans: false,
@@ -427,12 +430,13 @@ impl Backend for ModelBackend {
         self.is_half_written = false;
     }
 
-    fn write_back(&mut self, page: Page, from: Frame, to: Frame) {
+    fn write_back(&mut self, page: Page, from: Frame, to: Frame) -> i32 {
         assert_eq!(self.translate(page), Some((to.0, true)));
         assert_ne!(from, to);
         self.contents.set(to.0, self.contents.get(from.0));
         self.written_back += 1;
         self.is_half_written = true;
+        self.write_back_takes
     }
 
     fn begin_write_back(&mut self) {

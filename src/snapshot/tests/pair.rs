@@ -39,6 +39,8 @@ pub(crate) trait Guest {
     fn stop(&mut self) {}
     /// ... and go on.
     fn go_on(&mut self) {}
+    /// A piece of what a vCPU is in the midst of has ended, during which the others stayed where they were.
+    fn end_piece(&mut self) {}
 }
 
 pub(super) const PAGES: u32 = 3 * BLOCK_PAGES;
@@ -141,7 +143,7 @@ impl<M: Guest> Pair<M> {
         let frames = Frames::new(&share);
         let m = machine(&share);
         let mut s = Snapshots::new(pages, plan, size, frames).expect("the share suffices");
-        // Some restores leave nearly all to the first access.
+        // Some restores leave nearly all to the first access, and write back in small pieces.
         let at_once = [s.deferred.at_once, 30, 3, 0][extra as usize % 4];
         s.defer_beyond(at_once);
         Self {
@@ -156,7 +158,16 @@ impl<M: Guest> Pair<M> {
         }
     }
 
+    /// The guest is about to run: what the last restore left to be written back is.
+    pub(super) fn load(&mut self) {
+        while self.s.owes_pages() {
+            self.s.write_back_piece(self.m.backend_mut());
+            self.m.end_piece();
+        }
+    }
+
     pub(super) fn write(&mut self, page: u32, value: u64) {
+        self.load();
         // Each core may remember what was, once.
         for _ in 0..=TRIES {
             if self.m.store(page, value) {
@@ -226,6 +237,7 @@ impl<M: Guest> Pair<M> {
     }
 
     pub(super) fn read(&mut self, page: u32) {
+        self.load();
         if self.m.load(page).is_none() {
             self.fault_in(page, false);
             self.forget_the_freed();
@@ -234,6 +246,7 @@ impl<M: Guest> Pair<M> {
     }
 
     pub(super) fn checkpoint(&mut self, id: u64) -> Result<(), NoMemory> {
+        self.load();
         // The guest may run between the pieces.
         while self.s.prepare_checkpoint(self.m.backend_mut()).is_pending() {
             self.pieces += 1;

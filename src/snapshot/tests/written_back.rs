@@ -32,6 +32,7 @@ fn round(vm: &mut Pair, pages: impl Iterator<Item = u32>) -> [u32; 3] {
         vm.write(page, 100 + u64::from(page));
     }
     vm.restore(Which::Latest);
+    vm.load();
     let after = counts(&vm.m);
     core::array::from_fn(|i| after[i] - before[i])
 }
@@ -104,6 +105,102 @@ fn what_is_kept_is_bounded() {
     }
     assert_eq!(round(&mut vm, all()), [50, KEEPERS_MAX, 1]);
     vm.audit();
+}
+
+/// A VM whose last restore kept many pages, of which it wrote no more than some back.
+fn owing() -> Pair {
+    let mut vm = vm_with(4 * PAGES);
+    vm.s.defer_beyond(1300);
+    for _ in 0..4 {
+        round(&mut vm, 0..KEEPERS_MAX);
+    }
+    for page in 0..KEEPERS_MAX {
+        vm.write(page, 8);
+    }
+    let before = vm.m.written_back;
+    vm.restore(Which::Latest);
+    let written = vm.m.written_back - before;
+    assert!((1..200).contains(&written), "{written}");
+    assert!(vm.s.owes_pages());
+    vm
+}
+
+#[test]
+fn much_is_written_back_in_pieces() {
+    let mut vm = owing();
+    let mut pieces = 0;
+    while vm.s.owes_pages() {
+        let before = vm.m.written_back;
+        vm.s.write_back_piece(&mut vm.m);
+        assert!(vm.m.written_back - before < 200);
+        pieces += 1;
+    }
+    assert!(pieces >= KEEPERS_MAX / 200, "{pieces}");
+    (0..PAGES).for_each(|page| vm.read(page));
+    vm.audit();
+    // What takes longer is done in shorter pieces.
+    for (takes, at_a_time) in [(4, 50), (10_000, 1)] {
+        vm.m.write_back_takes = takes;
+        round(&mut vm, 0..KEEPERS_MAX);
+        vm.restore(Which::Latest);
+        let before = vm.m.written_back;
+        vm.s.write_back_piece(&mut vm.m);
+        assert!((1..=at_a_time).contains(&(vm.m.written_back - before)));
+        vm.load();
+    }
+}
+
+/// Some pages go back to the base beside those that are written back: then fewer of these are at once.
+#[test]
+fn what_is_written_back_at_once_is_less_beside_other_work() {
+    let mut vm = vm_with(4 * PAGES);
+    vm.s.defer_beyond(1300);
+    for _ in 0..4 {
+        round(&mut vm, 0..300);
+    }
+    for page in (0..300).chain(400..1300) {
+        vm.write(page, 8);
+    }
+    let before = vm.m.written_back;
+    vm.restore(Which::Latest);
+    let written = vm.m.written_back - before;
+    assert!((1..40).contains(&written), "{written}");
+    assert!(vm.s.owes_pages());
+    (0..PAGES).for_each(|page| vm.read(page));
+    vm.audit();
+}
+
+/// Whatever comes before the VM goes on finds all as if it were written back, or needs none of it.
+#[test]
+fn what_is_owed_is_paid_before_anybody_sees_it() {
+    let all = |mut vm: Pair| {
+        vm.audit();
+        (0..PAGES).for_each(|page| vm.read(page));
+        vm.audit();
+    };
+    for ids in [[0, 1], [1, 0]] {
+        let mut vm = owing();
+        ids.into_iter().for_each(|id| vm.delete(id));
+        all(vm);
+    }
+    let mut vm = owing();
+    vm.restore(Which::Id(0));
+    assert!(!vm.s.owes_pages());
+    all(vm);
+    let mut vm = owing();
+    vm.restore(Which::Latest);
+    all(vm);
+    let mut vm = owing();
+    vm.reset();
+    assert!(!vm.s.owes_pages());
+    all(vm);
+    // With memory short, all go.
+    let mut vm = owing();
+    vm.steal(KEEPERS_MAX);
+    vm.restore(Which::Latest);
+    assert!(!vm.s.owes_pages());
+    vm.give_back();
+    all(vm);
 }
 
 /// Beside those that are kept, a store must find a frame without a snapshot being freed for it.

@@ -51,3 +51,4 @@ mod translate;
 mod two_vms;
 mod windows;
 mod worst;
+mod written_back;

@@ -409,9 +409,9 @@ impl<'a> World<'a> {
     }
 }
 
-/// A restore leaves all that it can to the first access.
-fn defer_all(vm: &Vm<FakeBoard>) {
-    vm.shared.lock().snapshots.defer_beyond(0);
+/// A restore leaves all that it can to the first access; or writes pages back, no more than two at a time.
+fn defer_beyond(vm: &Vm<FakeBoard>, entries: usize) {
+    vm.shared.lock().snapshots.defer_beyond(entries);
 }
 
 /// A history of VMs with so many vCPUs each, on a board with that luck.
@@ -430,9 +430,11 @@ fn play(luck: Luck, vcpus: &[usize], blocks: u64, uncached_walks: u8, ops: &[(us
         .unwrap()
     };
     let vms: Vec<_> = vcpus.iter().enumerate().map(vm).collect();
-    // Every other time, what a restore takes back is left to the first access.
-    if luck.seed.is_multiple_of(2) {
-        vms.iter().for_each(defer_all);
+    // Some times, what a restore takes back is left to the first access, or to pieces.
+    match luck.seed % 4 {
+        0 | 1 => vms.iter().for_each(|vm| defer_beyond(vm, 0)),
+        2 => vms.iter().for_each(|vm| defer_beyond(vm, 16)),
+        _ => {}
     }
     let mut world = World::new(&vms, &worst, uncached_walks);
     for core in 0..CORES {

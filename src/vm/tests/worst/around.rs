@@ -83,7 +83,7 @@ fn each_board(vcpus: usize, uncached_walks: u8, ops: &[(usize, Op)]) {
         let vm = Vm::new(&PLANS[0][vcpus - 1], 0, board, &share, |vcpu| vcpu % CORES);
         let vms = [vm.unwrap()];
         if defers {
-            defer_all(&vms[0]);
+            defer_beyond(&vms[0], 0);
         }
         let mut world = World::new(&vms, &worst, uncached_walks);
         world.turn(0, 0);

@@ -45,6 +45,7 @@ fn main(_device_tree: usize) -> ! {
         "pools" => pools,
         "checkpoint" => checkpoint_everything,
         "restore" => restore_everything,
+        "write back" => write_back,
         "reset" => {
             let _ = checkpoint();
             reset
@@ -138,6 +139,15 @@ fn restore_everything() {
             let _ = snapshot::delete(id);
         }
         Err(_) => {}
+    }
+}
+
+/// Many of the same pages, and back to the same snapshot: they are written back in place from the third time on, the most that are.
+fn write_back() {
+    const MOST: usize = 1024;
+    if let Ok(Checkpoint::Taken(id) | Checkpoint::Restored { id, .. }) = snapshot::checkpoint() {
+        store(MOST);
+        snapshot::restore_with(id, 1);
     }
 }
 

@@ -1,0 +1,135 @@
+//! A restore that has much to write back does it in pieces, before any vCPU goes on.
+
+use super::guest::*;
+use super::smp::sync;
+use crate::addr::PAGE_SIZE;
+use crate::arch::vcpu::Registers;
+use crate::fake::FakeBoard;
+use crate::snapshot::Which;
+use crate::vm::quiesce::Initiator;
+use crate::vm::{ExitAction, Vm, VmShared};
+use std::boxed::Box;
+
+/// Pages that are stored to in each round.
+const PAGES: u64 = 9;
+
+fn page(number: u64) -> u64 {
+    UNTOUCHED + number * PAGE_SIZE
+}
+
+/// A guest whose restores write two pages back at a time, behind some rounds; and the snapshot.
+fn with_keepers() -> (Guest, u64) {
+    // Through the caches, as only such pages are written back.
+    let mut guest = super::hardware::guest(true);
+    for number in 0..PAGES {
+        guest.store(page(number), 1);
+    }
+    guest.checkpoint();
+    guest.store(page(PAGES), 1);
+    let id = guest.checkpoint();
+    guest.snapshots().defer_beyond(20);
+    for _ in 0..3 {
+        round(&mut guest);
+        guest.restore(id, 1);
+    }
+    round(&mut guest);
+    (guest, id)
+}
+
+fn round(guest: &mut Guest) {
+    for number in 0..PAGES {
+        guest.store(page(number), 2);
+    }
+}
+
+fn owes(guest: &mut Guest) -> bool {
+    guest.snapshots().owes_pages()
+}
+
+/// The pages are as the snapshot has them.
+fn is_back(guest: &mut Guest) -> bool {
+    (0..PAGES).all(|number| guest.load(page(number)) == 1)
+}
+
+/// The guest goes back, and what that does at once is done.
+fn begun() -> (Guest, u64) {
+    let (mut guest, id) = with_keepers();
+    guest.registers().x[..3].copy_from_slice(&[RESTORE, id, 1]);
+    guest.registers().pc += 4;
+    guest
+        .core()
+        .script
+        .push_back(Box::new(|_: &mut Registers| sync(0x16, 0)));
+    let next = guest.on_core(|running, core| running.step(core));
+    assert_eq!(next, ExitAction::Unfinished);
+    assert!(owes(&mut guest));
+    (guest, id)
+}
+
+/// The vCPU goes on to its next instruction. Returns how many pieces that took.
+fn goes_on(guest: &mut Guest) -> usize {
+    let mut pieces = 0;
+    guest.on_core(|_, _| ());
+    while guest.vm.vcpus[0].get_mut().unfinished.is_some() {
+        guest.on_core(|running, core| running.go_on(core));
+        pieces += 1;
+    }
+    assert!(!owes(guest));
+    pieces
+}
+
+fn by_operator<R>(
+    guest: &mut Guest,
+    action: impl FnOnce(&Vm<FakeBoard>, &mut VmShared<FakeBoard>, Initiator<'_, FakeBoard>) -> R,
+) -> R {
+    guest.leaves();
+    let Guest { vm, core } = guest;
+    vm.with_locked(core, |shared, initiator| action(vm, shared, initiator))
+}
+
+#[test]
+fn a_vcpu_goes_on_when_all_is_written_back() {
+    let (mut guest, id) = begun();
+    let system = guest.core.system;
+    assert_eq!(goes_on(&mut guest), 4);
+    assert_eq!(guest.core.system, system, "as the snapshot has it");
+    assert!(is_back(&mut guest));
+    // Whoever asks for it.
+    round(&mut guest);
+    by_operator(&mut guest, |vm, shared, initiator| {
+        vm.restore(shared, initiator, Which::Id(id), 1).unwrap();
+    });
+    assert!(owes(&mut guest));
+    assert_eq!(goes_on(&mut guest), 4);
+    assert!(is_back(&mut guest));
+}
+
+#[test]
+fn a_snapshot_in_the_midst_has_all_of_it() {
+    for pieces in 0..4 {
+        let (mut guest, _) = begun();
+        for _ in 0..pieces {
+            guest.on_core(|running, core| running.go_on(core));
+        }
+        assert!(owes(&mut guest));
+        let id = by_operator(&mut guest, |vm, shared, initiator| {
+            vm.checkpoint(shared, initiator, false).unwrap()
+        });
+        assert_eq!(goes_on(&mut guest), 1, "it is done");
+        assert!(is_back(&mut guest));
+        round(&mut guest);
+        guest.restore(id, 1);
+        assert!(is_back(&mut guest));
+    }
+}
+
+#[test]
+fn a_reset_in_the_midst_ends_it() {
+    let (mut guest, _) = begun();
+    by_operator(&mut guest, |vm, shared, initiator| {
+        vm.reset(shared, initiator);
+    });
+    assert!(!owes(&mut guest));
+    goes_on(&mut guest);
+    assert_eq!(guest.load(page(0)), 0);
+}
