@@ -100,26 +100,25 @@ impl DebugState {
     }
 
     /// Copies this state, which [`copy_to`](Self::copy_to) made in a snapshot, to a vCPU: `to` is then equal to what the snapshot was made of. What is
-    /// put away stays so.
+    /// put away stays so; returns whether it is.
     #[inline]
-    pub fn restore_to(&self, to: &mut Self) {
+    pub fn restore_to(&self, to: &mut Self) -> bool {
         match to.used {
-            0 => {
-                self.copy_to(to);
-            }
+            0 => self.copy_to(to),
             _ => self.restore_all_to(to),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn restore_all_to(&self, to: &mut Self) {
+    fn restore_all_to(&self, to: &mut Self) -> bool {
         let put_away = to.is_put_away();
         if self.used == 0 {
             *to = Self::RESET;
         }
         self.copy_to(to);
         to.put_away(put_away);
+        put_away
     }
 
     /// As after a Cold reset. What is put away stays so.
@@ -201,6 +200,16 @@ impl DebugState {
             0
         };
         (self.mdscr & !masked).into()
+    }
+
+    /// Whether the guest's software step is active in this PSTATE, if these registers act: at EL0; at EL1 with KDE and without PSTATE.D
+    /// (`AArch64.GenerateDebugExceptionsFrom`, with EL1 as the target).
+    pub fn steps_itself(&self, pstate: u64) -> bool {
+        /// PSTATE.D.
+        const D: u64 = 1 << 9;
+        let mdscr = self.effective_mdscr() as u32;
+        let is_el0 = pstate >> 2 & 3 == 0;
+        mdscr & mdscr::SS != 0 && (is_el0 || mdscr & mdscr::KDE != 0 && pstate & D == 0)
     }
 
     /// DBGBVRn_EL1 and DBGBCRn_EL1 for `n` from 0 to 15. Panics for others.

@@ -5,8 +5,8 @@ use crate::addr::{Ipa, Pa, Va};
 use crate::arch::entry::{self, fixup};
 use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, SystemState, Trap,
-    control, debug, el1, id, walks,
+    ExceptionReturn, ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register,
+    SystemState, Trap, control, debug, el1, id, walks,
 };
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
@@ -247,12 +247,24 @@ impl vm::Core for BoardCore {
         el1::set_exception_state(state);
     }
 
-    fn exception_return(&mut self) -> [u64; 2] {
+    fn exception_return(&mut self) -> ExceptionReturn {
         el1::exception_return()
+    }
+
+    fn saved_exception_return(system: &SystemState) -> ExceptionReturn {
+        ExceptionReturn {
+            elr: system.el1.elr,
+            spsr: system.el1.spsr,
+            vbar: system.el1.vbar,
+        }
     }
 
     fn set_saved_pstate(&mut self, spsr: u64) {
         el1::set_saved_pstate(spsr);
+    }
+
+    fn set_saved_pstate_of(system: &mut SystemState, spsr: u64) {
+        system.el1.spsr = spsr;
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {

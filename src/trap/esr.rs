@@ -39,6 +39,8 @@ impl Esr {
     pub const EC_BREAKPOINT_LOWER: u8 = 0x30;
     /// Software step from a lower exception level.
     pub const EC_STEP_LOWER: u8 = 0x32;
+    /// Software step without a change of the exception level.
+    pub const EC_STEP_SAME: u8 = 0x33;
     /// Watchpoint from a lower exception level.
     pub const EC_WATCHPOINT_LOWER: u8 = 0x34;
     /// BKPT of AArch32.

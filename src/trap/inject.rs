@@ -40,6 +40,8 @@ pub enum GuestException {
     Undefined,
     /// PSTATE.IL was set.
     IllegalState,
+    /// The guest's own software step, while the CPU's is another's. Which instruction it was is not in the syndrome (ISV is 0).
+    SoftwareStep,
     /// BRK or BKPT.
     BreakpointInstruction {
         /// ESR_EL2 of the same exception: ESR_EL1 has the same fields, IL among them, which says how long the instruction is.
@@ -160,6 +162,11 @@ fn syndrome(exception: GuestException, origin: Origin) -> (u64, Option<u64>) {
     match exception {
         GuestException::Undefined => (class(Esr::EC_UNKNOWN), None),
         GuestException::IllegalState => (class(Esr::EC_ILLEGAL_STATE), None),
+        GuestException::SoftwareStep => {
+            let ec = origin.class(Esr::EC_STEP_LOWER, Esr::EC_STEP_SAME);
+            // DFSC: debug exception.
+            (class(ec) | 0b10_0010, None)
+        }
         GuestException::BreakpointInstruction { esr } => (esr, None),
         GuestException::DataAbort {
             far,

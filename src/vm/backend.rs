@@ -6,7 +6,7 @@
 use crate::addr::{Ipa, Pa, Va};
 use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
+    ExceptionReturn, ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
 };
 use crate::device::Console;
 use crate::device::caught::VcpuDebug;
@@ -151,10 +151,14 @@ pub trait Core: Gich {
     fn exception_state(&mut self) -> ExceptionState;
     /// What taking an exception to EL1 writes, `pc` and `pstate` aside.
     fn set_exception_state(&mut self, state: &ExceptionState);
-    /// The guest's ELR_EL1 and SPSR_EL1.
-    fn exception_return(&mut self) -> [u64; 2];
+    /// What the guest returns to from an exception, and where it takes one.
+    fn exception_return(&mut self) -> ExceptionReturn;
+    /// The same, in a saved state.
+    fn saved_exception_return(system: &Self::System) -> ExceptionReturn;
     /// Writes the guest's SPSR_EL1.
     fn set_saved_pstate(&mut self, spsr: u64);
+    /// The same, in a saved state.
+    fn set_saved_pstate_of(system: &mut Self::System, spsr: u64);
     /// What the CPU has that the PSTATE of an exception depends on.
     fn pstate_features(&mut self) -> PstateFeatures;
     /// Makes an SError pending for the loaded vCPU.

@@ -13,23 +13,18 @@
 
 use super::clock::NEVER;
 use super::exit::{ExitAction, ExitContext};
-use super::quiesce::{OFF, PAUSED, STOPPED};
+use super::quiesce::{OFF, PAUSED, STOPPED, StoppedVcpus};
 use super::target::Reason;
-use super::vcpu::RunState;
-use super::{Core, Vm, VmBackend, VmShared};
+use super::vcpu::{RunState, Vcpu};
+use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
+use crate::arch::vcpu::Registers;
 use crate::device::caught::{Catch, Comparator, VcpuDebug};
 use crate::hvc::{Results, error};
 use crate::trap::Esr;
 use crate::trap::debug::DebugFeatures;
 use crate::trap::inject::GuestException;
 use crate::trap::sysreg::SysReg;
-
-/// PSTATE.SS, in SPSR_EL1.
-const SS: u64 = 1 << 21;
-/// Bytes of the vectors of an exception level, and of one of them.
-const VECTORS: u64 = 0x800;
-const VECTOR: u64 = 0x80;
 
 /// ESR_EL2 of a software step without ISV: IL is 1, and DFSC says "debug exception".
 const STEP: u64 = (Esr::EC_STEP_LOWER as u64) << 26 | 1 << 25 | 0b10_0010;
@@ -45,14 +40,20 @@ impl<B: VmBackend> ExitContext<'_, B> {
             return self.refuse(GuestException::Undefined);
         }
         if matches!(class, Esr::EC_BRK64 | Esr::EC_BKPT32) && !self.vcpu.debug.catches_brk(esr) {
-            self.vcpu.debug.hide_step(&mut self.vcpu.registers.pstate);
+            // It is not executed, and the exception saves PSTATE as the guest has it.
+            let now = self.core.exception_return();
+            self.vcpu.debug.hide_step(&mut self.vcpu.registers, now);
             self.inject(GuestException::BreakpointInstruction { esr: esr.0 });
             return ExitAction::Resume;
         }
-        let step = self.vcpu.debug.end_step(&mut self.vcpu.registers.pstate);
+        let takes_own_step = self.vcpu.debug.takes_own_step();
+        let now = self.core.exception_return();
+        if let Some(spsr) = self.vcpu.debug.end_step(&mut self.vcpu.registers, now) {
+            self.core.set_saved_pstate(spsr);
+        }
         if class == Esr::EC_STEP_LOWER {
-            if let Some(from) = step {
-                self.hide_saved_step(from);
+            if takes_own_step {
+                self.inject(GuestException::SoftwareStep);
             }
             if self.vm.gate.stepping() != Some(self.index) {
                 // The VM was stopped before that, and runs on now.
@@ -70,17 +71,6 @@ impl<B: VmBackend> ExitContext<'_, B> {
         // Who puts it tells the controller.
         ExitAction::Put
     }
-
-    /// If the instruction at `from` took an exception to EL1 in place of being executed, SPSR_EL1 has PSTATE.SS of the controller's step
-    /// (`AArch64.TakeException`), which is no business of the guest's.
-    fn hide_saved_step(&mut self, from: u64) {
-        let vectors = self.core.exception_state().vbar & !(VECTORS - 1);
-        let offset = self.vcpu.registers.pc.wrapping_sub(vectors);
-        let [elr, spsr] = self.core.exception_return();
-        if offset < VECTORS && offset.is_multiple_of(VECTOR) && elr == from {
-            self.core.set_saved_pstate(spsr & !SS);
-        }
-    }
 }
 
 impl<B: VmBackend> Vm<B> {
@@ -89,7 +79,9 @@ impl<B: VmBackend> Vm<B> {
     pub(super) fn catch(&self, core: &mut B::Core, what: u64) -> Result<Results, i64> {
         let what = Catch::decode(what).ok_or(error::INVALID_PARAMETER)?;
         let [breakpoints, watchpoints] = comparators(core);
-        self.change_debug(core, |debug| debug.catch(what));
+        self.change_debug(core, |vcpu| {
+            vcpu.debug.catch(what, &mut vcpu.registers.pstate);
+        });
         Ok(Results::of([0, breakpoints as u64, watchpoints as u64]))
     }
 
@@ -102,19 +94,19 @@ impl<B: VmBackend> Vm<B> {
     ) -> Result<Results, i64> {
         let comparator = Comparator::decode(arguments, comparators(core));
         let comparator = comparator.ok_or(error::INVALID_PARAMETER)?;
-        self.change_debug(core, |debug| debug.set_comparator(comparator));
+        self.change_debug(core, |vcpu| vcpu.debug.set_comparator(comparator));
         Ok(Results::SUCCESS)
     }
 
     /// Changes what all vCPUs have. A vCPU that was loaded is loaded again, and its core has the change.
-    fn change_debug(&self, core: &mut B::Core, change: impl Fn(&mut VcpuDebug)) {
+    fn change_debug(&self, core: &mut B::Core, change: impl Fn(&mut Vcpu<System<B>>)) {
         let mut shared = self.lock_from_outside();
         if let Some(target) = &mut shared.target {
             target.is_debugged = true;
         }
         let mut stopped = self.quiesce(core, None);
         for (_, vcpu) in stopped.iter_mut() {
-            change(&mut vcpu.debug);
+            change(vcpu);
         }
         self.release(core, stopped);
         if !self.gate.is_closed_for(STOPPED) {
@@ -131,7 +123,8 @@ impl<B: VmBackend> Vm<B> {
         {
             let mut stopped = self.quiesce(core, None);
             for (_, vcpu) in stopped.iter_mut() {
-                vcpu.debug.release();
+                end_step_of::<B::Core>(vcpu);
+                vcpu.debug.release(&mut vcpu.registers.pstate);
             }
             self.end_stop(stopped);
         }
@@ -146,15 +139,22 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// Once the VM goes on, vCPU number `vcpu` executes one instruction, and all others stand. If it waits for an interrupt, it does not any more: a WFI may
-    /// end at any time. The caller holds the shared part of this VM, which is stopped.
+    /// end at any time. Nor does it wait in RUN: that is the instruction, and returns that it was interrupted. The caller holds the shared part of this VM,
+    /// which is stopped.
     #[cold]
     #[inline(never)]
     pub(super) fn begin_step(&self, core: &mut B::Core, vcpu: usize) {
         let mut stopped = self.quiesce(core, None);
+        self.end_last_step(&mut stopped);
         if let Some(stepping) = stopped.get(vcpu) {
+            let slot = &self.vcpus[vcpu];
             stepping.debug.begin_step(&mut stepping.registers);
+            // Unless another core has just woken it: then its RUN returns what there is to be told.
+            if stepping.in_run && slot.take_awaits() {
+                stepping.interrupt_run();
+            }
             if !stepping.in_run {
-                self.vcpus[vcpu].end_wait();
+                slot.end_wait();
             }
         }
         self.gate.let_step(vcpu);
@@ -167,10 +167,14 @@ impl<B: VmBackend> Vm<B> {
     #[inline(never)]
     pub(super) fn end_step(&self, core: &mut B::Core) {
         let mut stopped = self.quiesce(core, None);
-        if let Some(vcpu) = self.gate.stepping().and_then(|n| stopped.get(n)) {
-            vcpu.debug.end_step(&mut vcpu.registers.pstate);
-        }
+        self.end_last_step(&mut stopped);
         self.end_stop(stopped);
+    }
+
+    fn end_last_step(&self, stopped: &mut StoppedVcpus<'_, System<B>>) {
+        if let Some(vcpu) = self.gate.stepping().and_then(|n| stopped.get(n)) {
+            end_step_of::<B::Core>(vcpu);
+        }
     }
 
     /// [`limit`](Self::limit) of a VM that stands still, or of which one vCPU executes one instruction. That is over at once if the vCPU waits for an interrupt
@@ -191,6 +195,28 @@ impl<B: VmBackend> Vm<B> {
         let vcpu = self.gate.stepping()?;
         let executes = self.vcpus[vcpu].run_state() == RunState::Ready;
         (!executes).then_some(Reason::Debug([vcpu as u64, STEP, 0]))
+    }
+}
+
+/// What is left of an instruction that a vCPU, which is not loaded, was to execute by itself is nothing any more.
+fn end_step_of<C: Core>(vcpu: &mut Vcpu<C::System>) {
+    let now = C::saved_exception_return(&vcpu.system);
+    if let Some(spsr) = vcpu.debug.end_step(&mut vcpu.registers, now) {
+        C::set_saved_pstate_of(&mut vcpu.system, spsr);
+    }
+}
+
+/// Takes out of a copy of a vCPU's registers, which is not loaded, what is there for the instruction that it is to execute by itself.
+#[cold]
+#[inline(never)]
+pub(super) fn hide_step<C: Core>(
+    debug: &VcpuDebug,
+    registers: &mut Registers,
+    system: &mut C::System,
+) {
+    let now = C::saved_exception_return(system);
+    if let Some(spsr) = debug.hide_step(registers, now) {
+        C::set_saved_pstate_of(system, spsr);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A controller reads and sets the registers of its target's vCPUs. What the calls return is x0, or an error.
 
+use super::debug::hide_step;
 use super::quiesce::STOPPED;
 use super::reach::Memory;
 use super::saved::SavedVcpus;
@@ -37,7 +38,7 @@ impl<B: VmBackend> Vm<B> {
                     let waits = run_state == RunState::Waiting && !vcpu.in_run;
                     registers.state = if waits { 2 } else { 1 };
                     registers.registers = vcpu.registers;
-                    vcpu.debug.hide_step(&mut registers.registers.pstate);
+                    hide_step::<B::Core>(&vcpu.debug, &mut registers.registers, &mut vcpu.system);
                     B::Core::export(&vcpu.system, &mut registers);
                 }
                 self.release(core, held);
@@ -110,6 +111,7 @@ impl<B: VmBackend> Vm<B> {
         let mut before = VcpuRegisters::new_zeroed();
         B::Core::export(&vcpu.system, &mut before);
         vcpu.registers = registers.registers;
+        vcpu.debug.replace(&mut vcpu.registers.pstate);
         B::Core::import(&mut vcpu.system, registers);
         // It goes on where it was told to, whatever it waited for.
         slot.take_awaits();

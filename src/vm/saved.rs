@@ -7,6 +7,7 @@
 //!
 //! A vCPU is the core's [`System`], then [`SavedVcpu`]. List registers are not saved: they are synced into the GIC model first.
 
+use super::debug::hide_step;
 use super::loaded::replace_registers;
 use super::quiesce::{Initiator, StoppedVcpus};
 use super::saved_lrs::SavedLrs;
@@ -230,8 +231,9 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         };
         copy_words(&vcpu.registers, &mut saved.registers);
         saved.timer = vcpu.timer;
-        vcpu.debug
-            .save(&mut saved.debug, &mut saved.registers.pstate);
+        if vcpu.debug.save(&mut saved.debug) {
+            hide_step::<B::Core>(&vcpu.debug, &mut saved.registers, system);
+        }
     }
 
     #[inline]
@@ -260,12 +262,13 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         }
         let (sctlr, tcr) = B::Core::saved_sctlr_and_tcr(system);
         self.around |= u8::from(!goes_through_caches(sctlr, tcr)) << index;
+        let is_caught;
         let vcpu = match &mut self.initiator.vcpu {
             Some((own, vcpu)) if *own == index => {
                 let core = &mut *self.initiator.core;
                 // An SError of a store that is taken back is dropped with that store.
                 core.consume_serror();
-                vcpu.debug.restore(&saved.debug);
+                is_caught = vcpu.debug.restore(&saved.debug);
                 let timer_active = self.gic.vtimer_needs_hw_active(index);
                 replace_registers(
                     core,
@@ -283,7 +286,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                     return;
                 };
                 copy(system, &mut vcpu.system);
-                vcpu.debug.restore(&saved.debug);
+                is_caught = vcpu.debug.restore(&saved.debug);
                 vcpu.interface = saved.interface;
                 vcpu.lrs = SavedLrs::default();
                 vcpu.timer = saved.timer;
@@ -292,6 +295,9 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
             }
         };
         copy_words(&saved.registers, &mut vcpu.registers);
+        if is_caught {
+            vcpu.debug.replace(&mut vcpu.registers.pstate);
+        }
         // What it was in the midst of has not happened.
         if vcpu.unfinished.has_begun() {
             vcpu.unfinished = Unfinished::NOTHING;

@@ -5,8 +5,7 @@ use crate::arch::isa::registers::{
     ELR_EL1, ESR_EL1, FAR_EL1, Readable, SCTLR_EL1, SP_EL0, SP_EL1, SPSR_EL1, VBAR_EL1, Writeable,
 };
 
-use crate::arch::vcpu::ExceptionState;
-use crate::arch::vcpu::Stage1Register;
+use crate::arch::vcpu::{ExceptionReturn, ExceptionState, Stage1Register};
 
 /// What taking an exception to EL1 reads; `pc` and `pstate` are not here but in [`Registers`](crate::arch::vcpu::Registers).
 pub fn exception_state() -> ExceptionState {
@@ -26,9 +25,13 @@ pub fn set_exception_state(state: &ExceptionState) {
     FAR_EL1.set(state.far);
 }
 
-/// ELR_EL1 and SPSR_EL1.
-pub fn exception_return() -> [u64; 2] {
-    [read_register!("elr_el1"), SPSR_EL1.get()]
+/// ELR_EL1, SPSR_EL1 and VBAR_EL1.
+pub fn exception_return() -> ExceptionReturn {
+    ExceptionReturn {
+        elr: read_register!("elr_el1"),
+        spsr: SPSR_EL1.get(),
+        vbar: VBAR_EL1.get(),
+    }
 }
 
 /// Writes SPSR_EL1. The ERET to the guest synchronizes it.

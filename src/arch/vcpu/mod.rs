@@ -129,6 +129,17 @@ pub struct ExceptionState {
     pub far: u64,
 }
 
+/// Where a guest's EL1 takes exceptions, and what it returns to from the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExceptionReturn {
+    /// ELR_EL1.
+    pub elr: u64,
+    /// SPSR_EL1.
+    pub spsr: u64,
+    /// VBAR_EL1.
+    pub vbar: u64,
+}
+
 /// A register that says how EL1 sees memory, or why it did not. HCR_EL2.TVM traps writes to them while the guest's caches are off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the registers' names, `_EL1` left out")]

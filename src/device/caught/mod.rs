@@ -14,16 +14,15 @@
 //! (Arm ARM DDI 0487, D2.4, "Enabling debug exceptions"; `AArch64.GenerateDebugExceptionsFrom`). So no guest can mask them.
 
 mod calls;
+mod step;
 
 pub use calls::{Catch, Comparator};
 
 use super::debug::{COMPARATORS, DebugState, mdscr};
-use crate::arch::vcpu::Registers;
+use crate::arch::vcpu::{ExceptionReturn, Registers};
 use crate::trap::Esr;
 use crate::trap::sysreg::DebugRegister;
-
-/// PSTATE.SS.
-const SS: u64 = 1 << 21;
+use step::{SS, Step};
 
 /// A vCPU's debug registers, and what its VM's controller has in their place. Plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +30,8 @@ pub struct VcpuDebug {
     /// The guest's.
     own: DebugState,
     catch: Catch,
-    /// The vCPU executes one instruction, from this pc on.
-    step: Option<u64>,
+    /// The vCPU executes one instruction.
+    step: Option<Step>,
     breakpoints: ([u64; COMPARATORS], [u32; COMPARATORS]),
     watchpoints: ([u64; COMPARATORS], [u32; COMPARATORS]),
 }
@@ -47,9 +46,10 @@ impl VcpuDebug {
         watchpoints: ([0; COMPARATORS], [0; COMPARATORS]),
     };
 
-    /// The vCPU is reset. What its VM's controller catches stays.
-    pub fn reset(&mut self) {
+    /// The vCPU is reset, and has this PSTATE. What its VM's controller catches stays.
+    pub fn reset(&mut self, pstate: &mut u64) {
         self.own.reset();
+        self.replace(pstate);
     }
 
     /// What the guest reads from a register.
@@ -62,18 +62,17 @@ impl VcpuDebug {
         self.own.write(register, value);
     }
 
-    /// Copies the guest's registers into a snapshot, which has `pstate` of the vCPU already.
+    /// Copies the guest's registers into a snapshot. Returns whether anything is caught: then [`hide_step`](Self::hide_step) is for the vCPU's others.
     #[inline]
-    pub fn save(&self, to: &mut DebugState, pstate: &mut u64) {
-        if self.own.copy_to(to) {
-            self.hide_step(pstate);
-        }
+    pub fn save(&self, to: &mut DebugState) -> bool {
+        self.own.copy_to(to)
     }
 
-    /// Takes the guest's registers over from a snapshot. What its VM's controller catches stays.
+    /// Takes the guest's registers over from a snapshot. What its VM's controller catches stays; returns whether that is anything. Then
+    /// [`replace`](Self::replace) is for the vCPU's other registers.
     #[inline]
-    pub fn restore(&mut self, from: &DebugState) {
-        from.restore_to(&mut self.own);
+    pub fn restore(&mut self, from: &DebugState) -> bool {
+        from.restore_to(&mut self.own)
     }
 
     /// Whether the guest uses no comparator, and nothing is caught: nearly always.
@@ -122,10 +121,21 @@ impl VcpuDebug {
         }
     }
 
-    /// CATCH.
-    pub fn catch(&mut self, what: Catch) {
-        self.catch = what;
+    /// CATCH, of a vCPU with this PSTATE.
+    pub fn catch(&mut self, what: Catch, pstate: &mut u64) {
+        let was_caught = core::mem::replace(&mut self.catch, what) != Catch::NOTHING;
         self.update();
+        if was_caught && !self.is_caught() {
+            self.step_anew(pstate);
+        }
+    }
+
+    /// The guest's own registers act again. While they did not, PSTATE.SS was 0 in the CPU, which would have its step exception come before an instruction was
+    /// executed: it comes behind the next one.
+    fn step_anew(&self, pstate: &mut u64) {
+        if self.own.steps_itself(*pstate) {
+            *pstate |= SS;
+        }
     }
 
     /// BREAKPOINT.
@@ -137,33 +147,55 @@ impl VcpuDebug {
         (registers.0[n], registers.1[n]) = (value, control);
     }
 
-    /// The controller has nothing to do with the vCPU any more. What is left of an instruction that was to be executed by itself, PSTATE.SS, means
-    /// nothing without MDSCR_EL1.SS.
-    pub fn release(&mut self) {
+    /// The controller has nothing to do with the vCPU any more, which has this PSTATE and executes no instruction by itself.
+    pub fn release(&mut self, pstate: &mut u64) {
+        let was_caught = self.is_caught();
         let mut own = self.own;
         own.put_away(false);
         *self = Self { own, ..Self::RESET };
+        if was_caught {
+            self.step_anew(pstate);
+        }
     }
 
-    /// The vCPU is about to execute one instruction (D2.12, "Software Step exceptions"): PSTATE.SS says that it has not yet.
+    /// The vCPU, which has these registers, is about to execute one instruction. The one before has [ended](Self::end_step).
     pub fn begin_step(&mut self, registers: &mut Registers) {
-        self.step = Some(registers.pc);
-        registers.pstate |= SS;
+        let acts = !self.is_caught();
+        self.step = Some(Step::begin(&self.own, registers, acts));
         self.update();
     }
 
-    /// It does not any more, whether the instruction was executed or not. Returns its address, if it was to.
-    pub fn end_step(&mut self, pstate: &mut u64) -> Option<u64> {
-        self.hide_step(pstate);
-        let step = self.step.take();
+    /// It does not any more, whether the instruction was executed or not: its registers are as the guest has them, and SPSR_EL1 is what this returns.
+    /// `None`: there was no such instruction.
+    pub fn end_step(&mut self, registers: &mut Registers, now: ExceptionReturn) -> Option<u64> {
+        let spsr = self.hide_step(registers, now);
+        self.step = None;
         self.update();
-        step
+        spsr
     }
 
-    /// Takes out of a copy of the vCPU's PSTATE what is there for the instruction that it is to execute by itself.
-    pub fn hide_step(&self, pstate: &mut u64) {
-        if self.step.is_some() {
-            *pstate &= !SS;
+    /// Takes out of a copy of the vCPU's registers what is there for the instruction that it is to execute by itself. Returns SPSR_EL1, if it is.
+    pub fn hide_step(&self, registers: &mut Registers, now: ExceptionReturn) -> Option<u64> {
+        let step = self.step.as_ref()?;
+        Some(step.hide(&self.own, registers, now))
+    }
+
+    /// Whether the guest's own software step is active in this PSTATE, if its registers act.
+    #[cfg(test)]
+    pub fn steps_itself(&self, pstate: u64) -> bool {
+        self.own.steps_itself(pstate)
+    }
+
+    /// Whether the exception of the guest's own software step comes in place of that instruction.
+    pub fn takes_own_step(&self) -> bool {
+        self.step.is_some_and(|step| step.is_guests)
+    }
+
+    /// The vCPU's registers were replaced, with this PSTATE: nothing is executed any more for that instruction.
+    #[cold]
+    pub fn replace(&mut self, pstate: &mut u64) {
+        if let Some(step) = &mut self.step {
+            step.replace(&self.own, pstate);
         }
     }
 
@@ -201,6 +233,32 @@ mod tests {
         hardware: true,
         brk: None,
     };
+    const NOWHERE: ExceptionReturn = ExceptionReturn {
+        elr: 0,
+        spsr: 0,
+        vbar: 0,
+    };
+
+    /// A step of the guest's own that did not act goes on with an instruction, whether or not one was executed meanwhile.
+    #[test]
+    fn a_step_of_the_guests_begins_anew_when_nothing_is_caught_any_more() {
+        const EL0: u64 = 0;
+        for (mut debug, steps) in [(used(), true), (VcpuDebug::RESET, false)] {
+            let mut pstate = EL0;
+            debug.catch(HARDWARE, &mut pstate);
+            assert_eq!(pstate, EL0);
+            debug.catch(Catch::NOTHING, &mut pstate);
+            assert_eq!(pstate & SS != 0, steps);
+            pstate = EL0;
+            debug.catch(Catch::NOTHING, &mut pstate);
+            assert_eq!(pstate, EL0, "it acted all the time");
+            debug.release(&mut pstate);
+            assert_eq!(pstate, EL0);
+            debug.catch(HARDWARE, &mut pstate);
+            debug.release(&mut pstate);
+            assert_eq!(pstate & SS != 0, steps);
+        }
+    }
 
     #[test]
     fn a_controllers_registers_are_in_place_of_the_guests() {
@@ -210,7 +268,7 @@ mod tests {
             debug.set_comparator(WATCHPOINT);
             assert_eq!(debug.is_plain(), before.is_plain(), "not caught yet");
             assert_eq!(debug.mdscr(), before.own_mdscr());
-            debug.catch(HARDWARE);
+            debug.catch(HARDWARE, &mut 0);
             assert!(debug.is_caught() && !debug.is_plain());
             assert_eq!(debug.mdscr() & 0xa001, 0x8000, "MDE");
             assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
@@ -231,11 +289,11 @@ mod tests {
             assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
             debug.write(OsLockAccess, before.read(OsLockStatus) >> 1);
             debug.write(Mdscr, before.read(Mdscr));
-            debug.catch(Catch::NOTHING);
+            debug.catch(Catch::NOTHING, &mut 0);
             assert_eq!(debug.is_plain(), before.is_plain());
             assert_eq!(debug.mdscr(), before.own_mdscr());
             assert_eq!(debug.breakpoint(1), before.own.breakpoint(1));
-            debug.release();
+            debug.release(&mut 0);
             assert_eq!(debug, before);
         }
     }
@@ -245,14 +303,15 @@ mod tests {
         for mut debug in [VcpuDebug::RESET, used()] {
             let before = debug;
             let mut registers = Registers::reset(0x1000, 0);
-            debug.catch(HARDWARE);
+            debug.catch(HARDWARE, &mut 0);
             debug.begin_step(&mut registers);
             assert_ne!(registers.pstate & SS, 0);
             // A kept state has any bytes where there is nothing to keep.
             let mut kept = used().own;
-            let mut pstate = registers.pstate;
-            debug.save(&mut kept, &mut pstate);
-            assert_eq!(pstate & SS, 0);
+            let mut copy = registers;
+            assert!(debug.save(&mut kept));
+            assert_eq!(debug.hide_step(&mut copy, NOWHERE), Some(0));
+            assert_eq!(copy.pstate & SS, 0);
             let mut other = VcpuDebug::RESET;
             other.restore(&kept);
             assert_eq!(other, before, "as if nobody had caught anything");
@@ -262,7 +321,12 @@ mod tests {
             later.write(Mdscr, 0);
             later.restore(&kept);
             assert_eq!(later, debug);
-            debug.reset();
+            debug.reset(&mut registers.pstate);
+            assert_eq!(
+                registers.pstate & SS,
+                0,
+                "none of it is left to be executed"
+            );
             assert!(debug.is_caught() && debug.own.breakpoint(1) == (0, 0));
             assert_eq!(debug.read(OsLockStatus), 0b1010);
         }
@@ -276,7 +340,7 @@ mod tests {
         debug.set_comparator(WATCHPOINT);
         debug.begin_step(&mut registers);
         assert_eq!((debug.mdscr() & 0xa001, debug.is_caught()), (1, true));
-        debug.catch(HARDWARE);
+        debug.catch(HARDWARE, &mut 0);
         assert_eq!(debug.mdscr() & 0xa001, 0x8001, "MDE, SS");
         assert_eq!(
             debug.breakpoint(0),
@@ -284,12 +348,11 @@ mod tests {
             "its own would keep it where it is"
         );
         assert_eq!(debug.watchpoint(3), (0x6000, 0x1fff));
-        let mut pstate = registers.pstate;
-        assert_eq!(debug.end_step(&mut pstate), Some(0x5000));
-        assert_eq!((pstate & SS, debug.mdscr() & 1), (0, 0));
+        assert_eq!(debug.end_step(&mut registers, NOWHERE), Some(0));
+        assert_eq!((registers.pstate & SS, debug.mdscr() & 1), (0, 0));
         assert_eq!(debug.breakpoint(0), (0x5000, 0x1e7));
-        debug.catch(Catch::NOTHING);
-        assert_eq!(debug.end_step(&mut pstate), None);
+        debug.catch(Catch::NOTHING, &mut 0);
+        assert_eq!(debug.end_step(&mut registers, NOWHERE), None);
         assert!(!debug.is_caught());
     }
 
@@ -298,10 +361,11 @@ mod tests {
         let brk = |immediate: u64| Esr(0x3c << 26 | 1 << 25 | immediate);
         let mut debug = VcpuDebug::RESET;
         assert!(!debug.catches_brk(brk(0)));
-        debug.catch(Catch {
+        let brk_only = Catch {
             hardware: false,
             brk: Some(0x4242),
-        });
+        };
+        debug.catch(brk_only, &mut 0);
         assert!(debug.catches_brk(brk(0x4242)) && !debug.catches_brk(brk(0)));
         // BKPT of AArch32 is the guest's.
         assert!(!debug.catches_brk(Esr(0x38 << 26 | 0x4242)));

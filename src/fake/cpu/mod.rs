@@ -47,6 +47,9 @@ pub type Step = Box<dyn FnOnce(&mut Registers) -> Trap + Send>;
 /// What vCPUs do from their pc on until the next trap.
 pub type Program = Box<dyn FnMut(&mut Registers) -> Trap + Send>;
 
+/// An instruction of the loaded vCPU's, with all that the core has; and its trap to EL2, if it has one.
+pub type Execute = Box<dyn FnMut(&mut FakeCore, &mut Registers) -> Option<Trap> + Send>;
+
 /// What happens while a core sleeps.
 pub type Dream = Box<dyn FnOnce(&mut FakeCore) + Send>;
 
@@ -78,6 +81,8 @@ pub struct FakeCore {
     pub script: VecDeque<Step>,
     /// What it does from its pc on, when the script has ended; or nothing, and it computes.
     pub program: Option<Program>,
+    /// What its vCPUs execute, one instruction behind the other, in place of a script.
+    pub executes: Option<Execute>,
     /// Interrupts of the board.
     pub interrupts: VecDeque<Interrupt>,
     /// Cores that were kicked.
@@ -133,6 +138,7 @@ impl FakeCore {
             debug: VcpuDebug::RESET,
             script: VecDeque::new(),
             program: None,
+            executes: None,
             interrupts: VecDeque::new(),
             kicked: Vec::new(),
             kicks: Kicks::default(),

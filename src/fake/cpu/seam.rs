@@ -7,7 +7,8 @@ use crate::arch::entry::fixup;
 use crate::arch::sync::Ordering;
 use crate::arch::vcpu::exchange::VcpuRegisters;
 use crate::arch::vcpu::{
-    ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap, el1, walks,
+    ExceptionReturn, ExceptionState, Registers, Stage1Access, Stage1Mapping, Stage1Register, Trap,
+    el1, walks,
 };
 use crate::device::caught::VcpuDebug;
 use crate::trap::inject::PstateFeatures;
@@ -75,8 +76,18 @@ impl Core for FakeCore {
         assert!(!self.facing, "it is in its own stage 2");
         let vcpu = self.vcpu.expect("a vCPU is loaded");
         self.acts();
-        if let Some(trap) = self.enter_step_state(registers) {
-            return trap;
+        loop {
+            if let Some(trap) = self.enter_step_state(registers) {
+                return trap;
+            }
+            let Some(mut execute) = self.executes.take() else {
+                break;
+            };
+            let trap = execute(self, registers);
+            self.executes = Some(execute);
+            if let Some(trap) = trap {
+                return trap;
+            }
         }
         self.ran.push((vcpu.vm, vcpu.vcpu));
         match (self.script.pop_front(), &mut self.program) {
@@ -182,12 +193,24 @@ impl Core for FakeCore {
         };
     }
 
-    fn exception_return(&mut self) -> [u64; 2] {
-        [self.system.elr, self.system.spsr]
+    fn exception_return(&mut self) -> ExceptionReturn {
+        Self::saved_exception_return(&self.system)
+    }
+
+    fn saved_exception_return(system: &System) -> ExceptionReturn {
+        ExceptionReturn {
+            elr: system.elr,
+            spsr: system.spsr,
+            vbar: system.vbar,
+        }
     }
 
     fn set_saved_pstate(&mut self, spsr: u64) {
         self.system.spsr = spsr;
+    }
+
+    fn set_saved_pstate_of(system: &mut System, spsr: u64) {
+        system.spsr = spsr;
     }
 
     fn pstate_features(&mut self) -> PstateFeatures {

@@ -1,8 +1,10 @@
-//! The software step state machine, as far as EL2 sees it (Arm ARM DDI 0487, D2.12.3): with MDCR_EL2.TDE and MDSCR_EL1.SS set, whoever is in the guest
-//! with PSTATE.SS = 0 takes the exception before the next instruction.
+//! The software step state machine, as far as EL2 sees it (Arm ARM DDI 0487, D2.12.3): whoever is in a guest that is stepped with PSTATE.SS = 0 takes the
+//! exception before the next instruction.
 
 use super::FakeCore;
-use crate::arch::vcpu::{Registers, Trap, TrapKind};
+use crate::arch::vcpu::{ExceptionState, Registers, Trap, TrapKind};
+use crate::trap::inject::GuestException;
+use crate::vm::Core;
 
 /// PSTATE.SS.
 const SS: u64 = 1 << 21;
@@ -24,9 +26,29 @@ pub fn executed(registers: &mut Registers) {
 }
 
 impl FakeCore {
-    /// The exception return to a guest with these registers (`DebugExceptionReturnSS`), and the exception that is pending then.
-    pub(super) fn enter_step_state(&mut self, registers: &Registers) -> Option<Trap> {
-        let is_pending = registers.pstate & SS == 0;
-        (self.debug.is_caught() && self.debug.mdscr() & STEPS != 0 && is_pending).then_some(STEP)
+    /// The exception return to a guest with these registers (`DebugExceptionReturnSS`), and the exception that is pending then: if debug exceptions go to EL2,
+    /// that comes there; or the guest takes it, and goes on at its vector.
+    pub(super) fn enter_step_state(&mut self, registers: &mut Registers) -> Option<Trap> {
+        let is_caught = self.debug.is_caught();
+        let steps = self.debug.mdscr() & STEPS != 0
+            && (is_caught || self.debug.steps_itself(registers.pstate));
+        if !steps {
+            registers.pstate &= !SS;
+        }
+        if !steps || registers.pstate & SS != 0 {
+            return None;
+        }
+        if is_caught {
+            return Some(STEP);
+        }
+        let before = ExceptionState {
+            pc: registers.pc,
+            pstate: registers.pstate,
+            ..self.exception_state()
+        };
+        let after = before.take(GuestException::SoftwareStep, self.pstate_features());
+        [registers.pc, registers.pstate] = [after.pc, after.pstate];
+        self.set_exception_state(&after);
+        None
     }
 }

@@ -78,6 +78,8 @@ pub enum Does {
     Traps(u64, u64),
     /// It executes an instruction, and is being stepped.
     Steps,
+    /// The same; the instruction leads there, with this PSTATE.
+    StepsTo(u64, u64),
 }
 
 pub use Does::{Calls, Computes, Steps, Stores, TakesBack, Traps, Waits};
@@ -110,6 +112,10 @@ impl Does {
             },
             Steps => {
                 executed(registers);
+                STEP
+            }
+            Does::StepsTo(pc, pstate) => {
+                (registers.pc, registers.pstate) = (pc, pstate);
                 STEP
             }
             TakesBack(_) => panic!("it is made a call"),

@@ -28,6 +28,7 @@ mod loom;
 mod loom_control;
 mod operator;
 mod ordinary_calls;
+mod own_steps;
 mod pieces;
 mod pins;
 mod pools;

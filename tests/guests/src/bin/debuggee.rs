@@ -15,8 +15,17 @@ use avisor_guest::timer::Timer;
 use avisor_guest::{entry, gic, mmu, power_off, println, smp};
 
 /// What the debugger finds here, each where it is: the same order as in `debugger`'s `Code`.
-static CODE: [extern "C" fn(); 9] = [
-    plain, exclusive, traps, brks, own, fights, resets, spins, translates,
+static CODE: [extern "C" fn(); 10] = [
+    plain,
+    exclusive,
+    traps,
+    brks,
+    own,
+    fights,
+    resets,
+    spins,
+    translates,
+    steps_itself,
 ];
 
 /// A word with a page of its own.
@@ -27,8 +36,13 @@ struct Page(AtomicU64);
 static PAGE: Page = Page(AtomicU64::new(0));
 /// Counts as long as the second CPU runs.
 static COUNT: AtomicU64 = AtomicU64::new(0);
-/// Its own exceptions: BRK and SVC count 1, a breakpoint 100, all others 10,000.
+/// Its own exceptions: BRK and SVC count 1, a breakpoint 100, all others 10,000. Software steps count 1 << 32, and those without an instruction 1 << 48.
 static EXCEPTIONS: AtomicU64 = AtomicU64::new(0);
+/// Where its last software step was.
+static STEPPED: AtomicU64 = AtomicU64::new(0);
+
+/// SPSR_EL1.SS.
+const SS: u64 = 1 << 21;
 
 entry!(main);
 
@@ -39,6 +53,8 @@ unsafe extern "C" {
     safe fn brks();
     safe fn spins();
     safe fn translates();
+    safe fn stepped();
+    safe fn stepped_end();
 }
 
 // Each is entered with x1 the address of that word, and all but `spins` end with `landing`, which tells x0.
@@ -78,6 +94,17 @@ brks:
 
 spins:
     b       spins
+
+    // What it steps by itself; x4 is the UART.
+stepped:
+    add     x0, x0, #1
+    add     x0, x0, #1
+    svc     #0
+    mrs     x2, id_aa64pfr0_el1
+    ldr     w2, [x4, #0x18]
+    add     x0, x0, #1
+stepped_end:
+    b       {landing}
 
 translates:
     at      s1e1r, x0
@@ -150,14 +177,52 @@ extern "C" fn resets() {
     psci::call(SYSTEM_RESET, [0; 3]);
 }
 
+/// A kernel that steps itself, by the masks and PSTATE.SS.
+extern "C" fn steps_itself() {
+    write!("oslar_el1", 0);
+    write!("mdscr_el1", 1 << 13 | 1);
+    let there = stepped as extern "C" fn() as usize as u64;
+    STEPPED.store(there, Relaxed);
+    // SAFETY: goes there by an exception return, with PSTATE.D clear; `stepped` never returns, and needs no stack.
+    unsafe {
+        asm!(
+            "msr elr_el1, {there}", "msr spsr_el1, {pstate}", "isb", "eret",
+            there = in(reg) there,
+            pstate = in(reg) SS | 0x1c5,
+            in("x0") 41, in("x4") 0x0900_0000_u64,
+            options(noreturn),
+        );
+    }
+}
+
+/// An exception of its own. Not by an atomic addition, which never ends when it is stepped.
+fn had(worth: u64) {
+    EXCEPTIONS.store(EXCEPTIONS.load(Relaxed) + worth, Relaxed);
+}
+
+/// A software step of its own. The next instruction is stepped, too.
+fn step(frame: &mut Frame) {
+    let executed = frame.elr == STEPPED.load(Relaxed) + 4;
+    STEPPED.store(frame.elr, Relaxed);
+    had(if executed { 1 << 32 } else { 1 << 48 });
+    if frame.elr == stepped_end as extern "C" fn() as usize as u64 {
+        write!("mdscr_el1", 0);
+    } else {
+        frame.spsr |= SS;
+    }
+}
+
 fn handle(frame: &mut Frame) {
+    if frame.class() == 0x33 {
+        return step(frame);
+    }
     let (worth, skips) = match frame.class() {
         0x15 => (1, false),
         0x3c => (1, true),
         0x31 => (100, false),
         _ => (10_000, true),
     };
-    EXCEPTIONS.fetch_add(worth, Relaxed);
+    had(worth);
     if worth == 100 {
         write!("mdscr_el1", 0);
     }

@@ -33,12 +33,13 @@ pub enum Code {
     Resets,
     Spins,
     Translates,
+    StepsItself,
 }
 
 /// What the target has said.
 #[derive(Clone, Copy)]
 pub struct Known {
-    pub code: [u64; 9],
+    pub code: [u64; 10],
     pub vectors: u64,
     pub word: u64,
     pub count: u64,
@@ -48,7 +49,7 @@ pub struct Known {
 }
 
 static KNOWN: Shared<Known> = Shared::new(Known {
-    code: [0; 9],
+    code: [0; 10],
     vectors: 0,
     word: 0,
     count: 0,

@@ -124,6 +124,55 @@ pub fn others() -> Outcome {
     holds(false, "it goes on")
 }
 
+/// What is done to a target between two of its instructions.
+#[derive(Clone, Copy)]
+enum Between {
+    Nothing,
+    /// It is taken back to a snapshot that is taken then.
+    Back,
+    /// It runs for a moment.
+    Runs,
+    /// Its registers are set to what they are.
+    Set,
+}
+
+/// A target that steps itself: each of its steps comes once, behind its instruction, whatever its controller does meanwhile.
+pub fn of_its_own() -> Outcome {
+    // An SVC, and six steps.
+    let (x0, exceptions) = (44, 1 + (6 << 32));
+    prepare(Code::StepsItself, |_| ())?;
+    lands(x0, exceptions)?;
+    for between in [Between::Nothing, Between::Back, Between::Runs, Between::Set] {
+        prepare(Code::StepsItself, |_| ())?;
+        let mut steps = 0_u64;
+        let said = loop {
+            match TARGET.step(0, None)? {
+                Stop::Debug { cpu: 0, esr, .. } => equal("class", STEP, esr >> 26)?,
+                stop => break says(stop, 200)?,
+            }
+            steps += 1;
+            match between {
+                Between::Nothing => {}
+                Between::Back => {
+                    let now = TARGET.checkpoint()?;
+                    TARGET.restore(now)?;
+                    TARGET.delete(now)?;
+                }
+                Between::Runs if steps % 3 == 0 => match TARGET.run(Some(1))? {
+                    Stop::Limit => {}
+                    stop => break says(stop, 200)?,
+                },
+                Between::Runs => {}
+                Between::Set => TARGET.set_registers(0, &TARGET.registers(None, 0)?)?,
+            }
+        };
+        equal("x0", x0, said.0)?;
+        equal("its steps", exceptions, said.1)?;
+        holds(steps > 20, "its handlers were stepped, too")?;
+    }
+    Ok(())
+}
+
 /// A loop with exclusive accesses never ends under steps: a breakpoint behind it does.
 pub fn exclusive() -> Outcome {
     let there = at(Code::Exclusive);
