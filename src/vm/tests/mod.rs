@@ -45,6 +45,7 @@ mod shares;
 mod smp;
 mod smp_power;
 mod snapshot_calls;
+mod stepped_history;
 mod stepping;
 mod stopping;
 mod time;

@@ -85,6 +85,8 @@ struct World<'a> {
     models: Vec<Model>,
     /// What is in the window, whoever stored it.
     window: BTreeMap<u64, u64>,
+    /// The controller catches debug exceptions of its target.
+    catches: bool,
     /// Which vCPUs have Non-cacheable table walks: a bit for each of each VM.
     uncached_walks: u8,
 }
@@ -103,6 +105,7 @@ impl<'a> World<'a> {
             loaded: (0..CORES).map(|_| None).collect(),
             models: vms.iter().map(|_| Model::default()).collect(),
             window: BTreeMap::new(),
+            catches: false,
             uncached_walks,
         }
     }
@@ -116,6 +119,8 @@ impl<'a> World<'a> {
         let order = (0..own.len()).map(|i| own[(i + choice) % own.len()]);
         self.loaded[core] = order.into_iter().find_map(|(vm, vcpu)| {
             let running = self.vms[vm].load(&mut self.cores[core], vcpu)?;
+            let catches = self.cores[core].debug.is_caught();
+            assert_eq!(catches, vm == 1 && self.catches, "its debug exceptions");
             Some(Loaded { vm, vcpu, running })
         });
     }

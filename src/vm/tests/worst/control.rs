@@ -6,6 +6,7 @@ use super::{CORES, World, play};
 use crate::fake::worst::Luck;
 use crate::hvc::{FunctionId, ids};
 use crate::vm::controller::AfterCall;
+use crate::vm::vcpu::RunState;
 use std::vec::Vec;
 
 impl World<'_> {
@@ -30,6 +31,17 @@ impl World<'_> {
         running.vcpu.registers.x[0]
     }
 
+    /// Whether the first vCPU of the target, which is on, has its MMU off.
+    fn has_no_mmu(&mut self) -> bool {
+        for core in 0..CORES {
+            if self.loaded[core].as_ref().is_some_and(|it| it.vm == 1) {
+                self.save(core);
+            }
+        }
+        let slot = &self.vms[1].vcpus[0];
+        slot.run_state() != RunState::Off && slot.lock().system.sctlr & 1 == 0
+    }
+
     pub(super) fn control(&mut self, core: usize, control: Control) {
         const NOW: u64 = u64::MAX;
         let at = |(slot, word): (usize, u64)| PAGES[slot] + word;
@@ -50,22 +62,29 @@ impl World<'_> {
                 let model = &mut self.models[1];
                 model.now = model.kept[&id].clone();
             }
-            Control::Write(words) => {
+            Control::Write(words, virtually) => {
                 let [own, its] = words.map(at);
-                assert_eq!(self.control_call(core, ids::WRITE, &[its, own, 8]), 0);
+                let by = u64::from(virtually && self.has_no_mmu());
+                assert_eq!(self.control_call(core, ids::WRITE, &[its, own, 8, by]), 0);
                 let value = self.models[0].now.words.get(&own).copied();
                 let now = &mut self.models[1].now;
                 now.words.insert(its, value.unwrap_or(0));
                 // What it fetches is what was written.
                 now.written.remove(&(its / 64));
             }
-            Control::Read(words) => {
+            Control::Read(words, virtually) => {
                 let [own, its] = words.map(at);
-                assert_eq!(self.control_call(core, ids::READ, &[NOW, its, own, 8]), 0);
+                let by = u64::from(virtually && self.has_no_mmu());
+                let arguments = [NOW, its, own, 8, by];
+                assert_eq!(self.control_call(core, ids::READ, &arguments), 0);
                 let value = self.models[1].now.words.get(&its).copied();
                 let now = &mut self.models[0].now;
                 now.words.insert(own, value.unwrap_or(0));
                 now.written.insert(own / 64);
+            }
+            Control::Catch(catches) => {
+                assert_eq!(self.control_call(core, ids::CATCH, &[catches.into()]), 0);
+                self.catches = catches;
             }
         }
         for vm in 0..self.vms.len() {
@@ -102,7 +121,7 @@ fn what_a_controller_writes_is_executed() {
         slot: code.0,
         word: code.1,
     };
-    let write = Op::ToOther(Control::Write([written, code]));
+    let write = Op::ToOther(Control::Write([written, code], false));
     let mut ops = Vec::from([(0, Op::On), (1, Op::On), (1, of(code)), (1, fetch)]);
     for _ in 0..3 {
         ops.extend([(0, of(written)), (0, write), (1, Op::Turn(0)), (1, fetch)]);

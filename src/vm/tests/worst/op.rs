@@ -61,10 +61,12 @@ pub(super) enum Op {
 pub(super) enum Control {
     Checkpoint,
     Restore(u16),
-    /// From its word to the other's.
-    Write([(usize, u64); 2]),
-    /// From the other's to its own.
-    Read([(usize, u64); 2]),
+    /// From its word to the other's; if its vCPU 0 has its MMU off, perhaps by that one's virtual address.
+    Write([(usize, u64); 2], bool),
+    /// From the other's to its own, likewise.
+    Read([(usize, u64); 2], bool),
+    /// The other one's debug exceptions go to EL2, or not any more.
+    Catch(bool),
 }
 
 fn control(
@@ -74,8 +76,9 @@ fn control(
     prop_oneof![
         2 => Just(Control::Checkpoint),
         2 => any::<u16>().prop_map(Control::Restore),
-        3 => (one.clone(), other.clone()).prop_map(|(own, its)| Control::Write([own, its])),
-        3 => (one, other).prop_map(|(own, its)| Control::Read([own, its])),
+        3 => (one.clone(), other.clone(), any::<bool>()).prop_map(|(own, its, by)| Control::Write([own, its], by)),
+        3 => (one, other, any::<bool>()).prop_map(|(own, its, by)| Control::Read([own, its], by)),
+        1 => any::<bool>().prop_map(Control::Catch),
     ]
 }
 
