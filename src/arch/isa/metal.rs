@@ -1,7 +1,7 @@
 //! On the board: the instructions themselves.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::TableEntry;
 use crate::addr::{Ipa, Pa, Va};
@@ -166,12 +166,25 @@ pub unsafe fn load(at: Pa) -> u32 {
 /// # Safety
 /// RAM of EL2's map, into which no Rust reference points.
 pub unsafe fn store_beside_guests(at: Pa, bytes: &[u8]) {
-    let (words, rest) = match at.0.is_multiple_of(4) {
+    // The longest pieces that both sides are aligned to: an access that is not aligned is taken apart into bytes here.
+    // SAFETY: eight bytes are a number, whatever they are.
+    let (before, doubles, _) = unsafe { bytes.align_to::<u64>() };
+    let doubles = match before.is_empty() && at.0.is_multiple_of(8) {
+        true => doubles,
+        false => &[],
+    };
+    for (at, double) in (at.0..).step_by(8).zip(doubles) {
+        // SAFETY: the caller's promise, and `at` is a multiple of 8. The guest's vCPUs may use the bytes meanwhile, so the store is atomic.
+        unsafe { AtomicU64::from_ptr(at as *mut u64) }.store(*double, Ordering::Relaxed);
+    }
+    let (_, bytes) = bytes.split_at(size_of_val(doubles));
+    let at = at.0 + size_of_val(doubles) as u64;
+    let (words, rest) = match at.is_multiple_of(4) {
         true => bytes.as_chunks::<4>(),
         false => (&[][..], bytes),
     };
-    let behind = at.0 + 4 * words.len() as u64;
-    for (at, word) in (at.0..).step_by(4).zip(words) {
+    let behind = at + 4 * words.len() as u64;
+    for (at, word) in (at..).step_by(4).zip(words) {
         // SAFETY: the caller's promise, and `at` is a multiple of 4. The guest's vCPUs may use the word meanwhile, so the store is atomic.
         let word_in_ram = unsafe { AtomicU32::from_ptr(at as *mut u32) };
         word_in_ram.store(u32::from_ne_bytes(*word), Ordering::Relaxed);

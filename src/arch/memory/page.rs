@@ -77,9 +77,18 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
 #[inline(never)]
 pub unsafe fn read(at: Pa, to: &mut [u8]) {
     clean_and_invalidate(at.0..at.0 + to.len() as u64);
+    let (words, rest) = match at.0.is_multiple_of(4) {
+        true => to.as_chunks_mut::<4>(),
+        false => (&mut [][..], to),
+    };
+    let behind = at.0 + 4 * words.len() as u64;
+    for (at, word) in (at.0..).step_by(4).zip(words) {
+        // SAFETY: the caller's promise.
+        *word = unsafe { isa::load(Pa(at)) }.to_ne_bytes();
+    }
     // The word that the last byte came from, and its address.
     let (mut word, mut of) = ([0; 4], None);
-    for (at, byte) in (at.0..).zip(to) {
+    for (at, byte) in (behind..).zip(rest) {
         if of != Some(at & !3) {
             of = Some(at & !3);
             // SAFETY: the caller's promise; the word around a byte of RAM is RAM.
