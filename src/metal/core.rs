@@ -11,7 +11,7 @@ use crate::arch::vcpu::{
 use crate::arch::{cpu, percpu, timer};
 use crate::board::gic::{self, Gic, VIRTUAL_TIMER};
 use crate::device::caught::VcpuDebug;
-use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI};
+use crate::device::gic::{CpuInterface, Gich, LRS_MAX, ListRegister, VTIMER_PPI, hcr};
 use crate::device::timer::virtual_deadline;
 use crate::limits::VMS_MAX;
 use crate::trap::inject::PstateFeatures;
@@ -62,6 +62,8 @@ pub struct BoardCore {
     lent: Option<walks::Lent>,
     /// What the core has of debug registers.
     comparators: Comparators,
+    /// See [`take_listed`](vm::Core::take_listed).
+    listed: bool,
 }
 
 impl BoardCore {
@@ -75,6 +77,7 @@ impl BoardCore {
             multiplexed: true,
             lent: None,
             comparators: Comparators::Unknown,
+            listed: true,
         }
     }
 
@@ -111,6 +114,7 @@ impl Gich for BoardCore {
 
     #[inline]
     fn set_list_register(&mut self, n: usize, value: ListRegister) {
+        self.listed |= value != ListRegister::EMPTY;
         self.gic.set_list_register(n, value.0);
     }
 
@@ -121,6 +125,7 @@ impl Gich for BoardCore {
 
     #[inline]
     fn set_hcr(&mut self, hcr: u32) {
+        self.listed |= hcr & hcr::OWNED != 0;
         self.gic.set_hcr(hcr);
     }
 
@@ -331,6 +336,11 @@ impl vm::Core for BoardCore {
 
     fn id_register(&mut self, reg: SysReg) -> u64 {
         id::read_id_register(reg.op1().into(), reg.crm().into(), reg.op2().into())
+    }
+
+    #[inline]
+    fn take_listed(&mut self) -> bool {
+        core::mem::take(&mut self.listed)
     }
 
     #[inline]

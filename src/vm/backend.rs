@@ -193,6 +193,9 @@ pub trait Core: Gich {
     /// Reads the hardware's identification register `reg`.
     fn id_register(&mut self, reg: SysReg) -> u64;
 
+    /// Whether anything was put into the list registers, or a maintenance interrupt was enabled, since the last time that this was asked. If not, they
+    /// need not be read: on a board each look is one at a device.
+    fn take_listed(&mut self) -> bool;
     /// GICH_VMCR and GICH_APR: the virtual CPU interface without its list registers.
     fn cpu_interface_registers(&mut self) -> [u32; 2];
     /// Writes GICH_VMCR and GICH_APR.

@@ -318,7 +318,10 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         }
         core.save_system(&mut vcpu.system);
         vcpu.interface = core.cpu_interface_registers();
-        vcpu.lrs.take_from(core);
+        match core.take_listed() {
+            true => vcpu.lrs.take_from(core),
+            false => vcpu.lrs.clear(),
+        }
         core.end_put();
         let mut deadline = self.vm.timer_deadline(vcpu);
         if vcpu.timers_known != 0 {

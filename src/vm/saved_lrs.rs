@@ -13,6 +13,15 @@ pub struct SavedLrs {
 }
 
 impl SavedLrs {
+    /// The vCPU has nothing in its list registers.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.control = 0;
+        if self.used != 0 {
+            *self = Self::default();
+        }
+    }
+
     /// Takes the list registers out of `core`, in place of what was here. Those of the core are empty then, and no maintenance interrupt is enabled: that would
     /// be the next vCPU's.
     #[inline]
@@ -21,9 +30,7 @@ impl SavedLrs {
         if control & gic::hcr::OWNED != 0 {
             core.set_hcr(control & !gic::hcr::OWNED);
         }
-        if self.used != 0 {
-            *self = Self::default();
-        }
+        self.clear();
         self.control = control;
         let mut used = !core.empty_lrs() & gic::LRS_MASK;
         while used != 0 {

@@ -200,10 +200,16 @@ impl Gic {
     /// Notes the CPU interface of `vcpu`, which is loaded, and returns whether it signals an interrupt: a WFI must not wait then. An interrupt
     /// that waits for a list register counts, an interrupt that the CPU interface holds back does not.
     pub fn poll_signalled(&mut self, vcpu: usize, gich: &mut impl Gich) -> bool {
+        let is_idle = self.is_idle(vcpu);
+        let is_timer_unnoticed = self.is_vtimer_unnoticed(vcpu, gich);
+        if is_idle && !is_timer_unnoticed && self.vcpus == 1 {
+            // Nor has an SPI a choice of targets, for which to note the interface.
+            return false;
+        }
         let interface = gich.cpu_interface();
         self.interfaces[vcpu % VCPUS_MAX] = interface;
         let mut waiting = 0;
-        if !self.is_idle(vcpu) {
+        if !is_idle {
             let mut used = !gich.empty_lrs() & lr_map::LRS_MASK;
             while used != 0 {
                 let n = used.trailing_zeros() as usize;
@@ -217,7 +223,7 @@ impl Gic {
         }
         // The timer's line rose, and no core has acknowledged the hardware's interrupt yet. While that is active for the guest, it is not
         // signalled again.
-        if self.is_vtimer_unnoticed(vcpu, gich) {
+        if is_timer_unnoticed {
             waiting |= self.passing_vtimer(vcpu);
         }
         self.signalled(vcpu, waiting, interface) != 0

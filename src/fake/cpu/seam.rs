@@ -11,6 +11,7 @@ use crate::arch::vcpu::{
     el1, walks,
 };
 use crate::device::caught::VcpuDebug;
+use crate::device::gic::{ListRegister, hcr};
 use crate::trap::inject::PstateFeatures;
 use crate::trap::sysreg::SysReg;
 use crate::vm::{Core, Interrupt, VcpuIdentity};
@@ -300,6 +301,10 @@ impl Core for FakeCore {
 
     fn id_register(&mut self, reg: SysReg) -> u64 {
         (self.id_register)(reg)
+    }
+
+    fn take_listed(&mut self) -> bool {
+        self.lists.iter().any(|list| *list != ListRegister::EMPTY) || self.control & hcr::OWNED != 0
     }
 
     fn cpu_interface_registers(&mut self) -> [u32; 2] {
