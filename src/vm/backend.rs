@@ -75,10 +75,12 @@ pub struct VcpuIdentity {
 }
 
 /// An interrupt of the board, acknowledged.
+// The numbers below are for what is beside it in `ExitAction`, whose `Resume` is 0 then: that is asked for after each trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Interrupt {
     /// There was none any more.
-    None,
+    None = 9,
     /// Another core has kicked this one.
     Kick,
     /// The loaded vCPU's virtual timer. The interrupt stays active until the guest deactivates it.

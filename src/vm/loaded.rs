@@ -210,22 +210,27 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
                 other => return other,
             }
         }
-        let mut exits = 0;
+        // In the highest bit of the count of exits is whether the vCPU is reviewed after each: two registers keep what they have while the guest runs, no
+        // more.
+        const REVIEWED: u64 = 1 << 63;
+        let mut exits = if reviewed { REVIEWED } else { 0 };
         loop {
             exits += 1;
             match self.step(core) {
-                ExitAction::Resume if !reviewed => {}
+                ExitAction::Resume if exits < REVIEWED => {}
                 action => {
                     cold_path();
                     let action = match action {
-                        ExitAction::Resume | ExitAction::Review if reviewed => self.review(core),
+                        ExitAction::Resume | ExitAction::Review if exits >= REVIEWED => {
+                            self.review(core)
+                        }
                         action => action,
                     };
                     match action {
-                        ExitAction::Resume => reviewed = false,
-                        ExitAction::Review => reviewed = true,
+                        ExitAction::Resume => exits &= !REVIEWED,
+                        ExitAction::Review => exits |= REVIEWED,
                         other => {
-                            self.slot().add_exits(exits);
+                            self.slot().add_exits(exits & !REVIEWED);
                             return other;
                         }
                     }
