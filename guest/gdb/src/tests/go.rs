@@ -130,6 +130,29 @@ fn over_a_store_exclusive() {
     }
 }
 
+/// The same with a breakpoint on the load exclusive, which a client sets again before it steps over the store.
+#[test]
+fn over_a_store_exclusive_whose_load_has_a_breakpoint() {
+    let fake = Fake::new(1, &ATOMIC);
+    fake.0.borrow_mut().cpus[0].x[1] = DATA;
+    fake.0.borrow_mut().is_running = false;
+    let mut client = Client::new(&fake);
+    for n in 1..=3 {
+        assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
+        // Over the breakpoint, which the client takes away for that.
+        let stop = client.go("vCont;s:p1.1");
+        assert_eq!(stop, format!("T05thread:p01.01;watch:{DATA:x};"));
+        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 8, n - 1));
+        assert_eq!(client.ask(&format!("z2,{DATA:x},8")), "OK");
+        assert_eq!(client.ask(&format!("Z0,{CODE:x},4")), "OK");
+        assert_eq!(client.go("vCont;s:p1.1"), "T05thread:p01.01;");
+        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 12, n));
+        assert_eq!(client.go("vCont;c"), "T05thread:p01.01;swbreak:;");
+        assert_eq!(client.pc(), CODE);
+        assert_eq!(client.ask(&format!("z0,{CODE:x},4")), "OK");
+    }
+}
+
 /// Two do the same: the one that is not stepped comes to the end of the sequence first, now and then.
 #[test]
 fn through_an_atomic_addition_in_company() {

@@ -3,6 +3,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Vm;
 use crate::machine::{Machine, Refused};
@@ -73,14 +74,19 @@ impl<M: Machine> Vm<M> {
         self.breakpoints.wanted.clear();
     }
 
-    /// Before it runs: BRKs at all places that are wanted, and at `more`.
-    pub fn plant(&mut self, more: &[u64]) -> Result<(), Refused> {
+    /// Before it runs: BRKs at all places that are wanted, but for those in `except`, and at `more`. All are virtual addresses.
+    pub fn plant(&mut self, more: &[u64], except: &Range<u64>) -> Result<(), Refused> {
         let more = more
             .iter()
             .filter_map(|&va| Some(self.translate(None, self.current, va).ok()?.0));
         let more: Vec<u64> = more.collect();
-        let wanted = self.breakpoints.wanted.values().copied();
-        for at in wanted.chain(more).collect::<BTreeSet<_>>() {
+        let wanted = self.breakpoints.wanted.iter();
+        let wanted = wanted.filter(|(va, _)| !except.contains(va));
+        for at in wanted
+            .map(|(_, &at)| at)
+            .chain(more)
+            .collect::<BTreeSet<_>>()
+        {
             let Some(word) = self.word(at) else { continue };
             if word != BRK {
                 self.breakpoints.replaced.insert(at, word);

@@ -58,6 +58,8 @@ impl Plan {
 pub enum Sequence {
     /// From a load exclusive to one of these places.
     Ends {
+        /// The load's address.
+        load: u64,
         /// The one behind the store first.
         ends: Vec<u64>,
         /// How often the program may try again.

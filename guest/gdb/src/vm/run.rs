@@ -52,7 +52,7 @@ impl<M: Machine> Vm<M> {
     fn run(&mut self, begun: bool) -> Result<Option<Told>, Refused> {
         if !begun {
             self.history.leave();
-            self.plant(&[])?;
+            self.plant(&[], &(0..0))?;
         }
         let stop = self.machine.run(None)?;
         let told = self.told(stop)?;
@@ -159,7 +159,7 @@ impl<M: Machine> Vm<M> {
                 if !self.breakpoints.has_at(self.translate(None, vcpu, pc)?.0) {
                     // One that the client has taken back, in memory that a restore of the guest's own brought.
                     self.unplant(true);
-                    self.plant(&[])?;
+                    self.plant(&[], &(0..0))?;
                     return Ok(None);
                 }
                 Why::Breakpoint

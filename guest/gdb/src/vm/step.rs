@@ -23,7 +23,9 @@ impl<M: Machine> Vm<M> {
         self.history.leave();
         match sequence.take() {
             None => self.step_anew(vcpu, sequence),
-            Some(Sequence::Ends { ends, tries }) => self.run_to(vcpu, ends, tries, sequence),
+            Some(Sequence::Ends { load, ends, tries }) => {
+                self.run_to(vcpu, load, ends, tries, sequence)
+            }
             Some(Sequence::Retry {
                 behind,
                 left,
@@ -32,7 +34,7 @@ impl<M: Machine> Vm<M> {
                 let pc = self.machine.registers(None, vcpu)?.pc;
                 let ends = exclusive::ends(pc, |at| self.instruction(vcpu, at));
                 if let Some(ends) = ends.filter(|ends| ends[0] == behind) {
-                    return self.run_to(vcpu, ends, tries, sequence);
+                    return self.run_to(vcpu, pc, ends, tries, sequence);
                 }
                 let stepped = self.step_one(vcpu)?;
                 if matches!(stepped, Stepped::Other(_)) || left == 0 {
@@ -55,7 +57,7 @@ impl<M: Machine> Vm<M> {
     ) -> Result<Stepped, Refused> {
         let pc = self.machine.registers(None, vcpu)?.pc;
         if let Some(ends) = exclusive::ends(pc, |at| self.instruction(vcpu, at)) {
-            return self.run_to(vcpu, ends, TRIES, sequence);
+            return self.run_to(vcpu, pc, ends, TRIES, sequence);
         }
         match self.step_one(vcpu)? {
             Stepped::Done => self.after_store(vcpu, pc.wrapping_add(4), TRIES, sequence),
@@ -100,15 +102,17 @@ impl<M: Machine> Vm<M> {
         }
     }
 
-    /// All run, until this vCPU is at one of these places.
+    /// All run, until this vCPU, which is in the sequence from `load` on, is at one of these places. The sequence is one step: breakpoints in it are not
+    /// there meanwhile. One on the load itself would stop each new try of a store that a watchpoint stopped, and that would never be done.
     fn run_to(
         &mut self,
         vcpu: usize,
+        load: u64,
         ends: Vec<u64>,
         tries: u32,
         sequence: &mut Option<Sequence>,
     ) -> Result<Stepped, Refused> {
-        self.plant(&ends)?;
+        self.plant(&ends, &(load..ends[0]))?;
         let stop = self.machine.run(None)?;
         let at_end = match stop {
             Stop::Debug { vcpu: hit, esr, .. } if machine::class(esr) == machine::BRK => {
@@ -133,7 +137,7 @@ impl<M: Machine> Vm<M> {
                 }
             }
         }
-        *sequence = Some(Sequence::Ends { ends, tries });
+        *sequence = Some(Sequence::Ends { load, ends, tries });
         Ok(Stepped::NotYet)
     }
 }
