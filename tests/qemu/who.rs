@@ -42,28 +42,43 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// A line without what is another number each time: addresses, and ids of snapshots.
+/// A line without what is another number each time, or with another compiler: addresses, ids of snapshots, places in functions, registers, and lines of
+/// the source.
 fn without_numbers(line: &str) -> String {
-    let mut rest = line;
+    let is_digit = |c: char| c.is_ascii_digit();
     let mut out = String::new();
+    let mut rest = line;
+    // In front of the source that `list` shows, its line.
+    if let Some((number, source)) = line.split_once('\t')
+        && !number.is_empty()
+        && number.chars().all(is_digit)
+    {
+        out += "_\t";
+        rest = source;
+    }
     while let Some(c) = rest.chars().next() {
-        let (mark, digits) = match (rest.strip_prefix("0x"), rest.strip_prefix('#')) {
-            (Some(digits), _) => (
-                "0x_",
-                digits.trim_start_matches(|c: char| c.is_ascii_hexdigit()),
-            ),
-            (_, Some(digits)) => (
-                "#_",
-                digits.trim_start_matches(|c: char| c.is_ascii_digit()),
-            ),
-            _ => {
-                out.push(c);
-                rest = &rest[c.len_utf8()..];
-                continue;
-            }
+        let is_in_word = out.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let number_behind = |mark| {
+            rest.strip_prefix(mark)
+                .filter(|rest: &&str| rest.starts_with(is_digit))
         };
-        out += mark;
-        rest = digits;
+        let marks = ["#", "+", ".rs:", "x", "w"];
+        let mut marks = marks
+            .iter()
+            .filter(|mark| !(is_in_word && ["x", "w"].contains(mark)));
+        if let Some(digits) = rest.strip_prefix("0x") {
+            out += "0x_";
+            rest = digits.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        } else if let Some((mark, digits)) =
+            marks.find_map(|mark| Some((mark, number_behind(*mark)?)))
+        {
+            out += mark;
+            out.push('_');
+            rest = digits.trim_start_matches(is_digit);
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
     }
     out
 }
@@ -136,7 +151,20 @@ fn numbers_that_change() {
         ("#14 to #15: 100 -> 20", "#9 to #10: 100 -> 20", true),
         ("#14 to #15: 100 -> 20", "#14 to #15: 100 -> 21", false),
         ("0x400810d4 <a+64>:\tstr", "0x40081 <a+64>:\tstr", true),
-        ("0x400810d4 <a+64>:\tstr", "0x400810d4 <a+68>:\tstr", false),
+        ("0x400810d4 <a+64>:\tstr", "0x400810d4 <a+68>:\tstr", true),
+        ("0x400810d4 <a+64>:\tstr", "0x400810d4 <b+64>:\tstr", false),
+        (
+            "str\tx1, [x9, x8, lsl #3]",
+            "str\tx10, [x2, x3, lsl #3]",
+            true,
+        ),
+        ("str\tw1, [x9]", "str\tx1, [x9]", false),
+        ("56\t    *samples = 1;", "57\t    *samples = 1;", true),
+        ("56\t    *samples = 1;", "56\t    *samples = 2;", false),
+        ("at a/b.rs:58", "at a/b.rs:60", true),
+        ("$1 = 8", "$1 = 9", false),
+        ("keep (round=1)", "keep (round=2)", false),
+        ("max8", "max9", false),
     ] {
         assert_eq!(
             without_numbers(line) == without_numbers(other),

@@ -1,11 +1,14 @@
 //! The pictures of the README and the book that are no measurements: drawn here, and kept in `docs/`.
 //!
 //! `make pictures` draws them anew; otherwise these tests only see whether the files are what would be drawn. The session is the first
-//! transcript of the chapter on Linux, which the tests in QEMU play. The steps of a snapshot come out of a small model.
+//! transcript of the chapter on Linux, which the tests in QEMU play. The steps of a snapshot come out of a small model. The search for who
+//! wrote to a variable is what its chapter shows of it.
 
+mod drawing;
 mod steps;
 mod terminal;
 mod tree;
+mod who;
 
 use std::env;
 use std::fs;
@@ -56,6 +59,16 @@ fn the_fuzzers_screen_is_drawn() {
 fn each_step_of_a_snapshot_is_drawn() {
     for (name, picture) in steps::all() {
         keep(&format!("step-{name}.svg"), &picture);
+    }
+}
+
+/// What the session of the chapter finds out, which the tests in QEMU play.
+#[test]
+fn the_search_for_a_writer_is_drawn() {
+    let page = markdown::named("docs/who.md");
+    let session = who::Session::of(&page);
+    for (name, picture) in session.draw() {
+        keep(&format!("who-{name}.svg"), &picture);
     }
 }
 

@@ -1,27 +1,14 @@
 //! The pictures of chapter 6: one for each step of a short history.
 
-use std::fmt::Write;
-
+use super::drawing::{END, begin, label, line, put};
 use super::tree::{Id, Thing, World};
 
-const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 318.0;
 /// Of a node's entry, and of a frame.
 const CELL: f64 = 30.0;
 const FRAME: f64 = 46.0;
 /// Where holders, roots, leaves, frames and the VM's pages stand.
 const ROWS: [f64; 5] = [20.0, 78.0, 136.0, 194.0, 262.0];
-
-const STYLE: &str = "\
-text{font:13px system-ui,-apple-system,\"Segoe UI\",Helvetica,Arial,sans-serif;fill:#1f2328}
-.page{fill:#ffffff;stroke:#d1d9e0}.small{font-size:11px;fill:#59636e}.name{font-weight:600}
-.thing{fill:#f6f8fa;stroke:#59636e}.new{fill:#dafbe1;stroke:#1a7f37;stroke-width:2}.own{fill:#fff1e5;stroke:#bc4c00;stroke-width:2}
-.gone{fill:none;stroke:#9198a1;stroke-dasharray:4 3}.edge{fill:none;stroke:#59636e}.lost{stroke:#9198a1;stroke-dasharray:4 3}
-.pill{fill:#ddf4ff;stroke:#0969da}.vm{fill:#fff1e5;stroke:#bc4c00}.map{stroke:#bc4c00;fill:none}
-@media (prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117;stroke:#30363d}.small{fill:#9198a1}
-.thing{fill:#161b22;stroke:#9198a1}.new{fill:#12261e;stroke:#3fb950}.own{fill:#3d1f0b;stroke:#f0883e}.edge{stroke:#9198a1}
-.pill{fill:#0c2d6b;stroke:#58a6ff}.vm{fill:#3d1f0b;stroke:#f0883e}.map{stroke:#f0883e}}
-";
 
 /// A name, what the picture says of the step, and the step.
 type Step = (&'static str, &'static str, fn(&mut World));
@@ -103,10 +90,7 @@ fn places(all: &World) -> Vec<(f64, f64)> {
 }
 
 fn draw(title: &str, before: &World, world: &World, places: &[(f64, f64)]) -> String {
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" \
-         aria-label=\"{title}\">\n<style>\n{STYLE}</style>\n<rect x=\".5\" y=\".5\" width=\"719\" height=\"317\" rx=\"8\" class=\"page\"/>\n"
-    );
+    let mut svg = begin(title, HEIGHT);
     // What nothing holds any more is shown once, as it goes.
     let shown: Vec<Id> = (0..world.things.len())
         .filter(|thing| {
@@ -127,7 +111,7 @@ fn draw(title: &str, before: &World, world: &World, places: &[(f64, f64)]) -> St
         body(&mut svg, world, thing, places[thing], class);
     }
     pages(&mut svg, world, places);
-    svg += "</svg>\n";
+    svg += END;
     svg
 }
 
@@ -266,27 +250,4 @@ fn pages(svg: &mut String, world: &World, places: &[(f64, f64)]) {
         "small",
         "what stage 2 shows the guest, on the left",
     );
-}
-
-fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
-    put(
-        svg,
-        format_args!(
-            "<path d=\"M{} {}L{} {}\" class=\"{class}\"/>",
-            from.0, from.1, to.0, to.1
-        ),
-    );
-}
-
-fn label(svg: &mut String, x: f64, y: f64, class: &str, text: &str) {
-    put(
-        svg,
-        format_args!(
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" class=\"{class}\">{text}</text>"
-        ),
-    );
-}
-
-fn put(svg: &mut String, line: std::fmt::Arguments) {
-    writeln!(svg, "{line}").expect("a String has room");
 }
