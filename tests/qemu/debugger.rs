@@ -1,4 +1,6 @@
-//! The debugger with clients: gdb and lldb, on a guest of our own and on Linux.
+//! The debugger with clients: gdb and lldb, on a guest of our own and on [`linux`].
+
+mod linux;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,18 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::board::Board;
-use crate::fetched;
 use crate::image::{ROOT, TRIPLE, folder};
 use crate::on_both_boards;
 use crate::process::read_all;
 use crate::session::Session;
 
-on_both_boards!(own_guest);
+on_both_boards!(own_guest, lldb_on_a_guest_of_our_own);
 
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The shell's prompt.
-const PROMPT: &str = "/ # ";
 
 /// A machine with a debugger in it, and a line to that.
 pub struct Debugged {
@@ -52,7 +51,13 @@ impl Debugged {
         let mut gdb = Command::new("gdb-multiarch");
         gdb.args(["-nx", "-q", "-batch"]).args(program);
         let connect = format!("target remote {}", self.line.display());
-        let begin = ["set architecture aarch64", "set language c", &connect];
+        // An emulated machine may be slow to answer, where the one that it runs on has other work.
+        let begin = [
+            "set architecture aarch64",
+            "set language c",
+            "set remotetimeout 60",
+            &connect,
+        ];
         for command in begin.iter().chain(commands) {
             gdb.args(["-ex", command]);
         }
@@ -107,7 +112,7 @@ fn build(place: &Path, config: &str, settings: &[(&str, &str)]) -> PathBuf {
 }
 
 /// The guest program that an image has, with its symbols.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let built = folder("debugger-build").join("guest").join(TRIPLE);
     built.join("release").join(name)
 }
@@ -133,7 +138,7 @@ impl Client {
         Self { child, texts }
     }
 
-    /// Waits for its end; what it printed.
+    /// Waits for its end; what it printed: first all of its standard output, then what gdb has for errors, and for what the debugger says by itself.
     #[track_caller]
     pub fn ends(mut self) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -159,7 +164,7 @@ impl Client {
 
 /// These texts, in this order.
 #[track_caller]
-fn in_order(text: &str, parts: &[&str]) {
+pub fn in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
         let at = rest.find(part);
@@ -231,10 +236,10 @@ fn own_guest(board: Board) {
     machine.session.expect(" rounds\n");
 }
 
-#[test]
-fn lldb_on_a_guest_of_our_own() {
+/// The same with lldb, as far as it goes.
+fn lldb_on_a_guest_of_our_own(board: Board) {
     let mut machine = Debugged::boot(
-        Board::Virt,
+        board,
         "lldb",
         "tests/configs/debugged.toml",
         &[("HOLD", "1")],
@@ -277,7 +282,7 @@ fn lldb_on_a_guest_of_our_own() {
 }
 
 /// Has gdb be interrupted, by Ctrl-C, after half a second.
-const CTRL_C: &str = "python import os, signal, threading; \
+pub const CTRL_C: &str = "python import os, signal, threading; \
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()";
 
 /// Clients that die, garbage, and two in a row: the machine goes on each time.
@@ -323,94 +328,4 @@ fn clients_that_mean_no_good() {
     // The last one kills it: it begins again.
     machine.gdb(None, &["kill"]).ends();
     machine.session.expect("debugged: runs\n");
-}
-
-/// On Linux: interrupt, threads, registers, memory, a breakpoint in the kernel, and the shell goes on.
-fn on_linux(name: &str, config: &str, vcpus: usize, rounds: usize) {
-    if !fetched::are_there() {
-        return;
-    }
-    let mut machine = Debugged::boot(Board::Virt, name, config, &[]);
-    machine.session.expect(PROMPT);
-    let found = machine
-        .session
-        .shell("grep ' T __arm64_sys_openat$' /proc/kallsyms");
-    let address = found.split_whitespace().next().unwrap_or_default();
-    let address = format!("0x{address}");
-    // Something that opens a file, each second.
-    let session = &mut machine.session;
-    session.send("(while sleep 1; do cat /proc/version; done) &\n");
-    session.expect("Linux version");
-    for _ in 0..rounds {
-        let at = [
-            format!("x/2i {address}"),
-            format!("break *{address}"),
-            format!("print $pc == {address}"),
-        ];
-        let gdb = machine.gdb(
-            None,
-            &[
-                CTRL_C,
-                "continue",
-                "info threads",
-                "print $TTBR1_EL1 != 0",
-                "print $SCTLR_EL1 & 1",
-                &at[0],
-                &at[1],
-                "continue",
-                &at[2],
-                "stepi",
-                "reverse-stepi",
-                &at[2],
-                "delete",
-                "detach",
-            ],
-        );
-        let threads: Vec<String> = (0..vcpus).map(|n| format!("linux: CPU {n}, EL")).collect();
-        let mut parts = vec!["received signal SIGINT"];
-        parts.extend(threads.iter().map(String::as_str));
-        parts.extend([
-            "$1 = 1",
-            "$2 = 1",
-            &address,
-            "Breakpoint 1, 0x",
-            "$3 = 1",
-            "detached]",
-        ]);
-        in_order(&gdb.ends(), &parts);
-        machine.session.expect("Linux version");
-        let said = machine.session.shell("echo goes on");
-        machine
-            .session
-            .require(said.contains("goes on\n"), "the shell goes on");
-    }
-    let found = machine
-        .session
-        .shell("dmesg | grep -iE 'oops|panic|BUG|Call trace'");
-    // The loop prints what it prints.
-    let is_from_loop = |line: &str| line.starts_with("Linux version");
-    let complains = !found.lines().all(is_from_loop);
-    machine.session.require(!complains, "no complaints");
-}
-
-#[test]
-fn linux_with_one_vcpu() {
-    on_linux("linux1", "tests/configs/linux-1.toml", 1, 1);
-}
-
-#[test]
-fn linux_with_two_vcpus() {
-    on_linux("linux2", "configs/linux.toml", 2, 1);
-}
-
-#[test]
-fn linux_with_four_vcpus() {
-    on_linux("linux4", "tests/configs/linux-4.toml", 4, 1);
-}
-
-/// For minutes: `cargo ht debugger::linux_fifty_times -- --ignored`.
-#[test]
-#[ignore = "it takes minutes"]
-fn linux_fifty_times() {
-    on_linux("linux50", "configs/linux.toml", 2, 50);
 }

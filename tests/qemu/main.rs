@@ -14,6 +14,8 @@
 //! | [`control`] | a VM that drives another one |
 //! | [`cores`] | snapshots as ELF cores, opened by gdb, readelf and drgn |
 //! | [`debugger`] | the debugger, with gdb and lldb as its clients |
+//! | [`fights`] | a target that fights its debugger |
+//! | [`sentences`] | what the book says of the debugger, with gdb: several VMs, back to the oldest stop, what `monitor` does, cores |
 //! | [`who`] | gdb asks about the past of a program with a bug: the session of the book |
 //! | [`fuzz`] | the fuzzer: what it finds, its files, inputs run once |
 //! | [`console`] | characters that are typed faster than a guest reads, and log lines that a guest causes |
@@ -38,6 +40,7 @@ mod debugger;
 mod encodings;
 mod faults;
 mod fetched;
+mod fights;
 mod files;
 mod firmware;
 mod formats;
@@ -55,6 +58,7 @@ mod refusals;
 mod run;
 mod second;
 mod self_test;
+mod sentences;
 mod session;
 mod socket;
 mod times;
