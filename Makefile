@@ -143,9 +143,11 @@ mutants: ## Whether tests notice each ordering that is left out; with PART=k/n, 
 	@tools/setup $(NEEDS)
 	@tools/mutants
 
+soak: NEEDS += qemu linux gdb
 soak: export SOAK_SECONDS := $(or $(SECONDS),600)
-soak: ## Random histories with fresh seeds, on hardware at its worst too, for SECONDS=600
+soak: ## Random histories with fresh seeds, on hardware at its worst too, for SECONDS=600; then gdb on Linux, 50 times
 	@tools/setup $(NEEDS)
+	@tools/linux
 	@tools/soak
 
 ## Measure
