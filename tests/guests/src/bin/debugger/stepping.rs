@@ -158,7 +158,7 @@ pub fn of_its_own() -> Outcome {
                     TARGET.restore(now)?;
                     TARGET.delete(now)?;
                 }
-                Between::Runs if steps % 3 == 0 => match TARGET.run(Some(1))? {
+                Between::Runs if steps.is_multiple_of(3) => match TARGET.run(Some(1))? {
                     Stop::Limit => {}
                     stop => break says(stop, 200)?,
                 },
