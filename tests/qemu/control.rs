@@ -117,4 +117,8 @@ fn meddles(board: Board, cores: Option<&str>) {
     run.powers_off();
     let calls = run.count("meddler| meddler: 60000 calls");
     run.require(calls == 1, "it should have come to its end");
+    let kinds = run.count("meddler| meddler: all kinds of answers: true");
+    run.require(kinds == 1, "its target should have done all that there is");
+    let looked = run.count("witness| witness: nothing has changed");
+    run.require(looked == 1, "nothing of another VM's should have changed");
 }
