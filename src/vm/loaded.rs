@@ -216,24 +216,21 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         let mut exits = if reviewed { REVIEWED } else { 0 };
         loop {
             exits += 1;
-            match self.step(core) {
-                ExitAction::Resume if exits < REVIEWED => {}
-                action => {
-                    cold_path();
-                    let action = match action {
-                        ExitAction::Resume | ExitAction::Review if exits >= REVIEWED => {
-                            self.review(core)
-                        }
-                        action => action,
-                    };
-                    match action {
-                        ExitAction::Resume => exits &= !REVIEWED,
-                        ExitAction::Review => exits |= REVIEWED,
-                        other => {
-                            self.slot().add_exits(exits & !REVIEWED);
-                            return other;
-                        }
-                    }
+            let mut action = self.step(core);
+            if exits < REVIEWED {
+                if action == ExitAction::Resume {
+                    continue;
+                }
+            } else if matches!(action, ExitAction::Resume | ExitAction::Review) {
+                cold_path();
+                action = self.review(core);
+            }
+            match action {
+                ExitAction::Resume => exits &= !REVIEWED,
+                ExitAction::Review => exits |= REVIEWED,
+                other => {
+                    self.slot().add_exits(exits & !REVIEWED);
+                    return other;
                 }
             }
         }

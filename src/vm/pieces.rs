@@ -27,14 +27,16 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         let Some(mut shared) = self.vm.lock_shared() else {
             return ExitAction::Put;
         };
-        if self.vcpu.unfinished.is_loading {
+        if self.vcpu.unfinished.is_loading() {
             // Somebody else may have done it, who was to see it. No walk of the vCPU's finds tables as they were and as they are.
             core.save_system(&mut self.vcpu.system);
-            self.vcpu.unfinished.is_loading = !shared.load_piece();
+            core.begin_replacement();
+            let is_loading = !shared.load_piece();
+            self.vcpu.unfinished.set_loading(is_loading);
             core.load_system(&self.vcpu.system);
-        } else if self.vcpu.unfinished.is_rearming {
+        } else if self.vcpu.unfinished.is_rearming() {
             self.context(&mut shared, core).rearm_piece();
-        } else if let Some(begun) = self.vcpu.unfinished.begun.take() {
+        } else if let Some(begun) = self.vcpu.unfinished.take_begun() {
             let action = self.try_again(begun, &mut shared, core);
             if action != ExitAction::Resume {
                 return action;
@@ -69,14 +71,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
     pub(super) fn unfinished_call(&mut self, immediate: u16) -> ExitAction {
         let registers = &mut self.vcpu.registers;
         step_back(&mut registers.pc, &mut registers.pstate);
-        self.vcpu.unfinished.begun = Some(Begun::Hypercall(immediate));
+        self.vcpu.unfinished.begin(Begun::Hypercall(immediate));
         ExitAction::Unfinished
     }
 
     /// The access to a system register, whose instruction the pc is at, is not done yet.
     #[cold]
     pub(super) fn unfinished_access(&mut self, access: SysRegAccess, esr: Esr) -> ExitAction {
-        self.vcpu.unfinished.begun = Some(Begun::Register(access, esr));
+        self.vcpu.unfinished.begin(Begun::Register(access, esr));
         ExitAction::Unfinished
     }
 }

@@ -206,13 +206,14 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.shared.memory.caches.note(self.index, true);
             let is_watched = self.shared.memory.caches.is_watched(self.index);
             if is_watched || !self.core.traps_stage1_registers() {
-                self.vcpu.unfinished.is_rearming = true;
+                self.vcpu.unfinished.set_rearming(true);
             }
         }
     }
 
     /// A piece of that.
     pub(super) fn rearm_piece(&mut self) {
-        self.vcpu.unfinished.is_rearming = !self.flush_and_trap();
+        let is_rearming = !self.flush_and_trap();
+        self.vcpu.unfinished.set_rearming(is_rearming);
     }
 }

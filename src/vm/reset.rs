@@ -112,7 +112,7 @@ impl<B: VmBackend> Vm<B> {
                 // vCPU 0 is the one that asks, on its core, or one of the stopped ones. What is loaded, it loads before it goes on.
                 if let Some((0, vcpu)) = vcpu {
                     self.boot(&entry, vcpu);
-                    vcpu.unfinished.is_loading = true;
+                    vcpu.unfinished.set_loading(true);
                     core.consume_serror();
                     let (system, interface) = (&vcpu.system, vcpu.interface);
                     replace_registers(
@@ -125,7 +125,7 @@ impl<B: VmBackend> Vm<B> {
                     );
                 } else if let Some(vcpu) = stopped.get(0) {
                     self.boot(&entry, vcpu);
-                    vcpu.unfinished.is_loading = true;
+                    vcpu.unfinished.set_loading(true);
                 }
             }
             // Its device tree is made on the heap, which may have less room than when the VM was started.

@@ -192,7 +192,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         let own = self.initiator.vcpu.iter_mut().map(|(_, vcpu)| &mut **vcpu);
         stopped
             .chain(own)
-            .for_each(|vcpu| vcpu.unfinished.is_loading = true);
+            .for_each(|vcpu| vcpu.unfinished.set_loading(true));
     }
 
     #[inline]
