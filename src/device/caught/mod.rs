@@ -174,10 +174,18 @@ impl VcpuDebug {
         spsr
     }
 
-    /// Takes out of a copy of the vCPU's registers what is there for the instruction that it is to execute by itself. Returns SPSR_EL1, if it is.
+    /// Takes out of a copy of the vCPU's registers what is there for the instruction that it is to execute by itself. Returns SPSR_EL1, if it is. If something
+    /// is caught otherwise, a step of the guest's own [begins anew](Self::step_anew) from the copy.
     pub fn hide_step(&self, registers: &mut Registers, now: ExceptionReturn) -> Option<u64> {
-        let step = self.step.as_ref()?;
-        Some(step.hide(&self.own, registers, now))
+        match &self.step {
+            Some(step) => Some(step.hide(&self.own, registers, now)),
+            None => {
+                if self.is_caught() {
+                    self.step_anew(&mut registers.pstate);
+                }
+                None
+            }
+        }
     }
 
     /// Whether the guest's own software step is active in this PSTATE, if its registers act.
@@ -247,7 +255,14 @@ mod tests {
             let mut pstate = EL0;
             debug.catch(HARDWARE, &mut pstate);
             assert_eq!(pstate, EL0);
+            // So is it in a snapshot, which may be gone back to then.
+            let mut copy = Registers::reset(0x1000, 0);
+            copy.pstate = pstate;
+            assert_eq!(debug.hide_step(&mut copy, NOWHERE), None);
+            assert_eq!(copy.pstate & SS != 0, steps);
             debug.catch(Catch::NOTHING, &mut pstate);
+            assert_eq!(debug.hide_step(&mut copy, NOWHERE), None);
+            assert_eq!(copy.pstate & SS != 0, steps, "it acts");
             assert_eq!(pstate & SS != 0, steps);
             pstate = EL0;
             debug.catch(Catch::NOTHING, &mut pstate);
