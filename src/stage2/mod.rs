@@ -44,7 +44,7 @@ use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use passthrough::PassthroughTables;
-use table::{ENTRIES, Table, read, write};
+use table::{ENTRIES, Table, entries_of, read, write};
 
 /// Pages that a level 1 entry spans.
 const PAGES_PER_GIB: u32 = 1 << 18;
@@ -164,7 +164,7 @@ impl Stage2 {
 
     #[inline]
     fn page_entry(&self, page: Page) -> &TableEntry {
-        &self.level3[(page / BLOCK_PAGES) as usize].0[page as usize % ENTRIES]
+        &entries_of(&self.level3)[page as usize]
     }
 
     /// The entry that translates `page`: of level 3 if its block is split, else of level 2.
