@@ -13,6 +13,7 @@
 //! have: what it has is a vCPU that is about to call RUN.
 
 use super::clock::NEVER;
+use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
 use super::quiesce::{Initiator, OFF, STOPPED};
 use super::reach::Memory;
@@ -32,7 +33,7 @@ const IS_RUNNING: u64 = 2;
 
 /// What the core does after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AfterCall {
+enum AfterCall {
     /// Runs the vCPU again.
     Resume,
     /// Puts the vCPU: its VM is being stopped, and the call is made again.
@@ -54,6 +55,24 @@ fn results_of(reason: Reason) -> Results {
 }
 
 impl<B: VmBackend> LoadedVcpu<'_, B> {
+    /// Runs the vCPU, one of `vms`, until it cannot go on by itself. Those of its calls that are about other VMs are carried out here, as nothing of its
+    /// own VM is locked.
+    // A function of its own: with the scheduler's registers in use too, each trap would go through the stack.
+    #[inline(never)]
+    pub fn run(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> ExitAction {
+        loop {
+            match self.run_to_call(core) {
+                ExitAction::Control => {}
+                other => return other,
+            }
+            match self.control_call(vms, core) {
+                AfterCall::Resume => {}
+                AfterCall::Put => return ExitAction::Put,
+                AfterCall::Await => return ExitAction::Await,
+            }
+        }
+    }
+
     /// Has the call made again later: its instruction is an `hvc #0` or `smc #0` of A64.
     fn step_back_to_call(&mut self) {
         let registers = &mut self.vcpu.registers;
@@ -67,7 +86,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     /// Carries out the call that is in the vCPU's registers. Its pc is behind the call.
     #[inline(never)]
-    pub(super) fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
+    fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
         abandon_targets(vms, self.vm, core);
         let Some(call) = control::decode(&self.vcpu.registers.x) else {
             return self.give(Results::NOT_SUPPORTED);

@@ -1,7 +1,6 @@
 //! A vCPU on a core: loaded, run from trap to trap, and put.
 
 use super::clock::NEVER;
-use super::controller::AfterCall;
 use super::exit::{ExitAction, ExitContext};
 use super::slot::VcpuSlot;
 use super::vcpu::{RunState, Vcpu};
@@ -166,27 +165,9 @@ impl<'a, B: VmBackend> LoadedVcpu<'a, B> {
         self.slot
     }
 
-    /// Runs the vCPU, one of `vms`, until it cannot go on by itself. Those of its calls that are about other VMs are carried out here, as nothing of its
-    /// own VM is locked.
-    // A function of its own: with the scheduler's registers in use too, each trap would go through the stack.
-    #[inline(never)]
-    pub fn run(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> ExitAction {
-        loop {
-            match self.run_to_call(core) {
-                ExitAction::Control => {}
-                other => return other,
-            }
-            match self.control_call(vms, core) {
-                AfterCall::Resume => {}
-                AfterCall::Put => return ExitAction::Put,
-                AfterCall::Await => return ExitAction::Await,
-            }
-        }
-    }
-
-    /// The same, until it makes a call that is about another VM at the latest.
+    /// Runs the vCPU until it cannot go on by itself, or makes a call that is about another VM.
     #[inline(always)]
-    fn run_to_call(&mut self, core: &mut B::Core) -> ExitAction {
+    pub(super) fn run_to_call(&mut self, core: &mut B::Core) -> ExitAction {
         if self.slot().is_waiting() {
             match self.wake(core) {
                 ExitAction::Resume => {}
