@@ -131,7 +131,8 @@ impl Stage2 {
     }
 
     /// Memory is about to change under the guest's tables, while no vCPU of the VM runs. A walk of the one that is loaded on this core could find an
-    /// entry as it was and as it is, and the TLB would have both (D8.16, "TLB conflict aborts"). On other cores none is loaded.
+    /// entry as it was and as it is, and the TLB would have both (D8.16, "TLB conflict aborts"). One that is loaded on another core, in the midst of the
+    /// same, makes no access before it has had the VM's lock, behind the invalidation on all cores that ends each piece.
     pub fn begin_write_back(&self, m: &mut impl Maintenance) {
         m.stop_walks();
     }

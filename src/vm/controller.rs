@@ -33,7 +33,7 @@ const IS_RUNNING: u64 = 2;
 
 /// What the core does after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AfterCall {
+pub(super) enum AfterCall {
     /// Runs the vCPU again.
     Resume,
     /// Puts the vCPU: its VM is being stopped, and the call is made again.
@@ -86,7 +86,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
 
     /// Carries out the call that is in the vCPU's registers. Its pc is behind the call.
     #[inline(never)]
-    fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
+    pub(super) fn control_call(&mut self, vms: &[Vm<B>], core: &mut B::Core) -> AfterCall {
         abandon_targets(vms, self.vm, core);
         let Some(call) = control::decode(&self.vcpu.registers.x) else {
             return self.give(Results::NOT_SUPPORTED);

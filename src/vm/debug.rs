@@ -46,7 +46,7 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.inject(GuestException::BreakpointInstruction { esr: esr.0 });
             return ExitAction::Resume;
         }
-        let takes_own_step = self.vcpu.debug.takes_own_step();
+        let takes_own_step = self.vcpu.debug.takes_own_step(self.vcpu.registers.pstate);
         let now = self.core.exception_return();
         if let Some(spsr) = self.vcpu.debug.end_step(&mut self.vcpu.registers, now) {
             self.core.set_saved_pstate(spsr);

@@ -24,8 +24,12 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn go_on(&mut self, core: &mut B::Core) -> ExitAction {
-        let Some(mut shared) = self.vm.lock_shared() else {
-            return ExitAction::Put;
+        let Some(mut shared) = self.vm.lock_shared_or_leave() else {
+            return match self.vm.gate.is_closed_to(self.index) {
+                true => ExitAction::Put,
+                // All of the VM's vCPUs may be at it. Who has the lock goes on with it: this core sees to its interrupts, and comes back.
+                false => ExitAction::Unfinished,
+            };
         };
         if self.vcpu.unfinished.is_loading() {
             // Somebody else may have done it, who was to see it. No walk of the vCPU's finds tables as they were and as they are.

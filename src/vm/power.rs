@@ -48,7 +48,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
                 vm.reset_by_guest(shared, initiator);
                 match self.resume_restored() {
                     // Those that it controls stop first.
-                    ExitAction::Resume | ExitAction::Review | ExitAction::Wait
+                    ExitAction::Resume
+                    | ExitAction::Review
+                    | ExitAction::Wait
+                    | ExitAction::Unfinished
                         if !self.vm.config.controls.is_empty() =>
                     {
                         ExitAction::Put

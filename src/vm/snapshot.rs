@@ -98,10 +98,11 @@ impl<B: VmBackend> Vm<B> {
             // Before the cores are told to look: they sleep again while the VM is off.
             self.gate.open(OFF);
             Ok(restored)
-        })?;
-        shared.caches_agree = false;
+        });
         // What is owed may be paid by any core.
         shared.memory.runs_only_here = false;
+        let restored = restored?;
+        shared.caches_agree = false;
         // What RAM has is the snapshot's.
         if shared.loading.is_some() {
             shared.forget_loading();

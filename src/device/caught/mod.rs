@@ -194,9 +194,10 @@ impl VcpuDebug {
         self.own.steps_itself(pstate)
     }
 
-    /// Whether the exception of the guest's own software step comes in place of that instruction.
-    pub fn takes_own_step(&self) -> bool {
-        self.step.is_some_and(|step| step.is_guests)
+    /// Whether the exception of the guest's own software step comes in place of that instruction. Not if an interrupt of the guest's came before it, which
+    /// has the CPU in `pstate` now: at its vector the guest's step is masked, and stays pending in what the exception saved.
+    pub fn takes_own_step(&self, pstate: u64) -> bool {
+        self.step.is_some_and(|step| step.is_guests) && self.own.steps_itself(pstate)
     }
 
     /// The vCPU's registers were replaced, with this PSTATE: nothing is executed any more for that instruction.

@@ -153,17 +153,20 @@ fn a_snapshot_of_a_controller_in_the_midst_of_run_is_one_that_is_about_to_call_i
 #[test]
 fn targets_stop_when_their_controller_ends_or_is_reset() {
     let to_a_snapshot = OnReset::Restore { tries: 1 };
-    for (ends, on_reset) in [
+    let ends = [
         (SYSTEM_OFF, OnReset::Restart),
         (SYSTEM_RESET, OnReset::Restart),
         (SYSTEM_RESET, to_a_snapshot),
         (CPU_OFF, OnReset::Restart),
-    ] {
+    ];
+    // The target on the controller's core, which it does not get before; and on another one, where it runs meanwhile.
+    let pins: [fn(usize, usize) -> usize; 2] = [|_, _| 0, |vm, _| vm];
+    for (pin, (ends, on_reset)) in pins.iter().flat_map(|&pin| ends.map(|end| (pin, end))) {
         let controller = VmConfig {
             on_reset,
             ..CONTROLLER
         };
-        let vms = vms([controller, CONTROLLED].into(), |_, _| 0);
+        let vms = vms([controller, CONTROLLED].into(), pin);
         let mut it = core();
         let mut shared = vms[1].shared.lock();
         vms[1].run(&mut shared, &mut it, None, None);
