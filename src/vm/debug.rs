@@ -148,7 +148,8 @@ impl<B: VmBackend> Vm<B> {
         self.end_last_step(&mut stopped);
         if let Some(stepping) = stopped.get(vcpu) {
             let slot = &self.vcpus[vcpu];
-            stepping.debug.begin_step(&mut stepping.registers);
+            let back = B::Core::saved_exception_return(&stepping.system);
+            stepping.debug.begin_step(&mut stepping.registers, back);
             // Unless another core has just woken it: then its RUN returns what there is to be told.
             if stepping.in_run && slot.take_awaits() {
                 stepping.interrupt_run();

@@ -111,7 +111,7 @@ impl<B: VmBackend> Vm<B> {
         let mut before = VcpuRegisters::new_zeroed();
         B::Core::export(&vcpu.system, &mut before);
         vcpu.registers = registers.registers;
-        vcpu.debug.replace(&mut vcpu.registers.pstate);
+        vcpu.debug.replace(&mut vcpu.registers);
         B::Core::import(&mut vcpu.system, registers);
         // It goes on where it was told to, whatever it waited for.
         slot.take_awaits();

@@ -296,7 +296,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
         };
         copy_words(&saved.registers, &mut vcpu.registers);
         if is_caught {
-            vcpu.debug.replace(&mut vcpu.registers.pstate);
+            vcpu.debug.replace(&mut vcpu.registers);
         }
         // What it was in the midst of has not happened.
         if vcpu.unfinished.has_begun() {

@@ -79,7 +79,7 @@ impl<S> Vcpu<S> {
         *timers_known = 0;
         *reviews = ReviewSchedule::NONE;
         *in_run = false;
-        debug.reset(&mut registers.pstate);
+        debug.reset(registers);
         *unfinished = Unfinished::NOTHING;
     }
 

@@ -46,10 +46,10 @@ impl VcpuDebug {
         watchpoints: ([0; COMPARATORS], [0; COMPARATORS]),
     };
 
-    /// The vCPU is reset, and has this PSTATE. What its VM's controller catches stays.
-    pub fn reset(&mut self, pstate: &mut u64) {
+    /// The vCPU is reset, and has these registers. What its VM's controller catches stays.
+    pub fn reset(&mut self, registers: &mut Registers) {
         self.own.reset();
-        self.replace(pstate);
+        self.replace(registers);
     }
 
     /// What the guest reads from a register.
@@ -158,10 +158,11 @@ impl VcpuDebug {
         }
     }
 
-    /// The vCPU, which has these registers, is about to execute one instruction. The one before has [ended](Self::end_step).
-    pub fn begin_step(&mut self, registers: &mut Registers) {
+    /// The vCPU, which has these registers, is about to execute one instruction; an ERET would take `back`. The one before has
+    /// [ended](Self::end_step).
+    pub fn begin_step(&mut self, registers: &mut Registers, back: ExceptionReturn) {
         let acts = !self.is_caught();
-        self.step = Some(Step::begin(&self.own, registers, acts));
+        self.step = Some(Step::begin(&self.own, registers, back, acts));
         self.update();
     }
 
@@ -200,11 +201,11 @@ impl VcpuDebug {
         self.step.is_some_and(|step| step.is_guests) && self.own.steps_itself(pstate)
     }
 
-    /// The vCPU's registers were replaced, with this PSTATE: nothing is executed any more for that instruction.
+    /// The vCPU's registers were replaced by these: nothing is executed any more for that instruction.
     #[cold]
-    pub fn replace(&mut self, pstate: &mut u64) {
+    pub fn replace(&mut self, registers: &mut Registers) {
         if let Some(step) = &mut self.step {
-            step.replace(&self.own, pstate);
+            step.replace(&self.own, registers);
         }
     }
 
@@ -320,7 +321,7 @@ mod tests {
             let before = debug;
             let mut registers = Registers::reset(0x1000, 0);
             debug.catch(HARDWARE, &mut 0);
-            debug.begin_step(&mut registers);
+            debug.begin_step(&mut registers, NOWHERE);
             assert_ne!(registers.pstate & SS, 0);
             // A kept state has any bytes where there is nothing to keep.
             let mut kept = used().own;
@@ -337,7 +338,7 @@ mod tests {
             later.write(Mdscr, 0);
             later.restore(&kept);
             assert_eq!(later, debug);
-            debug.reset(&mut registers.pstate);
+            debug.reset(&mut registers);
             assert_eq!(
                 registers.pstate & SS,
                 0,
@@ -354,7 +355,7 @@ mod tests {
         let mut registers = Registers::reset(0x5000, 0);
         debug.set_comparator(BREAKPOINT);
         debug.set_comparator(WATCHPOINT);
-        debug.begin_step(&mut registers);
+        debug.begin_step(&mut registers, NOWHERE);
         assert_eq!((debug.mdscr() & 0xa001, debug.is_caught()), (1, true));
         debug.catch(HARDWARE, &mut 0);
         assert_eq!(debug.mdscr() & 0xa001, 0x8001, "MDE, SS");

@@ -9,8 +9,10 @@
 //! | was executed | 0: the guest's step exception is pending, if it steps itself | |
 //! | took an exception to EL1 in its place (`AArch64.TakeException`) | 0 | PSTATE.SS as before |
 //! | was an ERET into what the guest steps (`DebugExceptionReturnSS`) | SPSR_EL1.SS | |
+//! | was that, and an interrupt came before the next one | 0 | SPSR_EL1.SS as before |
 //!
-//! If the guest's own step exception is pending already, it comes in place of the instruction.
+//! If the guest's own step exception is pending already, it comes in place of the instruction. Whether an interrupt comes before a step exception, the
+//! architecture leaves open.
 
 use crate::arch::vcpu::{ExceptionReturn, Registers};
 use crate::device::debug::DebugState;
@@ -28,9 +30,11 @@ pub(super) struct Step {
     pc: u64,
     /// PSTATE before, with SS as the guest's own state machine has it.
     pstate: u64,
+    /// What an ERET would take.
+    back: ExceptionReturn,
     /// The guest's own step exception is pending, and comes in its place.
     pub is_guests: bool,
-    /// Somebody replaced the vCPU's registers meanwhile: it counts as executed, and `pstate` is what they were replaced by.
+    /// Somebody replaced the vCPU's registers meanwhile: it counts as executed, and `pc` and `pstate` are what they were replaced by.
     is_replaced: bool,
 }
 
@@ -38,11 +42,18 @@ impl Step {
     /// The next instruction of a vCPU with these registers. Its PSTATE.SS becomes what the CPU is to have.
     ///
     /// - `own`: the guest's debug registers;
+    /// - `back`: what an ERET would take;
     /// - `acts`: nothing is caught, so that the guest's own step acts.
-    pub fn begin(own: &DebugState, registers: &mut Registers, acts: bool) -> Self {
+    pub fn begin(
+        own: &DebugState,
+        registers: &mut Registers,
+        back: ExceptionReturn,
+        acts: bool,
+    ) -> Self {
         let step = Self {
             pc: registers.pc,
             pstate: guests(own, registers.pstate),
+            back,
             is_guests: acts && own.steps_itself(registers.pstate) && registers.pstate & SS == 0,
             is_replaced: false,
         };
@@ -54,22 +65,28 @@ impl Step {
         step
     }
 
-    /// The vCPU's registers are replaced by others, with this PSTATE. Nothing is executed any more for it.
-    pub fn replace(&mut self, own: &DebugState, pstate: &mut u64) {
-        self.pstate = guests(own, *pstate);
+    /// The vCPU's registers are replaced by these. Nothing is executed any more for it.
+    pub fn replace(&mut self, own: &DebugState, registers: &mut Registers) {
+        self.pc = registers.pc;
+        self.pstate = guests(own, registers.pstate);
         self.is_guests = false;
         self.is_replaced = true;
-        *pstate &= !SS;
+        registers.pstate &= !SS;
     }
 
     /// Gives a vCPU's registers PSTATE.SS as the guest has it, and returns its SPSR_EL1.
     pub fn hide(&self, own: &DebugState, registers: &mut Registers, now: ExceptionReturn) -> u64 {
         let (before, after) = (self.pstate, registers.pstate);
         let mut spsr = now.spsr;
-        let ss = if after & SS != 0 || self.is_replaced {
+        let ss = if after & SS != 0 {
             before & SS
-        } else if self.took_exception(registers.pc, now) {
+        } else if is_vector(registers.pc, now) && now.elr == self.pc {
             spsr = spsr & !SS | before & SS;
+            0
+        } else if self.is_replaced {
+            before & SS
+        } else if is_vector(registers.pc, now) && self.was_return(own, now) {
+            spsr = spsr & !SS | self.back.spsr & SS;
             0
         } else if !own.steps_itself(before)
             && own.steps_itself(after)
@@ -83,11 +100,18 @@ impl Step {
         spsr
     }
 
-    /// Whether the vCPU is at one of its vectors with this instruction as the one to return to.
-    fn took_exception(&self, pc: u64, now: ExceptionReturn) -> bool {
-        let offset = pc.wrapping_sub(now.vbar & !(VECTORS - 1));
-        offset < VECTORS && offset.is_multiple_of(VECTOR) && now.elr == self.pc
+    /// Whether an interrupt saved what an ERET of this instruction's came to, into what the guest steps.
+    fn was_return(&self, own: &DebugState, now: ExceptionReturn) -> bool {
+        (now.elr, now.spsr & !SS) == (self.back.elr, self.back.spsr & !SS)
+            && !own.steps_itself(self.pstate)
+            && own.steps_itself(now.spsr)
     }
+}
+
+/// Whether `pc` is one of the guest's vectors.
+fn is_vector(pc: u64, now: ExceptionReturn) -> bool {
+    let offset = pc.wrapping_sub(now.vbar & !(VECTORS - 1));
+    offset < VECTORS && offset.is_multiple_of(VECTOR)
 }
 
 /// PSTATE as the guest has it: without its step, SS is 0 in the CPU (`DebugExceptionReturnSS`), whatever it is in memory.
@@ -116,6 +140,11 @@ mod tests {
     /// MDSCR_EL1: SS, KDE.
     const STEPS: u64 = 1;
     const IN_KERNEL: u64 = 1 << 13;
+    const NOWHERE: ExceptionReturn = ExceptionReturn {
+        elr: 8,
+        spsr: 0,
+        vbar: VBAR,
+    };
 
     fn own(mdscr: u64) -> DebugState {
         let mut own = DebugState::RESET;
@@ -132,16 +161,33 @@ mod tests {
     }
 
     /// An instruction that begins with `before`, and the CPU's state `after` it. Returns PSTATE.SS and SPSR_EL1.SS of the guest.
-    fn hidden(mdscr: u64, before: u64, (pc, after): (u64, u64), elr: u64, spsr: u64) -> [bool; 2] {
-        let own = own(mdscr);
-        let mut now = registers(AT, before);
-        let step = Step::begin(&own, &mut now, true);
-        assert_eq!(now.pstate & SS != 0, !step.is_guests);
-        let mut now = registers(pc, after);
+    fn hidden(mdscr: u64, before: u64, after: (u64, u64), elr: u64, spsr: u64) -> [bool; 2] {
         let vbar = VBAR;
-        let spsr = step.hide(&own, &mut now, ExceptionReturn { elr, spsr, vbar });
-        assert_eq!(now.pstate & !SS, after & !SS);
-        [now.pstate & SS != 0, spsr & SS != 0]
+        hidden_from(
+            NOWHERE,
+            mdscr,
+            before,
+            after,
+            ExceptionReturn { elr, spsr, vbar },
+        )
+    }
+
+    /// The same of one that found `back` in ELR_EL1 and SPSR_EL1, and left `now` there.
+    fn hidden_from(
+        back: ExceptionReturn,
+        mdscr: u64,
+        before: u64,
+        (pc, after): (u64, u64),
+        now: ExceptionReturn,
+    ) -> [bool; 2] {
+        let own = own(mdscr);
+        let mut registers_now = registers(AT, before);
+        let step = Step::begin(&own, &mut registers_now, back, true);
+        assert_eq!(registers_now.pstate & SS != 0, !step.is_guests);
+        let mut registers_now = registers(pc, after);
+        let spsr = step.hide(&own, &mut registers_now, now);
+        assert_eq!(registers_now.pstate & !SS, after & !SS);
+        [registers_now.pstate & SS != 0, spsr & SS != 0]
     }
 
     #[test]
@@ -217,6 +263,27 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupt_behind_an_eret_saves_the_ss_that_came_along() {
+        for spsr in [0, SS] {
+            let back = ExceptionReturn {
+                elr: 0x100,
+                spsr: EL0 | spsr,
+                vbar: VBAR,
+            };
+            // The ERET consumed it, as EL1 is stepped with the controller's step.
+            let now = ExceptionReturn { spsr: EL0, ..back };
+            let taken =
+                |mdscr, before| hidden_from(back, mdscr, before, (VBAR + 0x480, EL1_MASKED), now);
+            assert_eq!(taken(STEPS, EL1_MASKED), [false, spsr != 0]);
+            assert_eq!(
+                taken(0, EL1_MASKED),
+                [false, false],
+                "it does not step itself"
+            );
+        }
+    }
+
+    #[test]
     fn a_pending_exception_of_the_guests_comes_first() {
         for (mdscr, pstate, acts, is_guests) in [
             (STEPS, EL0, true, true),
@@ -227,9 +294,28 @@ mod tests {
             (0, EL0, true, false),
         ] {
             let mut now = registers(AT, pstate);
-            let step = Step::begin(&own(mdscr), &mut now, acts);
+            let step = Step::begin(&own(mdscr), &mut now, NOWHERE, acts);
             assert_eq!(step.is_guests, is_guests, "{mdscr:#x} {pstate:#x}");
             assert_eq!(now.pstate & SS == 0, is_guests, "the CPU takes it at once");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_behind_a_replacement_saves_their_ss() {
+        for ss in [0, SS] {
+            let own = own(STEPS);
+            let mut now = registers(AT, EL0);
+            let mut step = Step::begin(&own, &mut now, NOWHERE, true);
+            now = registers(0x100, EL0 | ss);
+            step.replace(&own, &mut now);
+            now = registers(VBAR + 0x480, EL1_MASKED);
+            let taken = ExceptionReturn {
+                elr: 0x100,
+                spsr: EL0,
+                vbar: VBAR,
+            };
+            assert_eq!(step.hide(&own, &mut now, taken), EL0 | ss);
+            assert_eq!(now.pstate & SS, 0);
         }
     }
 
@@ -238,9 +324,9 @@ mod tests {
         for ss in [0, SS] {
             let own = own(STEPS);
             let mut now = registers(AT, EL0);
-            let mut step = Step::begin(&own, &mut now, true);
+            let mut step = Step::begin(&own, &mut now, NOWHERE, true);
             now = registers(0x100, EL0 | ss);
-            step.replace(&own, &mut now.pstate);
+            step.replace(&own, &mut now);
             assert!(
                 now.pstate & SS == 0 && !step.is_guests,
                 "it is told at once"
