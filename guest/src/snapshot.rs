@@ -31,7 +31,7 @@ pub const RESTORE: u64 = 0xc600_0002;
 pub const DELETE: u64 = 0xc600_0003;
 /// The function id of [`info`]: id.
 pub const INFO: u64 = 0xc600_0004;
-/// The function id of [`next`] and [`line`]: id.
+/// The function id of [`next`] and [`line()`]: id.
 pub const NEXT: u64 = 0xc600_0005;
 /// The function id of [`stats`].
 pub const STATS: u64 = 0xc600_0006;
