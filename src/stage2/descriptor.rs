@@ -1,6 +1,7 @@
 //! Stage 2 descriptors of the 4 KiB granule (Arm ARM DDI 0487, D8.3: VMSAv8-64 translation table format descriptors).
 
 use crate::addr::Pa;
+use crate::arch::isa::TableEntry;
 
 /// A stage 2 descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,4 +100,16 @@ impl Descriptor {
     pub const fn address(self) -> Pa {
         Pa(self.0 & ADDRESS)
     }
+}
+
+/// The descriptor in `entry`.
+#[inline]
+pub(super) fn read(entry: &TableEntry) -> Descriptor {
+    Descriptor(entry.get())
+}
+
+/// Replaces the descriptor in `entry`.
+#[inline]
+pub(super) fn write(entry: &TableEntry, descriptor: Descriptor) {
+    entry.set(descriptor.0);
 }

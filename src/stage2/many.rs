@@ -2,11 +2,11 @@
 //! written back under the guest's own tables.
 
 use super::Stage2;
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, read, write};
 use super::maintenance::Maintenance;
-use super::table::{ENTRIES, entries_of, read, write};
 use crate::addr::{BLOCK_PAGES, PAGE_SIZE};
 use crate::arch::isa::{self, TableEntry};
+use crate::arch::memory::table::{ENTRIES, entries_of};
 use crate::snapshot::{Frame, LEAF_PAGES, Node, Page, PageEntries, each_difference_of_pair};
 
 /// The entries of pages, at hand to change many of them.

@@ -29,7 +29,6 @@ mod descriptor;
 mod maintenance;
 mod many;
 mod passthrough;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -40,11 +39,12 @@ pub use passthrough::PassthroughPages;
 
 use crate::addr::{BLOCK_PAGES, BLOCK_SIZE, Ipa, PAGE_SIZE, Pa, Va};
 use crate::arch::isa::{self, TableEntry};
+use crate::arch::memory::table::{ENTRIES, Table, entries_of};
 use crate::snapshot::{Frame, Mapping, Page};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use descriptor::{read, write};
 use passthrough::PassthroughTables;
-use table::{ENTRIES, Table, entries_of, read, write};
 
 /// Pages that a level 1 entry spans.
 const PAGES_PER_GIB: u32 = 1 << 18;
@@ -71,9 +71,9 @@ impl Stage2 {
     /// Tables for `pages` pages of RAM from `ram` on, a multiple of 1 GiB, all of them absent. Frame 0 is at `frames`, a multiple of 2 MiB.
     pub fn new(ram: Ipa, pages: u32, frames: Pa) -> Self {
         assert!(ram.0.is_multiple_of(1 << 30) && frames.0.is_multiple_of(BLOCK_SIZE));
-        let tables = |count: u32| (0..count).map(|_| Table::new()).collect();
+        let tables = |count: u32| (0..count).map(|_| Table::empty()).collect();
         let stage2 = Self {
-            level1: Box::new(Table::new()),
+            level1: Box::new(Table::empty()),
             level2: tables(pages.div_ceil(PAGES_PER_GIB)),
             level3: tables(pages.div_ceil(BLOCK_PAGES)),
             devices: None,

@@ -4,8 +4,9 @@
 use alloc::vec::Vec;
 
 use super::Descriptor;
-use super::table::{ENTRIES, Table, write};
+use super::descriptor::write;
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE, Pa};
+use crate::arch::memory::table::{ENTRIES, Table};
 
 /// A run of pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +27,7 @@ impl PassthroughTables {
     /// Tables that map each of the `runs` by the descriptors that `page` makes. All are in one GiB, each in a 2 MiB block of its own. Panics if a
     /// run is not in one block, or an address is no multiple of a page.
     pub(super) fn new(runs: &[PassthroughPages], page: fn(Pa) -> Descriptor) -> Self {
-        let tables = Self((0..=runs.len()).map(|_| Table::new()).collect());
+        let tables = Self((0..=runs.len()).map(|_| Table::empty()).collect());
         for (run, level3) in runs.iter().zip(&tables.0[1..]) {
             assert!(run.ipa.page_offset() == 0 && run.pa.page_offset() == 0);
             let first = (run.ipa.0 % BLOCK_SIZE / PAGE_SIZE) as usize;

@@ -3,6 +3,7 @@
 
 use core::ops::Range;
 
+use super::table::{ENTRIES, Table};
 use crate::arch::isa::TableEntry;
 
 /// What three levels reach.
@@ -36,11 +37,6 @@ impl Attributes {
 const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
-const ENTRIES: usize = 512;
-
-#[repr(C, align(4096))]
-struct Table([TableEntry; ENTRIES]);
-
 /// More than any known board needs: a root, a few regions that begin or end inside a 2 MiB block.
 const TABLES: usize = 24;
 
@@ -64,14 +60,14 @@ impl Tables {
     /// Nothing is mapped.
     pub const fn empty() -> Self {
         Self {
-            pool: [const { Table([const { TableEntry::invalid() }; ENTRIES]) }; TABLES],
+            pool: [const { Table::empty() }; TABLES],
             below: 0,
         }
     }
 
     /// The level 1 table.
     pub fn root(&self) -> u64 {
-        &raw const self.pool[0] as u64
+        self.pool[0].at().0
     }
 
     /// What is mapped at `address`, which is its own output address.
@@ -105,7 +101,7 @@ impl Tables {
                 0 => {
                     let new = 1 + self.below;
                     let next = self.pool.get(new).ok_or(MapError::NoTable)?;
-                    let next = &raw const *next as u64;
+                    let next = next.at().0;
                     self.below += 1;
                     self.pool[table].0[index].set(next | VALID | TABLE_OR_PAGE);
                     new

@@ -2,7 +2,8 @@
 
 use crate::addr::Pa;
 use crate::arch::isa;
-use crate::fake::worst::{By, Luck, Table, Worst};
+use crate::arch::memory::table::Table;
+use crate::fake::worst::{By, Luck, Worst};
 use std::boxed::Box;
 
 mod contents;
@@ -46,9 +47,9 @@ struct Stage2 {
 impl Stage2 {
     /// Written by the core that the thread stands for, and seen by walks.
     fn new(frame: u64) -> Self {
-        let [level1, level2, level3] = [Table::new(), Table::new(), Table::new()];
-        level1.0[1].set(level2.at() | 3);
-        level2.0[0].set(level3.at() | 3);
+        let [level1, level2, level3] = [(); 3].map(|()| Box::new(Table::empty()));
+        level1.0[1].set(level2.at().0 | 3);
+        level2.0[0].set(level3.at().0 | 3);
         for n in 0..8 {
             level3.0[5 + n].set(page(frame + n as u64 * 4096));
         }
@@ -61,7 +62,7 @@ impl Stage2 {
     }
 
     fn root(&self) -> Pa {
-        Pa(self.level1.at())
+        self.level1.at()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Whose stage 2 the core is in, and whether it walks there: the few EL2 registers that name the guest, and the order in which they change.
 
 use crate::addr::Pa;
+use crate::arch::isa;
 use crate::arch::isa::registers::{
     Readable, SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, VMPIDR_EL2, VTTBR_EL2, Writeable,
 };
-use crate::arch::isa::{self, TableEntry};
+use crate::arch::memory::table::Table;
 use crate::arch::memory::tlb;
 use crate::arch::timer;
 
@@ -21,11 +22,8 @@ fn set_vcpu_number(number: u32) {
     VMPIDR_EL2.set(1 << 31 | u64::from(number));
 }
 
-/// A level 1 table without entries: stage 2 while no vCPU is loaded, under VMID 0. Its type keeps it in bss, out of the image's file.
-#[repr(C, align(4096))]
-struct NoEntries([TableEntry; 512]);
-
-static NO_ENTRIES: NoEntries = NoEntries([const { TableEntry::invalid() }; 512]);
+/// A level 1 table without entries: stage 2 while no vCPU is loaded, under VMID 0.
+static NO_ENTRIES: Table = Table::empty();
 
 /// Stage 2 goes through the table at `root` from now on, with entries tagged `vmid`. No vCPU is loaded: no walk can start.
 #[inline]
@@ -37,7 +35,7 @@ pub fn set_stage2(root: Pa, vmid: u8) {
 /// Stage 2 leads nowhere, for no VM.
 #[inline]
 pub fn leave_stage2() {
-    set_stage2(Pa(&raw const NO_ENTRIES as u64), 0);
+    set_stage2(NO_ENTRIES.at(), 0);
 }
 
 /// No walk of the EL1&0 regime starts from here on, until a vCPU's state is loaded. With the tables of stage 2 about to change or to go,

@@ -30,7 +30,6 @@ pub mod mutants;
 pub mod power_on;
 pub mod registers;
 pub mod special;
-mod table;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,7 +39,6 @@ pub use counts::Counts;
 pub use entry::{Access, Fault};
 pub use handle::{On, Worst, current};
 pub use luck::{Luck, any_luck};
-pub use table::Table;
 
 use crate::addr::{Ipa, Va};
 use el2::El2;

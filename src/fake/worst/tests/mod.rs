@@ -6,6 +6,7 @@ mod tables;
 use super::isa::{self, TableEntry};
 use super::*;
 use crate::addr::Pa;
+use crate::arch::memory::table::Table;
 use std::boxed::Box;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,13 +44,13 @@ impl Kit {
     fn new(luck: Luck) -> Self {
         let kit = Self {
             worst: Worst::new(CORES, luck),
-            level1: Table::new(),
-            level2: Table::new(),
-            level3: Table::new(),
+            level1: Box::new(Table::empty()),
+            level2: Box::new(Table::empty()),
+            level3: Box::new(Table::empty()),
         };
         let _on = kit.worst.on(0);
-        kit.level1.0[1].set(kit.level2.at() | 3);
-        kit.level2.0[0].set(kit.level3.at() | 3);
+        kit.level1.0[1].set(kit.level2.at().0 | 3);
+        kit.level2.0[0].set(kit.level3.at().0 | 3);
         kit.level3.0[5].set(page(OLD) | WRITABLE);
         kit.level3.0[7].set(page(OLD + 4096) | WRITABLE);
         for frame in [OLD, NEW] {
@@ -74,7 +75,7 @@ impl Kit {
     }
 
     fn enter(&self, vmid: u64) {
-        isa::write("vttbr_el2", vmid << 48 | self.level1.at());
+        isa::write("vttbr_el2", vmid << 48 | self.level1.at().0);
         isa::isb();
     }
 

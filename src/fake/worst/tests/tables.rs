@@ -86,7 +86,7 @@ fn a_tlbi_is_for_the_vmid_in_effect() {
         |_| isa::dsb_ishst(),
         |_| isa::write("vttbr_el2", 0),
         |_| isa::isb(),
-        |kit| isa::write("vttbr_el2", 1 << 48 | kit.level1.at()),
+        |kit| isa::write("vttbr_el2", 1 << 48 | kit.level1.at().0),
         |_| isa::isb(),
         |_| isa::tlbi_vmalls12e1is(),
     ];
@@ -134,7 +134,7 @@ fn a_block_is_divided_behind_a_broken_entry() {
         |_| isa::dsb_ishst(),
         |_| isa::tlbi_vmalls12e1is(),
         |_| isa::dsb_ish(),
-        |kit| kit.level2.0[0].set(kit.level3.at() | 3),
+        |kit| kit.level2.0[0].set(kit.level3.at().0 | 3),
         |_| isa::dsb_ishst(),
     ];
     // The last one is the first of what comes then.
@@ -166,7 +166,7 @@ fn a_table_is_filled_before_it_is_linked() {
     let steps: [Step; 4] = [
         |kit| kit.level3.0[5].set(page(NEW)),
         |_| isa::dmb_ishst(),
-        |kit| kit.level2.0[0].set(kit.level3.at() | 3),
+        |kit| kit.level2.0[0].set(kit.level3.at().0 | 3),
         |_| isa::dsb_ishst(),
     ];
     all_are_needed(before, &steps, |kit| kit.everybody_loads(PAGE, NEW));
@@ -216,10 +216,10 @@ fn registers_of_two_guests_are_walked_half_and_half() {
     let goes_wrong = |seed: &u64, stop: bool| {
         let kit = Kit::new(Luck::bad(*seed));
         // Guest 2's RAM: page 5 is another frame, and its table of stage 1 at page 7 maps address 0 to page 5.
-        let [level1, level2, level3] = [Table::new(), Table::new(), Table::new()];
+        let [level1, level2, level3] = [(); 3].map(|()| Box::new(Table::empty()));
         let on = kit.worst.on(0);
-        level1.0[1].set(level2.at() | 3);
-        level2.0[0].set(level3.at() | 3);
+        level1.0[1].set(level2.at().0 | 3);
+        level2.0[0].set(level3.at().0 | 3);
         level3.0[5].set(page(NEW));
         level3.0[7].set(page(NEW + 4096));
         kit.put(OLD + 4096, PAGE | 1);
@@ -238,10 +238,10 @@ fn registers_of_two_guests_are_walked_half_and_half() {
                 isa::isb();
             }
             // With guest 1's VMID walks go by guest 2's tables, if they go.
-            isa::write("vttbr_el2", 1 << 48 | level1.at());
-            isa::write("vttbr_el2", 2 << 48 | level1.at());
+            isa::write("vttbr_el2", 1 << 48 | level1.at().0);
+            isa::write("vttbr_el2", 2 << 48 | level1.at().0);
             isa::isb();
-            isa::write("vttbr_el2", 1 << 48 | kit.level1.at());
+            isa::write("vttbr_el2", 1 << 48 | kit.level1.at().0);
             isa::isb();
             isa::write("tcr_el1", 0);
             isa::isb();
