@@ -64,7 +64,7 @@ impl Snapshots {
         if self.superseding == 0 || self.base.is_none() || nodes::holders(b, self.base) != 1 {
             return false;
         }
-        // What is folded has its contents.
+        // What is folded has its contents. No vCPU of the VM is loaded here then: as long as pages are owed, the VM makes no call.
         if self.owes_pages() {
             self.write_back_all(b);
         }

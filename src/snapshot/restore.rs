@@ -12,8 +12,8 @@ use super::write_back::Budget;
 use super::{NotFound, Snapshots, Which};
 
 impl Snapshots {
-    /// Takes the VM back to a snapshot; returns its id. Needs no memory. Pages may have to be [written back](Self::write_back_piece) before it goes on. Fails if there is no such snapshot, and changes nothing then. The VM
-    /// must be stopped.
+    /// Takes the VM back to a snapshot; returns its id. Needs no memory. Pages may have to be [written back](Self::write_back_piece) before it goes on.
+    /// Fails if there is no such snapshot, and changes nothing then. The VM must be stopped.
     pub fn restore<B: Backend>(
         &mut self,
         b: &mut B,

@@ -295,6 +295,7 @@ impl<M: Guest> Pair<M> {
 
     pub(super) fn delete(&mut self, id: u64) {
         let there = self.kept.remove(&id).is_some();
+        let owed = self.s.owes_pages();
         let pages = self.s.info(self.m.backend_mut(), id).map(|info| info.pages);
         let used = |pair: &mut Self| pair.settled_stats().kept_pages;
         let used_before = used(self);
@@ -307,6 +308,10 @@ impl<M: Guest> Pair<M> {
                 pages,
                 "what INFO said would go has gone"
             );
+        }
+        // Before the VM goes on, only others delete, which have none of its vCPUs loaded: each is loaded afterwards.
+        if owed && !self.s.owes_pages() {
+            self.m.end_piece();
         }
     }
 
