@@ -78,7 +78,7 @@ fn calls() {
     assert_eq!(x[0], book.len() as u64, "CALL_COUNT");
 
     let header = read("guest/include/avisor.h");
-    let rust = ["snapshot", "control"].map(|module| read(&format!("guest/src/{module}.rs")));
+    let rust = ["snapshot.rs", "control/mod.rs"].map(|module| read(&format!("guest/src/{module}")));
     let rust = rust.concat();
     for (name, id) in book {
         let line = format!("#define AVISOR_FN_{name} UINT64_C(0x{id:X})");

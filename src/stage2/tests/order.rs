@@ -1,6 +1,7 @@
 //! The order of table writes and maintenance, as the fake sees it: with each operation, what the entry held at that moment.
 
 use super::fixed::walk;
+use crate::addr::Va;
 use crate::fake::Asked::*;
 use crate::fake::{Asked, Recorder};
 use crate::snapshot::PageEntries;

@@ -1,5 +1,6 @@
 //! Each change of a table by itself, on the worst board: two guests' cores go on meanwhile.
 
+use crate::addr::Va;
 use crate::arch::vcpu::{SystemState, walks};
 use crate::fake::FakeBoard;
 use crate::fake::worst::{Access, By, Luck, Worst};

@@ -16,6 +16,7 @@ mod hardware;
 mod held_back;
 mod history;
 mod holes;
+mod housekeeping;
 mod instructions;
 mod interrupts;
 mod load_stores;
