@@ -300,15 +300,21 @@ mod tests {
         }
     }
 
+    /// A guest that steps itself, whose registers were replaced by others at 0x100 with this SS.
+    fn replaced(ss: u64) -> (DebugState, Step, Registers) {
+        let own = own(STEPS);
+        let mut now = registers(AT, EL0);
+        let mut step = Step::begin(&own, &mut now, NOWHERE, true);
+        now = registers(0x100, EL0 | ss);
+        step.replace(&own, &mut now);
+        (own, step, now)
+    }
+
     #[test]
     fn an_interrupt_behind_a_replacement_saves_their_ss() {
         for ss in [0, SS] {
-            let own = own(STEPS);
-            let mut now = registers(AT, EL0);
-            let mut step = Step::begin(&own, &mut now, NOWHERE, true);
-            now = registers(0x100, EL0 | ss);
-            step.replace(&own, &mut now);
-            now = registers(VBAR + 0x480, EL1_MASKED);
+            let (own, step, _) = replaced(ss);
+            let mut now = registers(VBAR + 0x480, EL1_MASKED);
             let taken = ExceptionReturn {
                 elr: 0x100,
                 spsr: EL0,
@@ -322,11 +328,7 @@ mod tests {
     #[test]
     fn registers_that_were_replaced_keep_their_ss() {
         for ss in [0, SS] {
-            let own = own(STEPS);
-            let mut now = registers(AT, EL0);
-            let mut step = Step::begin(&own, &mut now, NOWHERE, true);
-            now = registers(0x100, EL0 | ss);
-            step.replace(&own, &mut now);
+            let (own, step, mut now) = replaced(ss);
             assert!(
                 now.pstate & SS == 0 && !step.is_guests,
                 "it is told at once"

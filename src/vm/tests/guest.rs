@@ -150,6 +150,24 @@ impl Guest {
         action(&mut running, &mut self.core)
     }
 
+    /// Its vCPU traps, and is in the midst of what EL2 does for that.
+    pub fn begins(&mut self, trap: Trap) {
+        self.core.script.push_back(Box::new(move |_| trap));
+        let next = self.on_core(|running, core| running.step(core));
+        assert_eq!(next, ExitAction::Unfinished);
+    }
+
+    /// Goes on with that until it is done. Returns how many pieces that took.
+    pub fn finishes(&mut self) -> usize {
+        let mut pieces = 0;
+        self.on_core(|_, _| ());
+        while self.vm.vcpus[0].get_mut().unfinished.is_some() {
+            self.on_core(|running, core| running.go_on(core));
+            pieces += 1;
+        }
+        pieces
+    }
+
     /// Its vCPU leaves the core.
     pub fn leaves(&mut self) {
         self.vm.loaded(0).put(&mut self.core);

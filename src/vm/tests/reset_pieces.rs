@@ -3,7 +3,6 @@
 use super::guest::*;
 use super::smp::{SYSTEM_RESET, sync};
 use crate::addr::{BLOCK_SIZE, Ipa, PAGE_SIZE};
-use crate::arch::vcpu::Registers;
 use crate::config::VmConfig;
 use crate::fake::{Asked, FakeCore};
 use crate::guest_image::{Format, Image, Segment};
@@ -61,12 +60,7 @@ fn begun(pieces: usize) -> (Guest, u64) {
     guest.store(ENTRY, 77);
     guest.board().recorder.asked.clear();
     guest.registers().x[0] = SYSTEM_RESET;
-    guest
-        .core()
-        .script
-        .push_back(Box::new(|_: &mut Registers| sync(0x16, 0)));
-    let next = guest.on_core(|running, core| running.step(core));
-    assert_eq!(next, ExitAction::Unfinished);
+    guest.begins(sync(0x16, 0));
     assert_eq!(loaded(&mut guest), [0, 0], "not in the trap itself");
     for _ in 0..pieces {
         let next = guest.on_core(|running, core| running.go_on(core));
@@ -79,12 +73,7 @@ fn begun(pieces: usize) -> (Guest, u64) {
 
 /// The vCPU goes on to its image's first instruction. Returns how many pieces that took.
 fn starts(guest: &mut Guest) -> usize {
-    let mut pieces = 0;
-    guest.on_core(|_, _| ());
-    while guest.vm.vcpus[0].get_mut().unfinished.is_some() {
-        guest.on_core(|running, core| running.go_on(core));
-        pieces += 1;
-    }
+    let pieces = guest.finishes();
     assert!(guest.vm.shared.get_mut().loading.is_none());
     pieces
 }

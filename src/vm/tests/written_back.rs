@@ -3,12 +3,12 @@
 use super::guest::*;
 use super::smp::sync;
 use crate::addr::PAGE_SIZE;
-use crate::arch::vcpu::Registers;
-use crate::fake::FakeBoard;
+use crate::fake::{FakeBoard, FakeCore};
+use crate::hvc::Results;
 use crate::snapshot::Which;
 use crate::vm::quiesce::Initiator;
-use crate::vm::{ExitAction, Vm, VmShared};
-use std::boxed::Box;
+use crate::vm::reach::Memory;
+use crate::vm::{Vm, VmShared};
 
 /// Pages that are stored to in each round.
 const PAGES: u64 = 9;
@@ -56,24 +56,14 @@ fn begun() -> (Guest, u64) {
     let (mut guest, id) = with_keepers();
     guest.registers().x[..3].copy_from_slice(&[RESTORE, id, 1]);
     guest.registers().pc += 4;
-    guest
-        .core()
-        .script
-        .push_back(Box::new(|_: &mut Registers| sync(0x16, 0)));
-    let next = guest.on_core(|running, core| running.step(core));
-    assert_eq!(next, ExitAction::Unfinished);
+    guest.begins(sync(0x16, 0));
     assert!(owes(&mut guest));
     (guest, id)
 }
 
 /// The vCPU goes on to its next instruction. Returns how many pieces that took.
 fn goes_on(guest: &mut Guest) -> usize {
-    let mut pieces = 0;
-    guest.on_core(|_, _| ());
-    while guest.vm.vcpus[0].get_mut().unfinished.is_some() {
-        guest.on_core(|running, core| running.go_on(core));
-        pieces += 1;
-    }
+    let pieces = guest.finishes();
     assert!(!owes(guest));
     pieces
 }
@@ -132,4 +122,71 @@ fn a_reset_in_the_midst_ends_it() {
     assert!(!owes(&mut guest));
     goes_on(&mut guest);
     assert_eq!(guest.load(page(0)), 0);
+}
+
+/// Its controller, on another core, whose memory is another guest's.
+fn by_controller<R>(
+    guest: &mut Guest,
+    action: impl FnOnce(&Vm<FakeBoard>, &mut FakeCore, &mut VmShared<FakeBoard>) -> R,
+) -> R {
+    guest.leaves();
+    let mut own = Guest::start(PLAN, share(1, 32)).unwrap();
+    own.store(DATA, 0);
+    own.leaves();
+    own.vm.number = 1;
+    own.on_core(|_, _| ());
+    let Guest { vm, core } = &mut own;
+    action(&guest.vm, core, vm.shared.get_mut())
+}
+
+#[test]
+fn a_controller_finds_in_the_midst_what_came_back() {
+    let word = Memory {
+        ipa: page(PAGES - 1),
+        bytes: 8,
+    };
+    // READ.
+    let (mut guest, _) = begun();
+    let read = by_controller(&mut guest, |vm, core, own| {
+        vm.read(core, (&mut *own, DATA), None, word).unwrap();
+        let mut read = [0; 8];
+        own.get(DATA, &mut read);
+        u64::from_le_bytes(read)
+    });
+    assert_eq!(read, 1);
+    assert!(!owes(&mut guest));
+    goes_on(&mut guest);
+    assert!(is_back(&mut guest));
+    // WRITE: what it writes is not written over.
+    let (mut guest, _) = begun();
+    by_controller(&mut guest, |vm, core, own| {
+        own.put(DATA, &7_u64.to_le_bytes());
+        vm.write(core, (own, DATA), word).unwrap();
+    });
+    goes_on(&mut guest);
+    assert_eq!(guest.load(word.ipa), 7);
+    // DIFFERS, which compares frames: those that were written back are the guest's own.
+    let (mut guest, id) = begun();
+    let differs = by_controller(&mut guest, |vm, core, _| {
+        vm.differs(core, [Some(id), None], 0).unwrap()
+    });
+    let first = (page(0) - RAM) / PAGE_SIZE;
+    assert_eq!(differs, Results::of([first]));
+    assert!(!owes(&mut guest));
+    goes_on(&mut guest);
+    assert!(is_back(&mut guest));
+}
+
+#[test]
+fn what_is_deleted_in_the_midst_is_written_back_first() {
+    let (mut guest, _) = begun();
+    by_operator(&mut guest, |_, shared, _| {
+        while let Ok(id) = shared.snapshots.first_id_from(&shared.memory, 0) {
+            shared.snapshots.delete(&mut shared.memory, id).unwrap();
+        }
+        while shared.snapshots.settle(&mut shared.memory).is_pending() {}
+    });
+    assert!(!owes(&mut guest));
+    goes_on(&mut guest);
+    assert!(is_back(&mut guest));
 }

@@ -94,11 +94,17 @@ fn steps_and_ranges() {
     assert_eq!(fake.pc(0), other);
 }
 
-#[test]
-fn through_an_atomic_addition() {
+/// A target that stands before its loop of LDXR and STXR.
+fn atomic() -> Fake {
     let fake = Fake::new(1, &ATOMIC);
     fake.0.borrow_mut().cpus[0].x[1] = DATA;
     fake.0.borrow_mut().is_running = false;
+    fake
+}
+
+#[test]
+fn through_an_atomic_addition() {
+    let fake = atomic();
     let mut client = Client::new(&fake);
     for n in 1..=3 {
         assert_eq!(client.go("vCont;s:p1.1"), "T05thread:p01.01;");
@@ -115,9 +121,7 @@ fn through_an_atomic_addition() {
 /// A watchpoint stops before a store exclusive, whose monitor is lost then: the step behind it, which a client takes, has the store done.
 #[test]
 fn over_a_store_exclusive() {
-    let fake = Fake::new(1, &ATOMIC);
-    fake.0.borrow_mut().cpus[0].x[1] = DATA;
-    fake.0.borrow_mut().is_running = false;
+    let fake = atomic();
     let mut client = Client::new(&fake);
     for n in 1..=3 {
         assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
@@ -133,9 +137,7 @@ fn over_a_store_exclusive() {
 /// The same with a breakpoint on the load exclusive, which a client sets again before it steps over the store.
 #[test]
 fn over_a_store_exclusive_whose_load_has_a_breakpoint() {
-    let fake = Fake::new(1, &ATOMIC);
-    fake.0.borrow_mut().cpus[0].x[1] = DATA;
-    fake.0.borrow_mut().is_running = false;
+    let fake = atomic();
     let mut client = Client::new(&fake);
     for n in 1..=3 {
         assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
