@@ -157,9 +157,13 @@ impl<'a> World<'a> {
                 self.store_at(core, WINDOW_SLOT as u64 * PAGE_SIZE + word, stamp);
                 self.window.insert(word, stamp);
             }
-            Op::LoadWindow { word } if is_on => {
-                let va = WINDOW_SLOT as u64 * PAGE_SIZE + word;
-                let load = |worst: &Worst| worst.load(core, va, By::Cache);
+            // Around the caches by who has them off and was the last to store.
+            Op::LoadWindow { word } if is_on || self.vms.len() == 1 && vcpus == 1 => {
+                let (va, by) = match is_on {
+                    true => (WINDOW_SLOT as u64 * PAGE_SIZE + word, By::Cache),
+                    false => (WINDOW.ipa().0 + word, By::Around),
+                };
+                let load = |worst: &Worst| worst.load(core, va, by);
                 let value = self.access(core, va, Access::Load, load);
                 let expected = self.window.get(&word).copied().unwrap_or(0);
                 assert_eq!(value, expected, "window, {word:#x}");

@@ -164,6 +164,22 @@ fn a_vcpu_that_goes_on_finds_what_came_back() {
     each_board(2, 0, &ops);
 }
 
+/// A guest switches its caches off behind a loop by set and way: what it stored to its window is in memory.
+#[test]
+fn what_was_stored_to_a_window_is_there_with_the_caches_off() {
+    for word in [0, 0xfc0] {
+        each_board(
+            1,
+            0,
+            &[
+                (0, Op::StoreWindow { word }),
+                (0, Op::Off),
+                (0, Op::LoadWindow { word }),
+            ],
+        );
+    }
+}
+
 /// A guest with its caches off goes on storing to a page that it keeps: EL2's copy has left no line of it that would be old then. As no line comes
 /// by itself on this board, that is all there is to see.
 #[test]
