@@ -1,6 +1,7 @@
 //! The CPU's breakpoints and watchpoints: which of them has what.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::machine::{Kind, Machine, Refused};
 
@@ -15,6 +16,8 @@ pub type Watched = (Kind, u64, u64);
 pub struct Comparators {
     breakpoints: Vec<Option<Watched>>,
     watchpoints: Vec<Option<Watched>>,
+    /// Breakpoints at these addresses are not in the CPU now.
+    left_out: Range<u64>,
 }
 
 impl Comparators {
@@ -23,6 +26,7 @@ impl Comparators {
         Self {
             breakpoints: alloc::vec![None; breakpoints],
             watchpoints: alloc::vec![None; watchpoints],
+            left_out: 0..0,
         }
     }
 
@@ -53,6 +57,23 @@ impl Comparators {
         let place = place.ok_or(Refused::Invalid)?;
         machine.comparator(first + place, None)?;
         side[place] = None;
+        Ok(())
+    }
+
+    /// Has the breakpoints at these addresses not act, and all others act. While it stands, all are there.
+    pub fn leave_out(
+        &mut self,
+        machine: &mut impl Machine,
+        except: &Range<u64>,
+    ) -> Result<(), Refused> {
+        let before = core::mem::replace(&mut self.left_out, except.clone());
+        for (place, has) in self.breakpoints.iter().enumerate() {
+            let Some(what) = *has else { continue };
+            let is_left_out = except.contains(&what.1);
+            if is_left_out != before.contains(&what.1) {
+                machine.comparator(place, (!is_left_out).then_some(what))?;
+            }
+        }
         Ok(())
     }
 

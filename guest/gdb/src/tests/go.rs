@@ -134,24 +134,26 @@ fn over_a_store_exclusive() {
     }
 }
 
-/// The same with a breakpoint on the load exclusive, which a client sets again before it steps over the store.
+/// The same with a breakpoint on the load exclusive, of either kind, which a client sets again before it steps over the store.
 #[test]
 fn over_a_store_exclusive_whose_load_has_a_breakpoint() {
-    let fake = atomic();
-    let mut client = Client::new(&fake);
-    for n in 1..=3 {
-        assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
-        // Over the breakpoint, which the client takes away for that.
-        let stop = client.go("vCont;s:p1.1");
-        assert_eq!(stop, format!("T05thread:p01.01;watch:{DATA:x};"));
-        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 8, n - 1));
-        assert_eq!(client.ask(&format!("z2,{DATA:x},8")), "OK");
-        assert_eq!(client.ask(&format!("Z0,{CODE:x},4")), "OK");
-        assert_eq!(client.go("vCont;s:p1.1"), "T05thread:p01.01;");
-        assert_eq!((client.pc(), fake.double(DATA)), (CODE + 12, n));
-        assert_eq!(client.go("vCont;c"), "T05thread:p01.01;swbreak:;");
-        assert_eq!(client.pc(), CODE);
-        assert_eq!(client.ask(&format!("z0,{CODE:x},4")), "OK");
+    for (kind, why) in [(0, "swbreak"), (1, "hwbreak")] {
+        let fake = atomic();
+        let mut client = Client::new(&fake);
+        for n in 1..=3 {
+            assert_eq!(client.ask(&format!("Z2,{DATA:x},8")), "OK");
+            // Over the breakpoint, which the client takes away for that.
+            let stop = client.go("vCont;s:p1.1");
+            assert_eq!(stop, format!("T05thread:p01.01;watch:{DATA:x};"));
+            assert_eq!((client.pc(), fake.double(DATA)), (CODE + 8, n - 1));
+            assert_eq!(client.ask(&format!("z2,{DATA:x},8")), "OK");
+            assert_eq!(client.ask(&format!("Z{kind},{CODE:x},4")), "OK");
+            assert_eq!(client.go("vCont;s:p1.1"), "T05thread:p01.01;");
+            assert_eq!((client.pc(), fake.double(DATA)), (CODE + 12, n));
+            assert_eq!(client.go("vCont;c"), format!("T05thread:p01.01;{why}:;"));
+            assert_eq!(client.pc(), CODE);
+            assert_eq!(client.ask(&format!("z{kind},{CODE:x},4")), "OK");
+        }
     }
 }
 

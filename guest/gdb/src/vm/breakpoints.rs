@@ -74,8 +74,10 @@ impl<M: Machine> Vm<M> {
         self.breakpoints.wanted.clear();
     }
 
-    /// Before it runs: BRKs at all places that are wanted, but for those in `except`, and at `more`. All are virtual addresses.
+    /// Before it runs: BRKs at all places that are wanted, but for those in `except`, and at `more`; and no hardware breakpoint in `except`. All are
+    /// virtual addresses.
     pub fn plant(&mut self, more: &[u64], except: &Range<u64>) -> Result<(), Refused> {
+        self.comparators.leave_out(&mut self.machine, except)?;
         let more = more
             .iter()
             .filter_map(|&va| Some(self.translate(None, self.current, va).ok()?.0));
@@ -99,6 +101,8 @@ impl<M: Machine> Vm<M> {
 
     /// When it has stopped: no BRK of the debugger's, of this run or, after a restore or a reset, of another.
     pub fn unplant(&mut self, all: bool) {
+        // Each of them was set before: there is such a one.
+        let _ = self.comparators.leave_out(&mut self.machine, &(0..0));
         let planted = core::mem::take(&mut self.breakpoints.planted);
         let places: Vec<u64> = match all {
             true => self.breakpoints.replaced.keys().copied().collect(),

@@ -102,8 +102,8 @@ impl<M: Machine> Vm<M> {
         }
     }
 
-    /// All run, until this vCPU, which is in the sequence from `load` on, is at one of these places. The sequence is one step: breakpoints in it are not
-    /// there meanwhile. One on the load itself would stop each new try of a store that a watchpoint stopped, and that would never be done.
+    /// All run, until this vCPU, which is in the sequence from `load` on, is at one of these places. The sequence is one step: breakpoints in it, of
+    /// either kind, are not there meanwhile. One on the load itself would stop each new try of a store that a watchpoint stopped, and that would never be done.
     fn run_to(
         &mut self,
         vcpu: usize,

@@ -19,7 +19,7 @@ impl Inner {
         };
         let pc = self.cpus[vcpu].pc;
         let breaks = |(&n, &(_, at, _)): (&usize, &(Kind, u64, u64))| n < 16 && at == pc;
-        if self.comparators.iter().any(breaks) {
+        if !is_step && self.comparators.iter().any(breaks) {
             return debug(machine::BREAKPOINT, 0);
         }
         let from = place(pc).expect("the program stays where it is mapped");
