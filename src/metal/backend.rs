@@ -111,7 +111,7 @@ impl Console for BoardBackend {
     fn may_have_unsent(&self) -> bool {
         match self.uart {
             Uart::Console => console::may_have_unsent(),
-            Uart::Second => second::unsent() != 0,
+            Uart::Second => second::may_have_unsent(),
         }
     }
 

@@ -116,8 +116,8 @@ impl Emulated for Pl011 {
         clocks: &["uartclk", "apb_pclk"],
     };
 
-    /// Reads the register at `offset`, a multiple of 4; 0 where there is none.
-    #[inline]
+    /// Reads the register at `offset`, a multiple of 4; 0 where there is none. A function of its own, which keeps nothing on the stack for FR.
+    #[inline(never)]
     fn read(&mut self, offset: u64, console: &mut impl Console) -> u32 {
         if offset == offset::FR {
             self.read_fr(console)
