@@ -4,10 +4,10 @@
 pub use core::sync::atomic::Ordering;
 
 #[cfg(not(test))]
-pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 
 #[cfg(test)]
-pub use crate::fake::sync::{AtomicBool, AtomicU8, AtomicU64};
+pub use crate::fake::sync::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 
 #[cfg(target_os = "none")]
 pub use super::relax::Relax;

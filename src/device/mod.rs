@@ -49,11 +49,6 @@ pub trait Console {
         0
     }
 
-    /// Whether [`unsent`](Self::unsent) may be other than 0. `false` is sure, and takes less time to find out.
-    fn may_have_unsent(&self) -> bool {
-        self.unsent() != 0
-    }
-
     /// The VM goes on from elsewhere: the rest of a control sequence whose beginning [`put`](Self::put) took does not come.
     fn abandon_sequence(&mut self);
 
@@ -63,6 +58,11 @@ pub trait Console {
     /// Whether [`get`](Self::get) may have a character. `false` is sure, and takes less time to find out.
     fn may_have_input(&self) -> bool {
         true
+    }
+
+    /// Whether [`get`](Self::get) has nothing, and [`unsent`](Self::unsent) is 0. `true` is sure, and takes less time to find out.
+    fn is_quiet(&self) -> bool {
+        false
     }
 }
 

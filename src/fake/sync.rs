@@ -86,6 +86,7 @@ macro_rules! atomics {
 atomics! {
     AtomicBool: bool
     AtomicU8: u8
+    AtomicU16: u16
     AtomicU64: u64
 }
 

@@ -108,10 +108,10 @@ impl Console for BoardBackend {
     }
 
     #[inline]
-    fn may_have_unsent(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         match self.uart {
-            Uart::Console => console::may_have_unsent(),
-            Uart::Second => second::may_have_unsent(),
+            Uart::Console => console::is_quiet(self.vm),
+            Uart::Second => second::is_quiet(),
         }
     }
 

@@ -114,17 +114,17 @@ pub(super) fn put(byte: u8) {
     with_line(&mut |line, uart| line.put(byte, uart));
 }
 
-/// Whether bytes that the VM sent wait, if nothing went out since somebody looked. No more than a load, as each read of FR comes here: with a call in
-/// it the device's read would have a stack frame.
+/// Whether there is nothing to read, and all is sent. No more than loads, as each read of FR comes here: with a call in it the device's read would
+/// have a stack frame.
 #[inline]
-pub(super) fn may_have_unsent() -> bool {
-    UNSENT.load(Ordering::Relaxed) != 0
+pub(super) fn is_quiet() -> bool {
+    UNSENT.load(Ordering::Relaxed) == 0 && !may_have_input()
 }
 
 /// How many of the bytes that the VM sent wait.
 #[inline]
 pub(super) fn unsent() -> u32 {
-    if POLLED.load(Ordering::Relaxed) && may_have_unsent() {
+    if POLLED.load(Ordering::Relaxed) && UNSENT.load(Ordering::Relaxed) != 0 {
         cold_path();
         with_line(&mut |line, uart| {
             line.serve(uart);

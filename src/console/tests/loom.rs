@@ -3,7 +3,7 @@
 use super::super::Readable;
 use super::*;
 use crate::arch::Mutex;
-use crate::arch::sync::{AtomicBool, AtomicU8, Ordering};
+use crate::arch::sync::{AtomicBool, AtomicU16, Ordering};
 use crate::device::{Console, Emulated, pl011::Pl011};
 use crate::fake::sync::yield_now;
 use ::loom::thread::JoinHandle;
@@ -30,7 +30,7 @@ impl Desk {
         terminal.set_names(["linux"].into_iter());
         Arc::new(Self {
             terminal: Mutex::new(terminal),
-            readable: Readable(AtomicU8::new(u8::MAX)),
+            readable: Readable(AtomicU16::new(Readable::START)),
             announced: AtomicBool::new(false),
         })
     }
@@ -65,6 +65,10 @@ impl Console for End {
 
     fn may_have_input(&self) -> bool {
         self.0.readable.may_have(0)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.0.readable.is_quiet(0)
     }
 }
 

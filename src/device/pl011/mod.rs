@@ -263,16 +263,19 @@ impl Pl011 {
     #[inline]
     fn read_fr(&mut self, console: &mut impl Console) -> u32 {
         // A call at the very end: nothing of this one has to be kept for it.
-        match console.may_have_unsent() {
-            false => self.flags(console),
-            true => self.flags_while_sending(console),
+        match console.is_quiet() {
+            true => self.flags(),
+            false => self.flags_by(console),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn flags_while_sending(&mut self, console: &mut impl Console) -> u32 {
-        let flags = self.flags(console);
+    fn flags_by(&mut self, console: &mut impl Console) -> u32 {
+        if self.received == 0 {
+            self.poll_input(console);
+        }
+        let flags = self.flags();
         match console.unsent() {
             0 => flags,
             unsent => self.transmit_flags(flags, unsent),
@@ -281,10 +284,7 @@ impl Pl011 {
 
     /// FR, with an empty transmit FIFO.
     #[inline]
-    fn flags(&mut self, console: &mut impl Console) -> u32 {
-        if self.received == 0 {
-            self.poll_input(console);
-        }
+    fn flags(&self) -> u32 {
         let flags = match self.received {
             0 => flag::TXFE | flag::RXFE,
             n if n >= self.depth() => flag::TXFE | flag::RXFF,

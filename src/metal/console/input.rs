@@ -1,6 +1,6 @@
 //! What comes in from the board's UART: to whom it is given, and when the UART is looked at again.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 use spin::MutexGuard;
 
@@ -19,7 +19,7 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 static POLL_AT: AtomicU64 = AtomicU64::new(NEVER);
 
 /// What a VM that polls its UART sees of [`CONSOLE`] without the lock.
-static READABLE: Readable = Readable(AtomicU8::new(u8::MAX));
+pub(super) static READABLE: Readable = Readable(AtomicU16::new(Readable::START));
 
 /// A VM that has read nothing for so many seconds, while characters wait that it has no room for, is taken not to read at all.
 const PATIENCE: u64 = 10;

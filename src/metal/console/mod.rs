@@ -16,7 +16,7 @@ mod input;
 mod output;
 
 pub use input::{drain_uart, get, listen, may_have_input};
-pub use output::{abandon_sequence, may_have_unsent, put, unsent};
+pub use output::{abandon_sequence, is_quiet, put, unsent};
 
 static UART: Once<BoardUart> = Once::new();
 

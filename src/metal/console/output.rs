@@ -1,7 +1,8 @@
 //! What goes out by the board's UART: what waits for it, and when it is looked at again.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::input::READABLE;
 use super::{CONSOLE, Console, NEVER, UART};
 use crate::arch::timer;
 use crate::board::gic;
@@ -9,10 +10,6 @@ use crate::board::uart::BoardUart;
 
 /// The physical count at which what waits to be sent is to be sent on; or [`NEVER`]. Changed with the console's lock held.
 static SEND_AT: AtomicU64 = AtomicU64::new(NEVER);
-
-/// The VMs that have characters in their UART's transmit FIFO, a bit for each, for those that look without the lock. Changed with it held. A VM's bit
-/// is set by what it sends itself, under its own lock. Who finds a bit that was cleared since looks again, with the lock.
-static UNSENT: AtomicU8 = AtomicU8::new(0);
 
 /// The physical count at which the UART is to be looked at without an interrupt.
 #[inline]
@@ -29,15 +26,15 @@ fn send_period() -> u64 {
 impl Console {
     /// Notes what is left to be sent.
     #[inline]
-    pub(super) fn note_output(&self) {
-        if !self.output.is_empty() || UNSENT.load(Ordering::Relaxed) != 0 {
+    pub(super) fn note_output(&mut self) {
+        if !self.output.is_empty() || READABLE.unsent() != 0 {
             self.note_backlog();
         }
     }
 
     #[cold]
-    fn note_backlog(&self) {
-        UNSENT.store(self.output.waiting(), Ordering::Relaxed);
+    fn note_backlog(&mut self) {
+        READABLE.note_unsent(&mut self.terminal, self.output.waiting());
         if !self.output.is_empty() && SEND_AT.load(Ordering::Relaxed) == NEVER {
             SEND_AT.store(timer::count() + send_period(), Ordering::Relaxed);
             gic::kick(0);
@@ -49,7 +46,7 @@ impl Console {
         let patience = timer::frequency();
         let Self { terminal, output } = self;
         output.serve(terminal, uart.driver(), timer::count(), patience);
-        UNSENT.store(output.waiting(), Ordering::Relaxed);
+        READABLE.note_unsent(terminal, output.waiting());
         let at = match output.is_empty() {
             true => NEVER,
             false => timer::count() + send_period(),
@@ -70,16 +67,16 @@ pub fn put(vm: usize, byte: u8) {
     }
 }
 
-/// Whether any VM's UART has characters in its transmit FIFO.
+/// Whether a VM has nothing to read, and nothing in its transmit FIFO.
 #[inline]
-pub fn may_have_unsent() -> bool {
-    UNSENT.load(Ordering::Relaxed) != 0
+pub fn is_quiet(vm: usize) -> bool {
+    READABLE.is_quiet(vm)
 }
 
 /// How many of the characters that a VM's UART sent wait in its transmit FIFO. As long as there are some, a look sends what there is room for.
 #[inline]
 pub fn unsent(vm: usize) -> u32 {
-    match UNSENT.load(Ordering::Relaxed) >> vm & 1 {
+    match READABLE.unsent() >> vm & 1 {
         0 => 0,
         _ => unsent_now(vm),
     }
