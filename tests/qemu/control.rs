@@ -62,7 +62,7 @@ fn passes(board: Board, cores: Option<&str>, name: &str, config: &str, groups: &
 on_both_boards!(a_debugger_and_its_target);
 
 /// The debugger's groups.
-const DEBUGGER: [&str; 17] = [
+const DEBUGGER: [&str; 18] = [
     "begins",
     "refused",
     "breakpoint",
@@ -75,6 +75,7 @@ const DEBUGGER: [&str; 17] = [
     "step over what EL2 does",
     "step into handlers",
     "steps of its own",
+    "steps and an interrupt",
     "the other CPU stands",
     "exclusive accesses",
     "its addresses",

@@ -12,7 +12,7 @@
 //! | was that, and an interrupt came before the next one | 0 | SPSR_EL1.SS as before |
 //!
 //! If the guest's own step exception is pending already, it comes in place of the instruction. Whether an interrupt comes before a step exception, the
-//! architecture leaves open.
+//! architecture leaves open. QEMU ends a stepped ERET with the step exception at once, so that the last row is tried on the host only.
 
 use crate::arch::vcpu::{ExceptionReturn, Registers};
 use crate::device::debug::DebugState;

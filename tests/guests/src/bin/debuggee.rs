@@ -15,7 +15,7 @@ use avisor_guest::timer::Timer;
 use avisor_guest::{entry, gic, mmu, power_off, println, smp};
 
 /// What the debugger finds here, each where it is: the same order as in `debugger`'s `Code`.
-static CODE: [extern "C" fn(); 10] = [
+static CODE: [extern "C" fn(); 11] = [
     plain,
     exclusive,
     traps,
@@ -26,6 +26,7 @@ static CODE: [extern "C" fn(); 10] = [
     spins,
     translates,
     steps_itself,
+    steps_interrupted,
 ];
 
 /// A word with a page of its own.
@@ -179,6 +180,16 @@ extern "C" fn resets() {
 
 /// A kernel that steps itself, by the masks and PSTATE.SS.
 extern "C" fn steps_itself() {
+    steps_with(SS | 0x1c5)
+}
+
+/// The same, with interrupts: one that waits comes behind the exception return.
+extern "C" fn steps_interrupted() {
+    steps_with(SS | 0x145)
+}
+
+/// Goes to `stepped` with this PSTATE.
+fn steps_with(pstate: u64) {
     write!("oslar_el1", 0);
     write!("mdscr_el1", 1 << 13 | 1);
     let there = stepped as extern "C" fn() as usize as u64;
@@ -188,7 +199,7 @@ extern "C" fn steps_itself() {
         asm!(
             "msr elr_el1, {there}", "msr spsr_el1, {pstate}", "isb", "eret",
             there = in(reg) there,
-            pstate = in(reg) SS | 0x1c5,
+            pstate = in(reg) pstate,
             in("x0") 41, in("x4") 0x0900_0000_u64,
             options(noreturn),
         );
@@ -234,7 +245,7 @@ fn handle(frame: &mut Frame) {
 fn handle_interrupt(_frame: &mut Frame) {
     Timer::Virtual.stop();
     gic::end(gic::acknowledge());
-    EXCEPTIONS.fetch_add(1_000_000, Relaxed);
+    had(1_000_000);
 }
 
 fn second(_cpu: usize) -> ! {

@@ -29,6 +29,7 @@ fn main(_device_tree: usize) -> ! {
             Group::of_snapshots("step over what EL2 does", stepping::traps),
             Group::of_snapshots("step into handlers", stepping::handlers),
             Group::of_snapshots("steps of its own", stepping::of_its_own),
+            Group::of_snapshots("steps and an interrupt", stepping::interrupted),
             Group::of_snapshots("the other CPU stands", stepping::others),
             Group::of_snapshots("exclusive accesses", stepping::exclusive),
             Group::of_snapshots("its addresses", addresses::translated),

@@ -34,12 +34,13 @@ pub enum Code {
     Spins,
     Translates,
     StepsItself,
+    StepsInterrupted,
 }
 
 /// What the target has said.
 #[derive(Clone, Copy)]
 pub struct Known {
-    pub code: [u64; 10],
+    pub code: [u64; 11],
     pub vectors: u64,
     pub word: u64,
     pub count: u64,
@@ -49,7 +50,7 @@ pub struct Known {
 }
 
 static KNOWN: Shared<Known> = Shared::new(Known {
-    code: [0; 10],
+    code: [0; 11],
     vectors: 0,
     word: 0,
     count: 0,

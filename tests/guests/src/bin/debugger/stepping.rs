@@ -4,8 +4,8 @@ use super::session::{
     BREAKPOINT, CVAL, Code, MASKED, SPSR, SS, STEP, TARGET, TIMER, at, known, lands, prepare, read,
     runs_to, says, steps_to, stops,
 };
-use avisor_guest::check::{Outcome, equal, holds};
-use avisor_guest::control::{HARDWARE, Stop};
+use avisor_guest::check::{Failure, Outcome, equal, holds};
+use avisor_guest::control::{HARDWARE, Registers, Stop};
 
 pub fn plain() -> Outcome {
     let there = at(Code::Plain);
@@ -144,33 +144,68 @@ pub fn of_its_own() -> Outcome {
     lands(x0, exceptions)?;
     for between in [Between::Nothing, Between::Back, Between::Runs, Between::Set] {
         prepare(Code::StepsItself, |_| ())?;
-        let mut steps = 0_u64;
-        let said = loop {
-            match TARGET.step(0, None)? {
-                Stop::Debug { cpu: 0, esr, .. } => equal("class", STEP, esr >> 26)?,
-                stop => break says(stop, 200)?,
-            }
-            steps += 1;
-            match between {
-                Between::Nothing => {}
-                Between::Back => {
-                    let now = TARGET.checkpoint()?;
-                    TARGET.restore(now)?;
-                    TARGET.delete(now)?;
-                }
-                Between::Runs if steps.is_multiple_of(3) => match TARGET.run(Some(1))? {
-                    Stop::Limit => {}
-                    stop => break says(stop, 200)?,
-                },
-                Between::Runs => {}
-                Between::Set => TARGET.set_registers(0, &TARGET.registers(None, 0)?)?,
-            }
-        };
+        let said = stepped(between, |_| ())?;
         equal("x0", x0, said.0)?;
         equal("its steps", exceptions, said.1)?;
-        holds(steps > 20, "its handlers were stepped, too")?;
     }
     Ok(())
+}
+
+/// The same with an interrupt that is due when it returns to what it steps: it comes before the first of these instructions.
+pub fn interrupted() -> Outcome {
+    let (x0, exceptions) = (44, 1_000_000 + 1 + (6 << 32));
+    let due = |registers: &mut Registers| {
+        registers.el1[CVAL] = 0;
+        registers.el1[TIMER] = 1;
+    };
+    prepare(Code::StepsInterrupted, due)?;
+    lands(x0, exceptions)?;
+    let vector = known().vectors + 0x280;
+    for between in [Between::Nothing, Between::Back, Between::Runs, Between::Set] {
+        prepare(Code::StepsInterrupted, due)?;
+        let mut taken = 0;
+        let said = stepped(between, |registers| {
+            if registers.pc == vector && registers.x[0] == 41 {
+                taken += registers.el1[SPSR] & SS;
+            }
+        })?;
+        equal("x0", x0, said.0)?;
+        equal("its steps, and the interrupt", exceptions, said.1)?;
+        if !matches!(between, Between::Runs) {
+            equal("SPSR_EL1.SS at its vector", SS, taken)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the target execute instruction by instruction, up to what it says at its landing, and shows its registers behind each.
+fn stepped(between: Between, mut shows: impl FnMut(&Registers)) -> Result<(u64, u64), Failure> {
+    let mut steps = 0_u64;
+    loop {
+        match TARGET.step(0, None)? {
+            Stop::Debug { cpu: 0, esr, .. } => equal("class", STEP, esr >> 26)?,
+            stop => {
+                holds(steps > 20, "its handlers were stepped, too")?;
+                return says(stop, 200);
+            }
+        }
+        steps += 1;
+        shows(&TARGET.registers(None, 0)?);
+        match between {
+            Between::Nothing => {}
+            Between::Back => {
+                let now = TARGET.checkpoint()?;
+                TARGET.restore(now)?;
+                TARGET.delete(now)?;
+            }
+            Between::Runs if steps.is_multiple_of(3) => match TARGET.run(Some(1))? {
+                Stop::Limit => {}
+                stop => return says(stop, 200),
+            },
+            Between::Runs => {}
+            Between::Set => TARGET.set_registers(0, &TARGET.registers(None, 0)?)?,
+        }
+    }
 }
 
 /// A loop with exclusive accesses never ends under steps: a breakpoint behind it does.
