@@ -136,13 +136,17 @@ pub trait Core: Gich {
     /// these are loaded.
     fn begin_replacement(&mut self);
     /// Loads the vCPU's registers into the core, behind [`begin_load`](Self::begin_load) or [`begin_replacement`](Self::begin_replacement), and clears its
-    /// exclusive monitor. Whether its writes to [`Stage1Register`]s trap is part of them: after a reset they do.
+    /// exclusive monitor. The context is synchronized meanwhile. Whether its writes to [`Stage1Register`]s trap is part of them: after a reset they do.
     fn load_system(&mut self, from: &Self::System);
     /// Takes the registers out for another VM.
     fn export(system: &Self::System, to: &mut VcpuRegisters);
     /// Takes over what another VM sets. The guest's writes to [`Stage1Register`]s trap then.
     fn import(system: &mut Self::System, from: &VcpuRegisters);
     /// Loads breakpoints, watchpoints and MDSCR_EL1 into the core, and whom debug exceptions go to.
+    ///
+    /// An ERET decides by MDSCR_EL1.SS and MDCR_EL2.TDE whether PSTATE.SS becomes SPSR_EL2.SS (`DebugExceptionReturnSS`), before it synchronizes the
+    /// context. Where a step of a vCPU begins, [`load_system`](Self::load_system) is in between: otherwise the CPU could have PSTATE.SS clear, and take the
+    /// step exception before the instruction, each time anew. Elsewhere SPSR_EL2.SS is 0, or the step goes on as it was.
     fn load_debug(&mut self, from: &VcpuDebug);
     /// Sets how far the guest's CNTVCT_EL0 is behind the physical count, in ticks, before its registers are loaded: its virtual timer is off.
     fn set_virtual_offset(&mut self, offset: u64);

@@ -29,6 +29,7 @@ pub struct LoadedVcpu<'a, B: VmBackend> {
 ///
 /// - `offset`: how far the guest's counter is behind the physical count. It comes first: the core compares a timer that is loaded before with
 ///   the count of another time.
+/// - `debug`: before `system`, with which the core synchronizes its context: the ERET to the guest is to find it for PSTATE.SS ([`Core::load_debug`]).
 /// - `interface`: GICH_VMCR and GICH_APR.
 #[inline]
 fn load_registers<C: Core>(
@@ -39,8 +40,8 @@ fn load_registers<C: Core>(
     interface: [u32; 2],
 ) {
     core.set_virtual_offset(offset);
-    core.load_system(system);
     core.load_debug(debug);
+    core.load_system(system);
     core.set_cpu_interface_registers(interface);
 }
 

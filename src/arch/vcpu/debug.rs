@@ -32,13 +32,13 @@ macro_rules! each {
     }};
 }
 
-/// Sets MDSCR_EL1. The ERET to the guest synchronizes it.
+/// Sets MDSCR_EL1. The ERET to the guest synchronizes it, for what the guest executes; an ISB has to come before the ERET that begins a step.
 #[inline]
 pub fn load_mdscr(mdscr: u64) {
     write_register!("mdscr_el1", mdscr);
 }
 
-/// Sets whether debug exceptions from EL1 and EL0 go to EL2 (MDCR_EL2.TDE). The ERET to the guest synchronizes it.
+/// Sets whether debug exceptions from EL1 and EL0 go to EL2 (MDCR_EL2.TDE). Synchronized as MDSCR_EL1 is ([`load_mdscr`]).
 ///
 /// None comes from EL2 itself either way. With TDE = 0 their target, EL1, is below. With 1 they need MDSCR_EL1.KDE, or a comparator with HMC, and none of the two
 /// is ever there together with TDE; what the guest before had of KDE does not act, as PSTATE.D is set at EL2.

@@ -77,6 +77,8 @@ pub struct FakeCore {
     pub system: System,
     /// Its debug registers.
     pub debug: VcpuDebug,
+    /// The same at the last context synchronization event: what an exception return may still see.
+    debug_seen: VcpuDebug,
     /// What the vCPU is going to do.
     pub script: VecDeque<Step>,
     /// What it does from its pc on, when the script has ended; or nothing, and it computes.
@@ -136,6 +138,7 @@ impl FakeCore {
             is_stopped: true,
             system: System::RESET,
             debug: VcpuDebug::RESET,
+            debug_seen: VcpuDebug::RESET,
             script: VecDeque::new(),
             program: None,
             executes: None,

@@ -128,6 +128,8 @@ impl Core for FakeCore {
         self.system = *from;
         SCTLR.set(from.sctlr);
         from.for_walks().load();
+        // There are ISBs among it.
+        self.debug_seen = self.debug;
     }
 
     fn export(system: &System, to: &mut VcpuRegisters) {

@@ -3,6 +3,7 @@
 
 use super::FakeCore;
 use crate::arch::vcpu::{ExceptionState, Registers, Trap, TrapKind};
+use crate::device::caught::VcpuDebug;
 use crate::trap::inject::GuestException;
 use crate::vm::Core;
 
@@ -28,11 +29,17 @@ pub fn executed(registers: &mut Registers) {
 impl FakeCore {
     /// The exception return to a guest with these registers (`DebugExceptionReturnSS`), and the exception that is pending then: if debug exceptions go to EL2,
     /// that comes there; or the guest takes it, and goes on at its vector.
+    ///
+    /// It synchronizes the context only behind that: of registers that were written since the last time, it may see either value.
     pub(super) fn enter_step_state(&mut self, registers: &mut Registers) -> Option<Trap> {
+        let steps = |debug: &VcpuDebug| {
+            debug.mdscr() & STEPS != 0
+                && (debug.is_caught() || debug.steps_itself(registers.pstate))
+        };
         let is_caught = self.debug.is_caught();
-        let steps = self.debug.mdscr() & STEPS != 0
-            && (is_caught || self.debug.steps_itself(registers.pstate));
-        if !steps {
+        let seen = core::mem::replace(&mut self.debug_seen, self.debug);
+        let (sees, steps) = (steps(&seen), steps(&self.debug));
+        if !sees || !steps {
             registers.pstate &= !SS;
         }
         if !steps || registers.pstate & SS != 0 {
