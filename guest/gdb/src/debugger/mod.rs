@@ -90,6 +90,11 @@ impl<M: Machine> Debugger<M> {
         let is_there = vcpu < self.vm().machine.vcpus();
         is_there.then_some(vcpu).ok_or(TargetError::Errno(EINVAL))
     }
+
+    /// The same where gdbstub has no word for a thread that is not there: then the one that the client was told of.
+    fn vcpu_or_current(&mut self, tid: Tid) -> usize {
+        self.vcpu(tid).unwrap_or(self.vm().current)
+    }
 }
 
 impl<M: Machine> Target for Debugger<M> {
@@ -252,7 +257,7 @@ impl<M: Machine> MultiThreadResume for Debugger<M> {
     ) -> Result<(), Infallible> {
         // One alone goes on by single steps; if others do, too, there will be no lock, and all run.
         if self.wish == Plan::RUN {
-            self.vm().current = tid.get() - 1;
+            self.vm().current = self.vcpu_or_current(tid);
         }
         Ok(())
     }
@@ -280,7 +285,7 @@ impl<M: Machine> MultiThreadResume for Debugger<M> {
 
 impl<M: Machine> MultiThreadSingleStep for Debugger<M> {
     fn set_resume_action_step(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), Infallible> {
-        self.wish = Plan::step(tid.get() - 1, 0, 0);
+        self.wish = Plan::step(self.vcpu_or_current(tid), 0, 0);
         Ok(())
     }
 }
@@ -292,7 +297,7 @@ impl<M: Machine> MultiThreadRangeStepping for Debugger<M> {
         start: u64,
         end: u64,
     ) -> Result<(), Infallible> {
-        self.wish = Plan::step(tid.get() - 1, start, end);
+        self.wish = Plan::step(self.vcpu_or_current(tid), start, end);
         Ok(())
     }
 }
@@ -316,7 +321,7 @@ impl<M: Machine> ReverseCont<Tid> for Debugger<M> {
 
 impl<M: Machine> ReverseStep<Tid> for Debugger<M> {
     fn reverse_step(&mut self, tid: Tid) -> Result<(), Infallible> {
-        self.vm().plan = Plan::BackStep(tid.get() - 1);
+        self.vm().plan = Plan::BackStep(self.vcpu_or_current(tid));
         Ok(())
     }
 }

@@ -175,3 +175,18 @@ fn a_line_that_breaks_something() {
     client.raw(b"$?#00");
     assert_eq!(client.output, b"-");
 }
+
+/// A client that means a thread that is not there means the one that it was told of.
+#[test]
+fn threads_that_are_not_there() {
+    let fake = counting(2);
+    let mut client = Client::new(&fake);
+    let at = CODE + 8;
+    for go in ["vCont;s:p1.63", "vCont;r0,ffff:p1.63", "vCont;c:p1.63"] {
+        assert_eq!(client.ask(&format!("Z0,{at:x},4")), "OK");
+        let stop = client.go(go);
+        assert!(stop.starts_with("T05thread:p01.0"), "{go}: {stop}");
+        assert_eq!(client.ask(&format!("z0,{at:x},4")), "OK");
+    }
+    client.pc();
+}
