@@ -329,7 +329,8 @@ if gdb is not None:
             self.dont_repeat()
             try:
                 run(line)
-            except Failed as why:
+            except (Failed, gdb.error) as why:
+                # gdb's own is about the expression, or the connection.
                 raise gdb.GdbError(f"avisor: {why}") from None
 
         def complete(self, text, word):

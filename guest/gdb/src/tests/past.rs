@@ -38,6 +38,7 @@ fn gdb_asks_about_the_past() {
             "avisor when 1 + 1".into(),
             "avisor look 99".into(),
             "avisor look".into(),
+            "avisor when 1 +".into(),
         ],
     );
     in_order(
@@ -61,9 +62,11 @@ fn gdb_asks_about_the_past() {
             "avisor: 1 + 1 is not in memory",
             "avisor: there is no such snapshot",
             "avisor: it is: avisor look N",
+            "avisor: A syntax error in expression",
         ],
     );
     assert!(!text.contains("watchpoint     keep"), "{text}");
+    assert!(!text.contains("Python"), "{text}");
     assert_eq!(fake.double(DATA), 6);
 }
 
