@@ -1,13 +1,19 @@
 //! Looking at the VM's memory, of now or of a snapshot: nothing changes.
 
-use super::backend::{Backend, Page};
+use super::backend::{Backend, Mapping, Page};
 use super::frames::Frame;
 use super::layout::{FANOUT, Node, NodeId};
 use super::map::{run_start, span};
 use super::nodes;
 use super::record::Record;
-use super::{NotFound, Snapshots};
+use super::{Count, NotFound, Snapshots};
 use crate::addr::BLOCK_PAGES;
+use core::task::Poll;
+
+/// Entries of the dirty list that are looked at in one piece, some 10 instructions each. Where there are more, stage 2 is looked at.
+const LISTED_AT_A_TIME: usize = 1024;
+/// Mappings that are looked at in a piece: some 25 instructions each.
+const LOOKED_AT_A_TIME: u32 = 1024;
 
 /// A snapshot's page map. Valid as long as the snapshot is not freed.
 #[derive(Clone, Copy)]
@@ -83,13 +89,15 @@ impl Snapshots {
     }
 
     /// The first page from `from` on that two snapshots have in different frames; `None` stands for the running VM. A page that was stored to
-    /// is in another frame, whatever was stored. What both maps share costs nothing.
+    /// is in another frame, whatever was stored. What both maps share costs nothing. Or a piece of that, which goes on from `count`,
+    /// [`Count::NOT_BEGUN`] at first.
     pub fn first_difference<B: Backend>(
         &self,
         b: &B,
         ids: [Option<u64>; 2],
         from: Page,
-    ) -> Result<Option<Page>, NotFound> {
+        count: &mut Count,
+    ) -> Poll<Result<Option<Page>, NotFound>> {
         let mut roots = [self.base; 2];
         for (root, id) in roots.iter_mut().zip(ids) {
             if let Some(id) = id {
@@ -97,19 +105,24 @@ impl Snapshots {
             }
         }
         if ids[0] == ids[1] {
-            return Ok(None);
+            return Poll::Ready(Ok(None));
         }
         let trees = roots.map(|root| Subtree::of(b, root));
         let in_maps = first_difference(b, trees, self.level, 0, from);
-        let stored = match ids.contains(&None) {
-            true => self.first_stored(from),
-            false => None,
-        };
-        Ok([in_maps, stored].into_iter().flatten().min())
+        if !ids.contains(&None) {
+            return Poll::Ready(Ok(in_maps));
+        }
+        if self.dirty.len() <= LISTED_AT_A_TIME {
+            let stored = self.first_listed(from);
+            return Poll::Ready(Ok([in_maps, stored].into_iter().flatten().min()));
+        }
+        let end = in_maps.unwrap_or(self.pages);
+        self.first_writable(b, from, end, count)
+            .map(|stored| Ok(stored.or(in_maps)))
     }
 
     /// The first page from `from` on that was stored to since the base was a snapshot's.
-    fn first_stored(&self, from: Page) -> Option<Page> {
+    pub(super) fn first_listed(&self, from: Page) -> Option<Page> {
         let pages = self.dirty.iter().map(|entry| {
             let count = if entry.is_block() { BLOCK_PAGES } else { 1 };
             entry.page()..entry.page() + count
@@ -118,6 +131,33 @@ impl Snapshots {
             .filter(|pages| pages.end > from)
             .map(|pages| pages.start.max(from))
             .min()
+    }
+
+    /// The same where the list is long, up to the page `end`: pages on it, and no others, are mapped writable.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn first_writable<B: Backend>(
+        &self,
+        b: &B,
+        from: Page,
+        end: Page,
+        count: &mut Count,
+    ) -> Poll<Option<Page>> {
+        count.next = count.next.max(from);
+        for _ in 0..LOOKED_AT_A_TIME {
+            if count.next >= end {
+                return Poll::Ready(None);
+            }
+            let pages = match b.mapping(count.next) {
+                Mapping::Write | Mapping::WriteBlock => return Poll::Ready(Some(count.next)),
+                Mapping::Absent | Mapping::Read(_) => 1,
+                Mapping::AbsentBlock | Mapping::ReadBlock(_) => {
+                    BLOCK_PAGES - count.next % BLOCK_PAGES
+                }
+            };
+            count.next += pages;
+        }
+        Poll::Pending
     }
 }
 

@@ -16,8 +16,9 @@ use super::clock::NEVER;
 use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
 use super::quiesce::{Initiator, OFF, STOPPED};
-use super::reach::Memory;
+use super::reach::{Memory, UNFINISHED};
 use super::target::{Reason, Target, ticks};
+use super::unfinished::Begun;
 use super::vcpu::{INTERRUPTED, RunState};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
@@ -38,6 +39,8 @@ pub(super) enum AfterCall {
     Resume,
     /// Puts the vCPU: its VM is being stopped, and the call is made again.
     Put,
+    /// A piece of the call is done: looks who else wants the core, then makes the call again.
+    Unfinished,
     /// The vCPU waits for the VM that its slot names.
     Await,
 }
@@ -68,6 +71,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             match self.control_call(vms, core) {
                 AfterCall::Resume => {}
                 AfterCall::Put => return ExitAction::Put,
+                AfterCall::Unfinished => return ExitAction::Unfinished,
                 AfterCall::Await => return ExitAction::Await,
             }
         }
@@ -105,22 +109,30 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 self.stop_target(core, target);
                 Ok(Results::SUCCESS)
             }
-            ControlAction::Snapshot(call) => target.snapshot_call_by_controller(core, call),
-            ControlAction::Differs { ids, from } => target.differs(core, ids, from),
+            ControlAction::Snapshot(call) => {
+                let count = &mut self.vcpu.unfinished.count;
+                target.snapshot_call_by_controller(core, call, count)
+            }
+            ControlAction::Differs { ids, from } => {
+                let count = &mut self.vcpu.unfinished.count;
+                target.differs(core, ids, from, count)
+            }
             ControlAction::Translate { id, vcpu, va } => target.translate(core, id, vcpu, va),
             ControlAction::Catch { what } => target.catch(core, what),
             ControlAction::Breakpoint(arguments) => target.set_comparator(core, arguments),
             other => match self.reach(core, target, other) {
-                Some(done) => {
-                    let x0 = done.unwrap_or_else(|error| error as u64);
-                    return self.give(Results::of([x0]));
-                }
+                Some(done) => done.map(|x0| Results::of([x0])),
                 None => {
                     self.step_back_to_call();
                     return AfterCall::Put;
                 }
             },
         };
+        if done == Err(UNFINISHED) {
+            self.step_back_to_call();
+            self.vcpu.unfinished.begin(Begun::Hypercall(0));
+            return AfterCall::Unfinished;
+        }
         self.give(done.unwrap_or_else(Results::error))
     }
 
@@ -173,7 +185,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 bytes,
             } => target.registers(core, own, id, vcpu, Memory { ipa: to, bytes }),
             ControlAction::SetRegisters { vcpu, from, bytes } => {
-                target.set_registers(core, own, vcpu, Memory { ipa: from, bytes })
+                let from = Memory { ipa: from, bytes };
+                let next = &mut self.vcpu.unfinished.cleaned;
+                target.set_registers(core, own, vcpu, from, next)
             }
             _ => Err(error::NOT_SUPPORTED),
         };
@@ -314,14 +328,11 @@ impl<B: VmBackend> Vm<B> {
         &self,
         core: &mut B::Core,
         call: SnapshotCall,
+        count: &mut Count,
     ) -> Result<Results, i64> {
         let mut polls_uart = false;
         let done = self.with_controlled(core, |shared, initiator| match call {
             SnapshotCall::Checkpoint if self.is_off() => Err(error::DENIED),
-            SnapshotCall::Checkpoint => self
-                .checkpoint(shared, initiator, false)
-                .map(|id| Results::of([id]))
-                .ok_or(error::NO_MEMORY),
             SnapshotCall::Restore { which, value } => self
                 .restore(shared, initiator, which, value)
                 .inspect(|_| {
@@ -334,14 +345,24 @@ impl<B: VmBackend> Vm<B> {
                 })
                 .map(|id| Results::of([id]))
                 .map_err(|NotFound| error::NOT_FOUND),
-            other => {
-                let mut count = Count::NOT_BEGUN;
-                loop {
-                    if let Poll::Ready(done) = shared.snapshot_call(other, &mut count) {
-                        break done;
-                    }
+            _ if !shared.is_loaded() => {
+                shared.load_piece();
+                Err(UNFINISHED)
+            }
+            SnapshotCall::Checkpoint => {
+                if shared.prepare_checkpoint().is_pending() {
+                    return Err(UNFINISHED);
+                }
+                match self.checkpoint_piece(shared, initiator, false) {
+                    Poll::Ready(Some(id)) => Ok(Results::of([id])),
+                    Poll::Ready(None) => Err(error::NO_MEMORY),
+                    Poll::Pending => Err(UNFINISHED),
                 }
             }
+            other => match shared.snapshot_call(other, count) {
+                Poll::Ready(done) => done,
+                Poll::Pending => Err(UNFINISHED),
+            },
         });
         if polls_uart {
             // Its console is as it is now: the UART may have room again, or none.

@@ -93,6 +93,8 @@ impl<B: VmBackend> VmShared<B> {
 
     /// Goes on with what a reset or a restore has left to load, a piece of it. Returns whether nothing is left. The core is in the VM's stage 2; if it has
     /// a vCPU of the VM loaded, that one's state is loaded again afterwards.
+    #[cold]
+    #[inline(never)]
     pub(super) fn load_piece(&mut self) -> bool {
         if self.snapshots.owes_pages() {
             self.snapshots.write_back_piece(&mut self.memory);

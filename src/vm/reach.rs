@@ -6,8 +6,14 @@ use super::quiesce::{OFF, STOPPED};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::addr::{Ipa, PAGE_SIZE, Pa};
 use crate::hvc::{Results, error};
-use crate::snapshot::{Backend, MapOf, Mapping, NotFound, Page, Reach};
+use crate::snapshot::{Backend, Count, MapOf, Mapping, NotFound, Page, Reach};
 use core::hint::cold_path;
+use core::task::Poll;
+
+/// In place of an error: the call is not done yet, and is made again. It has no other effect, whether it is or not.
+pub(super) const UNFINISHED: i64 = i64::MIN;
+/// Pages that a piece of a call makes writable, at the most some 2,500 instructions each.
+const MADE_WRITABLE_AT_A_TIME: u32 = 8;
 
 /// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
 pub(super) const BYTES_MAX: u64 = 1 << 16;
@@ -55,26 +61,48 @@ impl<B: VmBackend> VmShared<B> {
         })
     }
 
-    /// Where the byte at `ipa`, in RAM, can be stored to, as by the guest.
-    #[inline]
-    fn writable(&mut self, ipa: u64) -> (Page, Pa) {
-        let ipa = Ipa(ipa);
-        let page = self.memory.stage2.page_at(ipa).expect("it was checked");
-        if !matches!(
-            self.memory.mapping(page),
-            Mapping::Write | Mapping::WriteBlock
-        ) {
-            self.make_writable(page);
+    /// A piece of what it takes to have all of RAM loaded, and that memory writable, as by the guest's stores; [`UNFINISHED`], if that is not all.
+    /// The core is in the VM's stage 2.
+    #[inline(never)]
+    pub(super) fn prepare_stores(&mut self, memory: Memory) -> Result<(), i64> {
+        if !self.is_loaded() {
+            self.load_piece();
+            return Err(UNFINISHED);
         }
-        let pa = self.memory.stage2.translate(ipa);
-        (page, pa.expect("it was just made present"))
+        let mut left = MADE_WRITABLE_AT_A_TIME;
+        let mut rest = memory;
+        while rest.bytes != 0 {
+            let page = self.page_at(rest.ipa);
+            if !matches!(
+                self.memory.mapping(page),
+                Mapping::Write | Mapping::WriteBlock
+            ) {
+                self.memory.faulting = None;
+                if left == 0 || !self.fault_in(page, true, Reach::Around) {
+                    return Err(UNFINISHED);
+                }
+                left -= 1;
+            }
+            (_, [rest, _]) = rest.split(rest);
+        }
+        Ok(())
     }
 
-    #[cold]
-    #[inline(never)]
-    fn make_writable(&mut self, page: Page) {
-        self.memory.faulting = None;
-        while !self.fault_in(page, true, Reach::Around) {}
+    /// The page of the byte at `ipa`, which is in RAM.
+    fn page_at(&self, ipa: u64) -> Page {
+        let page = self.memory.stage2.page_at(Ipa(ipa));
+        page.expect("it was checked")
+    }
+
+    /// Where the byte at `ipa`, in RAM, is stored to. [`prepare_stores`](Self::prepare_stores) was done.
+    #[inline]
+    fn writable(&self, ipa: u64) -> Pa {
+        debug_assert!(matches!(
+            self.memory.mapping(self.page_at(ipa)),
+            Mapping::Write | Mapping::WriteBlock
+        ));
+        let pa = self.memory.stage2.translate(Ipa(ipa));
+        pa.expect("it was made writable")
     }
 
     /// Copies a part that crosses no page into RAM; nothing means zeros.
@@ -112,7 +140,7 @@ impl<B: VmBackend> VmShared<B> {
                     frame.map(|frame| Pa(stage2.pa(frame).0 + from.ipa % PAGE_SIZE))
                 }
             };
-            let (_, pa) = self.writable(to.ipa);
+            let pa = self.writable(to.ipa);
             let source = source.map(|source| (&mut other.memory.backend, source));
             self.copy_in(pa, source, part);
         }
@@ -126,7 +154,7 @@ impl<B: VmBackend> VmShared<B> {
             let part;
             (part, rests) = from.split(to);
             let source = other.readable(Ipa(from.ipa));
-            let (page, pa) = self.writable(to.ipa);
+            let (page, pa) = (self.page_at(to.ipa), self.writable(to.ipa));
             let source = source.map(|source| (&mut other.memory.backend, source));
             self.copy_in(pa, source, part);
             let memory = &mut self.memory;
@@ -144,7 +172,7 @@ impl<B: VmBackend> VmShared<B> {
         while !bytes.is_empty() {
             let (count, [rest, _]) = to.split(to);
             let (part, further) = bytes.split_at(count as usize);
-            let (_, pa) = self.writable(to.ipa);
+            let pa = self.writable(to.ipa);
             self.memory.backend.write_beside_guests(pa, part);
             (to, bytes) = (rest, further);
         }
@@ -184,13 +212,20 @@ impl<B: VmBackend> Vm<B> {
         core.set_alarm_no_later(B::Core::physical_count());
     }
 
-    /// Loads what is left of the VM's image to load, before its RAM is looked at.
-    pub(super) fn finish_loading(&self, core: &mut B::Core, shared: &mut VmShared<B>) {
-        if !shared.is_loaded() {
-            core.borrow_stage2(self.number, shared.memory.stage2.root());
-            shared.finish_loading();
-            core.return_stage2();
+    /// A piece of what is left to load, before the VM's RAM is looked at; [`UNFINISHED`], if that is not all.
+    #[inline(never)]
+    pub(super) fn load_before(
+        &self,
+        core: &mut B::Core,
+        shared: &mut VmShared<B>,
+    ) -> Result<(), i64> {
+        if shared.is_loaded() {
+            return Ok(());
         }
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
+        shared.load_piece();
+        core.return_stage2();
+        Err(UNFINISHED)
     }
 
     /// READ of this VM: into the memory of its controller, whose shared part is `to`.
@@ -219,11 +254,12 @@ impl<B: VmBackend> Vm<B> {
                 Some(map.map_err(|NotFound| error::NOT_FOUND)?)
             }
         };
+        own.prepare_stores(rests[1])?;
         match map {
-            None => self.held(core, |core| {
-                self.finish_loading(core, shared);
-                own.copy_parts(shared, None, rests);
-            }),
+            None => {
+                self.load_before(core, shared)?;
+                self.held(core, |_| own.copy_parts(shared, None, rests));
+            }
             map => own.copy_parts(shared, map, rests),
         }
         Ok(0)
@@ -249,13 +285,16 @@ impl<B: VmBackend> Vm<B> {
         own.check(rests[0])?;
         shared.check(to)?;
         let root = shared.memory.stage2.root();
+        let mut done = Ok(0);
         self.held(core, |core| {
             core.borrow_stage2(self.number, root);
-            shared.finish_loading();
-            shared.write_parts(own, rests);
+            match shared.prepare_stores(to) {
+                Ok(()) => shared.write_parts(own, rests),
+                Err(error) => done = Err(error),
+            }
             core.return_stage2();
         });
-        Ok(0)
+        done
     }
 
     /// DIFFERS of this VM.
@@ -265,16 +304,20 @@ impl<B: VmBackend> Vm<B> {
         core: &mut B::Core,
         ids: [Option<u64>; 2],
         from: u64,
+        count: &mut Count,
     ) -> Result<Results, i64> {
         let mut shared = self.lock_from_outside();
         if ids.contains(&None) {
-            self.finish_loading(core, &mut shared);
+            self.load_before(core, &mut shared)?;
         }
         let pages = shared.snapshots.pages();
         let from = u32::try_from(from).unwrap_or(pages).min(pages);
-        shared
-            .snapshots
-            .first_difference(&shared.memory, ids, from)
+        let (snapshots, memory) = (&shared.snapshots, &shared.memory);
+        let Poll::Ready(found) = snapshots.first_difference(memory, ids, from, count) else {
+            return Err(UNFINISHED);
+        };
+        *count = Count::NOT_BEGUN;
+        found
             .map(|page| Results::of([page.unwrap_or(pages).into()]))
             .map_err(|NotFound| error::NOT_FOUND)
     }

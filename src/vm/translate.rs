@@ -90,6 +90,7 @@ impl<B: VmBackend> Vm<B> {
             .ok_or(error::INVALID_PARAMETER)?;
         let mut registers = VcpuRegisters::new_zeroed();
         let Some(id) = id else {
+            self.load_before(core, shared)?;
             let mut held = self.quiesce(core, None);
             if let Some(vcpu) = held.get(index)
                 && self.vcpus[index].run_state() != RunState::Off
@@ -97,7 +98,6 @@ impl<B: VmBackend> Vm<B> {
                 registers.state = 1;
                 B::Core::export(&vcpu.system, &mut registers);
             }
-            self.finish_loading(core, shared);
             let done = match regime(&registers) {
                 Some(regime) => action(core, shared, &regime, None),
                 None => Err(error::DENIED),
@@ -149,7 +149,9 @@ impl<B: VmBackend> Vm<B> {
     ) -> Result<u64, i64> {
         let (own, mut ipa) = to;
         let shared = &mut *self.lock_from_outside();
-        own.check(Memory { ipa, ..from })?;
+        let to = Memory { ipa, ..from };
+        own.check(to)?;
+        own.prepare_stores(to)?;
         self.with_regime(core, shared, id, vcpu, |_, shared, regime, map| {
             let pieces = shared.pieces(regime, map, from)?;
             for piece in &pieces.all[..pieces.count] {
@@ -176,14 +178,20 @@ impl<B: VmBackend> Vm<B> {
         own.check(Memory { ipa, ..to })?;
         self.with_regime(core, shared, None, vcpu, |core, shared, regime, _| {
             let pieces = shared.pieces(regime, None, to)?;
+            let pieces = &pieces.all[..pieces.count];
             core.borrow_stage2(self.number, shared.memory.stage2.root());
-            for piece in &pieces.all[..pieces.count] {
-                let bytes = piece.bytes;
-                shared.write_parts(own, [Memory { ipa, bytes }, *piece]);
-                ipa += bytes;
+            let prepared = pieces
+                .iter()
+                .try_for_each(|piece| shared.prepare_stores(*piece));
+            if prepared.is_ok() {
+                for piece in pieces {
+                    let bytes = piece.bytes;
+                    shared.write_parts(own, [Memory { ipa, bytes }, *piece]);
+                    ipa += bytes;
+                }
             }
             core.return_stage2();
-            Ok(0)
+            prepared.map(|()| 0)
         })
     }
 }

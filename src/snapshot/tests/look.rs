@@ -4,6 +4,7 @@ use super::histories::{any_plan, op, step};
 use super::pair::{PAGES, Pair};
 use crate::fake::{cases, performed};
 use crate::snapshot::*;
+use core::task::Poll;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -26,8 +27,33 @@ impl Pair {
         }
     }
 
+    /// Where two differ first, however many pieces that takes.
+    fn first_difference(&self, ids: [Option<u64>; 2], from: u32) -> Result<Option<u32>, NotFound> {
+        let mut count = Count::NOT_BEGUN;
+        loop {
+            let found = self.s.first_difference(&self.m, ids, from, &mut count);
+            if let Poll::Ready(found) = found {
+                return found;
+            }
+        }
+    }
+
+    /// The first page that was stored to, as stage 2 has it; and the pieces that it took to find it.
+    fn first_writable(&self, from: u32) -> (Option<u32>, u32) {
+        let (mut count, mut pieces) = (Count::NOT_BEGUN, 1);
+        loop {
+            let end = self.s.pages();
+            match self.s.first_writable(&self.m, from, end, &mut count) {
+                Poll::Ready(found) => return (found, pieces),
+                Poll::Pending => pieces += 1,
+            }
+        }
+    }
+
     /// All of this module's promises.
     fn look(&self, from: u32) {
+        let stored = self.s.first_listed(from);
+        assert_eq!(self.first_writable(from).0, stored, "from {from} on");
         let mut views: Vec<Option<u64>> = self.ids().into_iter().map(Some).collect();
         views.push(None);
         let frames: Vec<_> = views.iter().map(|&view| self.frames(view)).collect();
@@ -43,7 +69,7 @@ impl Pair {
             for (other, theirs) in views.iter().zip(&frames) {
                 let differ = |page: &u32| ours[*page as usize] != theirs[*page as usize];
                 let wanted = (from..self.s.pages()).find(differ);
-                let found = self.s.first_difference(&self.m, [*one, *other], from);
+                let found = self.first_difference([*one, *other], from);
                 assert_eq!(found, Ok(wanted), "{one:?} and {other:?} from {from} on");
             }
         }
@@ -82,13 +108,33 @@ fn who_is_not_there_is_not_found() {
     vm.checkpoint(7).unwrap();
     assert!(vm.s.map_of(&vm.m, 6).is_err());
     for ids in [[Some(7), Some(8)], [Some(8), None], [Some(8), Some(8)]] {
-        assert_eq!(vm.s.first_difference(&vm.m, ids, 0), Err(NotFound));
+        assert_eq!(vm.first_difference(ids, 0), Err(NotFound));
     }
     assert_eq!(vm.s.saved_part(&vm.m, 8, 0).err(), Some(NotFound));
     vm.write(5, 1);
-    assert_eq!(
-        vm.s.first_difference(&vm.m, [Some(7), None], 0),
-        Ok(Some(5))
-    );
-    assert_eq!(vm.s.first_difference(&vm.m, [Some(7), None], 6), Ok(None));
+    assert_eq!(vm.first_difference([Some(7), None], 0), Ok(Some(5)));
+    assert_eq!(vm.first_difference([Some(7), None], 6), Ok(None));
+}
+
+/// Where many pages were stored to, and where a large VM's stage 2 has all of its pages one by one, it is looked for in pieces.
+#[test]
+fn a_long_list_is_not_walked() {
+    let plan = super::pair::plan(crate::config::Accounting::OnDemand, 3);
+    let mut vm = Pair::with_ram(4 * PAGES, plan, 12 * PAGES);
+    for id in 0..2 {
+        for page in 0..4 * PAGES {
+            vm.write(page, id);
+        }
+        vm.checkpoint(id).unwrap();
+    }
+    for page in 2000..4 * PAGES {
+        vm.write(page, 2);
+    }
+    for (from, wanted) in [(0, 2000), (2000, 2000), (2500, 2500)] {
+        assert_eq!(vm.first_difference([Some(1), None], from), Ok(Some(wanted)));
+    }
+    assert_eq!(vm.first_difference([None, Some(1)], 4 * PAGES), Ok(None));
+    assert_eq!(vm.first_difference([Some(0), None], 3), Ok(Some(3)));
+    assert_eq!(vm.first_writable(0), (Some(2000), 2));
+    vm.look(1);
 }

@@ -5,6 +5,7 @@ mod caches;
 mod clock;
 mod control;
 mod control_ends;
+mod control_pieces;
 mod control_time;
 mod control_waits;
 mod debug_registers;

@@ -5,6 +5,7 @@ use super::places::PAGES;
 use super::{CORES, World, play};
 use crate::fake::worst::Luck;
 use crate::hvc::{FunctionId, ids};
+use crate::vm::ExitAction;
 use crate::vm::controller::AfterCall;
 use crate::vm::vcpu::RunState;
 use std::vec::Vec;
@@ -26,7 +27,12 @@ impl World<'_> {
         x[0] = u64::from(function.0);
         x[1..7].fill(0);
         x[2..2 + arguments.len()].copy_from_slice(arguments);
-        let after = running.control_call(self.vms, &mut self.cores[core]);
+        let core = &mut self.cores[core];
+        let mut after = running.control_call(self.vms, core);
+        while after == AfterCall::Unfinished {
+            while running.go_on(core) == ExitAction::Unfinished {}
+            after = running.control_call(self.vms, core);
+        }
         assert_eq!(after, AfterCall::Resume);
         running.vcpu.registers.x[0]
     }
