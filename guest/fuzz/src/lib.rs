@@ -14,6 +14,7 @@
 //! | [`others`] | what fuzzers on other machines found |
 //! | [`keep`] | keeps what is found |
 //! | [`names`] | files' names, as AFL++ has them |
+//! | [`pace`] | LibAFL's clock |
 //! | [`replay`] | runs one input and tells how it ended |
 //! | [`report`] | figures: the screen, a line for a log, AFL++'s `fuzzer_stats` and `plot_data` |
 //! | [`layout`] | the window that fuzzer and target share |
@@ -32,6 +33,7 @@ pub mod layout;
 pub mod names;
 pub mod options;
 pub mod others;
+pub mod pace;
 mod registry;
 pub mod replay;
 pub mod report;

@@ -6,6 +6,7 @@ mod vm;
 use avisor_fuzz::exchange::{self, Exchange};
 use avisor_fuzz::layout::{WINDOW_BYTES, Window, names};
 use avisor_fuzz::options::Options;
+use avisor_fuzz::pace::Pace;
 use avisor_fuzz::{engine, replay};
 use avisor_guest::device_tree::DeviceTree;
 use avisor_guest::timer::{self, Timer};
@@ -83,7 +84,8 @@ fn run(device_tree: usize) -> Result<(), alloc::string::String> {
 // SAFETY: the name that LibAFL's clock has without std; a second definition fails to link.
 #[unsafe(no_mangle)]
 extern "C" fn external_current_millis() -> u64 {
-    now() / 1000
+    static PACE: Pace = Pace::new();
+    PACE.at(now() / 1000)
 }
 
 /// Nanoseconds of this VM's time.
