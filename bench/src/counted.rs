@@ -9,7 +9,7 @@ use std::thread;
 
 const MIB: u64 = 1 << 20;
 /// Machines have so much more than their guest.
-const BESIDES: u64 = 896;
+pub const BESIDES: u64 = 896;
 
 /// The configuration with two vCPUs.
 const TWO: &str = "smp";
@@ -31,17 +31,19 @@ pub struct Images {
 
 impl Images {
     pub fn build(builder: &Builder) -> Result<Self, String> {
-        let configs = [(128, "128m"), (1024, "1g"), (4096, "4g")];
-        let image = |(ram, config)| Ok((ram, builder.image(config)?));
         Ok(Self {
-            avisor: configs
-                .into_iter()
-                .map(image)
-                .collect::<Result<_, String>>()?,
+            avisor: Self::sizes(builder)?,
             two: builder.image(TWO)?,
             pair: builder.image(PAIR)?,
             plain: builder.guest()?,
         })
+    }
+
+    /// MiB of the guest's RAM, and Avisor's image with that guest; the smallest first.
+    pub fn sizes(builder: &Builder) -> Result<Vec<(u64, PathBuf)>, String> {
+        let configs = [(128, "128m"), (1024, "1g"), (4096, "4g")];
+        let image = |(ram, config)| Ok((ram, builder.image(config)?));
+        configs.into_iter().map(image).collect()
     }
 
     /// Avisor with the 128 MiB guest.
@@ -133,13 +135,25 @@ pub fn full(images: &Images, sizes: &[(u64, Figures)]) -> Result<Figures, String
 
 /// Prints the table; an error says what is out of bounds.
 pub fn print_and_judge(figures: &Figures, short: bool) -> Result<(), String> {
-    let file = root().join("bench/bounds.toml");
-    let text = fs::read_to_string(&file).map_err(|error| format!("bench/bounds.toml: {error}"))?;
-    let rows = bounds::parse(&text).map_err(|error| format!("bench/bounds.toml: {error}"))?;
+    let rows = rows()?;
     print!("{}", table(&rows, figures));
-    let wrong = bounds::judge(&rows, figures, short);
+    judge(&rows, figures, short)?;
+    println!("\nAll within their bounds (bench/bounds.toml).\n");
+    Ok(())
+}
+
+/// What `bench/bounds.toml` has.
+pub fn rows() -> Result<Vec<Row>, String> {
+    let text = fs::read_to_string(root().join("bench/bounds.toml"));
+    text.map_err(|error| error.to_string())
+        .and_then(|text| bounds::parse(&text))
+        .map_err(|error| format!("bench/bounds.toml: {error}"))
+}
+
+/// An error says what of these rows is out of bounds.
+pub fn judge(rows: &[Row], figures: &Figures, short: bool) -> Result<(), String> {
+    let wrong = bounds::judge(rows, figures, short);
     if wrong.is_empty() {
-        println!("\nAll within their bounds (bench/bounds.toml).\n");
         return Ok(());
     }
     Err(format!(

@@ -10,6 +10,7 @@
 //! | [`wall`] | the second table, in time, beside QEMU's own snapshots ([`savevm`]) |
 //! | [`published`] | whether the figures of the README and the book are still those |
 //! | [`neighbours`] | how long a VM waits for the core beside another: `--neighbours` |
+//! | [`pauses`] | how long a VM is away for a trap of its own, by its size: `--pauses` |
 //! | [`history`] | what operations cost as the history grows to a million snapshots: `--history` |
 //! | [`fuzz`] | rounds of a fuzzer a second beside QEMU's `loadvm`: `--fuzz` |
 //! | [`plot`] | the pictures in `docs/`, as [`svg`] |
@@ -23,6 +24,7 @@ mod linux;
 mod machine;
 mod monitor;
 mod neighbours;
+mod pauses;
 mod plot;
 mod published;
 mod savevm;
@@ -44,9 +46,13 @@ fn main() -> ExitCode {
         ["--short"] => short(&target),
         ["--history"] => history::print(),
         ["--fuzz"] => fuzz::print(&Builder::new(&target)),
+        ["--pauses"] => counted::Images::sizes(&Builder::new(&target))
+            .and_then(|images| pauses::print_and_judge(&images)),
         ["--neighbours", ref attacks @ ..] => neighbours::print(&Builder::new(&target), attacks),
         _ => Err(
-            "usage: avisor-bench [--short | --history | --fuzz | --neighbours [ATTACK]...]".into(),
+            "usage: avisor-bench [--short | --history | --fuzz | --pauses \
+             | --neighbours [ATTACK]...]"
+                .into(),
         ),
     };
     match result {
@@ -81,10 +87,12 @@ fn full(target: &Path) -> Result<(), String> {
     let sizes = counted::sizes(&images)?;
     let mut figures = counted::full(&images, &sizes)?;
     figures.0.extend(linux::figures(&builder)?.0);
+    figures.0.extend(pauses::figures(&images.avisor)?.0);
     let judged = counted::print_and_judge(&figures, false);
     wall::running(&images)?;
     wall::side_by_side(&images, &builder.scratch()?)?;
     let waits = neighbours::print(&builder, &[]);
+    pauses::print(&figures);
     plot::all(&images, &sizes)?;
     judged.and(waits).and(judge_published(&figures))
 }

@@ -24,6 +24,27 @@ pub fn all(ram: &Ram) {
     freeing_a_pool(ram);
 }
 
+/// The longest that the guest is away for a trap of its own, all of its pages having been dirtied. Takes twice its RAM.
+pub fn pauses(ram: &Ram) {
+    let all = ram.all();
+    ram.make_present();
+    // Once to divide the blocks.
+    counter::checkpoint(all);
+    forget();
+    let (_, checkpoint) = counter::longest_store_and_checkpoint(all);
+    report("pause: checkpoint", checkpoint);
+    let (store, _) = counter::longest_store_and_checkpoint(all);
+    report("pause: first store", store);
+    forget();
+    report("pause: restore", counter::restore(all));
+    forget();
+    let id = counter::dirty_and_checkpoint(all);
+    counter::loop_alone(all);
+    report("pause: INFO", counter::info(id as u64));
+    report("pause: DELETE", counter::delete(id as u64));
+    forget();
+}
+
 /// Takes snapshots, ten pages dirtied before each, until the first is gone.
 fn that_fit(ram: &Ram) {
     const PAGES_EACH: usize = 10;

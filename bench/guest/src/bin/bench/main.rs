@@ -10,6 +10,7 @@
 //! | `curves` | the same for the plots: more numbers of pages |
 //! | `size` | what depends on the guest's RAM, or should not |
 //! | `limits` | how many snapshots fit, and the longest that the guest is away |
+//! | `pauses` | the longest that the guest is away, all of its pages having been dirtied |
 //! | `interrupts` | interrupts, and what a second vCPU adds, if there is one |
 //! | `running` | a guest that runs on with snapshots held |
 //! | `wall-zero`, `wall-random` | checkpoint, restore and a full copy again and again, for medians; RAM is full of that |
@@ -55,6 +56,7 @@ fn main(_device_tree: usize) -> ! {
         "curves" => operations::curves(&ram),
         "size" => operations::size(&ram),
         "limits" => limits::all(&ram),
+        "pauses" => limits::pauses(&ram),
         "interrupts" => interrupts::all(&ram),
         "running" => running::all(&ram, times),
         "wall-zero" => wall(&ram, false, times),
