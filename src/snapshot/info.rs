@@ -63,15 +63,22 @@ impl Snapshots {
                 return Poll::Pending;
             }
         }
-        let what = match record.root == self.base {
+        let mut what = match record.root == self.base {
             true => Counted::Dirty,
             false => Counted::Map,
         };
-        if count.what != Some(what) {
+        // Once at the most: a VM that goes back and is saved, again and again, would have it begin anew for ever. What its base has is shared, then.
+        let begins = match count.what {
+            None => true,
+            Some(before) => before == Counted::Dirty && what == Counted::Map,
+        };
+        if begins {
             *count = Count {
                 what: Some(what),
                 ..Count::NOT_BEGUN
             };
+        } else if count.what == Some(Counted::Map) {
+            what = Counted::Map;
         }
         count.left = COUNTED_AT_A_TIME;
         let end = match what {

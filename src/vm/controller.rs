@@ -185,9 +185,7 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 bytes,
             } => target.registers(core, own, id, vcpu, Memory { ipa: to, bytes }),
             ControlAction::SetRegisters { vcpu, from, bytes } => {
-                let from = Memory { ipa: from, bytes };
-                let next = &mut self.vcpu.unfinished.cleaned;
-                target.set_registers(core, own, vcpu, from, next)
+                target.set_registers(core, own, vcpu, Memory { ipa: from, bytes })
             }
             _ => Err(error::NOT_SUPPORTED),
         };
@@ -345,10 +343,7 @@ impl<B: VmBackend> Vm<B> {
                 })
                 .map(|id| Results::of([id]))
                 .map_err(|NotFound| error::NOT_FOUND),
-            _ if !shared.is_loaded() => {
-                shared.load_piece();
-                Err(UNFINISHED)
-            }
+            _ if !shared.is_loaded() && !shared.load_piece() => Err(UNFINISHED),
             SnapshotCall::Checkpoint => {
                 if shared.prepare_checkpoint().is_pending() {
                     return Err(UNFINISHED);

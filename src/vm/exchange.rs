@@ -2,13 +2,13 @@
 
 use super::debug::hide_step;
 use super::quiesce::STOPPED;
-use super::reach::{Memory, UNFINISHED};
+use super::reach::Memory;
 use super::saved::SavedVcpus;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::vcpu::exchange::{VERSION, VcpuRegisters, is_pstate};
 use crate::hvc::error;
-use crate::snapshot::{NotFound, Page};
+use crate::snapshot::NotFound;
 use crate::trap::sysreg::{caches_are_on, goes_through_caches};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -24,10 +24,6 @@ impl<B: VmBackend> Vm<B> {
         to: Memory,
     ) -> Result<u64, i64> {
         let index = self.check_registers(own, vcpu, to)?;
-        own.prepare_stores(Memory {
-            bytes: size_of::<VcpuRegisters>() as u64,
-            ..to
-        })?;
         let shared = self.lock_from_outside();
         let mut registers = VcpuRegisters::new_zeroed();
         registers.version = VERSION;
@@ -58,6 +54,10 @@ impl<B: VmBackend> Vm<B> {
             }
         }
         drop(shared);
+        own.prepare_stores(Memory {
+            bytes: size_of::<VcpuRegisters>() as u64,
+            ..to
+        })?;
         own.put(to.ipa, registers.as_bytes());
         Ok(size_of::<VcpuRegisters>() as u64)
     }
@@ -72,7 +72,7 @@ impl<B: VmBackend> Vm<B> {
         }
     }
 
-    /// SET_REGISTERS of this VM: from the memory of its controller. `next` is how far its memory is cleaned, if that has begun.
+    /// SET_REGISTERS of this VM: from the memory of its controller.
     #[inline(never)]
     pub(super) fn set_registers(
         &self,
@@ -80,7 +80,6 @@ impl<B: VmBackend> Vm<B> {
         own: &mut VmShared<B>,
         vcpu: u64,
         from: Memory,
-        next: &mut Page,
     ) -> Result<u64, i64> {
         let index = self.check_registers(own, vcpu, from)?;
         let mut registers = VcpuRegisters::new_zeroed();
@@ -89,12 +88,9 @@ impl<B: VmBackend> Vm<B> {
         self.load_before(core, shared)?;
         let mut held = self.quiesce(core, None);
         let done = match held.get(index) {
-            Some(vcpu) => self.set_vcpu_registers(core, shared, (index, vcpu), &registers, next),
+            Some(vcpu) => self.set_vcpu_registers(core, shared, (index, vcpu), &registers),
             None => Err(error::INVALID_PARAMETER),
         };
-        if done != Err(UNFINISHED) {
-            *next = 0;
-        }
         self.release(core, held);
         if !self.gate.is_closed_for(STOPPED) {
             core.set_alarm_no_later(B::Core::physical_count());
@@ -108,7 +104,6 @@ impl<B: VmBackend> Vm<B> {
         shared: &mut VmShared<B>,
         (index, vcpu): (usize, &mut Vcpu<System<B>>),
         registers: &VcpuRegisters,
-        next: &mut Page,
     ) -> Result<(), i64> {
         let slot = &self.vcpus[index];
         if slot.run_state() == RunState::Off {
@@ -120,7 +115,6 @@ impl<B: VmBackend> Vm<B> {
         }
         let mut before = VcpuRegisters::new_zeroed();
         B::Core::export(&vcpu.system, &mut before);
-        self.clean_before(core, shared, (index, &before), registers, next)?;
         vcpu.registers = registers.registers;
         vcpu.debug.replace(&mut vcpu.registers);
         B::Core::import(&mut vcpu.system, registers);
@@ -131,43 +125,21 @@ impl<B: VmBackend> Vm<B> {
         slot.end_wait();
         slot.set_deadline(self.timer_deadline(vcpu));
         core.borrow_stage2(self.number, shared.memory.stage2.root());
+        // In one piece: the vCPU could run between two.
+        if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
+            let mut next = 0;
+            while !self.clean_piece(shared, &mut next) {}
+        }
+        let around = !goes_through_caches(registers.sctlr, registers.tcr);
+        shared.memory.caches.note(index, around);
+        if around {
+            let mut next = 0;
+            while !shared.memory.clean_if_ahead(&mut next) {}
+        }
         // It has other tables of stage 1 now, and did not invalidate what the TLBs have of those before.
         let memory = &mut shared.memory;
         memory.stage2.invalidate_vm(&mut memory.backend);
         core.return_stage2();
-        Ok(())
-    }
-
-    /// Before a vCPU's registers become others: has memory agree with the caches, as where the guest itself switches them on or off, or begins to go around
-    /// them. A piece of that, or [`UNFINISHED`]; `DENIED` if it is not stopped, as it could store meanwhile what is cleaned already.
-    fn clean_before(
-        &self,
-        core: &mut B::Core,
-        shared: &mut VmShared<B>,
-        (index, before): (usize, &VcpuRegisters),
-        after: &VcpuRegisters,
-        next: &mut Page,
-    ) -> Result<(), i64> {
-        let switches = caches_are_on(before.sctlr) != caches_are_on(after.sctlr);
-        let around = !goes_through_caches(after.sctlr, after.tcr);
-        if switches || around && shared.memory.caches.is_mapped_ahead() {
-            if !self.gate.is_closed_for(STOPPED) {
-                return Err(error::DENIED);
-            }
-            if around {
-                shared.memory.caches.note(index, true);
-            }
-            core.borrow_stage2(self.number, shared.memory.stage2.root());
-            let is_clean = match switches {
-                true => self.clean_piece(shared, next),
-                false => shared.memory.clean_if_ahead(next),
-            };
-            core.return_stage2();
-            if !is_clean {
-                return Err(UNFINISHED);
-            }
-        }
-        shared.memory.caches.note(index, around);
         Ok(())
     }
 }

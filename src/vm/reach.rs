@@ -10,10 +10,9 @@ use crate::snapshot::{Backend, Count, MapOf, Mapping, NotFound, Page, Reach};
 use core::hint::cold_path;
 use core::task::Poll;
 
-/// In place of an error: the call is not done yet, and is made again. It has no other effect, whether it is or not.
+/// In place of an error: the call is not done yet, and is made again. So far nothing is changed that a guest could tell: what was left to load is loaded,
+/// and pages are writable.
 pub(super) const UNFINISHED: i64 = i64::MIN;
-/// Pages that a piece of a call makes writable, at the most some 2,500 instructions each.
-const MADE_WRITABLE_AT_A_TIME: u32 = 8;
 
 /// The most bytes of one READ or WRITE: EL2's time for a call is bounded.
 pub(super) const BYTES_MAX: u64 = 1 << 16;
@@ -61,15 +60,15 @@ impl<B: VmBackend> VmShared<B> {
         })
     }
 
-    /// A piece of what it takes to have all of RAM loaded, and that memory writable, as by the guest's stores; [`UNFINISHED`], if that is not all.
-    /// The core is in the VM's stage 2.
+    /// Has all of RAM loaded, and that memory writable, as by the guest's stores; or a piece of it, and [`UNFINISHED`]. The core is in the VM's stage 2.
+    ///
+    /// What a VM that runs could undo is done in one piece with what it is for: 17 pages at the most, some 2,000 instructions each if each is the first of
+    /// its block.
     #[inline(never)]
     pub(super) fn prepare_stores(&mut self, memory: Memory) -> Result<(), i64> {
-        if !self.is_loaded() {
-            self.load_piece();
+        if !self.is_loaded() && !self.load_piece() {
             return Err(UNFINISHED);
         }
-        let mut left = MADE_WRITABLE_AT_A_TIME;
         let mut rest = memory;
         while rest.bytes != 0 {
             let page = self.page_at(rest.ipa);
@@ -78,10 +77,9 @@ impl<B: VmBackend> VmShared<B> {
                 Mapping::Write | Mapping::WriteBlock
             ) {
                 self.memory.faulting = None;
-                if left == 0 || !self.fault_in(page, true, Reach::Around) {
+                if !self.fault_in(page, true, Reach::Around) {
                     return Err(UNFINISHED);
                 }
-                left -= 1;
             }
             (_, [rest, _]) = rest.split(rest);
         }
@@ -223,9 +221,10 @@ impl<B: VmBackend> Vm<B> {
             return Ok(());
         }
         core.borrow_stage2(self.number, shared.memory.stage2.root());
-        shared.load_piece();
+        let is_loaded = shared.load_piece();
         core.return_stage2();
-        Err(UNFINISHED)
+        // Not later: what is loaded now, a restore of the VM's own could have to be loaded again.
+        if is_loaded { Ok(()) } else { Err(UNFINISHED) }
     }
 
     /// READ of this VM: into the memory of its controller, whose shared part is `to`.

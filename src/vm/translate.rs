@@ -151,9 +151,9 @@ impl<B: VmBackend> Vm<B> {
         let shared = &mut *self.lock_from_outside();
         let to = Memory { ipa, ..from };
         own.check(to)?;
-        own.prepare_stores(to)?;
         self.with_regime(core, shared, id, vcpu, |_, shared, regime, map| {
             let pieces = shared.pieces(regime, map, from)?;
+            own.prepare_stores(to)?;
             for piece in &pieces.all[..pieces.count] {
                 let bytes = piece.bytes;
                 own.copy_parts(shared, map, [*piece, Memory { ipa, bytes }]);

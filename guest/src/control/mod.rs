@@ -334,8 +334,8 @@ impl Target {
         Ok(registers)
     }
 
-    /// Sets the registers of a CPU of the target, which is on. What a guest could not set itself is refused; and a switch of the CPU's caches, unless the
-    /// target is stopped. If it waits for an interrupt, it does not any more.
+    /// Sets the registers of a CPU of the target, which is on. What a guest could not set itself is refused. If it waits for an interrupt, it does not any
+    /// more.
     pub fn set_registers(self, cpu: u64, registers: &Registers) -> Result<(), Error> {
         let at = &raw const *registers as u64;
         let bytes = size_of::<Registers>() as u64;

@@ -200,3 +200,28 @@ fn pages_are_counted_in_pieces() {
     };
     assert_eq!(info.pages, vm.s.info(&mut vm.m, 2).unwrap().pages);
 }
+
+/// A VM that goes back and is saved, again and again, has the count begin anew once.
+#[test]
+fn counting_ends_whatever_the_vm_does_meanwhile() {
+    let mut vm = with_pages_of_its_own();
+    let (mut count, mut pieces) = (Count::NOT_BEGUN, 0);
+    let done = loop {
+        for page in (0..MANY).step_by(2) {
+            vm.write(page, 6);
+        }
+        if let Poll::Ready(done) = vm.s.info_piece(&mut vm.m, 2, &mut count) {
+            break done;
+        }
+        pieces += 1;
+        assert!(pieces < 40, "it goes on for ever");
+        match pieces % 2 {
+            0 => vm.restore(Which::Id(2)),
+            _ => vm.checkpoint(10).unwrap(),
+        }
+        if pieces % 2 == 0 {
+            vm.delete(10);
+        }
+    };
+    assert!(done.is_ok() && pieces >= 2, "{pieces}");
+}

@@ -1,14 +1,13 @@
 //! What takes long of a controller's calls is done in pieces.
 
-use super::control::{CHECKPOINT_OF, DENIED, core, pair};
+use super::control::{CHECKPOINT_OF, core, pair};
 use super::guest::*;
-use super::reach::{NOW, READ, REGISTERS, SET_REGISTERS, TEXT, WRITE, contents, put, registers_at};
+use super::reach::{NOW, READ, TEXT, WRITE, contents, put};
 use crate::addr::PAGE_SIZE;
 use crate::fake::{FakeBoard, FakeCore};
 use crate::hvc::ids;
 use crate::vm::controller::AfterCall;
 use crate::vm::{ExitAction, Vm};
-use zerocopy::IntoBytes;
 
 const INFO_OF: u64 = ids::INFO_OF.0 as u64;
 const STATS_OF: u64 = ids::STATS_OF.0 as u64;
@@ -70,7 +69,7 @@ fn a_large_target_is_saved_and_counted_in_pieces() {
 }
 
 #[test]
-fn pages_that_are_written_are_made_writable_in_pieces() {
+fn a_block_is_filled_with_zeros_in_pieces_and_the_rest_is_done_at_once() {
     let vms = pair();
     let core = &mut core();
     store_to_all(&vms[1], 1);
@@ -84,51 +83,11 @@ fn pages_that_are_written_are_made_writable_in_pieces() {
     assert_eq!(contents(&vms[0], UNTOUCHED + 1, 5), b"there");
     // 17 pages that snapshots of the target have.
     let (results, pieces) = call(vms, core, WRITE, &[UNTOUCHED + 1, TEXT, MOST]);
-    assert_eq!((results[0], pieces), (0, 2));
+    assert_eq!((results[0], pieces), (0, 0));
     assert_eq!(
         contents(&vms[1], UNTOUCHED + 1, 4),
         contents(&vms[0], TEXT, 4)
     );
     let (results, pieces) = call(vms, core, WRITE, &[UNTOUCHED + 1, TEXT, MOST]);
     assert_eq!((results[0], pieces), (0, 0));
-}
-
-/// A SET_REGISTERS that switches the vCPU's caches on or off, or does not; its x0, and how many pieces come before the last.
-fn set_caches(vms: &[Vm<FakeBoard>], core: &mut FakeCore, switches: bool) -> (u64, u32) {
-    let ([bytes, ..], _) = call(vms, core, REGISTERS, &[NOW, 0, DATA, 1 << 12]);
-    let mut registers = registers_at(&vms[0], DATA);
-    registers.sctlr ^= if switches { CACHES } else { 0 };
-    registers.registers.x[7] += 1;
-    put(&vms[0], DATA, registers.as_bytes());
-    let ([x0, ..], pieces) = call(vms, core, SET_REGISTERS, &[0, DATA, bytes]);
-    (x0, pieces)
-}
-
-/// SCTLR_EL1.I, C and M.
-const CACHES: u64 = 1 << 12 | 5;
-
-/// Before a vCPU's caches are switched by its controller, all of its VM's memory is cleaned, a piece at a time, while it stands. Of one that runs, such
-/// registers are refused.
-#[test]
-fn caches_are_switched_of_a_target_that_stands() {
-    let vms = pair();
-    let core = &mut core();
-    store_to_all(&vms[1], 1);
-    let now = || {
-        let vcpu = vms[1].vcpus[0].lock();
-        (vcpu.system.sctlr & CACHES, vcpu.registers.x[7])
-    };
-    assert_eq!(now(), (0, 0));
-    for (set, sctlr) in [(1, CACHES), (2, 0), (3, CACHES)] {
-        let (x0, pieces) = set_caches(vms, core, true);
-        assert_eq!((x0, now()), (0, (sctlr, set)));
-        assert!(pieces >= 3, "{pieces}");
-    }
-    let mut shared = vms[1].shared.lock();
-    vms[1].run(&mut shared, core, None, None);
-    drop(shared);
-    assert_eq!(set_caches(vms, core, true), (DENIED, 0));
-    assert_eq!(now(), (CACHES, 3));
-    assert_eq!(set_caches(vms, core, false), (0, 0));
-    assert_eq!(now(), (CACHES, 4));
 }

@@ -30,7 +30,10 @@ impl World<'_> {
         let core = &mut self.cores[core];
         let mut after = running.control_call(self.vms, core);
         while after == AfterCall::Unfinished {
-            while running.go_on(core) == ExitAction::Unfinished {}
+            let is_unfinished = |action: &ExitAction| *action == ExitAction::Unfinished;
+            let next = std::iter::repeat_with(|| running.go_on(core))
+                .find(|action| !is_unfinished(action));
+            assert_eq!(next, Some(ExitAction::Control));
             after = running.control_call(self.vms, core);
         }
         assert_eq!(after, AfterCall::Resume);
