@@ -12,6 +12,7 @@ use avisor_guest::snapshot::{self, Checkpoint, Id};
 use avisor_guest::timer::{ENABLE, Timer};
 use avisor_guest::{console, entry, image_end, mmio, mmu, println, psci};
 
+mod control;
 #[path = "../bench/line.rs"]
 mod line;
 
@@ -73,6 +74,7 @@ fn main(_device_tree: usize) -> ! {
         }
         "WFI" => wfi,
         "WFE" => wfe,
+        other if let Some(attack) = control::named(other) => attack,
         _ => {
             println!("bench: there is no attack \"{attack}\"");
             psci::power_off()
