@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::board::Board;
 use crate::fetched;
@@ -255,9 +256,10 @@ fn source(line: &str) -> Option<&str> {
     name.filter(|name| !name.is_empty()).filter(word)
 }
 
-/// Waits for the prompt, and types. What is typed is echoed.
+/// Waits for the prompt, and types. What is typed is echoed: once, by the shell, if it reads already.
 fn types(session: &mut Session, prompt: &str, text: &str) {
     session.expect(&format!("{prompt} "));
+    session.pause(Duration::from_millis(500));
     if text == ESCAPE {
         session.send("\x1d");
     } else {
