@@ -50,16 +50,22 @@ fn names(asked: &[(Asked, u64)]) -> Vec<Asked> {
 /// The address of a frame that an entry leads to.
 const ADDRESS: u64 = 0xffff_ffff_f000;
 
+/// The copy, which comes before all else: from where and to where, and the page's entry then, which is read-only.
+fn copy_of((asked, entry): (Asked, u64)) -> (Pa, Pa, u64) {
+    let Copy { from, to } = asked else {
+        panic!("{asked:?}")
+    };
+    assert!(entry & VALID != 0 && entry & WRITABLE == 0, "{entry:#x}");
+    (from, to, entry)
+}
+
 #[test]
 fn a_first_store_keeps_the_frame_and_gives_the_snapshot_the_copy() {
     let mut guest = with_snapshot();
     let clean = guest.load(DATA);
     let asked = guest.watched(DATA, |guest| traps_once(guest, DATA));
     guest.store(DATA, 20);
-    let (Copy { from, to }, before) = asked[0] else {
-        panic!("{asked:?}")
-    };
-    assert!(before & VALID != 0 && before & WRITABLE == 0, "{before:#x}");
+    let (from, to, before) = copy_of(asked[0]);
     assert_eq!(before & ADDRESS, from.0);
     // The same output address: no break, and nothing that other cores would have to do.
     let wider = before | WRITABLE;
@@ -83,10 +89,7 @@ fn where_several_maps_hold_the_frame_a_first_store_copies_then_breaks_then_makes
     let clean = guest.load(DATA);
     let asked = guest.watched(DATA, |guest| traps_once(guest, DATA));
     guest.store(DATA, 20);
-    let (Copy { from, to }, before) = asked[0] else {
-        panic!("{asked:?}")
-    };
-    assert!(before & VALID != 0 && before & WRITABLE == 0, "{before:#x}");
+    let (from, to, before) = copy_of(asked[0]);
     let page = Ipa(DATA);
     assert_eq!(
         asked[1..6],
