@@ -61,7 +61,8 @@ fn a_large_target_is_saved_and_counted_in_pieces() {
     assert_eq!((x0, pages), (0, PAGES));
     assert!(pieces >= 3, "{pieces}");
     let ([second, ..], pieces) = call(vms, core, CHECKPOINT_OF, &[]);
-    assert_eq!(second as i64 - first as i64, 1);
+    // Other tests take ids in between.
+    assert!(second as i64 > first as i64, "{second} behind {first}");
     assert!(pieces >= 3, "{pieces}");
     let ([snapshots, pools, kept], _) = call(vms, core, STATS_OF, &[]);
     assert_eq!((snapshots, pools), (2, 1));
