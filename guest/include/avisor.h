@@ -341,7 +341,8 @@ static inline int64_t avisor_registers(uint64_t target, int64_t id, uint64_t cpu
     return avisor_call5(AVISOR_FN_REGISTERS, target, (uint64_t)id, cpu, (uint64_t)(uintptr_t)to, sizeof *to);
 }
 
-/* Sets the registers of a target's CPU, which is on. What a guest could not set itself is refused. Returns 0 or an error. */
+/* Sets the registers of a target's CPU, which is on. What a guest could not set itself is refused, and so is switching the CPU's caches on or off while
+ * the target is not stopped. Returns 0 or an error. */
 static inline int64_t avisor_set_registers(uint64_t target, uint64_t cpu, const struct avisor_registers *from)
 {
     return avisor_call5(AVISOR_FN_SET_REGISTERS, target, cpu, (uint64_t)(uintptr_t)from, sizeof *from, 0);

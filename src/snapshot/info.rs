@@ -104,6 +104,7 @@ impl Snapshots {
     }
 
     /// What is known of the snapshot `id`, however long that takes.
+    #[cfg(test)]
     pub fn info<B: Backend>(&mut self, b: &mut B, id: u64) -> Result<Info, NotFound> {
         let mut count = Count::NOT_BEGUN;
         loop {

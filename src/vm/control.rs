@@ -61,6 +61,7 @@ impl<B: VmBackend> Vm<B> {
         // As long as it stands still: how much is left.
         if run == Run::Starts {
             self.limit.store(limit.unwrap_or(NEVER), Ordering::Relaxed);
+            shared.cleaned = 0;
             match step {
                 None => {
                     if self.gate.is_closed_for(STEPPING) {

@@ -2,7 +2,7 @@
 
 use super::debug::hide_step;
 use super::quiesce::STOPPED;
-use super::reach::Memory;
+use super::reach::{Memory, UNFINISHED};
 use super::saved::SavedVcpus;
 use super::vcpu::{RunState, Vcpu};
 use super::{Core, System, Vm, VmBackend, VmShared};
@@ -98,6 +98,32 @@ impl<B: VmBackend> Vm<B> {
         done.map(|()| 0)
     }
 
+    /// Cleans the VM's memory before a vCPU has registers in place of those `before`, as where it writes SCTLR_EL1 itself: a piece of it, and [`UNFINISHED`].
+    /// What is clean stays so as long as the VM is stopped.
+    fn clean_before(
+        &self,
+        shared: &mut VmShared<B>,
+        before: &VcpuRegisters,
+        registers: &VcpuRegisters,
+    ) -> Result<(), i64> {
+        let switches = caches_are_on(before.sctlr) != caches_are_on(registers.sctlr);
+        let around = !goes_through_caches(registers.sctlr, registers.tcr);
+        let is_behind = around && shared.memory.caches.is_mapped_ahead();
+        if !switches && !is_behind {
+            return Ok(());
+        }
+        if !self.gate.is_closed_for(STOPPED) {
+            return Err(error::DENIED);
+        }
+        let mut next = shared.cleaned;
+        let is_clean = match switches {
+            true => self.clean_piece(shared, &mut next),
+            false => shared.memory.clean_if_ahead(&mut next),
+        };
+        shared.cleaned = next;
+        if is_clean { Ok(()) } else { Err(UNFINISHED) }
+    }
+
     fn set_vcpu_registers(
         &self,
         core: &mut B::Core,
@@ -115,6 +141,10 @@ impl<B: VmBackend> Vm<B> {
         }
         let mut before = VcpuRegisters::new_zeroed();
         B::Core::export(&vcpu.system, &mut before);
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
+        let cleaned = self.clean_before(shared, &before, registers);
+        core.return_stage2();
+        cleaned?;
         vcpu.registers = registers.registers;
         vcpu.debug.replace(&mut vcpu.registers);
         B::Core::import(&mut vcpu.system, registers);
@@ -124,18 +154,9 @@ impl<B: VmBackend> Vm<B> {
         vcpu.unfinished.forget_trap();
         slot.end_wait();
         slot.set_deadline(self.timer_deadline(vcpu));
-        core.borrow_stage2(self.number, shared.memory.stage2.root());
-        // In one piece: the vCPU could run between two.
-        if caches_are_on(before.sctlr) != caches_are_on(registers.sctlr) {
-            let mut next = 0;
-            while !self.clean_piece(shared, &mut next) {}
-        }
         let around = !goes_through_caches(registers.sctlr, registers.tcr);
         shared.memory.caches.note(index, around);
-        if around {
-            let mut next = 0;
-            while !shared.memory.clean_if_ahead(&mut next) {}
-        }
+        core.borrow_stage2(self.number, shared.memory.stage2.root());
         // It has other tables of stage 1 now, and did not invalidate what the TLBs have of those before.
         let memory = &mut shared.memory;
         memory.stage2.invalidate_vm(&mut memory.backend);

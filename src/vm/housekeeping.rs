@@ -3,6 +3,7 @@
 use super::backend::Interrupt;
 use super::console_host::ConsoleHost;
 use super::control::tell_controller;
+use super::errand::OPERATORS_CORE;
 use super::operator::Controls;
 use super::schedule::Scheduler;
 use super::{Core, Vm, VmBackend};
@@ -19,18 +20,18 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
                 tell_controller(self.vms, vm, self.core);
             }
         }
-        if self.core.number() != 0 {
+        if self.core.number() != OPERATORS_CORE {
             return;
         }
         if self.console.poll_due() <= B::Core::physical_count() {
             self.console_input();
         }
-        if core::mem::take(&mut self.command) {
-            let vm = self.console.run_commands(&mut Controls {
-                vms: self.vms,
-                core: self.core,
-                console: self.console,
-            });
+        if self.has_command() {
+            self.command = false;
+            let console = self.console;
+            self.in_command = true;
+            let vm = console.run_commands(&mut Controls::new(self));
+            self.in_command = false;
             self.give_input(vm);
         }
         for vm in self.vms {
@@ -43,8 +44,15 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
         let now = B::Core::physical_count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
-            || self.core.number() == 0
-                && (self.command || self.console.poll_due() <= now || self.vms.iter().any(due))
+            || self.core.number() == OPERATORS_CORE
+                && (self.has_command()
+                    || self.console.poll_due() <= now
+                    || self.vms.iter().any(due))
+    }
+
+    /// Whether there is a command to be carried out, and none is being so.
+    fn has_command(&self) -> bool {
+        self.command && !self.in_command
     }
 
     /// Takes an interrupt that the core has, while no vCPU is loaded.

@@ -17,7 +17,7 @@
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
 //! | `control`, `target`, `controller`, `reach`, `exchange`, `debug` | a VM that another one controls, and what the calls of that one do |
-//! | `operator`, `pause`, `periodic` | what the monitor does with VMs, and the checkpoints that nobody asks for |
+//! | `operator`, `pause`, `periodic`, `errand` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `translate`, `stage1` | where a target's virtual addresses lead |
 //! | `pins` | which core each vCPU is pinned to |
@@ -53,6 +53,7 @@ mod controller;
 mod debug;
 mod dispatch;
 mod doorbell;
+mod errand;
 mod exchange;
 mod exit;
 mod faults;
@@ -114,8 +115,9 @@ use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmConfig;
 use crate::device::Devices;
 use crate::device::gic::Gic;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Page, Snapshots};
 use clock::NEVER;
+use errand::Errands;
 use image::Loading;
 use quiesce::Gate;
 use slot::VcpuSlot;
@@ -173,6 +175,10 @@ struct VmShared<B: VmBackend> {
     caches_agree: bool,
     /// Its image, while that gets into RAM.
     loading: Option<Loading>,
+    errands: Errands,
+    /// How far its memory is cleaned for SET_REGISTERS, as [`Unfinished::cleaned`](unfinished::Unfinished::cleaned) says; that begins anew when the VM runs or
+    /// goes back, or its memory is written to.
+    cleaned: Page,
 }
 
 impl<B: VmBackend> Vm<B> {
@@ -237,9 +243,12 @@ impl<B: VmBackend> Vm<B> {
         (0..self.vcpus.len()).filter(move |&i| self.vcpus[i].core() == core)
     }
 
-    /// Whether a core that has nothing else to do should load vCPU number `vcpu`.
+    /// Whether a core that has nothing else to do should give vCPU number `vcpu` a turn.
     fn is_runnable(&self, vcpu: usize) -> bool {
-        !self.gate.is_closed_to(vcpu) && self.vcpus[vcpu].is_runnable(B::Core::physical_count)
+        match self.gate.is_closed_to(vcpu) {
+            false => self.vcpus[vcpu].is_runnable(B::Core::physical_count),
+            true => self.goes_on_errand(vcpu),
+        }
     }
 
     /// Whether a request waits for vCPU number `vcpu`.

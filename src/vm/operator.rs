@@ -1,40 +1,87 @@
 //! What the monitor does with VMs: from a core that has no vCPU loaded.
 
+use super::budget::SLICE;
 use super::console_host::ConsoleHost;
 use super::control::tell_controller;
 use super::controller::abandon_targets;
+use super::errand::{Asked, Errand, Outcome};
 use super::quiesce::{Initiator, STOPPED};
+use super::schedule::Scheduler;
 use super::vcpu::RunState;
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::config::Uart;
 use crate::monitor::{
     Refusal, SnapshotInfo, VcpuState, VcpuStatus, VmControl, VmState, VmStats, VmStatus,
 };
-use crate::snapshot::{NotFound, Which};
+use crate::snapshot::{Count, NotFound, Which};
+
+/// How long a command may keep the core from the others, in counts of the physical counter: some 20,000 instructions.
+const AT_A_TIME: u64 = SLICE >> 8;
 
 /// All VMs in the operator's hands, on a core that has no vCPU loaded.
-pub struct Controls<'a, B: VmBackend, C> {
-    pub(super) vms: &'a [Vm<B>],
-    pub(super) core: &'a mut B::Core,
-    pub(super) console: &'a C,
+pub struct Controls<'s, 'a, B: VmBackend, C> {
+    scheduler: &'s mut Scheduler<'a, B, C>,
+    vms: &'a [Vm<B>],
+    /// The physical count at which others had the core last.
+    since: u64,
 }
 
-impl<B: VmBackend, C: ConsoleHost<B>> Controls<'_, B, C> {
+impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
+    /// The VMs of a core's scheduler, which is between two turns.
+    pub(super) fn new(scheduler: &'s mut Scheduler<'a, B, C>) -> Self {
+        Self {
+            vms: scheduler.vms,
+            scheduler,
+            since: B::Core::physical_count(),
+        }
+    }
+
     /// Does something with VM number `vm` and its shared part.
     fn with<R>(
         &mut self,
         vm: usize,
         action: impl FnOnce(&Vm<B>, &mut VmShared<B>, Initiator<'_, B>) -> R,
     ) -> R {
+        self.let_others_run();
         let vm = &self.vms[vm];
-        vm.with_locked(self.core, |shared, initiator| {
+        vm.with_locked(self.scheduler.core, |shared, initiator| {
             shared.memory.log_left_out(false);
             action(vm, shared, initiator)
         })
     }
+
+    /// Others have a turn, if it is long since they had one: there are commands of many steps.
+    fn let_others_run(&mut self) {
+        let now = B::Core::physical_count();
+        if now - self.since >= AT_A_TIME {
+            self.scheduler.give_turn(now);
+            self.since = B::Core::physical_count();
+        }
+    }
+
+    /// Has VM number `vm` do this, however long it takes. Others run meanwhile.
+    fn wait_for(&mut self, vm: usize, errand: Errand) -> Outcome {
+        // A periodic checkpoint comes first.
+        while self.vms[vm].has_errand() {
+            self.scheduler.schedule_once();
+        }
+        let begun = self.with(vm, |vm, shared, initiator| {
+            vm.begin_errand(shared, initiator, errand, Asked::ByOperator)
+        });
+        if let Some(outcome) = begun {
+            return outcome;
+        }
+        loop {
+            self.scheduler.schedule_once();
+            self.since = B::Core::physical_count();
+            if let Some(outcome) = self.vms[vm].lock_from_outside().take_outcome() {
+                return outcome;
+            }
+        }
+    }
 }
 
-impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
+impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, '_, B, C> {
     fn vms(&self) -> usize {
         self.vms.len()
     }
@@ -70,25 +117,25 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
     }
 
     fn attached(&self) -> usize {
-        self.console.attached()
+        self.scheduler.console.attached()
     }
 
     fn attach(&mut self, vm: usize) -> Result<(), Refusal> {
         if self.vms[vm].config.uart == Uart::Second {
             return Err(Refusal::Elsewhere);
         }
-        self.console.attach(vm);
+        self.scheduler.console.attach(vm);
         Ok(())
     }
 
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal> {
-        self.with(vm, |vm, shared, initiator| {
-            if vm.is_off() {
-                return Err(Refusal::Off);
-            }
-            vm.checkpoint(shared, initiator, false)
-                .ok_or(Refusal::NoMemory)
-        })
+        if self.vms[vm].is_off() {
+            return Err(Refusal::Off);
+        }
+        match self.wait_for(vm, Errand::Checkpoint) {
+            Outcome::Checkpoint(Some(id)) => Ok(id),
+            _ => Err(Refusal::NoMemory),
+        }
     }
 
     fn first_snapshot_from(&mut self, vm: usize, id: u64) -> Option<u64> {
@@ -98,15 +145,17 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
     }
 
     fn snapshot_info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo> {
-        self.with(vm, |_, shared, _| {
-            let info = shared.snapshots.info(&mut shared.memory, id).ok()?;
-            let age = B::Core::physical_count().saturating_sub(info.taken.physical);
-            Some(SnapshotInfo {
-                parent: info.parent,
-                age: (u128::from(age) * 1000 / u128::from(B::Core::frequency())) as u64,
-                pages: info.pages,
-                is_current: shared.snapshots.current() == Some(id),
-            })
+        let count = Count::NOT_BEGUN;
+        let Outcome::Info(Some(info)) = self.wait_for(vm, Errand::Info { id, count }) else {
+            return None;
+        };
+        let age = B::Core::physical_count().saturating_sub(info.taken.physical);
+        let current = self.with(vm, |_, shared, _| shared.snapshots.current());
+        Some(SnapshotInfo {
+            parent: info.parent,
+            age: (u128::from(age) * 1000 / u128::from(B::Core::frequency())) as u64,
+            pages: info.pages,
+            is_current: current == Some(id),
         })
     }
 
@@ -126,7 +175,7 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
             Ok::<_, NotFound>(id)
         });
         // The UART may have room again.
-        self.vms[vm].request_input(self.core);
+        self.vms[vm].request_input(self.scheduler.core);
         restored.map_err(|_| refusal)
     }
 
@@ -160,21 +209,28 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, B, C> {
 
     fn reset(&mut self, vm: usize) -> Result<(), Refusal> {
         self.with(vm, |vm, shared, initiator| vm.reset(shared, initiator));
-        abandon_targets(self.vms, &self.vms[vm], self.core);
-        tell_controller(self.vms, &self.vms[vm], self.core);
+        abandon_targets(self.vms, &self.vms[vm], self.scheduler.core);
+        tell_controller(self.vms, &self.vms[vm], self.scheduler.core);
         // The UART may have room again.
-        self.vms[vm].request_input(self.core);
+        self.vms[vm].request_input(self.scheduler.core);
         Ok(())
     }
 
     fn stats(&mut self, vm: usize) -> VmStats {
-        self.with(vm, |vm, shared, _| {
-            while shared.snapshots.settle(&mut shared.memory).is_pending() {}
-            VmStats {
-                snapshots: shared.snapshots.stats(),
-                generation: shared.snapshots.generation(),
-                exits: vm.vcpus.iter().map(|slot| slot.exits()).sum(),
-            }
+        self.wait_for(vm, Errand::Settle);
+        self.with(vm, |vm, shared, _| VmStats {
+            snapshots: shared.snapshots.stats(),
+            generation: shared.snapshots.generation(),
+            exits: vm.vcpus.iter().map(|slot| slot.exits()).sum(),
         })
+    }
+}
+
+#[cfg(test)]
+impl<'a, B: VmBackend, C: ConsoleHost<B>> Controls<'a, 'a, B, C> {
+    /// The VMs in the hands of an operator on this core.
+    pub fn of(vms: &'a [Vm<B>], core: &'a mut B::Core, console: &'a C) -> Self {
+        let scheduler = Scheduler::new(core, vms, console);
+        Self::new(alloc::boxed::Box::leak(alloc::boxed::Box::new(scheduler)))
     }
 }

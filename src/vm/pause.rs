@@ -25,7 +25,7 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// The VM, whose vCPUs are stopped, stands still for this reason, [`PAUSED`] or [`STOPPED`], and its time with it.
-    pub(super) fn stand_still(&self, reason: u8) {
+    pub(super) fn stand_still(&self, reason: u16) {
         if !self.gate.is_closed_for(PAUSED | STOPPED) {
             let now = B::Core::physical_count();
             self.paused_at.store(now, Ordering::Relaxed);
@@ -35,7 +35,7 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// This reason is no more. If there is no other one, the VM's time goes on; the caller wakes the cores. It holds the shared part.
-    pub(super) fn go_on(&self, reason: u8) {
+    pub(super) fn go_on(&self, reason: u16) {
         if !self.gate.is_closed_for((PAUSED | STOPPED) & !reason) {
             let at = self.paused_at.swap(NEVER, Ordering::Relaxed);
             self.set_time(Some(self.moment(at)));

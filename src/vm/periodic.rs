@@ -1,6 +1,7 @@
 //! Checkpoints that a VM takes by itself from time to time, as `checkpoint_every` in the configuration says.
 
 use super::clock::NEVER;
+use super::errand::{Asked, Errand};
 use super::quiesce::{OFF, PAUSED, STOPPED};
 use super::{Core, Vm, VmBackend};
 use crate::arch::sync::Ordering;
@@ -11,7 +12,8 @@ impl<B: VmBackend> Vm<B> {
         self.next_checkpoint.load(Ordering::Relaxed)
     }
 
-    /// Takes a periodic checkpoint if one is due. The core has no vCPU loaded.
+    /// Takes a periodic checkpoint if one is due, or has it taken as an [errand](super::errand); not while there is another errand. The core has no vCPU
+    /// loaded.
     pub(super) fn checkpoint_when_due(&self, core: &mut B::Core) {
         let now = B::Core::physical_count();
         if self.next_checkpoint() > now {
@@ -21,8 +23,8 @@ impl<B: VmBackend> Vm<B> {
         if !self.gate.is_closed_for(PAUSED | STOPPED | OFF) {
             self.with_locked(core, |shared, initiator| {
                 // A VM that has not begun yet has nothing that is worth it.
-                if shared.loading.is_none() {
-                    self.checkpoint(shared, initiator, false);
+                if shared.loading.is_none() && !self.has_errand() {
+                    self.begin_errand(shared, initiator, Errand::Checkpoint, Asked::ByNobody);
                 }
             });
         }

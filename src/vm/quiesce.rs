@@ -8,25 +8,27 @@ use super::slot::VcpuSlot;
 use super::vcpu::Vcpu;
 use super::{Core, System, Vm, VmBackend, VmShared};
 use crate::arch::MutexGuard;
-use crate::arch::sync::{AtomicU8, Ordering};
+use crate::arch::sync::{AtomicU16, Ordering};
 use crate::device::gic::{Gic, VCPUS_MAX};
 use core::hint::cold_path;
 
 /// Why a VM's vCPUs may not run: one bit for each reason; and [who alone may run](Self::let_step). All of it is relaxed: a core that sees an older one tries a lock in vain, or looks
 /// again when it is kicked; what the gate guards is behind the vCPUs' locks.
 #[derive(Default)]
-pub struct Gate(AtomicU8);
+pub struct Gate(AtomicU16);
 
 /// A core has stopped the VM for a moment.
-pub const QUIESCED: u8 = 1;
+pub const QUIESCED: u16 = 1;
 /// The operator paused the VM.
-pub const PAUSED: u8 = 2;
+pub const PAUSED: u16 = 2;
 /// The VM is off.
-pub const OFF: u8 = 4;
+pub const OFF: u16 = 4;
 /// The VM that controls it has it stopped.
-pub const STOPPED: u8 = 8;
+pub const STOPPED: u16 = 8;
 /// All but one vCPU stand, whose number is in these bits, counted from 1: it executes one instruction.
-pub const STEPPING: u8 = 0xf0;
+pub const STEPPING: u16 = 0xf0;
+/// It is in the midst of an [errand](super::errand).
+pub const ERRAND: u16 = 0x100;
 
 const ALONE: u32 = STEPPING.trailing_zeros();
 const _: () = assert!(VCPUS_MAX <= (STEPPING >> ALONE) as usize);
@@ -44,24 +46,24 @@ impl Gate {
         let gate = self.0.load(Ordering::Relaxed);
         gate != 0 && {
             cold_path();
-            gate != (vcpu as u8 + 1) << ALONE
+            gate != (vcpu as u16 + 1) << ALONE
         }
     }
 
     /// Once the gate is open, vCPU number `vcpu` alone may run. It is closed for another reason now: nobody is let through in between.
     pub fn let_step(&self, vcpu: usize) {
         self.open(STEPPING);
-        self.close((vcpu as u8 + 1) << ALONE);
+        self.close((vcpu as u16 + 1) << ALONE);
     }
 
     /// The vCPU that alone may run, if it is one.
     pub fn stepping(&self) -> Option<usize> {
-        let alone = self.0.load(Ordering::Relaxed) >> ALONE;
+        let alone = (self.0.load(Ordering::Relaxed) & STEPPING) >> ALONE;
         usize::from(alone).checked_sub(1)
     }
 
     /// Whether any of `reasons` is there.
-    pub fn is_closed_for(&self, reasons: u8) -> bool {
+    pub fn is_closed_for(&self, reasons: u16) -> bool {
         self.0.load(Ordering::Relaxed) & reasons != 0
     }
 
@@ -72,13 +74,13 @@ impl Gate {
     /// - the core has the lock: the stopper's `try_lock` fails, and it kicks the core. What it stored before a kick is seen by the core that
     ///   takes the kick ([`Core::kick`]), and that core looks here again then.
     #[inline]
-    pub fn close(&self, reason: u8) {
+    pub fn close(&self, reason: u16) {
         self.0.fetch_or(reason, Ordering::Relaxed);
     }
 
     /// Removes reasons, and returns those that are left. The caller kicks the cores afterwards: one that saw the gate closed may sleep.
     #[inline]
-    pub fn open(&self, reasons: u8) -> u8 {
+    pub fn open(&self, reasons: u16) -> u16 {
         self.0.fetch_and(!reasons, Ordering::Relaxed) & !reasons & !STEPPING
     }
 }

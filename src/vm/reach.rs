@@ -69,6 +69,7 @@ impl<B: VmBackend> VmShared<B> {
         if !self.is_loaded() && !self.load_piece() {
             return Err(UNFINISHED);
         }
+        self.cleaned = 0;
         let mut rest = memory;
         while rest.bytes != 0 {
             let page = self.page_at(rest.ipa);

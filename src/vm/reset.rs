@@ -105,7 +105,7 @@ impl<B: VmBackend> Vm<B> {
         shared.snapshots.reset_ram(&mut shared.memory);
         shared.memory.caches.forget_mapped();
         shared.devices = Devices::default();
-        shared.caches_agree = false;
+        (shared.caches_agree, shared.cleaned) = (false, 0);
         shared.gic = Gic::new(self.vcpus.len());
         match shared.begin_loading(self.config) {
             Ok(entry) => {

@@ -43,6 +43,8 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     next: usize,
     /// The operator has entered a command.
     pub(super) command: bool,
+    /// One is being carried out: this core has turns meanwhile, while that waits ([`give_turn`](Self::give_turn)).
+    pub(super) in_command: bool,
     /// Some of them are under control: their time may have a limit.
     pub(super) limits: bool,
 }
@@ -98,6 +100,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             run_queue,
             next: 0,
             command: false,
+            in_command: false,
         }
     }
 
@@ -109,18 +112,24 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             self.housekeep();
             start = B::Core::physical_count();
         }
+        if !self.give_turn(start) {
+            self.sleep();
+        }
+    }
+
+    /// Runs the next runnable vCPU, whose turn begins at the physical count `start`. Returns whether there was one.
+    pub(super) fn give_turn(&mut self, start: u64) -> bool {
         let run_queue = &self.run_queue;
         let runnable = |i: usize| {
             let (vm, vcpu) = run_queue[i];
             vm.is_runnable(vcpu)
         };
-        match self.budgets.next(self.next, runnable) {
-            Some(i) => {
-                self.next = (i + 1) % run_queue.len();
-                self.run_slice(i, start);
-            }
-            None => self.sleep(),
+        let next = self.budgets.next(self.next, runnable);
+        if let Some(i) = next {
+            self.next = (i + 1) % run_queue.len();
+            self.run_slice(i, start);
         }
+        next.is_some()
     }
 
     fn is_runnable(&self, i: usize) -> bool {
@@ -224,9 +233,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             },
         };
         let Some(mut loaded) = vm.load(self.core, vcpu) else {
-            // Another core has what that takes. Who else wants this one does not wait for it, too.
-            self.budgets.forfeit(i);
-            self.take_interrupt();
+            self.take_turn_without_vcpu(&mut slice);
             return None;
         };
         if let Some(from) = turn.handed {
@@ -276,6 +283,31 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 contended: slice.contended,
             }),
         })
+    }
+
+    /// The turn of a vCPU that could not be loaded: its VM is in the midst of an errand, which goes on; or another core has what loading takes.
+    #[cold]
+    #[inline(never)]
+    fn take_turn_without_vcpu(&mut self, slice: &mut Slice) {
+        let (vm, vcpu) = self.run_queue[slice.vcpu];
+        if !vm.goes_on_errand(vcpu) {
+            // Who else wants the core does not wait for that, too.
+            self.budgets.forfeit(slice.vcpu);
+            return self.take_interrupt();
+        }
+        loop {
+            vm.go_on_errand(self.core);
+            self.take_interrupt();
+            self.update(slice);
+            let now = B::Core::physical_count();
+            if !vm.has_errand() || self.needs_housekeeping() || now >= self.end_of_slice(slice) {
+                break;
+            }
+        }
+        if slice.contended {
+            let now = B::Core::physical_count();
+            self.budgets.charge(slice.vcpu, now - slice.paid);
+        }
     }
 
     /// Sets the alarm for a vCPU that was handed the core. It is set already for all that the one before had to be interrupted for; what is new is the one

@@ -57,6 +57,7 @@ impl<B: VmBackend> Vm<B> {
     }
 
     /// The same, however long it takes.
+    #[cfg(test)]
     pub(super) fn checkpoint(
         &self,
         shared: &mut VmShared<B>,
@@ -102,7 +103,7 @@ impl<B: VmBackend> Vm<B> {
         // What is owed may be paid by any core.
         shared.memory.runs_only_here = false;
         let restored = restored?;
-        shared.caches_agree = false;
+        (shared.caches_agree, shared.cleaned) = (false, 0);
         // What RAM has is the snapshot's.
         if shared.loading.is_some() {
             shared.forget_loading();

@@ -1,6 +1,7 @@
 //! A VM is made: from its configuration and its share of memory to vCPU 0 about to run.
 
 use super::clock::NEVER;
+use super::errand::Errands;
 use super::memory::GuestMemory;
 use super::memory_share::{frames_of, needed_bytes};
 use super::quiesce::{Gate, STOPPED};
@@ -110,6 +111,8 @@ impl<B: VmBackend> Vm<B> {
                     .map(|_| Target::new(config.start == Start::Running)),
                 caches_agree: false,
                 loading: None,
+                errands: Errands::default(),
+                cleaned: 0,
             }),
         };
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.

@@ -335,7 +335,7 @@ impl Target {
     }
 
     /// Sets the registers of a CPU of the target, which is on. What a guest could not set itself is refused. If it waits for an interrupt, it does not any
-    /// more.
+    /// more. [`Error::Denied`] if the CPU is off, or if its caches would be switched on or off while the target is not stopped.
     pub fn set_registers(self, cpu: u64, registers: &Registers) -> Result<(), Error> {
         let at = &raw const *registers as u64;
         let bytes = size_of::<Registers>() as u64;

@@ -87,6 +87,8 @@ pub struct FakeCore {
     pub executes: Option<Execute>,
     /// Interrupts of the board.
     pub interrupts: VecDeque<Interrupt>,
+    /// Counts that pass before each look for one: what EL2 does in between takes time.
+    pub latency: u64,
     /// Cores that were kicked.
     pub kicked: Vec<usize>,
     kicks: Kicks,
@@ -143,6 +145,7 @@ impl FakeCore {
             program: None,
             executes: None,
             interrupts: VecDeque::new(),
+            latency: 0,
             kicked: Vec::new(),
             kicks: Kicks::default(),
             on_kick: None,

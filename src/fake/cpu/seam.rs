@@ -322,6 +322,7 @@ impl Core for FakeCore {
     }
 
     fn acknowledge(&mut self) -> Interrupt {
+        super::set_count(Self::physical_count() + self.latency);
         let interrupt = match self.interrupts.pop_front() {
             Some(interrupt) => interrupt,
             None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,

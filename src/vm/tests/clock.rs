@@ -69,12 +69,15 @@ impl Life {
         }
     }
 
-    fn operator<R>(&mut self, action: impl FnOnce(&mut Controls<'_, FakeBoard, Quiet>) -> R) -> R {
-        action(&mut Controls {
-            vms: self.vms,
-            core: &mut self.operator,
-            console: &Quiet::default(),
-        })
+    fn operator<R>(
+        &mut self,
+        action: impl FnOnce(&mut Controls<'_, '_, FakeBoard, Quiet>) -> R,
+    ) -> R {
+        action(&mut Controls::of(
+            self.vms,
+            &mut self.operator,
+            &Quiet::default(),
+        ))
     }
 
     fn pass(&mut self, ticks: u64) {

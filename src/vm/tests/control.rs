@@ -266,11 +266,7 @@ fn who_controls_nobody_is_denied_and_who_has_no_controller_not_supported() {
 pub fn play_again(vms: &[Vm<FakeBoard>]) {
     let desk = Quiet::default();
     let mut core = core();
-    let mut operator = Controls {
-        vms,
-        core: &mut core,
-        console: &desk,
-    };
+    let mut operator = Controls::of(vms, &mut core, &desk);
     operator.reset(0).unwrap();
     operator.reset(1).unwrap();
 }

@@ -118,11 +118,8 @@ fn a_snapshot_of_a_controller_in_the_midst_of_run_is_one_that_is_about_to_call_i
     // The target runs, and the operator takes a snapshot of the controller, and goes back to it.
     it.script.push_back(Box::new(move |registers| {
         let mut other = FakeCore::new(1);
-        let mut operator = Controls {
-            vms,
-            core: &mut other,
-            console: &Quiet::default(),
-        };
+        let desk = Quiet::default();
+        let mut operator = Controls::of(vms, &mut other, &desk);
         let vcpu = &vms[0].vcpus[0];
         assert!(vcpu.is_waiting() && vcpu.awaits(1));
         assert_eq!(vcpu.lock().registers.pc, pc);
@@ -195,11 +192,7 @@ fn targets_stop_when_their_controller_ends_or_is_reset() {
     vms[1].run(&mut shared, &mut it, None, None);
     drop(shared);
     let desk = Quiet::default();
-    let mut operator = Controls {
-        vms,
-        core: &mut it,
-        console: &desk,
-    };
+    let mut operator = Controls::of(vms, &mut it, &desk);
     assert_eq!(operator.status(1).state, VmState::Running);
     operator.reset(0).unwrap();
     assert_eq!(operator.status(1).state, VmState::Stopped);
@@ -213,11 +206,8 @@ fn the_operators_reset_of_a_target_is_told() {
         .push_back(Box::new(|registers| RUN_IT.done(registers)));
     it.dreams.push_back(Box::new(move |core| {
         let mut other = FakeCore::new(2);
-        let mut operator = Controls {
-            vms,
-            core: &mut other,
-            console: &Quiet::default(),
-        };
+        let desk = Quiet::default();
+        let mut operator = Controls::of(vms, &mut other, &desk);
         operator.reset(1).unwrap();
         assert!(other.kicked.contains(&0));
         core.interrupts.push_back(Interrupt::Kick);

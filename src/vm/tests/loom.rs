@@ -366,11 +366,7 @@ fn nobody_runs_while_the_vm_is_paused_and_then_all_know_the_time() {
         let core = scene.serve(1);
         let operator = scene.on(0, move |vms, core| {
             let desk = Quiet::default();
-            let mut controls = Controls {
-                vms,
-                core,
-                console: &desk,
-            };
+            let mut controls = Controls::of(vms, core, &desk);
             controls.pause(0).unwrap();
             ram.set(ram.get() + 1);
             set_count(FakeCore::physical_count() + 1000);

@@ -138,11 +138,7 @@ fn what_the_operator_does_to_a_target_reaches_who_runs_it() {
         let vms = scene.vms.clone();
         let operator = spawn(move || {
             let desk = Quiet::default();
-            let mut controls = Controls {
-                vms: &vms,
-                core: &mut core,
-                console: &desk,
-            };
+            let mut controls = Controls::of(&vms, &mut core, &desk);
             controls.pause(1).unwrap();
             controls.resume(1).unwrap();
             // Only one that runs is told of.

@@ -11,6 +11,7 @@ mod control_waits;
 mod debug_registers;
 mod debugging;
 mod devices;
+mod errands;
 mod errors;
 mod guest;
 mod hardware;

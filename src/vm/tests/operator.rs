@@ -42,12 +42,8 @@ impl Desk {
         Self::with(Time::Stops)
     }
 
-    fn operator(&mut self) -> Controls<'_, FakeBoard, Quiet> {
-        Controls {
-            vms: self.vms,
-            core: &mut self.core,
-            console: &self.desk,
-        }
+    fn operator(&mut self) -> Controls<'_, '_, FakeBoard, Quiet> {
+        Controls::of(self.vms, &mut self.core, &self.desk)
     }
 
     fn vm(&self) -> &'static Vm<FakeBoard> {

@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 pub const READ: u64 = ids::READ.0 as u64;
 pub const WRITE: u64 = ids::WRITE.0 as u64;
 pub const REGISTERS: u64 = ids::REGISTERS.0 as u64;
-const SET_REGISTERS: u64 = ids::SET_REGISTERS.0 as u64;
+pub const SET_REGISTERS: u64 = ids::SET_REGISTERS.0 as u64;
 const DIFFERS: u64 = ids::DIFFERS.0 as u64;
 
 pub const INVALID: u64 = -3i64 as u64;

@@ -25,11 +25,7 @@ const MAPPED: [u64; 4] = [UNTOUCHED, RAM + RAM_SIZE - 0x1000, TEXT, 0x0900_0000]
 fn checkpoint(vms: &[Vm<FakeBoard>]) -> u64 {
     let desk = Quiet::default();
     let mut core = core();
-    let mut operator = Controls {
-        vms,
-        core: &mut core,
-        console: &desk,
-    };
+    let mut operator = Controls::of(vms, &mut core, &desk);
     operator.checkpoint(1).unwrap()
 }
 

@@ -1,0 +1,221 @@
+//! What the operator and `checkpoint_every` ask of a large VM is done in pieces, while that VM stands and its neighbours run.
+
+use super::control_pieces::{PAGES, store_to_all};
+use super::guest::*;
+use super::scheduling::*;
+use crate::addr::PAGE_SIZE;
+use crate::config::VmConfig;
+use crate::fake::{FakeBoard, FakeCore};
+use crate::monitor::{VmControl, VmState};
+use crate::snapshot::{Info, Which};
+use crate::vm::budget::SLICE;
+use crate::vm::operator::Controls;
+use crate::vm::schedule::Scheduler;
+use crate::vm::{Core, Interrupt, Vm};
+use std::boxed::Box;
+use std::vec::Vec;
+
+/// Two VMs, both on `core`. All pages of the first are dirty, each by itself, and it has a snapshot, whose id is returned too.
+fn two_on(core: usize, plan: VmConfig) -> (&'static [Vm<FakeBoard>], u64) {
+    let core_of = match core {
+        0 => |_, _| 0,
+        _ => |_, _| 1,
+    };
+    let vms = vms([plan, PLAN].into(), core_of);
+    vms.iter().for_each(turn_on);
+    store_to_all(&vms[0], 1);
+    let desk = Quiet::default();
+    let mut other = FakeCore::new(2);
+    let id = Controls::of(vms, &mut other, &desk).checkpoint(0).unwrap();
+    store_to_all(&vms[0], 2);
+    (vms, id)
+}
+
+/// A core on which a piece takes a slice.
+fn slow_core(number: usize) -> FakeCore {
+    let mut core = core(number);
+    core.latency = SLICE;
+    core
+}
+
+/// What the core's vCPUs did, without repetitions: VM by VM.
+fn ran(core: &FakeCore) -> Vec<usize> {
+    core.ran.iter().map(|(vm, _)| *vm).collect()
+}
+
+fn info(vm: &Vm<FakeBoard>, id: u64) -> Info {
+    let shared = &mut *vm.shared.lock();
+    shared.snapshots.info(&mut shared.memory, id).unwrap()
+}
+
+fn saved(vm: &Vm<FakeBoard>) -> u32 {
+    vm.shared.lock().snapshots.stats().snapshots
+}
+
+fn byte(vm: &Vm<FakeBoard>) -> u8 {
+    let mut shared = vm.shared.lock();
+    let mut byte = [0];
+    shared.get(RAM + (PAGES - 1) * PAGE_SIZE + 1, &mut byte);
+    byte[0]
+}
+
+#[test]
+fn a_neighbour_runs_and_the_vm_stands_while_the_operator_has_it_saved() {
+    let (vms, _) = two_on(0, PLAN);
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let start = FakeCore::physical_count();
+    let id = Controls::of(vms, &mut core, &desk).checkpoint(0).unwrap();
+    let took = FakeCore::physical_count() - start;
+    let ran = ran(&core);
+    assert!(ran.iter().all(|&vm| vm == 1), "{ran:?}");
+    // The pieces are done in the other's turns. A turn is two slices long here, as the look at the alarm takes one, too.
+    let slices = ran.len() as u64;
+    assert!(
+        slices >= 2 && took <= 4 * slices * SLICE,
+        "{slices} in {took}"
+    );
+    assert!(!vms[0].has_errand() && vms[0].is_runnable(0));
+    assert_eq!(saved(&vms[0]), 2);
+    store_to_all(&vms[0], 3);
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    assert_eq!(operator.restore(0, Which::Latest), Ok(id));
+    assert_eq!(byte(&vms[0]), 2);
+}
+
+#[test]
+fn a_neighbour_runs_while_the_operator_asks_what_there_is() {
+    let (vms, id) = two_on(0, PLAN);
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    let seen = operator.snapshot_info(0, id).unwrap();
+    assert_eq!(u64::from(seen.pages), PAGES);
+    assert!(seen.is_current);
+    assert_eq!(operator.snapshot_info(0, id + (1 << 40)), None);
+    let slices = ran(&core).len();
+    assert!(slices >= 1, "{slices}");
+    assert_eq!(seen.pages, info(&vms[0], id).pages);
+    // With its only snapshot gone, pages that were replaced wait to be folded and freed.
+    core.ran.clear();
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    operator.delete(0, id).unwrap();
+    let stats = operator.stats(0);
+    assert_eq!(
+        (stats.snapshots.snapshots, stats.snapshots.kept_pages),
+        (0, 0)
+    );
+    assert!(!vms[0].has_errand());
+    assert!(!ran(&core).contains(&0));
+}
+
+#[test]
+fn on_another_core_it_is_done_there_and_the_operator_sleeps() {
+    let (vms, _) = two_on(1, PLAN);
+    let mut core = core(0);
+    core.dreams.push_back(Box::new(move |core: &mut FakeCore| {
+        assert!(core.kicked.contains(&1));
+        let (mut other, desk) = (slow_core(1), Quiet::default());
+        other.interrupts.push_back(Interrupt::Kick);
+        let mut scheduler = Scheduler::new(&mut other, vms, &desk);
+        while vms[0].has_errand() {
+            scheduler.schedule_once();
+        }
+        assert!(other.kicked.contains(&0));
+        assert!(ran(&other).iter().all(|&vm| vm == 1));
+        core.interrupts.push_back(Interrupt::Kick);
+    }));
+    let desk = Quiet::default();
+    Controls::of(vms, &mut core, &desk).checkpoint(0).unwrap();
+    assert_eq!(core.slept.len(), 1);
+    assert_eq!(saved(&vms[0]), 2);
+}
+
+#[test]
+fn a_paused_vm_is_saved_and_stays_paused() {
+    let (vms, _) = two_on(0, PLAN);
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    operator.pause(0).unwrap();
+    operator.checkpoint(0).unwrap();
+    assert_eq!(operator.status(0).state, VmState::Paused);
+    assert!(!vms[0].is_runnable(0));
+    assert_eq!(saved(&vms[0]), 2);
+}
+
+fn every_20_ms() -> VmConfig {
+    VmConfig {
+        checkpoint_every: Some(20),
+        ..PLAN
+    }
+}
+
+#[test]
+fn periodic_ones_are_taken_in_the_vms_own_turns() {
+    let (vms, _) = two_on(0, every_20_ms());
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    while !vms[0].has_errand() {
+        scheduler.schedule_once();
+    }
+    assert_eq!(saved(&vms[0]), 1);
+    scheduler.core.ran.clear();
+    while vms[0].has_errand() {
+        scheduler.schedule_once();
+    }
+    let slices = ran(scheduler.core);
+    assert!(slices.len() >= 2 && !slices.contains(&0), "{slices:?}");
+    assert_eq!(saved(&vms[0]), 2);
+    while !ran(scheduler.core).contains(&0) {
+        scheduler.schedule_once();
+    }
+}
+
+#[test]
+fn the_operators_comes_behind_a_periodic_one() {
+    let (vms, first) = two_on(0, every_20_ms());
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    while !vms[0].has_errand() {
+        scheduler.schedule_once();
+    }
+    let mut operator = Controls::new(&mut scheduler);
+    let last = operator.checkpoint(0).unwrap();
+    assert!(saved(&vms[0]) >= 3);
+    let between = operator.first_snapshot_from(0, first + 1).unwrap();
+    assert!(first < between && between < last);
+}
+
+/// What reaches the VM in the midst: its controller, as far as it is not the VM itself.
+#[test]
+fn one_that_goes_back_or_starts_again_in_the_midst_is_saved_as_it_is_then() {
+    for starts_again in [false, true] {
+        let (vms, id) = two_on(0, every_20_ms());
+        let mut core = slow_core(0);
+        let desk = Quiet::default();
+        let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+        while !vms[0].has_errand() {
+            scheduler.schedule_once();
+        }
+        let vm = &vms[0];
+        vm.with_locked(
+            &mut *scheduler.core,
+            |shared, initiator| match starts_again {
+                true => vm.reset(shared, initiator),
+                false => _ = vm.restore(shared, initiator, Which::Id(id), 1).unwrap(),
+            },
+        );
+        while vm.has_errand() {
+            scheduler.schedule_once();
+        }
+        assert_eq!(saved(vm), 2);
+        store_to_all(vm, 7);
+        let mut operator = Controls::new(&mut scheduler);
+        let newest = operator.first_snapshot_from(0, id + 1).unwrap();
+        assert_eq!(operator.restore(0, Which::Latest), Ok(newest));
+        assert_eq!(byte(vm), if starts_again { 0 } else { 1 });
+    }
+}
