@@ -6,12 +6,9 @@
 //! meanwhile, and what is counted is of one moment.
 
 use super::quiesce::{ERRAND, Initiator};
-use super::{Core, Vm, VmBackend, VmShared};
+use super::{Vm, VmBackend, VmShared};
 use crate::snapshot::{Count, Info};
 use core::task::Poll;
-
-/// The core that does what the operator says.
-pub(super) const OPERATORS_CORE: usize = 0;
 
 /// The vCPU in whose turns errands are done.
 const DOER: usize = 0;
@@ -39,7 +36,7 @@ pub(super) enum Outcome {
 /// Who learns of the outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// The operator, who [takes it](VmShared::take_outcome).
+    /// The operator, who looks for it now and then, and [takes it](VmShared::take_outcome).
     ByOperator,
     /// Nobody.
     ByNobody,
@@ -127,14 +124,14 @@ impl<B: VmBackend> Vm<B> {
 
     /// Does a piece of the VM's errand, if it is in the midst of one. The core has no vCPU loaded.
     pub(super) fn go_on_errand(&self, core: &mut B::Core) {
-        let is_done = self.with_locked(core, |shared, mut initiator| {
+        self.with_locked(core, |shared, mut initiator| {
             let Some((mut errand, asked)) = shared.errands.begun.take() else {
-                return false;
+                return;
             };
             match self.errand_step(shared, initiator.reborrow(), &mut errand) {
                 Poll::Pending => {
                     shared.errands.begun = Some((errand, asked));
-                    return false;
+                    return;
                 }
                 Poll::Ready(done) if asked == Asked::ByOperator => {
                     shared.errands.outcome = Some(done);
@@ -144,11 +141,6 @@ impl<B: VmBackend> Vm<B> {
             if self.gate.open(ERRAND) == 0 {
                 self.wake_cores(initiator.core);
             }
-            true
         });
-        // Who waits for it may sleep.
-        if is_done && core.number() != OPERATORS_CORE {
-            core.kick(OPERATORS_CORE);
-        }
     }
 }

@@ -3,9 +3,8 @@
 use super::backend::Interrupt;
 use super::console_host::ConsoleHost;
 use super::control::tell_controller;
-use super::errand::OPERATORS_CORE;
 use super::operator::Controls;
-use super::schedule::Scheduler;
+use super::schedule::{OPERATORS_CORE, Scheduler};
 use super::{Core, Vm, VmBackend};
 
 impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
@@ -39,14 +38,14 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
         }
     }
 
-    /// Whether [`housekeep`](Self::housekeep) has something to do.
+    /// Whether [`housekeep`](Self::housekeep), or the command that is being carried out, has something to do.
     pub(super) fn needs_housekeeping(&self) -> bool {
         let now = B::Core::physical_count();
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
             || self.core.number() == OPERATORS_CORE
                 && (self.has_command()
-                    || self.console.poll_due() <= now
+                    || self.command_due.min(self.console.poll_due()) <= now
                     || self.vms.iter().any(due))
     }
 

@@ -1,6 +1,7 @@
 //! What the monitor does with VMs: from a core that has no vCPU loaded.
 
 use super::budget::SLICE;
+use super::clock::NEVER;
 use super::console_host::ConsoleHost;
 use super::control::tell_controller;
 use super::controller::abandon_targets;
@@ -54,16 +55,23 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
     fn let_others_run(&mut self) {
         let now = B::Core::physical_count();
         if now - self.since >= AT_A_TIME {
-            self.scheduler.give_turn(now);
-            self.since = B::Core::physical_count();
+            self.lend_core(|scheduler| _ = scheduler.give_turn(now));
         }
+    }
+
+    /// Others have the core, for a slice at the most.
+    fn lend_core(&mut self, to_others: impl FnOnce(&mut Scheduler<'a, B, C>)) {
+        self.scheduler.command_due = B::Core::physical_count() + SLICE;
+        to_others(self.scheduler);
+        self.scheduler.command_due = NEVER;
+        self.since = B::Core::physical_count();
     }
 
     /// Has VM number `vm` do this, however long it takes. Others run meanwhile.
     fn wait_for(&mut self, vm: usize, errand: Errand) -> Outcome {
         // A periodic checkpoint comes first.
         while self.vms[vm].has_errand() {
-            self.scheduler.schedule_once();
+            self.lend_core(Scheduler::schedule_once);
         }
         let begun = self.with(vm, |vm, shared, initiator| {
             vm.begin_errand(shared, initiator, errand, Asked::ByOperator)
@@ -72,8 +80,7 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
             return outcome;
         }
         loop {
-            self.scheduler.schedule_once();
-            self.since = B::Core::physical_count();
+            self.lend_core(Scheduler::schedule_once);
             if let Some(outcome) = self.vms[vm].lock_from_outside().take_outcome() {
                 return outcome;
             }

@@ -19,6 +19,9 @@ use core::ops::ControlFlow;
 /// How long it has the core if that other vCPU has a request, most likely from this one, which may be waiting for the answer.
 pub(super) const WAKEUP_SLICE: u64 = SLICE / 16;
 
+/// The core that has the console, and does what the operator says.
+pub(super) const OPERATORS_CORE: usize = 0;
+
 /// Runs the vCPUs that are pinned to `core`, for ever.
 pub fn run<B: VmBackend>(core: &mut B::Core, vms: &[Vm<B>], console: &impl ConsoleHost<B>) -> ! {
     let mut scheduler = Scheduler::new(core, vms, console);
@@ -43,8 +46,10 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     next: usize,
     /// The operator has entered a command.
     pub(super) command: bool,
-    /// One is being carried out: this core has turns meanwhile, while that waits ([`give_turn`](Self::give_turn)).
+    /// One is being carried out.
     pub(super) in_command: bool,
+    /// The physical count at which that goes on, while others have the core; or [`NEVER`].
+    pub(super) command_due: u64,
     /// Some of them are under control: their time may have a limit.
     pub(super) limits: bool,
 }
@@ -101,6 +106,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             next: 0,
             command: false,
             in_command: false,
+            command_due: NEVER,
         }
     }
 
@@ -186,9 +192,10 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             let limits = self.run_queue.iter().map(|(vm, _)| vm.limit());
             at = at.min(limits.min().unwrap_or(NEVER));
         }
-        if self.core.number() == 0 {
+        if self.core.number() == OPERATORS_CORE {
             let next = self.vms.iter().map(Vm::next_checkpoint).min();
             at = at.min(next.unwrap_or(NEVER)).min(self.console.poll_due());
+            at = at.min(self.command_due);
         }
         if at != NEVER {
             self.core.set_alarm_no_later(at);
