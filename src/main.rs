@@ -52,7 +52,7 @@ mod image {
             },
         );
         second::listen(CONFIG.vms, gic, cores);
-        VMS.call_once(|| metal::make_vms(&CONFIG, gic, cores));
+        VMS.call_once(|| metal::make_vms(&CONFIG, gic, cores, board.tree.rng_seed()));
         if board.console.interrupt.is_some() {
             console::listen();
         }

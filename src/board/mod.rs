@@ -5,6 +5,7 @@
 
 pub mod memory_map;
 pub mod readback;
+pub mod seed;
 pub mod tree;
 pub mod uart;
 

@@ -12,6 +12,7 @@ use crate::arch::memory::{page, tlb};
 use crate::arch::vcpu::{Trap, walks};
 use crate::device::Console;
 use crate::device::gic::VCPUS_MAX;
+use crate::guest_image::device_tree::Seed;
 use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::vm::VmBackend;
@@ -40,6 +41,8 @@ pub struct FakeBoard {
     pub log_name: Option<&'static str>,
     /// The memory of each window.
     pub windows: Vec<Pa>,
+    /// Seeds for guests, those that are left.
+    pub seeds: VecDeque<Seed>,
 }
 
 impl FakeBoard {
@@ -71,6 +74,7 @@ impl FakeBoard {
             typed: VecDeque::new(),
             log_name: None,
             windows: Vec::new(),
+            seeds: VecDeque::new(),
         }
     }
 
@@ -326,5 +330,9 @@ impl VmBackend for FakeBoard {
 
     fn window_base(&self, number: usize) -> Pa {
         self.windows[number]
+    }
+
+    fn draw_seed(&mut self) -> Option<Seed> {
+        self.seeds.pop_front()
     }
 }

@@ -10,8 +10,10 @@ use crate::arch::memory::ram::Ram;
 use crate::arch::memory::tlb;
 use crate::arch::vcpu::walks;
 use crate::board::gic::Gic;
+use crate::board::seed::Seeds;
 use crate::config::Uart;
 use crate::device::Console;
+use crate::guest_image::device_tree::Seed;
 use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::vm::VmBackend;
@@ -24,6 +26,8 @@ pub struct BoardBackend {
     uart: Uart,
     ram: Ram,
     gicv_base: Pa,
+    /// Where its guest's seeds come from, if the board has one.
+    seeds: Option<Seeds>,
 }
 
 impl BoardBackend {
@@ -35,12 +39,14 @@ impl BoardBackend {
         memory: Vec<Range<Pa>>,
         windows: &'static [Range<Pa>],
         gic: &Gic,
+        seeds: Option<Seeds>,
     ) -> Self {
         Self {
             vm,
             uart,
             ram: Ram::new(memory).with_windows(windows),
             gicv_base: gic.gicv_base(),
+            seeds,
         }
     }
 }
@@ -221,5 +227,9 @@ impl VmBackend for BoardBackend {
 
     fn window_base(&self, number: usize) -> Pa {
         self.ram.window_base(number)
+    }
+
+    fn draw_seed(&mut self) -> Option<Seed> {
+        self.seeds.as_mut().map(Seeds::draw)
     }
 }

@@ -11,14 +11,20 @@ use crate::arch::memory::heap;
 use crate::arch::memory::ram::Ram;
 use crate::board::gic::{self, Gic};
 use crate::board::power;
+use crate::board::seed::Seeds;
 use crate::config::Config;
 use crate::console::Input;
 use crate::device::Window;
 use crate::monitor::VmControl;
 use crate::vm::{self, ConsoleHost, Vm};
 
-/// All VMs of the configuration, on `cores` cores. Ends the run where one does not fit.
-pub fn make_vms(config: &'static Config, gic: &'static Gic, cores: usize) -> Vec<Vm<BoardBackend>> {
+/// All VMs of the configuration, on `cores` cores; `seed` is what the firmware has for random number generators. Ends the run where one does not fit.
+pub fn make_vms(
+    config: &'static Config,
+    gic: &'static Gic,
+    cores: usize,
+    seed: &[u8],
+) -> Vec<Vm<BoardBackend>> {
     let configs = config.vms;
     vm::check_cores(configs, cores)
         .unwrap_or_else(|no_core| failure::fail(format_args!("{no_core}")));
@@ -30,9 +36,11 @@ pub fn make_vms(config: &'static Config, gic: &'static Gic, cores: usize) -> Vec
     let mut memory = heap::take_blocks(keep);
     let windows = take_windows(config.windows, &mut memory);
     let shares = vm::carve_memory::<BoardCore>(configs, &memory);
+    let mut seeds = Seeds::new(seed);
     let vms = configs.iter().zip(shares).enumerate();
     let vms = vms.map(|(number, (config, share))| {
-        let backend = BoardBackend::new(number, config.uart, share.clone(), windows, gic);
+        let seeds = seeds.as_mut().map(Seeds::divide);
+        let backend = BoardBackend::new(number, config.uart, share.clone(), windows, gic, seeds);
         let vm = Vm::new(config, number, backend, &share, |vcpu| {
             vm::core_of(configs, cores, number, vcpu)
         });

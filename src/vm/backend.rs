@@ -11,6 +11,7 @@ use crate::arch::vcpu::{
 use crate::device::Console;
 use crate::device::caught::VcpuDebug;
 use crate::device::gic::Gich;
+use crate::guest_image::device_tree::Seed;
 use crate::snapshot::{Bookkeeping, Node};
 use crate::stage2::Maintenance;
 use crate::trap::inject::PstateFeatures;
@@ -59,6 +60,8 @@ pub trait VmBackend: Maintenance + Console {
     fn gicv_base(&self) -> Pa;
     /// The memory of window number `number`, one of the VM's. It was all zero when the VMs were made, completely.
     fn window_base(&self, number: usize) -> Pa;
+    /// A seed for the random number generator of the guest, which is about to start: no guest had it before. `None` if the board has none.
+    fn draw_seed(&mut self) -> Option<Seed>;
 }
 
 /// A vCPU, as the core that it is loaded on must know it.

@@ -68,6 +68,7 @@ impl<B: VmBackend> VmShared<B> {
             cmdline: config.cmdline,
             initrd: initrd.clone(),
             windows: config.windows,
+            seed: self.memory.backend.draw_seed(),
         })?;
         let places = image.device_tree(&ram, tree.len() as u64, initrd.as_ref())?;
         let entry = BootEntry {

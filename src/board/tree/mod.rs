@@ -92,6 +92,13 @@ impl<'t> Tree<'t> {
             .unwrap_or("")
     }
 
+    /// `/chosen/rng-seed`: what the firmware has for a kernel's random number generator; empty if it has nothing.
+    pub fn rng_seed(&self) -> &'t [u8] {
+        self.node("/chosen")
+            .and_then(|chosen| property(&chosen, "rng-seed"))
+            .unwrap_or_default()
+    }
+
     /// The device that `property` of `node` names: a path, or an alias, perhaps with options behind a colon.
     pub fn find_referenced(&self, node: &str, property: &str) -> Option<Device<'t>> {
         let value = string(&self.node(node)?, property)?;

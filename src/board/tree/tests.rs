@@ -23,6 +23,7 @@ fn write_board() -> FdtWriterResult<Vec<u8>> {
     let chosen = tree.begin_node("chosen")?;
     tree.property_string("stdout-path", "serial1:115200n8")?;
     tree.property_string("bootargs", "one two")?;
+    tree.property("rng-seed", b"random")?;
     tree.end_node(chosen)?;
     let reserved = tree.begin_node("reserved-memory")?;
     tree.property_u32("#address-cells", 2)?;
@@ -214,6 +215,7 @@ fn strings_of_the_board() {
         (tree.model(), tree.bootargs(), tree.psci_method()),
         ("Test Board", "one two", None)
     );
+    assert_eq!(tree.rng_seed(), b"random");
 }
 
 #[test]

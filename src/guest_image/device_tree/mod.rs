@@ -19,6 +19,9 @@ mod tests;
 /// Why a tree cannot be made: a string in it holds a NUL.
 pub use vm_fdt::Error;
 
+/// `rng-seed`: as many bytes as Linux wants before its generator counts as seeded.
+pub type Seed = [u8; 32];
+
 /// What differs between VMs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TreeParams<'a> {
@@ -32,6 +35,8 @@ pub struct TreeParams<'a> {
     pub initrd: Option<Range<Ipa>>,
     /// The VM's windows.
     pub windows: &'a [Window],
+    /// What its kernel's random number generator begins with; all of it is random.
+    pub seed: Option<Seed>,
 }
 
 /// GICv2, distributor and CPU interface: first address and size.
@@ -100,6 +105,9 @@ fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     if let Some(initrd) = &params.initrd {
         fdt.property_u64("linux,initrd-start", initrd.start.0)?;
         fdt.property_u64("linux,initrd-end", initrd.end.0)?;
+    }
+    if let Some(seed) = &params.seed {
+        fdt.property("rng-seed", seed)?;
     }
     fdt.end_node(chosen)?;
     let aliases = fdt.begin_node("aliases")?;

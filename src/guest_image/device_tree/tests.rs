@@ -10,6 +10,7 @@ const SMALL: TreeParams<'_> = TreeParams {
     cmdline: None,
     initrd: None,
     windows: &[],
+    seed: None,
 };
 
 /// All properties of the tree as `node/property` -> bytes.
@@ -58,7 +59,7 @@ fn a_small_machine() {
     assert_eq!(tree["chosen/stdout-path"], b"/pl011@9000000\0");
     assert_eq!(tree["aliases/serial0"], b"/pl011@9000000\0");
     assert_eq!(tree["hypervisor/compatible"], b"avisor,avisor\0");
-    let absent = ["bootargs", "initrd", "cpu@1", "reserved-memory"];
+    let absent = ["bootargs", "initrd", "cpu@1", "reserved-memory", "rng-seed"];
     assert!(
         !tree
             .keys()
@@ -74,6 +75,7 @@ fn a_machine_with_everything() {
         vcpus: 4,
         cmdline: Some("console=ttyAMA0 quiet"),
         initrd: Some(Ipa(0x4400_0000)..Ipa(0x4400_1234)),
+        seed: Some([0xa5; 32]),
         ..SMALL
     });
     let gic = &tree["intc@8000000/phandle"];
@@ -89,6 +91,7 @@ fn a_machine_with_everything() {
     assert_eq!(tree["chosen/bootargs"], b"console=ttyAMA0 quiet\0");
     assert_eq!(tree["chosen/linux,initrd-start"], cells(&[0, 0x4400_0000]));
     assert_eq!(tree["chosen/linux,initrd-end"], cells(&[0, 0x4400_1234]));
+    assert_eq!(tree["chosen/rng-seed"], [0xa5; 32]);
 }
 
 #[test]

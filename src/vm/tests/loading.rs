@@ -249,3 +249,21 @@ fn the_heap_that_is_kept_for_a_vm_suffices_for_what_grows_with_it() {
         );
     }
 }
+
+#[test]
+fn each_start_has_its_own_seed_if_the_board_has_any() {
+    let mut guest = Guest::new();
+    let seed = |guest: &mut Guest| {
+        let bytes = tree(guest, TREE);
+        let tree = Fdt::new_unaligned(&bytes).unwrap();
+        let chosen = tree.find_node("/chosen").unwrap();
+        let seed = chosen.properties().find("rng-seed");
+        seed.map(|property| property.value.to_vec())
+    };
+    assert_eq!(seed(&mut guest), None);
+    guest.board().seeds.extend([[1; 32], [2; 32]]);
+    for expected in [Some(vec![1; 32]), Some(vec![2; 32]), None] {
+        guest.reset();
+        assert_eq!(seed(&mut guest), expected);
+    }
+}
