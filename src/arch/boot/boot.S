@@ -17,6 +17,18 @@
     dsb     sy
 .endm
 
+// The same for each word that was relocated: the relocations [x1, x2) have its distance from x0 first, in 24 bytes. Clobbers x1, x3.
+.macro invalidate_relocated
+    dsb     sy
+1:  cmp     x1, x2
+    b.hs    2f
+    ldr     x3, [x1], #24
+    add     x3, x0, x3
+    dc      ivac, x3
+    b       1b
+2:  dsb     sy
+.endm
+
 .macro address register, symbol
     adrp    \register, \symbol
     add     \register, \register, :lo12:\symbol
@@ -122,9 +134,14 @@ start:
     mov     x0, x19
     bl      {map_image}                 // x0: TTBR0_EL2
 
-    // All that was stored with the MMU off: lines fetched speculatively meanwhile are stale.
+    // All that was stored with the MMU off: lines fetched speculatively meanwhile are stale. In front of the data that is what was relocated; the
+    // rest there is clean still, and may be large: the guests' images.
     mov     x4, x0
     address x0, image_start
+    address x1, rela_start
+    address x2, rela_end
+    invalidate_relocated
+    address x0, data_start
     address x1, image_end
     invalidate_x0_to_x1
 

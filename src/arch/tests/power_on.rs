@@ -75,6 +75,30 @@ fn el2_reads_what_it_stored_with_its_mmu_off() {
     }
 }
 
+#[test]
+fn el2_reads_what_it_relocated_with_its_mmu_off() {
+    const RELOCATIONS: u64 = BSS_END;
+    for worst in boards() {
+        // What was loaded from a file is clean.
+        worst.power_on(0, PAGE, BSS);
+        let _on = worst.on(0);
+        let mut tables = Box::new(Tables::empty());
+        tables.map(BSS..BSS_END, Attributes::READ).unwrap();
+        let mut end = RELOCATIONS;
+        for at in words() {
+            worst.el2_store(0, end, at - TEXT);
+            worst.el2_store(0, at, at);
+            end += 24;
+        }
+        let mut registers = Registers::new(&[TEXT, RELOCATIONS, end]);
+        boot("invalidate_relocated", &mut registers);
+        boot_stub(&tables);
+        for at in words() {
+            assert_eq!(worst.el2_load(0, at), at);
+        }
+    }
+}
+
 /// The line that is dropped comes back, if it may, while the store is on its way.
 #[test]
 fn a_line_is_dropped_behind_what_was_stored_around_it() {
