@@ -27,8 +27,8 @@ fn alone(va: Option<Va>, reach: Reach) -> Option<Va> {
 }
 
 impl<B: VmBackend> LoadedVcpu<'_, B> {
-    /// An access that stage 2 refused. A load that needs an emulated device's registers only, as those of a driver that polls them, is done here; what is done
-    /// for all others is in functions of their own.
+    /// An access that stage 2 refused. One of an emulated device's registers is done here, and a load that needs the distributor's only: drivers poll, and
+    /// send a character each time. What is done for all others is in functions of their own.
     #[inline(always)]
     pub(super) fn memory_fault(
         &mut self,
@@ -44,10 +44,17 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 .context(shared, core)
                 .ram_fault(fault, page, Reach::Around);
         }
-        if let Some(access) = fault.access().filter(|access| !access.write) {
+        if let Some(access) = fault.access() {
             let ipa = Ipa(page_ipa.0 | access.page_offset);
             if let Some((device, offset)) = Device::at(ipa) {
-                shared.load_from_device(&mut self.vcpu, device, offset, access.register);
+                match access.write {
+                    true => {
+                        shared.store_to_device(&self.vcpu, device, offset, access.register);
+                    }
+                    false => {
+                        shared.load_from_device(&mut self.vcpu, device, offset, access.register);
+                    }
+                }
                 self.vcpu.step_over(fault.esr());
                 return match shared.line_changed(device) {
                     true => self.context(shared, core).change_line(device),
@@ -55,7 +62,10 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 };
             }
             let offset = ipa.0.wrapping_sub(DISTRIBUTOR_BASE.0);
-            if offset < DISTRIBUTOR_SIZE && shared.gic.try_prepare_load(self.index, offset, core) {
+            if offset < DISTRIBUTOR_SIZE
+                && !access.write
+                && shared.gic.try_prepare_load(self.index, offset, core)
+            {
                 shared.load_from_distributor(self.index, &mut self.vcpu, offset, access.register);
                 self.vcpu.step_over(fault.esr());
                 return ExitAction::Resume;
@@ -223,14 +233,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
         access: Access,
         write: bool,
     ) {
-        if write {
-            let value = access.store_value(&self.vcpu.registers.x);
-            let shared = &mut *self.shared;
-            let (devices, backend) = (&mut shared.devices, &mut shared.memory.backend);
-            devices.write(device, offset, access.size, value, backend);
-        } else {
-            let shared = &mut *self.shared;
-            shared.load_from_device(self.vcpu, device, offset, access);
+        let shared = &mut *self.shared;
+        match write {
+            true => shared.store_to_device(self.vcpu, device, offset, access),
+            false => shared.load_from_device(self.vcpu, device, offset, access),
         }
         self.update_line(device);
     }
@@ -340,6 +346,20 @@ impl<B: VmBackend> VmShared<B> {
         let (devices, backend) = (&mut self.devices, &mut self.memory.backend);
         let value = devices.read(device, offset, access.size, backend);
         access.complete_load(&mut vcpu.registers.x, value);
+    }
+
+    /// A store to an emulated device by `vcpu`. The device's interrupt line may change.
+    #[inline(never)]
+    fn store_to_device(
+        &mut self,
+        vcpu: &Vcpu<System<B>>,
+        device: Device,
+        offset: u64,
+        access: Access,
+    ) {
+        let (devices, backend) = (&mut self.devices, &mut self.memory.backend);
+        let value = access.store_value(&vcpu.registers.x);
+        devices.write(device, offset, access.size, value, backend);
     }
 
     /// A load of the distributor by vCPU number `index`, which [`Gic::prepare_access`](crate::device::gic::Gic::prepare_access) has allowed.
