@@ -82,6 +82,11 @@ fn back_and_forth(board: Board, config: &str, vcpus: u32) {
     starts_working(&mut linux, vcpus);
     let processors = linux.shell("nproc");
     linux.require(processors.trim() == vcpus.to_string(), "it should have all");
+    // QEMU has a seed for `virt` only.
+    if board == Board::Virt {
+        let seeded = linux.shell("dmesg | grep -cF '[    0.000000] random: crng init done'");
+        linux.require(seeded == "1\n", "its random numbers should have a seed");
+    }
     let mut random = Random::new(u64::from(vcpus));
     let mut ids = Vec::new();
     for _ in 0..RESTORES {
