@@ -4,7 +4,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::TableEntry;
-use crate::addr::{Ipa, Pa, Va};
+use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
+use crate::arch::assembly::avisor_copy_page_cached;
 
 #[macro_use]
 mod register;
@@ -201,6 +202,12 @@ pub unsafe fn store_beside_guests(at: Pa, bytes: &[u8]) {
 /// RAM of EL2's map, which nobody else uses meanwhile, and into which no Rust reference points.
 #[inline(always)]
 pub unsafe fn store(at: Pa, bytes: &[u8]) {
+    let from = bytes.as_ptr() as u64;
+    // Images are loaded by pages.
+    if bytes.len() as u64 == PAGE_SIZE && (at.0 | from).is_multiple_of(8) {
+        // SAFETY: the caller's promise, and `bytes` are as many as the assembly reads. It loads and stores doublewords, which both are aligned to.
+        return unsafe { avisor_copy_page_cached(at.0, from) };
+    }
     // SAFETY: the caller's promise.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), at.0 as *mut u8, bytes.len()) };
 }
