@@ -37,6 +37,7 @@ impl Snapshots {
         }
         let id = self.commit(b, state, next_id)?;
         self.protect(b);
+        self.way_back.end(self.base);
         self.recent.forget();
         Poll::Ready(Ok(id))
     }

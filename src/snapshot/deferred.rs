@@ -117,6 +117,8 @@ impl Snapshots {
         if all {
             b.unmap_blocks(0, self.blocks());
         }
+        // Its blocks must be split in stage 2.
+        self.way_back.forget();
         if self.deferred.dropped.is_empty() && self.dirty.len() > self.deferred.at_once {
             core::mem::swap(&mut self.dirty, &mut self.deferred.dropped);
             self.deferred.watched_from = 0;

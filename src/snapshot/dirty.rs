@@ -11,12 +11,13 @@ use super::frames::Frame;
 pub(super) struct DirtyEntry {
     /// The page, or the first of a block.
     pub(super) page: u32,
-    /// The frame that the base has there, with the contents of before the store; 0: none.
-    pub(super) base: u32,
     /// The frame that the guest writes to.
     pub(super) private: u32,
-    /// 1 if a restore of the base is to write the page back in place ([`recent`](super::recent)), else 0.
-    pub(super) keeper: u32,
+    /// The frame that the base has there, with the contents of before the store; 0: none.
+    pub(super) base: u32,
+    /// 1 if a restore of the base is to write the page back in place ([`recent`](super::recent)), else 0. Of an entry that was folded: what the base had
+    /// there before; 0: nothing, or the store was to a page that nobody shares.
+    note: u32,
 }
 
 /// In [`DirtyEntry::page`]: the entry is for a whole block.
@@ -40,12 +41,24 @@ impl DirtyEntry {
 
     /// Whether a restore of the base writes the page back in place.
     pub(super) fn is_keeper(self) -> bool {
-        self.keeper != 0 && !self.is_folded()
+        self.note != 0 && !self.is_folded()
     }
 
     /// Whether the base has the frame that the guest writes to.
     pub(super) fn is_folded(self) -> bool {
         self.base == self.private
+    }
+
+    /// The base has the frame that the guest writes to from here on.
+    #[inline(always)]
+    pub(super) fn fold(&mut self) {
+        (self.base, self.note) = (self.private, self.base);
+    }
+
+    /// The frame that a fold has replaced in the base, if it did.
+    #[inline(always)]
+    pub(super) fn replaced(self) -> Option<u32> {
+        (self.is_folded() && self.note != 0).then_some(self.note)
     }
 }
 
@@ -59,9 +72,9 @@ impl Snapshots {
     pub(super) fn push_entry(&mut self, page: u32, base: u32, private: Frame, keeper: bool) {
         let entry = DirtyEntry {
             page,
-            base,
             private: private.0,
-            keeper: keeper.into(),
+            base,
+            note: keeper.into(),
         };
         self.dirty.push(entry);
         self.keepers += u32::from(keeper);

@@ -84,12 +84,14 @@ impl Snapshots {
         if self.superseding != 0 {
             // Those that are folded are keepers no more, and with them not all that are.
             self.keepers = 0;
+            self.begin_way_back(b);
             if !self.fold_pass(b, true, reserve, limit)? {
                 return Ok(false);
             }
             self.superseding = 0;
         }
         if what == Fold::All && self.added != 0 {
+            self.way_back.forget();
             if !self.fold_pass(b, false, reserve, limit)? {
                 return Ok(false);
             }
@@ -132,7 +134,7 @@ impl Snapshots {
             }
             if entry.is_block() {
                 memory.set_run(b, base, level, entry.page(), Frame(entry.private))?;
-                self.dirty[next].base = entry.private;
+                self.dirty[next].fold();
                 next += 1;
                 left -= LEAF_WORK;
                 // The nodes on the way down may be others now.
@@ -146,7 +148,7 @@ impl Snapshots {
                 if !change.same_leaf(entry) || !wanted(change) {
                     return None;
                 }
-                change.base = change.private;
+                change.fold();
                 next += 1;
                 Some((change.page as usize % LEAF_PAGES, change.private))
             });
@@ -181,6 +183,7 @@ impl Snapshots {
         if has_blocks {
             self.protect_blocks(b, first);
         }
+        self.way_back.note(&self.dirty[first..]);
         self.dirty.truncate(first);
         self.folded = Folded {
             superseding: first,

@@ -61,7 +61,9 @@ pub fn each_difference_of_pair(i: usize, old: u64, new: u64, mut f: impl FnMut(u
 }
 
 /// Names a node by the number of the word that counts its holders: frame times 1024, plus the node's index in its frame. 0 says "none".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(transparent)]
 pub struct NodeId(pub u32);
 

@@ -13,6 +13,7 @@
 //! | `fault`, `fold`, `dirty` | the steps that move a page between the states below; the dirty list |
 //! | `recent`, `write_back` | which dirty pages a restore leaves writable, with their old contents; how they get these |
 //! | `work`, `deferred` | how much a restore changes at once; what it leaves for later: pages that are mapped at their first access, frames that are freed in pieces |
+//! | `way_back` | where the last checkpoint differs from the one before, for a debugger |
 //! | `map`, `change`, `place`, `remap` | page maps: the tree, copy on write, where a frame is held, stage 2 from one map to another |
 //! | `pools`, `promise`, `record`, `index` | accounting; what is kept of a snapshot and of a pool; ids |
 //! | `layout`, `frames`, `nodes`, `waiting` | the VM's share of memory: its frames, and the nodes that all bookkeeping is made of |
@@ -61,6 +62,7 @@ mod remap;
 mod backend;
 mod restore;
 mod waiting;
+mod way_back;
 mod work;
 mod write_back;
 
@@ -85,6 +87,7 @@ use layout::NodeId;
 use map::FrameStore;
 use pools::Pools;
 use recent::Recent;
+use way_back::WayBack;
 
 /// The VM has no snapshot with that id; or, where the newest was asked for, none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +144,7 @@ pub struct Snapshots {
     /// Those of them that a restore has not written back yet: places in `dirty`.
     owed: Range<usize>,
     recent: Recent,
+    way_back: WayBack,
     /// Upper bound of the entries of `dirty` that are not folded and replace a page of the base. Exact, but after a fold that failed.
     superseding: u32,
     /// Upper bound of the entries of `dirty` that are not folded and whose page the base has no frame for. Exact, but after a fold that failed.
@@ -189,6 +193,7 @@ impl Snapshots {
             keepers: 0,
             owed: 0..0,
             recent: Recent::new(pages),
+            way_back: WayBack::default(),
             superseding: 0,
             added: 0,
             present: 0,

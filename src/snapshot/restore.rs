@@ -178,11 +178,13 @@ impl Snapshots {
         (self.superseding, self.added) = (kept as u32, 0);
         self.keepers = kept as u32;
         if root != self.base {
-            self.memory.work = Work::beside(b, entries, self.blocks());
-            let (memory, base, level) = (&mut self.memory, self.base, self.level);
-            if !unmaps_all {
-                memory.remap(b, base, root, level, 0);
+            if self.way_back.leads(self.base, root) && !b.cleans_what_it_maps() {
+                self.way_back.go(b);
+            } else if !unmaps_all {
+                self.memory.work = Work::beside(b, entries, self.blocks());
+                self.memory.remap(b, self.base, root, self.level, 0);
             }
+            self.way_back.forget();
             if !root.is_none() {
                 nodes::hold(b, root);
             }

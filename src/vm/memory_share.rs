@@ -17,6 +17,10 @@ pub fn heap_bytes(config: &VmConfig, memory: u64) -> u64 {
         4 * memory / PAGE_SIZE + BLOCK_SIZE,
         8 * pages,
         Snapshots::heap_bytes(pages),
+        match config.controlled_by {
+            Some(_) => Snapshots::WAY_BACK_BYTES,
+            None => 0,
+        },
         1 << 20,
     ];
     parts.into_iter().map(u64::next_power_of_two).sum()

@@ -84,7 +84,10 @@ impl<B: VmBackend> Vm<B> {
             available: u64::from(frames.total()) * PAGE_SIZE,
         };
         let state = state_size::<System<B>>(config.vcpus);
-        let snapshots = Snapshots::new(pages, config.pools, state, frames).ok_or(too_little)?;
+        let mut snapshots = Snapshots::new(pages, config.pools, state, frames).ok_or(too_little)?;
+        if config.controlled_by.is_some() {
+            snapshots.keep_way_back();
+        }
         let vcpus = config.vcpus as usize;
         let slot = |i| VcpuSlot::new(Vcpu::new(B::Core::RESET, 0, 0), core_of(i));
         let vm = Self {

@@ -45,9 +45,31 @@ impl<M: Guest> Pair<M> {
             audit.map(self, record.root, self.s.level);
         }
         audit.map(self, self.s.base, self.s.level);
+        self.audit_way_back();
         audit.dirty(self);
         audit.pools(self);
         audit.check(self);
+    }
+
+    /// If a snapshot has the map that the way back leads to, it is the base's but for the pages of the way.
+    fn audit_way_back(&self) {
+        let (b, s) = (self.m.backend(), &self.s);
+        let roots = self.ids().into_iter().map(|id| s.index.get(b, id).unwrap());
+        let mut roots = roots.map(|entry| Record::read(b, RecordAddr::from_entry(entry)).root);
+        let Some(before) = roots.find(|&root| s.way_back.leads(s.base, root)) else {
+            return;
+        };
+        let mut replaced = HashMap::new();
+        for &(page, old) in s.way_back.pages() {
+            replaced.entry(page).or_insert(old);
+        }
+        for page in 0..s.pages() {
+            let [was, is] = [before, s.base].map(|root| {
+                let frame = s.memory.frame_of(b, root, s.level, page);
+                frame.map_or(0, |frame| frame.0)
+            });
+            assert_eq!(was, *replaced.get(&page).unwrap_or(&is), "page {page}");
+        }
     }
 
     /// What `page` holds, which stage 2 does not map; nothing, if only an access would tell.

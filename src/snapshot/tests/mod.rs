@@ -10,6 +10,7 @@
 //! | `deferred` | what a restore leaves for later |
 //! | `history` | what operations cost as the history grows |
 //! | `pieces` | what is done in pieces, while the guest may run |
+//! | `way_back` | the step back to the snapshot before |
 //! | `parts` | nodes, ids, saved states and the least share, each by itself |
 //! | `pair` | a VM and, beside it, a naive one that copies all memory at each checkpoint: the two must agree |
 //! | `model` | the backend that the tests can look into |
@@ -26,5 +27,6 @@ mod model;
 mod pair;
 mod parts;
 mod pieces;
+mod way_back;
 mod worst;
 mod written_back;

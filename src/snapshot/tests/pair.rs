@@ -146,6 +146,7 @@ impl<M: Guest> Pair<M> {
         // Some restores leave nearly all to the first access, and write back in small pieces.
         let at_once = [s.deferred.at_once, 30, 3, 0][extra as usize % 4];
         s.defer_beyond(at_once);
+        s.keep_way_back();
         Self {
             m,
             state: ModelState::default(),
