@@ -7,7 +7,7 @@ use crate::on_both_boards;
 on_both_boards!(each_on_a_core_of_its_own);
 
 /// The controller's groups.
-const GROUPS: [&str; 13] = [
+const GROUPS: [&str; 14] = [
     "begins",
     "denied",
     "commands",
@@ -17,6 +17,7 @@ const GROUPS: [&str; 13] = [
     "time",
     "controller goes back",
     "memory",
+    "alignments",
     "registers",
     "reset",
     "off",

@@ -1,7 +1,7 @@
 //! On the board: the instructions themselves.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::TableEntry;
 use crate::addr::{Ipa, PAGE_SIZE, Pa, Va};
@@ -162,37 +162,78 @@ pub unsafe fn load(at: Pa) -> u32 {
     unsafe { AtomicU32::from_ptr(at.0 as *mut u32) }.load(Ordering::Relaxed)
 }
 
+/// Reads `to.len()` bytes from `at` on, by EL2's cacheable mapping, where guests may be at work.
+///
+/// # Safety
+/// RAM of EL2's map.
+pub unsafe fn load_beside_guests(at: Pa, to: &mut [u8]) {
+    // SAFETY: the caller's promise; `to` is the caller's alone.
+    unsafe { copy(to.as_mut_ptr() as u64, at.0, to.len()) };
+}
+
 /// Writes `bytes` from `at` on, by EL2's cacheable mapping, where guests may be at work.
 ///
 /// # Safety
 /// RAM of EL2's map, into which no Rust reference points.
 pub unsafe fn store_beside_guests(at: Pa, bytes: &[u8]) {
-    // The longest pieces that both sides are aligned to: an access that is not aligned is taken apart into bytes here.
-    // SAFETY: eight bytes are a number, whatever they are.
-    let (before, doubles, _) = unsafe { bytes.align_to::<u64>() };
-    let doubles = match before.is_empty() && at.0.is_multiple_of(8) {
-        true => doubles,
-        false => &[],
-    };
-    for (at, double) in (at.0..).step_by(8).zip(doubles) {
-        // SAFETY: the caller's promise, and `at` is a multiple of 8. The guest's vCPUs may use the bytes meanwhile, so the store is atomic.
-        unsafe { AtomicU64::from_ptr(at as *mut u64) }.store(*double, Ordering::Relaxed);
-    }
-    let (_, bytes) = bytes.split_at(size_of_val(doubles));
-    let at = at.0 + size_of_val(doubles) as u64;
-    let (words, rest) = match at.is_multiple_of(4) {
-        true => bytes.as_chunks::<4>(),
-        false => (&[][..], bytes),
-    };
-    let behind = at + 4 * words.len() as u64;
-    for (at, word) in (at..).step_by(4).zip(words) {
-        // SAFETY: the caller's promise, and `at` is a multiple of 4. The guest's vCPUs may use the word meanwhile, so the store is atomic.
-        let word_in_ram = unsafe { AtomicU32::from_ptr(at as *mut u32) };
-        word_in_ram.store(u32::from_ne_bytes(*word), Ordering::Relaxed);
-    }
-    for (at, byte) in (behind..).zip(rest) {
-        // SAFETY: as above, of a byte.
-        unsafe { AtomicU8::from_ptr(at as *mut u8) }.store(*byte, Ordering::Relaxed);
+    // SAFETY: the caller's promise; nobody changes `bytes`.
+    unsafe { copy(at.0, bytes.as_ptr() as u64, bytes.len()) };
+}
+
+/// Copies `bytes` bytes from `from` to `to`, which do not overlap, by EL2's cacheable mapping, where guests may be at work.
+///
+/// # Safety
+/// RAM of EL2's map, into which no Rust reference points.
+pub unsafe fn copy_beside_guests(from: Pa, to: Pa, bytes: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { copy(to.0, from.0, bytes as usize) };
+}
+
+/// Copies bytes of Normal memory, whatever they are aligned to (SCTLR_EL2.A is 0). What both sides are aligned to, up to a doubleword, is accessed at once,
+/// and each byte at least (DDI 0487 B2.2.1): whoever else accesses it meanwhile sees it as before or as after.
+///
+/// # Safety
+/// The bytes from `from` on may be read, and those from `to` on written, by assembly: no Rust reference points to them but the caller's own. They do not
+/// overlap.
+#[inline(never)]
+unsafe fn copy(to: u64, from: u64, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "subs {left}, {left}, #32",
+            "b.lo 3f",
+            "2: ldp {a}, {b}, [{from}], #16",
+            "ldp {c}, {d}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "stp {c}, {d}, [{to}], #16",
+            "subs {left}, {left}, #32",
+            "b.hs 2b",
+            // It is 32 less than what is left: its low five bits are that.
+            "3: tbz {left}, #4, 4f",
+            "ldp {a}, {b}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "4: tbz {left}, #3, 5f",
+            "ldr {a}, [{from}], #8",
+            "str {a}, [{to}], #8",
+            "5: tbz {left}, #2, 6f",
+            "ldr {a:w}, [{from}], #4",
+            "str {a:w}, [{to}], #4",
+            "6: tbz {left}, #1, 7f",
+            "ldrh {a:w}, [{from}], #2",
+            "strh {a:w}, [{to}], #2",
+            "7: tbz {left}, #0, 8f",
+            "ldrb {a:w}, [{from}]",
+            "strb {a:w}, [{to}]",
+            "8:",
+            to = inout(reg) to => _,
+            from = inout(reg) from => _,
+            left = inout(reg) bytes => _,
+            a = out(reg) _,
+            b = out(reg) _,
+            c = out(reg) _,
+            d = out(reg) _,
+            options(nostack)
+        );
     }
 }
 

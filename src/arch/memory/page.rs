@@ -77,25 +77,8 @@ pub unsafe fn write(at: Pa, bytes: &[u8]) {
 #[inline(never)]
 pub unsafe fn read(at: Pa, to: &mut [u8]) {
     clean_and_invalidate(at.0..at.0 + to.len() as u64);
-    let (words, rest) = match at.0.is_multiple_of(4) {
-        true => to.as_chunks_mut::<4>(),
-        false => (&mut [][..], to),
-    };
-    let behind = at.0 + 4 * words.len() as u64;
-    for (at, word) in (at.0..).step_by(4).zip(words) {
-        // SAFETY: the caller's promise.
-        *word = unsafe { isa::load(Pa(at)) }.to_ne_bytes();
-    }
-    // The word that the last byte came from, and its address.
-    let (mut word, mut of) = ([0; 4], None);
-    for (at, byte) in (behind..).zip(rest) {
-        if of != Some(at & !3) {
-            of = Some(at & !3);
-            // SAFETY: the caller's promise; the word around a byte of RAM is RAM.
-            word = unsafe { isa::load(Pa(at & !3)) }.to_ne_bytes();
-        }
-        *byte = word[(at % 4) as usize];
-    }
+    // SAFETY: the caller's promise.
+    unsafe { isa::load_beside_guests(at, to) };
 }
 
 /// Writes `bytes` from `at` on where guests may be at work, as both their cached and uncached accesses see them, completely. What a guest stores meanwhile
@@ -122,16 +105,13 @@ pub unsafe fn copy_beside_guests(from: Pa, to: Pa, bytes: u64) {
         // SAFETY: the caller's promise. The assembly reads and writes like a device: what a guest stores meanwhile is there before or afterwards.
         return unsafe { copy_page(from, to) };
     }
-    let mut buffer = [0; 256];
-    let mut done = 0;
-    while done < bytes {
-        let part = &mut buffer[..(bytes - done).min(256) as usize];
-        // SAFETY: the caller's promise.
-        unsafe { read(Pa(from.0 + done), part) };
-        // SAFETY: as above.
-        unsafe { write_beside_guests(Pa(to.0 + done), part) };
-        done += part.len() as u64;
-    }
+    let written = to.0..to.0 + bytes;
+    clean_and_invalidate(from.0..from.0 + bytes);
+    // As in `write_beside_guests`.
+    clean_and_invalidate(written.clone());
+    // SAFETY: the caller's promise.
+    unsafe { isa::copy_beside_guests(from, to, bytes) };
+    clean_and_invalidate(written);
 }
 
 /// Copies the 4 KiB page `from` to `to`, as both the guest's cached and uncached accesses see them, completely. No line of either is left in

@@ -5,6 +5,7 @@ use super::registers::at_reset;
 use super::{Barrier, Cache, Domain, Instruction, Tlbi, current, mutants};
 use crate::addr::{Ipa, Pa, Va};
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::vec;
 
 /// Does `instruction`, unless the place that calls leaves it out.
 #[track_caller]
@@ -104,6 +105,30 @@ pub fn unmask_serrors() {
 pub unsafe fn load(at: Pa) -> u32 {
     let word = current(|board, core| board.el2_load(core, at.0 & !7)).unwrap_or(0);
     (word >> (at.0 % 8 * 8)) as u32
+}
+
+/// See `metal::load_beside_guests`.
+///
+/// # Safety
+/// None here: the memory is the board's, not the test's.
+pub unsafe fn load_beside_guests(at: Pa, to: &mut [u8]) {
+    for (at, byte) in (at.0..).zip(to) {
+        let word = current(|board, core| board.el2_load(core, at & !7)).unwrap_or(0);
+        *byte = (word >> (at % 8 * 8)) as u8;
+    }
+}
+
+/// See `metal::copy_beside_guests`.
+///
+/// # Safety
+/// None here either.
+pub unsafe fn copy_beside_guests(from: Pa, to: Pa, bytes: u64) {
+    let mut contents = vec![0; bytes as usize];
+    // SAFETY: none.
+    unsafe {
+        load_beside_guests(from, &mut contents);
+        store(to, &contents);
+    }
 }
 
 /// See `metal::store_beside_guests`.

@@ -33,6 +33,7 @@ fn main(_device_tree: usize) -> ! {
             Group::of_snapshots("time", time),
             Group::of_snapshots("controller goes back", goes_back),
             Group::of_snapshots("memory", memory),
+            Group::of_snapshots("alignments", alignments),
             Group::of_snapshots("registers", registers),
             Group::of_snapshots("reset", reset),
             Group::of_snapshots("off", off),
@@ -249,6 +250,33 @@ fn memory() -> Outcome {
     )?;
     TARGET.delete(before)?;
     Ok(TARGET.delete(after)?)
+}
+
+/// From anywhere to anywhere, also into the next page: these bytes, and no others.
+fn alignments() -> Outcome {
+    const BYTES: usize = 96;
+    const AT: u64 = FREE - 36;
+    command(2)?;
+    let numbers: [u8; BYTES] = core::array::from_fn(|i| i as u8 + 1);
+    for from in 0..9 {
+        for to in 0..9 {
+            for bytes in [0, 1, 2, 3, 7, 8, 13, 16, 31, 32, 33, 64, 79, 87] {
+                TARGET.write(AT, &[0xff; BYTES])?;
+                TARGET.write(AT + to as u64, &numbers[from..][..bytes])?;
+                let mut all = [0; BYTES];
+                TARGET.read(None, AT, &mut all)?;
+                let mut expected = [0xff; BYTES];
+                expected[to..][..bytes].copy_from_slice(&numbers[from..][..bytes]);
+                holds(all == expected, "written")?;
+                let mut back = [0xee; BYTES];
+                TARGET.read(None, AT + to as u64, &mut back[from..][..bytes])?;
+                let mut expected = [0xee; BYTES];
+                expected[from..][..bytes].copy_from_slice(&numbers[from..][..bytes]);
+                holds(back == expected, "read")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn registers() -> Outcome {
