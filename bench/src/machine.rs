@@ -18,6 +18,9 @@ pub const COUNTING: &str = "-icount shift=0,align=off,sleep=off";
 /// A run that takes longer has gone wrong.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// A line that is about to come has come by then.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How time passes in the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
@@ -253,16 +256,8 @@ impl Machine {
     pub fn wait_for(&mut self, line: &str) -> Result<(), String> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(next) = self.lines.recv_timeout(left) else {
-                return Err(format!(
-                    "the guest never said \"{line}\", but:\n{}",
-                    self.seen.join("\n")
-                ));
-            };
-            let found = next == line;
-            self.seen.push(next);
-            if found {
+            let next = self.next_line_until(deadline);
+            if next.map_err(|error| format!("\"{line}\" never came: {error}"))? == line {
                 return Ok(());
             }
         }
@@ -271,19 +266,36 @@ impl Machine {
     /// Waits for a line of which `wanted` makes something.
     pub fn wait_until<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         loop {
-            let line = self.next_line()?;
-            let found = wanted(&line);
-            self.seen.push(line);
-            if let Some(found) = found {
+            if let Some(found) = wanted(self.next_line()?) {
                 return Ok(found);
             }
         }
     }
 
     /// The next line that the machine prints.
-    pub fn next_line(&mut self) -> Result<String, String> {
-        let next = self.lines.recv_timeout(LIMIT);
-        next.map_err(|_| format!("nothing more comes after:\n{}", self.seen.join("\n")))
+    fn next_line(&mut self) -> Result<&str, String> {
+        self.next_line_until(Instant::now() + LIMIT)
+    }
+
+    /// The same. What comes after a guest's panic is nothing to wait for.
+    fn next_line_until(&mut self, deadline: Instant) -> Result<&str, String> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(next) = self.lines.recv_timeout(left) else {
+            return Err(format!("nothing more comes after:\n{}", self.transcript()));
+        };
+        let panicked = next.contains("GUEST PANIC");
+        self.seen.push(next);
+        if panicked {
+            // Why is in the next line.
+            self.seen.extend(self.lines.recv_timeout(SOON));
+            return Err(format!("a guest panicked:\n{}", self.transcript()));
+        }
+        Ok(self.seen.last().map_or("", String::as_str))
+    }
+
+    /// What the machine has printed.
+    pub fn transcript(&self) -> String {
+        self.seen.join("\n")
     }
 
     /// Runs a part of the guest to its end; what it measured.

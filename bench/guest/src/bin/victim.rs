@@ -1,13 +1,17 @@
 //! Spins, and sees by its clock when it did not have the core: `bench: waited [<k>]: <n>` for each window of time, where `n` is the longest
-//! that it waited at a time, in instructions, and `k` what it had of the core, in thousandths. `avisor-bench --neighbours` reads it.
+//! that it waited at a time, in instructions, and `k` what it had of the core, in thousandths. Before that line `bench: rounds: <n>`: how many rounds an
+//! `attacker` went meanwhile, which counts them in the window `rounds`. `avisor-bench --neighbours` reads both.
 //!
 //! Under `-icount shift=0` a tick of the counter is 16 instructions.
 
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::Ordering;
+
 use avisor_guest::timer::Timer;
-use avisor_guest::{entry, println};
+use avisor_guest::window::Window;
+use avisor_guest::{entry, mmu, println};
 
 /// Ticks of a window: 32 slices of the scheduler's.
 const WINDOW: u64 = 32 << 18;
@@ -17,8 +21,14 @@ const INSTRUCTIONS: u64 = 16;
 
 entry!(main);
 
-fn main(_device_tree: usize) -> ! {
+fn main(device_tree: usize) -> ! {
+    mmu::enable();
+    let Some(window) = Window::find(device_tree, "rounds") else {
+        panic!("there is no window \"rounds\"");
+    };
+    let rounds = || window.words()[0].load(Ordering::Relaxed);
     loop {
+        let before = rounds();
         let start = Timer::Physical.count();
         let (mut last, mut longest, mut waited) = (start, 0, 0);
         while last - start < WINDOW {
@@ -31,6 +41,7 @@ fn main(_device_tree: usize) -> ! {
             last = now;
         }
         let had = 1000 - waited * 1000 / (last - start);
+        println!("bench: rounds: {}", rounds() - before);
         println!("bench: waited [{had}]: {}", longest * INSTRUCTIONS);
     }
 }

@@ -1,30 +1,40 @@
 //! What takes EL2's time, done to another VM, a large one, that this one controls.
 
 use avisor_guest::control::{Stop, Target};
-use avisor_guest::{Error, Id, RAM_START};
+use avisor_guest::{Id, RAM_START, image_end};
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::{PAGE, done};
+
 const TARGET: Target = Target(0);
-/// The most bytes of a WRITE, on as many pages as they can lie on, and where: all of it is another place each time, up to this one.
+/// The most bytes of a READ or a WRITE, on as many pages as they can lie on, and where the first ones are: no word there is one of this VM's.
 const BYTES: usize = 1 << 16;
-const FIRST: u64 = RAM_START as u64 + (16 << 20) + 8;
-const END: u64 = FIRST + (32 << 20);
+const FIRST: u64 = RAM_START as u64 + (16 << 20) + 9;
+/// All of it is another place each time, up to this one.
+const WRITTEN: u64 = FIRST + (32 << 20);
+const READ: u64 = RAM_START as u64 + (512 << 20) - BYTES as u64;
+/// SCTLR_EL1.C.
+const CACHES: u64 = 1 << 2;
 
 /// The snapshot that calls are about, and the next place.
 static ID: AtomicU64 = AtomicU64::new(0);
-static PLACE: AtomicU64 = AtomicU64::new(END);
+static PLACE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The attack of that name, when all is ready for it.
 pub fn named(attack: &str) -> Option<fn()> {
     Some(match attack {
         "INFO of a target" => {
             all_twice();
-            || done(TARGET.info(id()))
+            || {
+                done(TARGET.info(id()));
+            }
         }
         "DIFFERS of a target" => {
             all_once();
             run();
-            || done(TARGET.differs(Some(id()), None, 0))
+            || {
+                done(TARGET.differs(Some(id()), None, 0));
+            }
         }
         "CHECKPOINT of a target" => {
             all_once();
@@ -52,6 +62,15 @@ pub fn named(attack: &str) -> Option<fn()> {
             run();
             write
         }
+        "READ of a target" => {
+            all_once();
+            run();
+            read
+        }
+        "SET_REGISTERS of a target" => {
+            run();
+            switch_caches
+        }
         _ => return None,
     })
 }
@@ -67,18 +86,9 @@ fn run() {
     }
 }
 
-/// An attack that is refused would measure nothing.
-fn done<T>(result: Result<T, Error>) {
-    if let Err(error) = result {
-        panic!("{error}");
-    }
-}
-
 fn snapshot() {
-    match TARGET.checkpoint() {
-        Ok(Id(id)) => ID.store(id, Ordering::Relaxed),
-        Err(error) => panic!("{error}"),
-    }
+    let Id(id) = done(TARGET.checkpoint());
+    ID.store(id, Ordering::Relaxed);
 }
 
 /// It has a snapshot with all of its pages, and is about to store to the last quarter.
@@ -94,10 +104,10 @@ fn all_twice() {
     run();
 }
 
-/// The next place; `begins` says that all of them are to be written anew.
-fn place(begins: impl FnOnce()) -> u64 {
+/// The next place before `end`; `begins` says that all of them come anew.
+fn place(end: u64, begins: impl FnOnce()) -> u64 {
     let mut place = PLACE.load(Ordering::Relaxed);
-    if place >= END {
+    if place >= end {
         begins();
         place = FIRST;
     }
@@ -114,7 +124,7 @@ fn dirty() {
 }
 
 fn write() {
-    let at = place(snapshot);
+    let at = place(WRITTEN, snapshot);
     write_to(at);
 }
 
@@ -122,4 +132,21 @@ fn write_to(at: u64) {
     // SAFETY: RAM, which nobody writes meanwhile.
     let from = unsafe { core::slice::from_raw_parts(RAM_START as *const u8, BYTES) };
     done(TARGET.write(at, from));
+}
+
+/// As they are now, and as they were.
+fn read() {
+    let to = image_end().next_multiple_of(PAGE) + 8;
+    // SAFETY: RAM behind the image, which nothing else uses.
+    let to = unsafe { core::slice::from_raw_parts_mut(to as *mut u8, BYTES) };
+    let at = place(READ, || {});
+    done(TARGET.read(None, at, to));
+    done(TARGET.read(Some(id()), at, to));
+}
+
+/// Of which EL2 cleans the target's memory each time.
+fn switch_caches() {
+    let mut registers = done(TARGET.registers(None, 0));
+    registers.sctlr ^= CACHES;
+    done(TARGET.set_registers(0, &registers));
 }

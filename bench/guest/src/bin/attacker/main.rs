@@ -1,16 +1,20 @@
-//! Does one thing again and again that takes EL2's time, beside a `victim`: `avisor-bench --neighbours` says on the console which.
+//! Does one thing again and again that takes EL2's time, beside a `victim`: `avisor-bench --neighbours` says on the console which. It counts its rounds in
+//! the window `rounds`, if it has one, where no restore and no reset takes them back. If it is refused what it asks for, it panics.
 
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
 
 use core::arch::asm;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use avisor_guest::exception::wait_for_interrupt;
 use avisor_guest::gic::{self, To};
 use avisor_guest::snapshot::{self, Checkpoint, Id};
 use avisor_guest::timer::{ENABLE, Timer};
-use avisor_guest::{console, entry, image_end, mmio, mmu, println, psci};
+use avisor_guest::window::Window;
+use avisor_guest::{Error, console, entry, image_end, mmio, mmu, println, psci};
 
 mod control;
 #[path = "../bench/line.rs"]
@@ -23,10 +27,16 @@ const PAGE: usize = 4096;
 /// Pages that are stored to where it need not be all.
 const SOME: usize = 4096;
 
+/// Where it counts its rounds; null for nowhere.
+static ROUNDS: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+
 entry!(main);
 
-fn main(_device_tree: usize) -> ! {
+fn main(device_tree: usize) -> ! {
     mmu::enable();
+    if let Some(window) = Window::find(device_tree, "rounds") {
+        ROUNDS.store((&raw const window.words()[0]).cast_mut(), Ordering::Relaxed);
+    }
     // A snapshot is there at the start only if this one has reset itself.
     if snapshot::next(Id(0)).is_ok() {
         reset();
@@ -38,7 +48,7 @@ fn main(_device_tree: usize) -> ! {
         "spin" => spin,
         "info" => {
             store(usize::MAX);
-            let _ = checkpoint();
+            checkpoint();
             store(usize::MAX);
             info
         }
@@ -48,7 +58,7 @@ fn main(_device_tree: usize) -> ! {
         "restore" => restore_everything,
         "write back" => write_back,
         "reset" => {
-            let _ = checkpoint();
+            checkpoint();
             reset
         }
         "caches" => {
@@ -67,22 +77,40 @@ fn main(_device_tree: usize) -> ! {
             sgis
         }
         "timers" => {
-            gic::enable();
-            gic::enable_cpu();
-            gic::enable_interrupt(Timer::Virtual.intid());
-            timers
+            take_timers();
+            || wait_for_timer(100)
         }
-        "WFI" => wfi,
+        "WFI" => {
+            take_timers();
+            || wait_for_timer(-1)
+        }
         "WFE" => wfe,
-        other if let Some(attack) = control::named(other) => attack,
-        _ => {
-            println!("bench: there is no attack \"{attack}\"");
-            psci::power_off()
-        }
+        other => match control::named(other) {
+            Some(attack) => attack,
+            None => panic!("there is no attack \"{attack}\""),
+        },
     };
     println!("bench: begins");
     loop {
         once();
+        count();
+    }
+}
+
+/// One round more.
+fn count() {
+    let rounds = ROUNDS.load(Ordering::Relaxed);
+    // SAFETY: null, or what `main` stored: a word of a window, which is there for as long as the VM is.
+    if let Some(rounds) = unsafe { rounds.as_ref() } {
+        rounds.store(rounds.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// What is refused would measure nothing.
+fn done<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -99,62 +127,55 @@ fn store(pages: usize) {
     }
 }
 
-/// Its id, or why there is none.
-fn checkpoint() -> Option<Id> {
-    match snapshot::checkpoint() {
-        Ok(Checkpoint::Taken(id)) => Some(id),
-        _ => None,
+/// The id of a snapshot that is taken.
+fn checkpoint() -> Id {
+    match done(snapshot::checkpoint()) {
+        Checkpoint::Taken(id) | Checkpoint::Restored { id, .. } => id,
     }
 }
 
 fn info() {
-    if let Ok(id) = snapshot::next(Id(0)) {
-        let _ = snapshot::info(id);
-    }
+    done(snapshot::info(done(snapshot::next(Id(0)))));
 }
 
 fn delete() {
     store(SOME);
-    if let Some(id) = checkpoint() {
-        let _ = snapshot::delete(id);
-    }
+    done(snapshot::delete(checkpoint()));
 }
 
 /// Memory is full soon, and the oldest pool goes at a store or a checkpoint.
 fn pools() {
     store(SOME);
-    let _ = checkpoint();
+    checkpoint();
 }
 
 fn checkpoint_everything() {
     store(usize::MAX);
-    let _ = checkpoint();
+    checkpoint();
 }
 
 fn restore_everything() {
-    match snapshot::checkpoint() {
-        Ok(Checkpoint::Taken(id)) => {
+    match done(snapshot::checkpoint()) {
+        Checkpoint::Taken(id) => {
             store(usize::MAX);
-            snapshot::restore_with(id, 1);
+            panic!("{}", snapshot::restore_with(id, 1));
         }
-        Ok(Checkpoint::Restored { id, .. }) => {
-            let _ = snapshot::delete(id);
-        }
-        Err(_) => {}
+        Checkpoint::Restored { id, .. } => done(snapshot::delete(id)),
     }
 }
 
 /// Many of the same pages, and back to the same snapshot: they are written back in place from the third time on, the most that are.
 fn write_back() {
     const MOST: usize = 1024;
-    if let Ok(Checkpoint::Taken(id) | Checkpoint::Restored { id, .. }) = snapshot::checkpoint() {
-        store(MOST);
-        snapshot::restore_with(id, 1);
-    }
+    let id = checkpoint();
+    count();
+    store(MOST);
+    panic!("{}", snapshot::restore_with(id, 1));
 }
 
 fn reset() {
     store(usize::MAX);
+    count();
     psci::call(psci::SYSTEM_RESET, [0; 3]);
 }
 
@@ -171,7 +192,8 @@ fn set_way() {
 }
 
 fn bad_ids() {
-    snapshot::restore_with(Id(1 << 40), 1);
+    let refused = snapshot::restore_with(Id(1 << 40), 1);
+    assert_eq!(refused, Error::NotFound);
 }
 
 fn output() {
@@ -184,17 +206,24 @@ fn sgis() {
     gic::end(gic::acknowledge());
 }
 
-fn timers() {
-    Timer::Virtual.set_left(100);
-    Timer::Virtual.set_control(ENABLE);
-    wait_for_interrupt();
+fn take_timers() {
+    gic::enable();
+    gic::enable_cpu();
+    gic::enable_interrupt(Timer::Virtual.intid());
 }
 
-/// Of which the first has an interrupt pending already.
-fn wfi() {
-    Timer::Virtual.set_left(-1);
+/// Until so many ticks are over; -1: the interrupt is there before the wait.
+fn wait_for_timer(ticks: i32) {
+    Timer::Virtual.set_left(ticks);
     Timer::Virtual.set_control(ENABLE);
-    wait_for_interrupt();
+    loop {
+        wait_for_interrupt();
+        let acknowledged = gic::acknowledge();
+        if acknowledged != gic::SPURIOUS {
+            Timer::Virtual.stop();
+            return gic::end(acknowledged);
+        }
+    }
 }
 
 fn wfe() {
