@@ -246,15 +246,14 @@ fn a_command_has_the_core_again_after_a_slice() {
     Controls::of(vms, &mut core, &desk).checkpoint(1).unwrap();
     store_to_all(&vms[1], 2);
     for _ in 0..10 {
-        core.script
-            .push_back(Box::new(move |_: &mut Registers| {
-                // That core, meanwhile.
-                vms[1].go_on_errand(&mut FakeCore::new(1));
-                Trap {
-                    kind: TrapKind::Irq,
-                    ..sync(0, 0)
-                }
-            }));
+        core.script.push_back(Box::new(move |_: &mut Registers| {
+            // That core, meanwhile.
+            vms[1].go_on_errand(&mut FakeCore::new(1));
+            Trap {
+                kind: TrapKind::Irq,
+                ..sync(0, 0)
+            }
+        }));
     }
     core.ran.clear();
     let start = FakeCore::physical_count();
