@@ -76,6 +76,7 @@ fn no_config(file: &str, error: &io::Error) -> String {
 /// Links a position-independent image with no ELF around it: what the boot loader loads is what cargo leaves.
 /// `--no-rosegment` and `-znorelro` keep the layout to what linker.ld says. `-znotext` allows relocations everywhere: the
 /// prebuilt `core` has some in its constants, and the boot code applies them before it makes anything read-only.
+/// `--pack-dyn-relocs=relr`: a bit for each relocation, and not 24 bytes.
 /// `--orphan-handling=error`: a section that linker.ld does not name would lie where nobody zeroes it.
 fn link() {
     let root = variable("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
@@ -87,6 +88,7 @@ fn link() {
         "-znotext",
         "-zmax-page-size=4096",
         "--no-rosegment",
+        "--pack-dyn-relocs=relr",
         "--orphan-handling=error",
     ];
     for argument in arguments {

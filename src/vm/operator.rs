@@ -55,14 +55,20 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
     fn let_others_run(&mut self) {
         let now = B::Core::physical_count();
         if now - self.since >= AT_A_TIME {
-            self.lend_core(|scheduler| _ = scheduler.give_turn(now));
+            self.lend_core(false);
         }
     }
 
-    /// Others have the core, for a slice at the most.
-    fn lend_core(&mut self, to_others: impl FnOnce(&mut Scheduler<'a, B, C>)) {
-        self.scheduler.command_due = B::Core::physical_count() + SLICE;
-        to_others(self.scheduler);
+    /// Others have the core, for a slice at the most. If none wants it, it sleeps so long, or not.
+    #[cold]
+    #[inline(never)]
+    fn lend_core(&mut self, sleeps: bool) {
+        let now = B::Core::physical_count();
+        self.scheduler.command_due = now + SLICE;
+        match sleeps {
+            true => self.scheduler.schedule_once(),
+            false => _ = self.scheduler.give_turn(now),
+        }
         self.scheduler.command_due = NEVER;
         self.since = B::Core::physical_count();
     }
@@ -71,7 +77,7 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
     fn wait_for(&mut self, vm: usize, errand: Errand) -> Outcome {
         // A periodic checkpoint comes first.
         while self.vms[vm].has_errand() {
-            self.lend_core(Scheduler::schedule_once);
+            self.lend_core(true);
         }
         let begun = self.with(vm, |vm, shared, initiator| {
             vm.begin_errand(shared, initiator, errand, Asked::ByOperator)
@@ -80,7 +86,7 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
             return outcome;
         }
         loop {
-            self.lend_core(Scheduler::schedule_once);
+            self.lend_core(true);
             if let Some(outcome) = self.vms[vm].lock_from_outside().take_outcome() {
                 return outcome;
             }

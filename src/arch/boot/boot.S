@@ -17,16 +17,50 @@
     dsb     sy
 .endm
 
-// The same for each word that was relocated: the relocations [x1, x2) have its distance from x0 first, in 24 bytes. Clobbers x1, x3.
+// Does `action` with each word that is relocated, whose address is in x6. They are named by [x1, x2) (ELF gABI, "Relative Relocation Table"): an
+// even entry is the distance of one from x0; an odd one has a bit for each of the 63 words that follow. Clobbers x1, x3 to x6.
+.macro each_relocated action
+1:  cmp     x1, x2
+    b.hs    5f
+    ldr     x3, [x1], #8
+    ubfx    x4, x3, #0, #1
+    cbnz    x4, 2f
+    add     x6, x0, x3
+    \action
+    add     x5, x6, #8                  // the first that the next entry has a bit for
+    b       1b
+2:  mov     x6, x5
+    add     x5, x5, #504
+3:  ubfx    x3, x3, #1, #63
+    cbz     x3, 1b
+    ubfx    x4, x3, #0, #1
+    cbz     x4, 4f
+    \action
+4:  add     x6, x6, #8
+    b       3b
+5:
+.endm
+
+.macro relocate_word
+    ldr     x4, [x6]
+    add     x4, x4, x0
+    str     x4, [x6]
+.endm
+
+.macro invalidate_word
+    dc      ivac, x6
+.endm
+
+// The image, which begins at x0, is linked at 0: each of these words is an address in it.
+.macro relocate
+    each_relocated relocate_word
+.endm
+
+// As `invalidate_x0_to_x1`, for the words that were relocated.
 .macro invalidate_relocated
     dsb     sy
-1:  cmp     x1, x2
-    b.hs    2f
-    ldr     x3, [x1], #24
-    add     x3, x0, x3
-    dc      ivac, x3
-    b       1b
-2:  dsb     sy
+    each_relocated invalidate_word
+    dsb     sy
 .endm
 
 .macro address register, symbol
@@ -98,20 +132,11 @@ start:
     cmp     x0, x1
     b.lo    2b
 
-    // R_AARCH64_RELATIVE, the only kind that a static PIE has: *(base + offset) = base + addend.
     address x0, image_start
-    address x1, rela_start
-    address x2, rela_end
-3:  cmp     x1, x2
-    b.hs    4f
-    ldp     x3, x4, [x1], #16
-    ldr     x5, [x1], #8
-    cmp     w4, #{R_AARCH64_RELATIVE}
-    b.ne    3b
-    add     x5, x5, x0
-    str     x5, [x0, x3]
-    b       3b
-4:
+    address x1, relr_start
+    address x2, relr_end
+    relocate
+
     address x20, {cpus}                 // the boot core is number 0
     address x0, {stacks}
     add     x1, x0, #{EMERGENCY_TOP}
@@ -136,15 +161,16 @@ start:
 
     // All that was stored with the MMU off: lines fetched speculatively meanwhile are stale. In front of the data that is what was relocated; the
     // rest there is clean still, and may be large: the guests' images.
-    mov     x4, x0
+    mov     x21, x0
     address x0, image_start
-    address x1, rela_start
-    address x2, rela_end
+    address x1, relr_start
+    address x2, relr_end
     invalidate_relocated
     address x0, data_start
     address x1, image_end
     invalidate_x0_to_x1
 
+    mov     x4, x21
     switch_translation_on
 
     mov     x0, x19

@@ -11,11 +11,8 @@ use super::{assembly, cpu, percpu};
 
 pub mod image;
 
-const R_AARCH64_RELATIVE: u32 = 1027;
-
 global_asm!(
     include_str!("boot.S"),
-    R_AARCH64_RELATIVE = const R_AARCH64_RELATIVE,
     HCR_START = const control::HCR_START,
     CPTR_RES1 = const control::CPTR_RES1,
     MAIR = const mmu::MAIR,

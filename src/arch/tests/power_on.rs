@@ -78,25 +78,60 @@ fn el2_reads_what_it_stored_with_its_mmu_off() {
 #[test]
 fn el2_reads_what_it_relocated_with_its_mmu_off() {
     const RELOCATIONS: u64 = BSS_END;
+    // Neighbours, the first and the last that a bit is for, and some that are far apart.
+    let far = [0, 1, 2, 63, 64, 65, 127, 128, 300, 509];
+    let words: Vec<u64> = far.iter().map(|word| BSS + word * 8).collect();
     for worst in boards() {
         // What was loaded from a file is clean.
         worst.power_on(0, PAGE, BSS);
         let _on = worst.on(0);
         let mut tables = Box::new(Tables::empty());
         tables.map(BSS..BSS_END, Attributes::READ).unwrap();
+        let entries = relocations(&words);
         let mut end = RELOCATIONS;
-        for at in words() {
-            worst.el2_store(0, end, at - TEXT);
-            worst.el2_store(0, at, at);
-            end += 24;
+        for entry in &entries {
+            worst.el2_store(0, end, *entry);
+            end += 8;
         }
-        let mut registers = Registers::new(&[TEXT, RELOCATIONS, end]);
-        boot("invalidate_relocated", &mut registers);
+        for at in BSS / 8..BSS_END / 8 {
+            worst.el2_store(0, at * 8, at * 8 - BSS);
+        }
+        boot("relocate", &mut Registers::new(&[TEXT, RELOCATIONS, end]));
+        for at in (BSS..BSS_END).step_by(8) {
+            let base = if words.contains(&at) { TEXT } else { 0 };
+            assert_eq!(worst.el2_load(0, at), at - BSS + base, "{at:x}");
+        }
+        boot(
+            "invalidate_relocated",
+            &mut Registers::new(&[TEXT, RELOCATIONS, end]),
+        );
         boot_stub(&tables);
-        for at in words() {
-            assert_eq!(worst.el2_load(0, at), at);
+        for at in &words {
+            assert_eq!(worst.el2_load(0, *at), at - BSS + TEXT);
         }
     }
+}
+
+/// RELR of these words, which are in order: the linker's way to write it down.
+fn relocations(words: &[u64]) -> Vec<u64> {
+    let mut left = words.iter().map(|at| at - TEXT).peekable();
+    let mut entries = Vec::new();
+    while let Some(first) = left.next() {
+        entries.push(first);
+        let mut begin = first + 8;
+        loop {
+            let mut bits = 0;
+            while let Some(at) = left.next_if(|at| *at < begin + 63 * 8) {
+                bits |= 2 << ((at - begin) / 8);
+            }
+            if bits == 0 {
+                break;
+            }
+            entries.push(bits | 1);
+            begin += 63 * 8;
+        }
+    }
+    entries
 }
 
 /// The line that is dropped comes back, if it may, while the store is on its way.
