@@ -66,8 +66,12 @@ pub fn draw(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> fm
 /// The newest snapshots, the oldest of them first, and how many there are besides.
 fn newest(vm: usize, control: &mut impl VmControl) -> (Vec<(u64, SnapshotInfo)>, usize) {
     let (mut ids, mut older) = (VecDeque::with_capacity(SHOWN), 0);
-    let mut from = Some(0);
-    while let Some(id) = from.and_then(|from| control.first_snapshot_from(vm, from)) {
+    // No more than there were: the VM runs meanwhile, and may take snapshots faster than they are listed.
+    let (mut from, count) = (Some(0), control.status(vm).snapshots);
+    for _ in 0..count {
+        let Some(id) = from.and_then(|from| control.first_snapshot_from(vm, from)) else {
+            break;
+        };
         if ids.len() == SHOWN {
             ids.pop_front();
             older += 1;

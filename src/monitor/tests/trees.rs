@@ -77,6 +77,13 @@ fn of_many_snapshots_the_newest_are_shown() {
 }
 
 #[test]
+fn a_vm_that_takes_snapshots_meanwhile_does_not_keep_the_operator() {
+    let mut board = Board::with_tree(&[(0, None), (1, Some(0))], 1);
+    board.takes_more = true;
+    assert_eq!(board.tree(), ["o  #0", "@  #1"]);
+}
+
+#[test]
 fn ages() {
     for (ms, text) in [
         (0, "0 ms"),
