@@ -7,6 +7,7 @@
 
 use super::quiesce::{ERRAND, Initiator};
 use super::{Vm, VmBackend, VmShared};
+use crate::monitor::Refusal;
 use crate::snapshot::{Count, Info};
 use core::task::Poll;
 
@@ -25,8 +26,8 @@ pub(super) enum Errand {
 
 /// What came of it.
 pub(super) enum Outcome {
-    /// The new snapshot's id; `None`: memory does not suffice.
-    Checkpoint(Option<u64>),
+    /// The new snapshot's id; or why there is none: memory does not suffice, or the VM is off.
+    Checkpoint(Result<u64, Refusal>),
     /// `None`: there is no such snapshot.
     Info(Option<Info>),
     /// The accounts are exact.
@@ -76,23 +77,24 @@ impl<B: VmBackend> Vm<B> {
         initiator: Initiator<'_, B>,
         errand: &mut Errand,
     ) -> Poll<Outcome> {
-        if matches!(errand, Errand::Checkpoint) {
-            let is_pending = match shared.is_loaded() {
-                true => shared.prepare_checkpoint().is_pending(),
-                false => {
-                    shared.load_piece();
-                    true
-                }
-            };
-            if is_pending {
-                return Poll::Pending;
-            }
+        // What a reset, or a restore, has left to load: a look at the pages would load all of it at once.
+        if !shared.is_loaded() {
+            shared.load_piece();
+            return Poll::Pending;
+        }
+        let is_checkpoint = matches!(errand, Errand::Checkpoint);
+        // Others ran since it was asked for: a snapshot of one that is off would be of one that never ends.
+        if is_checkpoint && self.is_off() {
+            return Poll::Ready(Outcome::Checkpoint(Err(Refusal::Off)));
+        }
+        if is_checkpoint && shared.prepare_checkpoint().is_pending() {
+            return Poll::Pending;
         }
         let (snapshots, memory) = (&mut shared.snapshots, &mut shared.memory);
         match errand {
             Errand::Checkpoint => self
                 .checkpoint_piece(shared, initiator, false)
-                .map(Outcome::Checkpoint),
+                .map(|taken| Outcome::Checkpoint(taken.ok_or(Refusal::NoMemory))),
             Errand::Info { id, count } => snapshots
                 .info_piece(memory, *id, count)
                 .map(|info| Outcome::Info(info.ok())),

@@ -53,8 +53,8 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
 
     /// Others have a turn, if it is long since they had one: there are commands of many steps.
     fn let_others_run(&mut self) {
-        let now = B::Core::physical_count();
-        if now - self.since >= AT_A_TIME {
+        if B::Core::physical_count() - self.since >= AT_A_TIME {
+            // What is due in between is done: as long as it is not, no turn lasts.
             self.lend_core(false);
         }
     }
@@ -63,11 +63,10 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
     #[cold]
     #[inline(never)]
     fn lend_core(&mut self, sleeps: bool) {
-        let now = B::Core::physical_count();
-        self.scheduler.command_due = now + SLICE;
+        self.scheduler.command_due = B::Core::physical_count() + SLICE;
         match sleeps {
             true => self.scheduler.schedule_once(),
-            false => _ = self.scheduler.give_turn(now),
+            false => _ = self.scheduler.give_turn(),
         }
         self.scheduler.command_due = NEVER;
         self.since = B::Core::physical_count();
@@ -75,21 +74,19 @@ impl<'s, 'a, B: VmBackend, C: ConsoleHost<B>> Controls<'s, 'a, B, C> {
 
     /// Has VM number `vm` do this, however long it takes. Others run meanwhile.
     fn wait_for(&mut self, vm: usize, errand: Errand) -> Outcome {
-        // A periodic checkpoint comes first.
-        while self.vms[vm].has_errand() {
-            self.lend_core(true);
-        }
-        let begun = self.with(vm, |vm, shared, initiator| {
-            vm.begin_errand(shared, initiator, errand, Asked::ByOperator)
-        });
-        if let Some(outcome) = begun {
-            return outcome;
-        }
+        let mut errand = Some(errand);
         loop {
-            self.lend_core(true);
-            if let Some(outcome) = self.vms[vm].lock_from_outside().take_outcome() {
+            let outcome = self.with(vm, |vm, shared, initiator| {
+                // A periodic checkpoint comes first.
+                match errand.take_if(|_| !vm.has_errand()) {
+                    Some(errand) => vm.begin_errand(shared, initiator, errand, Asked::ByOperator),
+                    None => shared.take_outcome(),
+                }
+            });
+            if let Some(outcome) = outcome {
                 return outcome;
             }
+            self.lend_core(true);
         }
     }
 }
@@ -142,11 +139,8 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, '_, B, C> {
     }
 
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal> {
-        if self.vms[vm].is_off() {
-            return Err(Refusal::Off);
-        }
         match self.wait_for(vm, Errand::Checkpoint) {
-            Outcome::Checkpoint(Some(id)) => Ok(id),
+            Outcome::Checkpoint(taken) => taken,
             _ => Err(Refusal::NoMemory),
         }
     }

@@ -112,19 +112,19 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
 
     /// Does what is to be done between two vCPUs, then runs the next runnable one; or sleeps, if there is none.
     pub(super) fn schedule_once(&mut self) {
+        if !self.give_turn() {
+            self.sleep();
+        }
+    }
+
+    /// Does what is to be done between two vCPUs, then runs the next runnable one. Returns whether there was one.
+    pub(super) fn give_turn(&mut self) -> bool {
         // What it takes to choose a vCPU is part of its turn: it may end at once, and be the one again.
         let mut start = B::Core::physical_count();
         if self.needs_housekeeping() {
             self.housekeep();
             start = B::Core::physical_count();
         }
-        if !self.give_turn(start) {
-            self.sleep();
-        }
-    }
-
-    /// Runs the next runnable vCPU, whose turn begins at the physical count `start`. Returns whether there was one.
-    pub(super) fn give_turn(&mut self, start: u64) -> bool {
         let run_queue = &self.run_queue;
         let runnable = |i: usize| {
             let (vm, vcpu) = run_queue[i];

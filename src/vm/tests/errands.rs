@@ -1,14 +1,15 @@
 //! What the operator and `checkpoint_every` ask of a large VM is done in pieces, while that VM stands and its neighbours run.
 
+use super::control::Calls;
 use super::control_pieces::{PAGES, store_to_all};
 use super::guest::*;
 use super::scheduling::*;
-use super::smp::sync;
+use super::smp::{SYSTEM_OFF, sync};
 use crate::addr::PAGE_SIZE;
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmConfig;
 use crate::fake::{FakeBoard, FakeCore, set_count};
-use crate::monitor::{VmControl, VmState};
+use crate::monitor::{Refusal, VmControl, VmState};
 use crate::snapshot::{Info, Which};
 use crate::vm::budget::SLICE;
 use crate::vm::operator::Controls;
@@ -261,4 +262,40 @@ fn a_command_has_the_core_again_after_a_slice() {
     assert_eq!(FakeCore::physical_count(), start + SLICE);
     assert!(ran(&core).iter().all(|&vm| vm == 0));
     assert_eq!(saved(&vms[1]), 2);
+}
+
+/// What is due in a command of many steps: as long as it is not done, nobody would have a turn that lasts.
+#[test]
+fn others_run_beside_a_command_though_a_checkpoint_is_due() {
+    let plan = VmConfig {
+        name: "other",
+        checkpoint_every: Some(1000),
+        ..PLAN
+    };
+    let vms = vms([PLAN, plan].into(), |vm, _| vm);
+    vms.iter().for_each(turn_on);
+    let (mut core, desk) = (core(0), Quiet::default());
+    let start = FakeCore::physical_count();
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    for _ in 0..10 {
+        set_count(FakeCore::physical_count() + SLICE / 64);
+        operator.status(1);
+    }
+    let lent = FakeCore::physical_count() - start - 10 * (SLICE / 64);
+    // A turn ends early when one is due.
+    assert!(lent >= 8 * SLICE, "{lent}");
+    assert_eq!(saved(&vms[1]), 2);
+}
+
+#[test]
+fn one_that_ends_before_its_errand_begins_is_not_saved() {
+    let vms = vms([PLAN].into(), |_, _| 0);
+    let (mut core, desk) = (core(0), Quiet::default());
+    core.script.push_back(Box::new(|registers| {
+        Calls(SYSTEM_OFF, [0; 3]).done(registers)
+    }));
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    set_count(FakeCore::physical_count() + SLICE);
+    assert_eq!(operator.checkpoint(0), Err(Refusal::Off));
+    assert_eq!(saved(&vms[0]), 0);
 }
