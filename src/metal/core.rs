@@ -54,6 +54,8 @@ pub struct BoardCore {
     gic: &'static Gic,
     /// The physical count at which the alarm goes off, or `u64::MAX`.
     alarm: u64,
+    /// What the timer is set to: that, or a review's alarm, which is earlier.
+    armed: u64,
     /// For each VM, the number of the vCPU of it that was loaded here last.
     last: [Option<u8>; VMS_MAX],
     /// Several vCPUs are pinned to this core.
@@ -73,6 +75,7 @@ impl BoardCore {
             number,
             gic,
             alarm: u64::MAX,
+            armed: u64::MAX,
             last: [None; VMS_MAX],
             multiplexed: true,
             lent: None,
@@ -96,8 +99,14 @@ impl BoardCore {
 
     /// Sets an alarm that makes the interrupt controller look at the virtual timer's line again. The timer's interrupt is active, and may be
     /// due again when the guest deactivates it, as kernels that are late set their timer to a time in the past. QEMU's GIC does not notice.
+    #[inline]
     fn arm_resample(&mut self) {
-        vm::Core::set_alarm_no_later(self, timer::count() + RESAMPLE_DELAY);
+        vm::Core::set_review_alarm_no_later(self, timer::count() + RESAMPLE_DELAY);
+    }
+
+    /// Whether that is so.
+    fn needs_resample(&self) -> bool {
+        self.gic.lacks_resampling() && self.gic.is_vtimer_irq_active()
     }
 }
 
@@ -375,8 +384,8 @@ impl vm::Core for BoardCore {
                 Interrupt::VirtualTimer
             }
             gic::ALARM => {
-                self.alarm = u64::MAX;
-                if self.gic.lacks_resampling() && self.gic.is_vtimer_irq_active() {
+                [self.alarm, self.armed] = [u64::MAX; 2];
+                if self.needs_resample() {
                     self.arm_resample();
                 }
                 Interrupt::Alarm
@@ -397,10 +406,26 @@ impl vm::Core for BoardCore {
         self.gic.kick(core);
     }
 
+    // In many places.
+    #[inline(never)]
     fn set_alarm_no_later(&mut self, at: u64) {
-        if at < self.alarm {
-            self.alarm = at;
+        self.alarm = self.alarm.min(at);
+        self.set_review_alarm_no_later(at);
+    }
+
+    #[inline]
+    fn set_review_alarm_no_later(&mut self, at: u64) {
+        // One that is later is set anew by the review that comes before.
+        if at < self.armed {
+            self.armed = at;
             timer::set_alarm(Some(at));
+        }
+    }
+
+    fn drop_review_alarm(&mut self) {
+        if self.armed < self.alarm && !self.needs_resample() {
+            self.armed = self.alarm;
+            timer::set_alarm((self.alarm != u64::MAX).then_some(self.alarm));
         }
     }
 

@@ -88,7 +88,7 @@ pub enum Interrupt {
     Kick,
     /// The loaded vCPU's virtual timer. The interrupt stays active until the guest deactivates it.
     VirtualTimer,
-    /// This core's alarm. It is off now.
+    /// One of this core's alarms. Both are off now.
     Alarm,
     /// The maintenance interrupt of the virtual CPU interface: its list registers are to be flushed.
     Maintenance,
@@ -218,6 +218,10 @@ pub trait Core: Gich {
     fn kick(&mut self, core: usize);
     /// Sets the core's alarm to the physical count `at`, if that is earlier than what it is set to.
     fn set_alarm_no_later(&mut self, at: u64);
+    /// The same for an alarm of its own, for when the loaded vCPU is to be reviewed: that one can be dropped. To the vCPU both are [`Interrupt::Alarm`].
+    fn set_review_alarm_no_later(&mut self, at: u64);
+    /// No review is due: its alarm is off.
+    fn drop_review_alarm(&mut self);
     /// Sleeps until there is an interrupt to [`acknowledge`](Self::acknowledge).
     fn idle(&mut self);
     /// Sets whether several vCPUs are pinned to the core. If so, a vCPU that waits for an event (WFE) traps.

@@ -180,6 +180,10 @@ impl<B: VmBackend> ExitContext<'_, B> {
     pub(super) fn wake_if_pending(&mut self) {
         if self.slot().is_waiting() && self.poll_pending() {
             self.slot().set_run_state(RunState::Ready);
+            // While it waited, there was no need.
+            if self.vcpu.reviews.is_some() {
+                self.core.set_review_alarm_no_later(self.vcpu.reviews.due());
+            }
             // If somebody else ended its wait for a VM just now, it has RUN return why.
             if self.vcpu.in_run && self.slot().take_awaits() {
                 self.vcpu.interrupt_run();
@@ -211,6 +215,9 @@ impl<B: VmBackend> ExitContext<'_, B> {
             self.vm.kick_vcpus(self.core, requested);
         }
         self.note_review();
+        if !self.vcpu.reviews.is_some() {
+            self.core.drop_review_alarm();
+        }
     }
 
     /// Remembers what of this vCPU must be looked at again before long.
@@ -349,7 +356,7 @@ impl<B: VmBackend> Vm<B> {
         vcpu.reviews.set(what, B::Core::physical_count);
         // While it waits, nothing changes without a trap.
         if !self.vcpus[index].is_waiting() {
-            core.set_alarm_no_later(vcpu.reviews.due());
+            core.set_review_alarm_no_later(vcpu.reviews.due());
         }
     }
 }

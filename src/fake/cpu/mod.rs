@@ -108,6 +108,8 @@ pub struct FakeCore {
     pub offsets: Vec<u64>,
     /// When the alarm goes off.
     pub alarm: u64,
+    /// When that of a review does.
+    pub review_alarm: u64,
     /// The list registers.
     pub lists: [ListRegister; LRS_MAX],
     /// GICH_HCR.
@@ -156,6 +158,7 @@ impl FakeCore {
             multiplexed: false,
             offsets: Vec::new(),
             alarm: u64::MAX,
+            review_alarm: u64::MAX,
             lists: [ListRegister::EMPTY; LRS_MAX],
             control: 0,
             interface: [0; 2],

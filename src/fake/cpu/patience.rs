@@ -33,7 +33,7 @@ impl FakeCore {
             match self.patience {
                 Patience::None => panic!("the guest has something to do"),
                 Patience::Alarm => {
-                    assert_ne!(self.alarm, u64::MAX, "it computes for ever");
+                    assert_ne!(self.next_alarm(), u64::MAX, "it computes for ever");
                     self.await_alarm();
                 }
                 Patience::Kick => self.yield_now(start),
@@ -53,8 +53,13 @@ impl FakeCore {
         sync::yield_now();
     }
 
+    /// When an alarm goes off.
+    pub fn next_alarm(&self) -> u64 {
+        self.alarm.min(self.review_alarm)
+    }
+
     pub(super) fn await_alarm(&mut self) {
-        set_count(Self::physical_count().max(self.alarm));
+        set_count(Self::physical_count().max(self.next_alarm()));
         self.interrupts.push_back(Interrupt::Alarm);
     }
 }

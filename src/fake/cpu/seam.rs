@@ -326,12 +326,12 @@ impl Core for FakeCore {
         let interrupt = match self.interrupts.pop_front() {
             Some(interrupt) => interrupt,
             None if self.kicks[self.number].swap(false, Ordering::Acquire) => Interrupt::Kick,
-            None if self.alarm <= Self::physical_count() => Interrupt::Alarm,
+            None if self.next_alarm() <= Self::physical_count() => Interrupt::Alarm,
             None => Interrupt::None,
         };
         match interrupt {
             Interrupt::VirtualTimer => self.timer_active = true,
-            Interrupt::Alarm => self.alarm = u64::MAX,
+            Interrupt::Alarm => [self.alarm, self.review_alarm] = [u64::MAX; 2],
             _ => {}
         }
         interrupt
@@ -350,8 +350,16 @@ impl Core for FakeCore {
         self.alarm = self.alarm.min(at);
     }
 
+    fn set_review_alarm_no_later(&mut self, at: u64) {
+        self.review_alarm = self.review_alarm.min(at);
+    }
+
+    fn drop_review_alarm(&mut self) {
+        self.review_alarm = u64::MAX;
+    }
+
     fn idle(&mut self) {
-        self.slept.push(self.alarm);
+        self.slept.push(self.next_alarm());
         if self.is_interrupted() {
             return;
         }
@@ -360,7 +368,7 @@ impl Core for FakeCore {
         }
         match self.patience {
             Patience::Alarm => {
-                assert_ne!(self.alarm, u64::MAX, "it sleeps for ever");
+                assert_ne!(self.next_alarm(), u64::MAX, "it sleeps for ever");
                 self.await_alarm();
             }
             Patience::Kick => {

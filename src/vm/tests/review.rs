@@ -4,7 +4,7 @@ use super::interrupts::*;
 use super::smp::*;
 use crate::device::DEACTIVATION_BASE;
 use crate::fake::{FakeCore, set_count};
-use crate::vm::vcpu::RunState::Waiting;
+use crate::vm::vcpu::RunState::{Ready, Waiting};
 use crate::vm::{Core, ExitAction, Interrupt};
 use std::boxed::Box;
 use std::vec::Vec;
@@ -55,12 +55,40 @@ fn a_timer_that_falls_is_noticed_without_a_trap_before_long() {
     let start = FakeCore::physical_count();
     timer_fires(&mut smp);
     smp.cores[0].system.timer_line = 0;
-    let alarm = smp.cores[0].alarm;
+    let alarm = smp.cores[0].next_alarm();
     assert!(alarm > start && alarm - start <= 1 << 16, "at most 1 ms");
     set_count(alarm);
     smp.irq(0, Interrupt::Alarm);
     assert_eq!(smp.listed(0), [[], []]);
-    assert_eq!(smp.cores[0].alarm, u64::MAX);
+    assert_eq!(smp.cores[0].next_alarm(), u64::MAX);
+}
+
+#[test]
+fn a_vcpu_that_a_timer_woke_is_looked_at_before_long() {
+    let mut smp = enabled(1);
+    assert_eq!(smp.wfi(0), ExitAction::Wait);
+    let start = FakeCore::physical_count();
+    timer_fires(&mut smp);
+    assert_eq!(smp.phases(), [Ready]);
+    // With its interrupts masked, it switches the timer off.
+    smp.cores[0].system.timer_line = 0;
+    let alarm = smp.cores[0].next_alarm();
+    assert!(alarm > start && alarm - start <= 1 << 16, "at most 1 ms");
+    set_count(alarm);
+    smp.irq(0, Interrupt::Alarm);
+    assert_eq!(smp.listed(0), [[], []]);
+}
+
+#[test]
+fn a_wait_behind_a_timer_is_not_interrupted_for_a_review() {
+    let mut smp = enabled(1);
+    timer_fires(&mut smp);
+    assert_ne!(smp.cores[0].next_alarm(), u64::MAX);
+    // The guest takes the interrupt, sets the timer anew, ends the interrupt and waits for the next.
+    smp.cores[0].system.timer_line = 0;
+    guest_changes(&mut smp.cores[0], 27, |list| list & !PENDING & !ACTIVE);
+    assert_eq!(smp.wfi(0), ExitAction::Wait);
+    assert_eq!(smp.cores[0].next_alarm(), u64::MAX);
 }
 
 #[test]
@@ -70,7 +98,7 @@ fn looks_in_vain_grow_rarer() {
     timer_fires(&mut smp);
     let mut looks = Vec::new();
     while FakeCore::physical_count() < start + (1 << 24) {
-        let alarm = smp.cores[0].alarm;
+        let alarm = smp.cores[0].next_alarm();
         looks.push(alarm - FakeCore::physical_count());
         set_count(alarm);
         smp.irq(0, Interrupt::Alarm);
@@ -80,7 +108,7 @@ fn looks_in_vain_grow_rarer() {
     assert_eq!(looks.last(), Some(&(1 << 20)), "17 ms, and no more");
     // The guest turns it off without a trap at last.
     smp.cores[0].system.timer_line = 0;
-    set_count(smp.cores[0].alarm);
+    set_count(smp.cores[0].next_alarm());
     smp.irq(0, Interrupt::Alarm);
     assert_eq!(smp.listed(0), [[], []]);
 }
@@ -142,7 +170,7 @@ fn an_spi_moves_without_a_trap_before_long() {
     assert_eq!(smp.listed(0)[0], [33]);
     // vCPU 0 does not acknowledge it, and does not trap.
     let tick = |smp: &mut Smp, vcpu: usize| {
-        set_count(smp.cores[vcpu].alarm);
+        set_count(smp.cores[vcpu].next_alarm());
         smp.irq(vcpu, Interrupt::Alarm);
     };
     tick(&mut smp, 0);
@@ -192,7 +220,7 @@ fn deactivation_is_of_the_interrupt_that_is_named() {
 fn an_spi_that_was_left_waiting_is_taken_when_it_comes_again() {
     let mut smp = for_both();
     let tick = |smp: &mut Smp| {
-        set_count(smp.cores[0].alarm);
+        set_count(smp.cores[0].next_alarm());
         smp.irq(0, Interrupt::Alarm);
     };
     smp.store(0, ISPENDR + 4, UART_BIT);
