@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
-use vm_fdt::FdtWriter;
+use vm_fdt::{FdtWriter, FdtWriterNode};
 
 #[cfg(test)]
 mod tests;
@@ -75,11 +75,11 @@ const LEVEL_HIGH: u32 = 4;
 pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
     let mut fdt = FdtWriter::new()?;
     let root = fdt.begin_node("")?;
-    fdt.property_string("compatible", "linux,dummy-virt")?;
-    fdt.property_string("model", "linux,dummy-virt")?;
-    fdt.property_u32("#address-cells", 2)?;
-    fdt.property_u32("#size-cells", 2)?;
-    fdt.property_u32("interrupt-parent", PHANDLE_GIC)?;
+    string(&mut fdt, "compatible", "linux,dummy-virt")?;
+    string(&mut fdt, "model", "linux,dummy-virt")?;
+    cell(&mut fdt, "#address-cells", 2)?;
+    cell(&mut fdt, "#size-cells", 2)?;
+    cell(&mut fdt, "interrupt-parent", PHANDLE_GIC)?;
     chosen(&mut fdt, params)?;
     memory(&mut fdt, params)?;
     windows(&mut fdt, params)?;
@@ -98,9 +98,9 @@ pub fn generate(params: &TreeParams<'_>) -> Result<Vec<u8>, Error> {
 fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     let uart = format!("/{}", node_name(&Device::Uart.row()));
     let chosen = fdt.begin_node("chosen")?;
-    fdt.property_string("stdout-path", &uart)?;
+    string(fdt, "stdout-path", &uart)?;
     if let Some(cmdline) = params.cmdline {
-        fdt.property_string("bootargs", cmdline)?;
+        string(fdt, "bootargs", cmdline)?;
     }
     if let Some(initrd) = &params.initrd {
         fdt.property_u64("linux,initrd-start", initrd.start.0)?;
@@ -111,15 +111,15 @@ fn chosen(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     }
     fdt.end_node(chosen)?;
     let aliases = fdt.begin_node("aliases")?;
-    fdt.property_string("serial0", &uart)?;
+    string(fdt, "serial0", &uart)?;
     fdt.end_node(aliases)
 }
 
 fn memory(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     let Range { start, end } = params.ram;
-    let memory = fdt.begin_node(&format!("memory@{start:x}"))?;
-    fdt.property_string("device_type", "memory")?;
-    fdt.property_array_u64("reg", &[start.0, end.0 - start.0])?;
+    let memory = begin_at(fdt, "memory", start.0)?;
+    string(fdt, "device_type", "memory")?;
+    cells64(fdt, "reg", &[start.0, end.0 - start.0])?;
     fdt.end_node(memory)
 }
 
@@ -130,14 +130,14 @@ fn windows(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let reserved = fdt.begin_node("reserved-memory")?;
-    fdt.property_u32("#address-cells", 2)?;
-    fdt.property_u32("#size-cells", 2)?;
+    cell(fdt, "#address-cells", 2)?;
+    cell(fdt, "#size-cells", 2)?;
     fdt.property_null("ranges")?;
     for window in params.windows {
         let bytes = window.bytes + Window::DOORBELL_SIZE;
-        let node = fdt.begin_node(&format!("{}@{:x}", window.name, window.ipa()))?;
-        fdt.property_string("compatible", "avisor,window")?;
-        fdt.property_array_u64("reg", &[window.ipa().0, bytes])?;
+        let node = begin_at(fdt, window.name, window.ipa().0)?;
+        string(fdt, "compatible", "avisor,window")?;
+        cells64(fdt, "reg", &[window.ipa().0, bytes])?;
         fdt.property_null("no-map")?;
         fdt.end_node(node)?;
     }
@@ -146,14 +146,14 @@ fn windows(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
 
 fn cpus(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     let cpus = fdt.begin_node("cpus")?;
-    fdt.property_u32("#address-cells", 1)?;
-    fdt.property_u32("#size-cells", 0)?;
+    cell(fdt, "#address-cells", 1)?;
+    cell(fdt, "#size-cells", 0)?;
     for affinity in 0..params.vcpus {
-        let cpu = fdt.begin_node(&format!("cpu@{affinity:x}"))?;
-        fdt.property_string("device_type", "cpu")?;
-        fdt.property_string("compatible", "arm,armv8")?;
-        fdt.property_string("enable-method", "psci")?;
-        fdt.property_u32("reg", affinity)?;
+        let cpu = begin_at(fdt, "cpu", affinity.into())?;
+        string(fdt, "device_type", "cpu")?;
+        string(fdt, "compatible", "arm,armv8")?;
+        string(fdt, "enable-method", "psci")?;
+        cell(fdt, "reg", affinity)?;
         fdt.end_node(cpu)?;
     }
     fdt.end_node(cpus)
@@ -162,23 +162,23 @@ fn cpus(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
 /// Who answers `hvc`.
 fn firmware(fdt: &mut FdtWriter) -> Result<(), Error> {
     let psci = fdt.begin_node("psci")?;
-    fdt.property_string_list("compatible", strings(&["arm,psci-1.0", "arm,psci-0.2"]))?;
-    fdt.property_string("method", "hvc")?;
+    strings(fdt, "compatible", &["arm,psci-1.0", "arm,psci-0.2"])?;
+    string(fdt, "method", "hvc")?;
     fdt.end_node(psci)?;
     let hypervisor = fdt.begin_node("hypervisor")?;
-    fdt.property_string("compatible", "avisor,avisor")?;
+    string(fdt, "compatible", "avisor,avisor")?;
     fdt.end_node(hypervisor)
 }
 
 fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error> {
     let gic = fdt.begin_node("intc@8000000")?;
-    fdt.property_string("compatible", "arm,cortex-a15-gic")?;
-    fdt.property_array_u64("reg", &GIC_REGISTERS)?;
+    string(fdt, "compatible", "arm,cortex-a15-gic")?;
+    cells64(fdt, "reg", &GIC_REGISTERS)?;
     fdt.property_null("interrupt-controller")?;
-    fdt.property_u32("#interrupt-cells", 3)?;
+    cell(fdt, "#interrupt-cells", 3)?;
     // As `virt` has it, whose GIC has a frame for MSIs below it; so an entry of `interrupt-map` has two cells for its address.
-    fdt.property_u32("#address-cells", 2)?;
-    fdt.property_u32("#size-cells", 2)?;
+    cell(fdt, "#address-cells", 2)?;
+    cell(fdt, "#size-cells", 2)?;
     fdt.property_null("ranges")?;
     fdt.property_phandle(PHANDLE_GIC)?;
     fdt.end_node(gic)?;
@@ -186,15 +186,12 @@ fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error>
     // A PPI says in bits 15:8 of its flags which CPUs have it.
     let flags = LEVEL_HIGH | 0xff >> 8u32.saturating_sub(params.vcpus) << 8;
     let timer = fdt.begin_node("timer")?;
-    fdt.property_string_list(
-        "compatible",
-        strings(&["arm,armv8-timer", "arm,armv7-timer"]),
-    )?;
-    let cells: Vec<u32> = TIMER_PPIS
+    strings(fdt, "compatible", &["arm,armv8-timer", "arm,armv7-timer"])?;
+    let lines: Vec<u32> = TIMER_PPIS
         .iter()
         .flat_map(|ppi| [PPI, *ppi, flags])
         .collect();
-    fdt.property_array_u32("interrupts", &cells)?;
+    cells(fdt, "interrupts", &lines)?;
     fdt.property_null("always-on")?;
     fdt.end_node(timer)
 }
@@ -202,24 +199,24 @@ fn interrupts(fdt: &mut FdtWriter, params: &TreeParams<'_>) -> Result<(), Error>
 /// The one clock of the machine.
 fn clock(fdt: &mut FdtWriter) -> Result<(), Error> {
     let clock = fdt.begin_node("apb-pclk")?;
-    fdt.property_string("compatible", "fixed-clock")?;
-    fdt.property_u32("#clock-cells", 0)?;
-    fdt.property_u32("clock-frequency", CLOCK)?;
-    fdt.property_string("clock-output-names", "clk24mhz")?;
+    string(fdt, "compatible", "fixed-clock")?;
+    cell(fdt, "#clock-cells", 0)?;
+    cell(fdt, "clock-frequency", CLOCK)?;
+    string(fdt, "clock-output-names", "clk24mhz")?;
     fdt.property_phandle(PHANDLE_CLOCK)?;
     fdt.end_node(clock)
 }
 
 /// An emulated device: what its row of the table says.
 fn emulated(fdt: &mut FdtWriter, row: &DeviceRow) -> Result<(), Error> {
-    let device = fdt.begin_node(&node_name(row))?;
-    fdt.property_string_list("compatible", strings(row.node.compatible))?;
-    fdt.property_array_u64("reg", &[row.base.0, row.size])?;
-    fdt.property_array_u32("interrupts", &[SPI, row.intid - FIRST_SPI, LEVEL_HIGH])?;
+    let device = begin_at(fdt, row.node.name, row.base.0)?;
+    strings(fdt, "compatible", row.node.compatible)?;
+    cells64(fdt, "reg", &[row.base.0, row.size])?;
+    cells(fdt, "interrupts", &[SPI, row.intid - FIRST_SPI, LEVEL_HIGH])?;
     if !row.node.clocks.is_empty() {
         let clocks: Vec<u32> = row.node.clocks.iter().map(|_| PHANDLE_CLOCK).collect();
-        fdt.property_array_u32("clocks", &clocks)?;
-        fdt.property_string_list("clock-names", strings(row.node.clocks))?;
+        cells(fdt, "clocks", &clocks)?;
+        strings(fdt, "clock-names", row.node.clocks)?;
     }
     fdt.end_node(device)
 }
@@ -230,28 +227,28 @@ fn node_name(row: &DeviceRow) -> String {
 
 /// The PCIe bus, with nothing on it (PCI Bus Binding to IEEE Std 1275; Linux, host-generic-pci).
 fn pcie(fdt: &mut FdtWriter) -> Result<(), Error> {
-    let pcie = fdt.begin_node(&format!("pcie@{:x}", PCIE_MEMORY.0))?;
-    fdt.property_string("compatible", "pci-host-ecam-generic")?;
-    fdt.property_string("device_type", "pci")?;
-    fdt.property_u32("#address-cells", 3)?;
-    fdt.property_u32("#size-cells", 2)?;
-    fdt.property_u32("#interrupt-cells", 1)?;
+    let pcie = begin_at(fdt, "pcie", PCIE_MEMORY.0)?;
+    string(fdt, "compatible", "pci-host-ecam-generic")?;
+    string(fdt, "device_type", "pci")?;
+    cell(fdt, "#address-cells", 3)?;
+    cell(fdt, "#size-cells", 2)?;
+    cell(fdt, "#interrupt-cells", 1)?;
     let (base, bytes) = PCIE_CONFIGURATION;
-    fdt.property_array_u64("reg", &[base, bytes])?;
-    fdt.property_u32("linux,pci-domain", 0)?;
-    fdt.property_array_u32("bus-range", &[0, (bytes / PCIE_BUS - 1) as u32])?;
+    cells64(fdt, "reg", &[base, bytes])?;
+    cell(fdt, "linux,pci-domain", 0)?;
+    cells(fdt, "bus-range", &[0, (bytes / PCIE_BUS - 1) as u32])?;
     let windows = [
         pcie_window(PCIE_PORT_SPACE, 0, PCIE_PORTS),
         pcie_window(PCIE_MEMORY_SPACE, PCIE_MEMORY.0, PCIE_MEMORY),
         pcie_window(PCIE_MEMORY_SPACE_64, PCIE_HIGH_MEMORY.0, PCIE_HIGH_MEMORY),
     ];
-    fdt.property_array_u32("ranges", windows.as_flattened())?;
+    cells(fdt, "ranges", windows.as_flattened())?;
     fdt.property_null("dma-coherent")?;
     // Slots 0 to 3 and every fourth one after each; their pins take turns.
-    fdt.property_array_u32("interrupt-map-mask", &[3 << PCIE_SLOT_SHIFT, 0, 0, 7])?;
+    cells(fdt, "interrupt-map-mask", &[3 << PCIE_SLOT_SHIFT, 0, 0, 7])?;
     let pins = (0..4).flat_map(|slot| (0..4).map(move |pin| pcie_pin(slot, pin)));
     let map: Vec<u32> = pins.flatten().collect();
-    fdt.property_array_u32("interrupt-map", &map)?;
+    cells(fdt, "interrupt-map", &map)?;
     fdt.end_node(pcie)
 }
 
@@ -277,6 +274,35 @@ fn pcie_pin(slot: u32, pin: u32) -> [u32; 10] {
     [slot, 0, 0, pin + 1, PHANDLE_GIC, 0, 0, SPI, spi, LEVEL_HIGH]
 }
 
-fn strings(list: &[&str]) -> Vec<String> {
-    list.iter().map(|&s| s.into()).collect()
+// Properties. Each is once in the image: there are many of them.
+
+#[inline(never)]
+fn string(fdt: &mut FdtWriter, name: &str, value: &str) -> Result<(), Error> {
+    fdt.property_string(name, value)
+}
+
+#[inline(never)]
+fn strings(fdt: &mut FdtWriter, name: &str, list: &[&str]) -> Result<(), Error> {
+    fdt.property_string_list(name, list.iter().map(|&s| s.into()).collect())
+}
+
+#[inline(never)]
+fn cell(fdt: &mut FdtWriter, name: &str, value: u32) -> Result<(), Error> {
+    fdt.property_u32(name, value)
+}
+
+#[inline(never)]
+fn cells(fdt: &mut FdtWriter, name: &str, values: &[u32]) -> Result<(), Error> {
+    fdt.property_array_u32(name, values)
+}
+
+#[inline(never)]
+fn cells64(fdt: &mut FdtWriter, name: &str, values: &[u64]) -> Result<(), Error> {
+    fdt.property_array_u64(name, values)
+}
+
+/// Begins a node that is at an address.
+#[inline(never)]
+fn begin_at(fdt: &mut FdtWriter, name: &str, address: u64) -> Result<FdtWriterNode, Error> {
+    fdt.begin_node(&format!("{name}@{address:x}"))
 }
