@@ -154,14 +154,14 @@ impl Machine {
         Self::start(command, "bench: waiting")
     }
 
-    /// Avisor's image with two VMs, of which the attacker is told something, on a machine with one core.
-    pub fn neighbours(image: &Path, memory: u64, time: Time) -> Result<Self, String> {
+    /// Avisor's image with VMs of which the attacker is told something.
+    pub fn neighbours(image: &Path, memory: u64, cores: u32, time: Time) -> Result<Self, String> {
         let mut command = Command::new("tools/qemu");
         command
             .arg(image)
             .env("BOARD", "virt")
             .env("MEM", format!("{memory}M"))
-            .env("SMP", "1")
+            .env("SMP", cores.to_string())
             .env("QEMU_ARGS", time.arguments());
         Self::start(command, "attacker| bench: waiting")
     }
@@ -250,6 +250,13 @@ impl Machine {
     pub fn send(&mut self, line: &str) -> Result<(), String> {
         writeln!(self.stdin, "{line}")
             .map_err(|error| format!("the guest does not listen: {error}"))
+    }
+
+    /// Types that, and nothing else.
+    pub fn type_keys(&mut self, keys: &str) -> Result<(), String> {
+        self.stdin
+            .write_all(keys.as_bytes())
+            .map_err(|error| format!("the machine does not listen: {error}"))
     }
 
     /// Waits until the guest prints this line.

@@ -1,6 +1,6 @@
 //! Spins, and sees by its clock when it did not have the core: `bench: waited [<k>]: <n>` for each window of time, where `n` is the longest
-//! that it waited at a time, in instructions, and `k` what it had of the core, in thousandths. Before that line `bench: rounds: <n>`: how many rounds an
-//! `attacker` went meanwhile, which counts them in the window `rounds`. `avisor-bench --neighbours` reads both.
+//! that it waited at a time, in instructions, and `k` what it had of the core, in thousandths. Before that line `bench: rounds [<cpu>]: <n>`: how many
+//! rounds a CPU of an `attacker` went meanwhile, which counts them in the window `rounds`. `avisor-bench --neighbours` reads both.
 //!
 //! Under `-icount shift=0` a tick of the counter is 16 instructions.
 
@@ -26,7 +26,7 @@ fn main(device_tree: usize) -> ! {
     let Some(window) = Window::find(device_tree, "rounds") else {
         panic!("there is no window \"rounds\"");
     };
-    let rounds = || window.words()[0].load(Ordering::Relaxed);
+    let rounds = || [0, 1].map(|cpu| window.words()[cpu].load(Ordering::Relaxed));
     loop {
         let before = rounds();
         let start = Timer::Physical.count();
@@ -41,7 +41,9 @@ fn main(device_tree: usize) -> ! {
             last = now;
         }
         let had = 1000 - waited * 1000 / (last - start);
-        println!("bench: rounds: {}", rounds() - before);
+        for (cpu, (now, before)) in rounds().into_iter().zip(before).enumerate() {
+            println!("bench: rounds [{cpu}]: {}", now - before);
+        }
         println!("bench: waited [{had}]: {}", longest * INSTRUCTIONS);
     }
 }

@@ -14,7 +14,7 @@ use avisor_guest::gic::{self, To};
 use avisor_guest::snapshot::{self, Checkpoint, Id};
 use avisor_guest::timer::{ENABLE, Timer};
 use avisor_guest::window::Window;
-use avisor_guest::{Error, console, entry, image_end, mmio, mmu, println, psci};
+use avisor_guest::{Error, console, entry, image_end, mmio, mmu, println, psci, smp};
 
 mod control;
 #[path = "../bench/line.rs"]
@@ -27,7 +27,7 @@ const PAGE: usize = 4096;
 /// Pages that are stored to where it need not be all.
 const SOME: usize = 4096;
 
-/// Where it counts its rounds; null for nowhere.
+/// Where its CPUs count their rounds, a word each; null for nowhere.
 static ROUNDS: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
 entry!(main);
@@ -35,7 +35,7 @@ entry!(main);
 fn main(device_tree: usize) -> ! {
     mmu::enable();
     if let Some(window) = Window::find(device_tree, "rounds") {
-        ROUNDS.store((&raw const window.words()[0]).cast_mut(), Ordering::Relaxed);
+        ROUNDS.store(window.words().as_ptr().cast_mut(), Ordering::Relaxed);
     }
     // A snapshot is there at the start only if this one has reset itself.
     if snapshot::next(Id(0)).is_ok() {
@@ -85,23 +85,52 @@ fn main(device_tree: usize) -> ! {
             || wait_for_timer(-1)
         }
         "WFE" => wfe,
+        "stores" => {
+            checkpoint_everything();
+            || store(usize::MAX)
+        }
+        "stores until it is saved" => stores_until_saved,
+        "spin of two" => {
+            start_other(|_| repeat(spin));
+            spin
+        }
+        "lock" => {
+            store(4 * SOME);
+            checkpoint();
+            store(4 * SOME);
+            start_other(|_| repeat(info));
+            read_distributor
+        }
         other => match control::named(other) {
             Some(attack) => attack,
             None => panic!("there is no attack \"{attack}\""),
         },
     };
     println!("bench: begins");
+    repeat(once)
+}
+
+fn repeat(once: fn()) -> ! {
     loop {
         once();
         count();
     }
 }
 
-/// One round more.
+/// The second CPU does that.
+fn start_other(main: fn(usize) -> !) {
+    assert_eq!(smp::start(1, main), Ok(()));
+}
+
+/// One round more of this CPU.
 fn count() {
     let rounds = ROUNDS.load(Ordering::Relaxed);
-    // SAFETY: null, or what `main` stored: a word of a window, which is there for as long as the VM is.
-    if let Some(rounds) = unsafe { rounds.as_ref() } {
+    if rounds.is_null() {
+        return;
+    }
+    // SAFETY: what `main` stored: the words of a window, which are there for as long as the VM is.
+    let rounds = unsafe { rounds.add(smp::this_cpu()).as_ref() };
+    if let Some(rounds) = rounds {
         rounds.store(rounds.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
@@ -224,6 +253,23 @@ fn wait_for_timer(ticks: i32) {
             return gic::end(acknowledged);
         }
     }
+}
+
+/// All pages, until there is a snapshot that was not there before, and that this one did not take.
+fn stores_until_saved() {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = Id(NEXT.load(Ordering::Relaxed));
+    loop {
+        store(usize::MAX);
+        if let Ok(Id(id)) = snapshot::next(next) {
+            return NEXT.store(id + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Needs the lock of what the VM's vCPUs share, and nothing else.
+fn read_distributor() {
+    gic::read(gic::distributor::TYPER);
 }
 
 fn wfe() {
