@@ -109,6 +109,8 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 self.stop_target(core, target);
                 Ok(Results::SUCCESS)
             }
+            // Nobody changes what an errand is about: it could be put off for as long as its controller likes.
+            _ if target.has_errand() => Err(UNFINISHED),
             ControlAction::Snapshot(call) => {
                 let count = &mut self.vcpu.unfinished.count;
                 target.snapshot_call_by_controller(core, call, count)

@@ -1,20 +1,22 @@
 //! What the operator and `checkpoint_every` ask of a large VM is done in pieces, while that VM stands and its neighbours run.
 
-use super::control::Calls;
+use super::control::{CHECKPOINT_OF, CONTROLLED, CONTROLLER, Calls, RESTORE_OF};
 use super::control_pieces::{PAGES, store_to_all};
 use super::guest::*;
 use super::scheduling::*;
 use super::smp::{SYSTEM_OFF, sync};
-use crate::addr::PAGE_SIZE;
+use crate::addr::{Ipa, PAGE_SIZE};
 use crate::arch::vcpu::{Registers, Trap, TrapKind};
 use crate::config::VmConfig;
 use crate::fake::{FakeBoard, FakeCore, set_count};
 use crate::monitor::{Refusal, VmControl, VmState};
-use crate::snapshot::{Info, Which};
+use crate::snapshot::{Info, Reach, Which};
 use crate::vm::budget::SLICE;
+use crate::vm::controller::AfterCall;
+use crate::vm::errand::{Asked, Errand};
 use crate::vm::operator::Controls;
 use crate::vm::schedule::Scheduler;
-use crate::vm::{Core, Interrupt, Vm};
+use crate::vm::{Core, ExitAction, Interrupt, Vm};
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -298,4 +300,51 @@ fn one_that_ends_before_its_errand_begins_is_not_saved() {
     set_count(FakeCore::physical_count() + SLICE);
     assert_eq!(operator.checkpoint(0), Err(Refusal::Off));
     assert_eq!(saved(&vms[0]), 0);
+}
+
+/// Its controller, on a core of its own, takes it back again and again: each time there would be more to be written back than in a piece.
+#[test]
+fn a_controller_does_not_put_off_an_errand_of_its_target() {
+    let vms = vms([CONTROLLER, CONTROLLED].into(), |vm, _| vm);
+    let (mut core, mut other) = (core(0), slow_core(1));
+    let target = &vms[1];
+    target.shared.lock().snapshots.defer_beyond(100);
+    // Its caches are on, and its tables are in them: only such pages are written back.
+    let mut vcpu = target.vcpus[0].lock();
+    vcpu.system.sctlr |= 1 << 12 | 5;
+    vcpu.system.tcr = 0x0500_0500;
+    drop(vcpu);
+    let mut running = vms[0].load(&mut core, 0).unwrap();
+    let mut call = |function, core: &mut FakeCore| {
+        let registers = &mut running.vcpu.registers;
+        registers.x[..3].copy_from_slice(&[function, 0, u64::MAX]);
+        registers.pc += 4;
+        // A piece of it.
+        let after = running.control_call(vms, core);
+        if after == AfterCall::Unfinished {
+            assert_eq!(running.go_on(core), ExitAction::Control);
+            running.vcpu.registers.pc -= 4;
+        }
+        after
+    };
+    call(CHECKPOINT_OF, &mut core);
+    for _ in 0..4 {
+        for page in 0..60 {
+            let mut shared = target.shared.lock();
+            let page = shared.memory.stage2.page_at(Ipa(DATA)).unwrap() + page;
+            while !shared.fault_in(page, true, Reach::Cached) {}
+        }
+        call(RESTORE_OF, &mut core);
+    }
+    assert!(!target.shared.lock().is_loaded());
+    let begun = target.with_locked(&mut other, |shared, initiator| {
+        target.begin_errand(shared, initiator, Errand::Checkpoint, Asked::ByOperator)
+    });
+    assert!(begun.is_none());
+    for _ in 0..12 {
+        call(RESTORE_OF, &mut core);
+        target.go_on_errand(&mut other);
+    }
+    assert!(!target.has_errand() && saved(target) == 2);
+    assert_eq!(call(RESTORE_OF, &mut core), AfterCall::Resume);
 }
