@@ -31,7 +31,7 @@ use std::vec::Vec;
 const CODE: u64 = 0x100;
 
 /// What the `step`th instruction of that vCPU does; or nothing, and it switches itself off.
-trait Guest: Fn(usize, u64, &mut Registers) -> Option<Trap> + Send + Sync + 'static {}
+pub trait Guest: Fn(usize, u64, &mut Registers) -> Option<Trap> + Send + Sync + 'static {}
 
 impl<G: Fn(usize, u64, &mut Registers) -> Option<Trap> + Send + Sync + 'static> Guest for G {}
 
@@ -57,8 +57,8 @@ pub fn spawn<R: Send + 'static>(action: impl FnOnce() -> R + Send + 'static) -> 
 }
 
 /// A VM whose vCPUs are all on, and two cores.
-struct Scene {
-    vms: Arc<Vec<Vm<FakeBoard>>>,
+pub struct Scene {
+    pub vms: Arc<Vec<Vm<FakeBoard>>>,
     cores: [Option<FakeCore>; 2],
     /// The vCPUs that have nothing left to do, a bit for each.
     ended: Arc<AtomicU8>,
@@ -66,7 +66,7 @@ struct Scene {
 
 impl Scene {
     /// With so many vCPUs, pinned to the cores that `core_of` says.
-    fn new(vcpus: u32, core_of: fn(usize) -> usize, guest: impl Guest) -> Self {
+    pub fn new(vcpus: u32, core_of: fn(usize) -> usize, guest: impl Guest) -> Self {
         spawn(move || Self::set(vcpus, core_of, Arc::new(guest)))
             .join()
             .unwrap()
@@ -117,11 +117,21 @@ impl Scene {
     }
 
     /// That core does what it does all day, until its vCPUs have nothing left to do.
-    fn serve(&mut self, core: usize) -> JoinHandle<FakeCore> {
+    pub fn serve(&mut self, core: usize) -> JoinHandle<FakeCore> {
+        self.serve_behind(core, |_, _| ())
+    }
+
+    /// The same, when it has done something else.
+    pub fn serve_behind(
+        &mut self,
+        core: usize,
+        first: impl FnOnce(&Vm<FakeBoard>, &mut FakeCore) + Send + 'static,
+    ) -> JoinHandle<FakeCore> {
         let mut core = self.cores[core].take().unwrap();
         let (vms, ended) = (self.vms.clone(), self.ended.clone());
         spawn(move || {
             let vm = &vms[0];
+            first(vm, &mut core);
             let number = core.number();
             let is_over = |vcpu: usize| {
                 ended.load(Ordering::Relaxed) & 1 << vcpu != 0
@@ -202,7 +212,7 @@ fn next(registers: &mut Registers) -> Trap {
 }
 
 /// The same, but the instruction is tried again. The others have a turn.
-fn again() -> Trap {
+pub fn again() -> Trap {
     yield_now();
     Trap {
         kind: TrapKind::Irq,
@@ -267,7 +277,7 @@ fn two_that_ask_at_once_get_it_one_after_the_other() {
 }
 
 /// vCPU 0, on core 0, sends vCPU 1 an SGI; that one waits for it.
-fn sends_an_sgi(vcpu: usize, step: u64, registers: &mut Registers) -> Option<Trap> {
+pub fn sends_an_sgi(vcpu: usize, step: u64, registers: &mut Registers) -> Option<Trap> {
     match (vcpu, step) {
         (0, 0) => Some(store(registers, GICD + 0xf00, 1 << 17 | 5)),
         (1, 0) => Some(wfi()),

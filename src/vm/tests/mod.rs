@@ -29,6 +29,8 @@ mod logged;
 mod loom;
 #[cfg(loom)]
 mod loom_control;
+#[cfg(loom)]
+mod loom_errands;
 mod operator;
 mod ordinary_calls;
 mod own_steps;
