@@ -25,15 +25,17 @@ impl Snapshots {
         if !self.has_room(b) {
             return self.make_room(b);
         }
-        if self.fold(b).is_err() {
-            return match self.reclaim(b) {
-                true => Poll::Pending,
-                false => Poll::Ready(Err(NoMemory)),
-            };
-        }
-        // The fold took nodes: there may be no room any more.
-        if !self.has_room(b) {
-            return self.make_room(b);
+        if self.has_unfolded() {
+            if self.fold(b).is_err() {
+                return match self.reclaim(b) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(Err(NoMemory)),
+                };
+            }
+            // The fold took nodes: there may be no room any more.
+            if !self.has_room(b) {
+                return self.make_room(b);
+            }
         }
         let id = self.commit(b, state, next_id)?;
         self.protect(b);
@@ -69,11 +71,9 @@ impl Snapshots {
     /// free. It does not go into a pool that goes.
     #[inline]
     fn has_room<B: Backend>(&self, b: &B) -> bool {
-        let pools = self.pools.count + u32::from(self.pools.newest_with_room(b).is_none());
-        let slabs = self.memory.nodes.slabs();
         self.going.is_none()
             && self.memory.frames.free_count() >= self.pools.frames_for_commit()
-            && self.pools.fits(pools, slabs, &self.memory)
+            && self.pools.fits_another(b, &self.memory)
     }
 
     /// Makes some room for one more snapshot: frees a piece of what waits to be freed, or of the oldest pool. Frees nothing, and fails, if that cannot
@@ -81,7 +81,7 @@ impl Snapshots {
     #[cold]
     fn make_room<B: Backend, T>(&mut self, b: &mut B) -> Poll<Result<T, NoMemory>> {
         // If even one pool does not fit, freeing does not help.
-        match self.pools.fits(1, 0, &self.memory) && self.reclaim(b) {
+        match self.pools.fits_one(&self.memory) && self.reclaim(b) {
             true => Poll::Pending,
             false => Poll::Ready(Err(NoMemory)),
         }

@@ -47,6 +47,12 @@ impl Snapshots {
             .map(|_| ())
     }
 
+    /// Whether there is a dirty page that is not folded, or perhaps one.
+    #[inline(always)]
+    pub(super) fn has_unfolded(&self) -> bool {
+        self.superseding | self.added != 0
+    }
+
     /// A piece of what makes all dirty pages clean, while the VM runs; returns whether all of them are. Fails as [`fold`](Self::fold) does.
     ///
     /// First all are folded, then those at the end of the list are protected: what is left is the shorter list. As no snapshot has the base yet,
@@ -160,8 +166,11 @@ impl Snapshots {
     }
 
     /// Makes all dirty pages clean. All of them are folded.
+    #[inline(always)]
     pub(super) fn protect<B: Backend>(&mut self, b: &mut B) {
-        self.protect_from(b, 0);
+        if !self.dirty.is_empty() {
+            self.protect_from(b, 0);
+        }
     }
 
     /// Makes the dirty pages from number `first` of the list on clean. All of them are folded.

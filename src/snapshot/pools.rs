@@ -87,10 +87,23 @@ impl Pools {
         }
     }
 
-    /// Whether the share suffices for `pools` full pools while nodes take `slabs` slabs. With on-demand accounting always: nothing is promised.
-    pub(super) fn fits(&self, pools: u32, slabs: u32, memory: &FrameStore) -> bool {
+    /// Whether the share suffices for the running VM and one full pool. With on-demand accounting always: nothing is promised.
+    pub(super) fn fits_one(&self, memory: &FrameStore) -> bool {
+        self.is_on_demand() || self.worst_case_frames(1, 0) <= u64::from(memory.frames.total())
+    }
+
+    /// Whether it suffices for all pools with one more snapshot.
+    #[inline]
+    pub(super) fn fits_another<B: Backend>(&self, b: &B, memory: &FrameStore) -> bool {
+        self.is_on_demand() || {
+            let pools = self.count + u32::from(self.newest_with_room(b).is_none());
+            let most = self.worst_case_frames(pools, memory.nodes.slabs());
+            most <= u64::from(memory.frames.total())
+        }
+    }
+
+    fn is_on_demand(&self) -> bool {
         self.plan.accounting == Accounting::OnDemand
-            || self.worst_case_frames(pools, slabs) <= u64::from(memory.frames.total())
     }
 
     /// Pages that no existing pool and no page of RAM is promised. `free` frames are free, and `present` pages of RAM are not absent.

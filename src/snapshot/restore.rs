@@ -143,7 +143,7 @@ impl Snapshots {
             let mut freeing = self.memory.frames.begin_free();
             let mut pages = b.page_entries();
             let mut left = &self.dirty[kept..];
-            while let Some((entry, behind)) = left.split_first() {
+            while let Some((&entry, behind)) = left.split_first() {
                 left = behind;
                 // With its flag a block is no page of RAM.
                 let is_page = pages.set(entry.page, entry.base);

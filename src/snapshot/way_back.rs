@@ -108,7 +108,15 @@ impl Snapshots {
     /// Pages are about to be folded that replace one of the base.
     #[inline]
     pub(super) fn begin_way_back<B: Backend>(&mut self, b: &B) {
-        if self.way_back.pages.capacity() == 0 || self.way_back.is_in_making() {
+        if self.way_back.pages.capacity() != 0 {
+            self.begin_kept_way_back(b);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_kept_way_back<B: Backend>(&mut self, b: &B) {
+        if self.way_back.is_in_making() {
             return;
         }
         self.way_back.forget();

@@ -229,7 +229,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 _ => return,
             },
         };
-        copy_words(&vcpu.registers, &mut saved.registers);
+        copy_registers(&vcpu.registers, &mut saved.registers);
         saved.timer = vcpu.timer;
         if vcpu.debug.save(&mut saved.debug) {
             hide_step::<B::Core>(&vcpu.debug, &mut saved.registers, system);
@@ -294,7 +294,7 @@ impl<B: VmBackend> QuiescedVm<'_, '_, B> {
                 vcpu
             }
         };
-        copy_words(&saved.registers, &mut vcpu.registers);
+        copy_registers(&saved.registers, &mut vcpu.registers);
         if is_caught {
             vcpu.debug.replace(&mut vcpu.registers);
         }
@@ -334,6 +334,12 @@ fn copy_words<S: FromBytes + IntoBytes + KnownLayout + Immutable>(from: &S, to: 
     for (from, to) in from_rest.iter().zip(to_rest) {
         *to = *from;
     }
+}
+
+/// Out of line: in place they would be copied by LDR and STR, as LDP and STP do not reach so far into the structures that they are in.
+#[inline(never)]
+fn copy_registers(from: &Registers, to: &mut Registers) {
+    copy_words(from, to);
 }
 
 impl<B: VmBackend> SaveState for QuiescedVm<'_, '_, B> {

@@ -65,11 +65,12 @@ memset:                                 // (to, byte, bytes) -> to
     mov     x3, x0
     tst     x0, #7
     b.ne    3f
-1:  subs    x2, x2, #32
+    subs    x2, x2, #32
     b.lo    2f
+1:  stp     x4, x4, [x3], #16
     stp     x4, x4, [x3], #16
-    stp     x4, x4, [x3], #16
-    b       1b
+    subs    x2, x2, #32
+    b.hs    1b
 2:  tbz     x2, #4, 4f                  // as above, with five bits
     stp     x4, x4, [x3], #16
 4:  tbz     x2, #3, 5f
