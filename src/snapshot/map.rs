@@ -80,6 +80,7 @@ pub struct FrameStore {
 
 impl FrameStore {
     /// The frame of `page` in the map `root`, whose root is of `level`; `None` if the map has none.
+    #[inline(never)]
     pub fn frame_of<B: Backend>(
         &self,
         b: &B,

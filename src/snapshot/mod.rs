@@ -281,8 +281,14 @@ impl Snapshots {
     }
 
     /// Where the record of the snapshot `id` lies.
-    #[inline]
+    #[inline(never)]
     fn find<B: Backend>(&self, b: &B, id: u64) -> Result<record::RecordAddr, NotFound> {
+        self.find_in_line(b, id)
+    }
+
+    /// The same, for a restore.
+    #[inline(always)]
+    fn find_in_line<B: Backend>(&self, b: &B, id: u64) -> Result<record::RecordAddr, NotFound> {
         if id < self.first_kept() {
             return Err(NotFound);
         }

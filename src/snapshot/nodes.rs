@@ -120,7 +120,7 @@ impl Nodes {
     }
 
     /// A new node with one holder and the contents `node`. Fails if that takes a new slab and no frame is free.
-    #[inline]
+    #[inline(never)]
     pub fn alloc<B: Backend>(
         &mut self,
         b: &mut B,
@@ -203,15 +203,13 @@ impl Nodes {
             return Ok(ids);
         }
         for i in 0..FANOUT {
-            match self.alloc(b, frames, &contents(i)) {
-                Ok(id) => ids[i] = id.0,
-                Err(error) => {
-                    for &id in &ids[..i] {
-                        self.free(b, frames, NodeId(id));
-                    }
-                    return Err(error);
+            if let Err(error) = self.reserve(b, frames) {
+                for &id in &ids[..i] {
+                    self.free(b, frames, NodeId(id));
                 }
+                return Err(error);
             }
+            ids[i] = self.alloc_reserved(b, &contents(i)).0;
         }
         Ok(ids)
     }
@@ -233,8 +231,14 @@ impl Nodes {
     }
 
     /// Frees a node whose last holder went. The last node of a slab frees the slab's frame.
-    #[inline]
+    #[inline(never)]
     pub fn free<B: Backend>(&mut self, b: &mut B, frames: &mut Frames, id: NodeId) {
+        self.free_in_line(b, frames, id);
+    }
+
+    /// The same, where many are freed.
+    #[inline(always)]
+    pub(super) fn free_in_line<B: Backend>(&mut self, b: &mut B, frames: &mut Frames, id: NodeId) {
         let frame = id.frame();
         let slab = b.bookkeeping_mut(frame);
         slab[id.index()].0[0] = words(slab)[FREE];

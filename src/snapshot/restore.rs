@@ -24,7 +24,7 @@ impl Snapshots {
             Which::Id(id) => id,
             Which::Latest => self.newest.ok_or(NotFound)?,
         };
-        let addr = self.find(b, id)?;
+        let addr = self.find_in_line(b, id)?;
         let record = Record::read(b, addr);
         let size = self.pools.state;
         let unmaps_all = b.begin_restore(

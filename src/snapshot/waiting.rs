@@ -81,7 +81,7 @@ impl Nodes {
             Some(first) => free_run(frames, first, level),
             None => unhold_entries(b, frames, &entries),
         }
-        self.free(b, frames, node);
+        self.free_in_line(b, frames, node);
         next
     }
 
