@@ -245,7 +245,7 @@ impl Snapshots {
         from: Option<u64>,
     ) -> Result<[Option<u64>; 4], NotFound> {
         let wanted = from.or(self.current).ok_or(NotFound)?;
-        let (mut id, mut found) = (wanted, self.find(b, wanted));
+        let (mut id, mut found) = (wanted, self.find_in_line(b, wanted));
         if found.is_err() && from.is_some() {
             id = self.first_id_from(b, wanted)?;
             found = self.find(b, id);
@@ -253,7 +253,7 @@ impl Snapshots {
         let parent = |addr| record::Record::read(b, addr).parent.get();
         let mut line = [Some(id), found.ok().and_then(parent), None, None];
         for place in 2..line.len() {
-            let found = line[place - 1].and_then(|id| self.find(b, id).ok());
+            let found = line[place - 1].and_then(|id| self.find_in_line(b, id).ok());
             line[place] = found.and_then(parent);
         }
         Ok(line)
@@ -286,7 +286,7 @@ impl Snapshots {
         self.find_in_line(b, id)
     }
 
-    /// The same, for a restore.
+    /// The same, for a restore, and for a line of a thousand snapshots.
     #[inline(always)]
     fn find_in_line<B: Backend>(&self, b: &B, id: u64) -> Result<record::RecordAddr, NotFound> {
         if id < self.first_kept() {
