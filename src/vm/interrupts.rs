@@ -177,8 +177,16 @@ impl<B: VmBackend> ExitContext<'_, B> {
 
     /// Ends the vCPU's wait, if it waits and something is pending. The caller does so before it unlocks the shared part in which the reason
     /// came up: afterwards the vCPU may be put, and nothing would request a look again.
+    #[inline]
     pub(super) fn wake_if_pending(&mut self) {
-        if self.slot().is_waiting() && self.poll_pending() {
+        if self.slot().is_waiting() {
+            self.wake_waiting();
+        }
+    }
+
+    #[inline(never)]
+    fn wake_waiting(&mut self) {
+        if self.poll_pending() {
             self.slot().set_run_state(RunState::Ready);
             // While it waited, there was no need.
             if self.vcpu.reviews.is_some() {
