@@ -66,6 +66,7 @@ const SETTINGS: &[Setting] = &[
         rows: &[
             row("spin of two", 1_000_000).of_two(1_000_000),
             row("lock", 20).of_two(20).or_more(),
+            row("lock for READ", 20).of_two(20).or_more(),
         ],
     },
 ];

@@ -144,6 +144,10 @@ fn read() {
     done(TARGET.read(Some(id()), at, to));
 }
 
+pub fn read_word() {
+    done(TARGET.read(None, RAM_START as u64, &mut [0; 8]));
+}
+
 /// Of which EL2 cleans the target's memory each time.
 fn switch_caches() {
     let mut registers = done(TARGET.registers(None, 0));

@@ -95,11 +95,12 @@ fn main(device_tree: usize) -> ! {
             spin
         }
         "lock" => {
-            store(4 * SOME);
-            checkpoint();
-            store(4 * SOME);
-            start_other(|_| repeat(info));
+            take_lock_again_and_again();
             read_distributor
+        }
+        "lock for READ" => {
+            take_lock_again_and_again();
+            control::read_word
         }
         other => match control::named(other) {
             Some(attack) => attack,
@@ -265,6 +266,14 @@ fn stores_until_saved() {
             return NEXT.store(id + 1, Ordering::Relaxed);
         }
     }
+}
+
+/// The second CPU asks for INFO, which takes many pieces, each with the lock of what the VM's vCPUs share.
+fn take_lock_again_and_again() {
+    store(4 * SOME);
+    checkpoint();
+    store(4 * SOME);
+    start_other(|_| repeat(info));
 }
 
 /// Needs the lock of what the VM's vCPUs share, and nothing else.
