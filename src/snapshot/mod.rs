@@ -286,7 +286,7 @@ impl Snapshots {
         self.find_in_line(b, id)
     }
 
-    /// The same, for a restore, and for a line of a thousand snapshots.
+    /// The same, where little else is done.
     #[inline(always)]
     fn find_in_line<B: Backend>(&self, b: &B, id: u64) -> Result<record::RecordAddr, NotFound> {
         if id < self.first_kept() {
