@@ -6,6 +6,9 @@ use avisor_guest::psci;
 use avisor_guest::random::Random;
 use avisor_guest::smccc::hvc_with_six;
 use avisor_guest::snapshot;
+use core::mem::offset_of;
+
+use crate::running;
 
 /// RUN with a limit, in ns: of the whole target, and of one instruction.
 const SHORT: u64 = 200_000;
@@ -17,6 +20,7 @@ const EVENT: u64 = 0;
 const RESET: u64 = 1;
 const OFF: u64 = 2;
 const LIMIT: u64 = 3;
+const INTERRUPTED: u64 = 5;
 const DEBUG: u64 = 6;
 /// ESR_EL2.EC of a software step.
 const STEP: u64 = 0x32;
@@ -33,11 +37,15 @@ pub struct Answers {
     pub debugs: u64,
     pub steps: u64,
     pub limits: u64,
+    /// It runs on.
+    pub interrupts: u64,
 }
 
 pub struct Meddler {
     /// What READ and REGISTERS write to, and WRITE and SET_REGISTERS read.
     room: [u8; ROOM],
+    /// RUN returned at once, unless there was something to be told.
+    runs_on: bool,
     pub answers: Answers,
 }
 
@@ -157,6 +165,7 @@ impl Meddler {
     pub fn new() -> Self {
         Self {
             room: [0; ROOM],
+            runs_on: false,
             answers: Answers::default(),
         }
     }
@@ -223,10 +232,18 @@ impl Meddler {
         let mut x6 = 0;
         let x = match function {
             // Not for ever.
-            control::RUN => match vcpu(random) {
-                0 => [random.below(SHORT) + 1, 0, 0, 0],
-                vcpu => [random.below(LONG) + 1, vcpu, 0, 0],
-            },
+            control::RUN => {
+                let runs_on = random.once_in(8);
+                if runs_on || self.runs_on {
+                    running::set(runs_on);
+                }
+                self.runs_on = runs_on;
+                match vcpu(random) {
+                    0 if !runs_on => [random.below(SHORT) + 1, 0, 0, 0],
+                    0 => [random.below(LONG) + 1, 0, 0, 0],
+                    vcpu => [random.below(LONG) + 1, vcpu, 0, 0],
+                }
+            }
             control::READ => {
                 x6 = vcpu(random);
                 let from = if x6 == 1 {
@@ -259,6 +276,10 @@ impl Meddler {
             control::DIFFERS => [id(random), id(random), random.below(9000), 0],
             control::CATCH => [what(random), 0, 0, 0],
             control::BREAKPOINT => comparator(random),
+            control::TRANSLATE if random.once_in(2) => {
+                Self::translate_by_other_tables(random);
+                [u64::MAX, 0, near(random), 0]
+            }
             control::TRANSLATE => [id(random), random.below(2), near(random), 0],
             _ => [id(random), random.below(16), random.next(), random.next()],
         };
@@ -269,10 +290,44 @@ impl Meddler {
         answer[0]
     }
 
+    /// TRANSLATE, with tables that lie anywhere; the target has its own afterwards.
+    fn translate_by_other_tables(random: &mut Random) {
+        /// TTBR0_EL1 and TTBR1_EL1 in [`Registers::el1`].
+        const TABLES: [usize; 2] = [11, 12];
+        let target = Target(0);
+        let Ok(own) = target.registers(None, 0) else {
+            return;
+        };
+        let mut other = own;
+        for place in TABLES {
+            other.el1[place] = its_address(random);
+        }
+        if random.once_in(2) {
+            other.tcr = random.next();
+        }
+        // M; nor are its caches switched, if it runs.
+        other.sctlr |= 1;
+        if target.set_registers(0, &other).is_ok() {
+            for _ in 0..8 {
+                let va = if random.once_in(2) {
+                    near(random)
+                } else {
+                    random.next()
+                };
+                hvc_with_six([control::TRANSLATE, 0, u64::MAX, 0, va, 0, 0]);
+            }
+            let _ = target.set_registers(0, &own);
+        }
+    }
+
     /// The target's registers are in the room, a little changed, so that some are taken.
     fn change_registers(&mut self, random: &mut Random) {
         let at = self.room.as_ptr() as u64;
         hvc_with_six([control::REGISTERS, 0, u64::MAX, 0, at, 2048, 0]);
+        // SCTLR_EL1.C: all of its memory is cleaned first, unless it runs.
+        if random.once_in(4) {
+            self.room[offset_of!(Registers, sctlr)] ^= 4;
+        }
         let place = random.below(size_of::<Registers>() as u64) as usize;
         if place >= 16 {
             self.room[place] = random.next() as u8;
@@ -285,6 +340,7 @@ impl Meddler {
             RESET => &mut self.answers.resets,
             OFF => &mut self.answers.offs,
             LIMIT => &mut self.answers.limits,
+            INTERRUPTED => &mut self.answers.interrupts,
             DEBUG if esr >> 26 == STEP => &mut self.answers.steps,
             DEBUG => &mut self.answers.debugs,
             _ => return,

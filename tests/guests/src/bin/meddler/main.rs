@@ -8,6 +8,7 @@
 
 mod calls;
 mod own;
+mod running;
 
 use core::sync::atomic::Ordering::Release;
 
@@ -32,6 +33,7 @@ fn main(device_tree: usize) -> ! {
     mmu::enable();
     println!("meddler: seed {SEED:#x}");
     own::set();
+    running::prepare();
     let mut meddler = Meddler::new();
     let mut refused = 0_u64;
     for number in 0..CALLS {
@@ -68,11 +70,12 @@ fn main(device_tree: usize) -> ! {
         debugs,
         steps,
         limits,
+        interrupts,
     } = meddler.answers;
     println!(
-        "meddler: {events} events, {resets} resets, {offs} ends, {debugs} debug exceptions, {steps} steps, {limits} limits"
+        "meddler: {events} events, {resets} resets, {offs} ends, {debugs} debug exceptions, {steps} steps, {limits} limits, {interrupts} times it ran on"
     );
-    let all = [events, resets, offs, debugs, steps, limits];
+    let all = [events, resets, offs, debugs, steps, limits, interrupts];
     println!(
         "meddler: all kinds of answers: {}",
         all.iter().all(|&n| n > 0)
