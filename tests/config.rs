@@ -57,7 +57,7 @@ fn an_unknown_program_is_answered_with_the_known_ones() {
         .expect("there is none");
     let begin = "there is no \"helo\"; allowed: hello, overwritten, restore-loop, snapshots (guest/examples), core-writer (guest/core/src/bin), absent, ";
     assert!(error.starts_with(begin), "{error}");
-    let end = ", driven, driver, victim (bench/guest/src/bin)";
+    let end = ", driven, driver, metronome, victim (bench/guest/src/bin)";
     assert!(error.ends_with(end), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
