@@ -200,16 +200,25 @@ unsafe fn copy(to: u64, from: u64, bytes: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
-            "subs {left}, {left}, #32",
+            "subs {left}, {left}, #64",
             "b.lo 3f",
             "2: ldp {a}, {b}, [{from}], #16",
             "ldp {c}, {d}, [{from}], #16",
             "stp {a}, {b}, [{to}], #16",
             "stp {c}, {d}, [{to}], #16",
-            "subs {left}, {left}, #32",
+            "ldp {a}, {b}, [{from}], #16",
+            "ldp {c}, {d}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "stp {c}, {d}, [{to}], #16",
+            "subs {left}, {left}, #64",
             "b.hs 2b",
-            // It is 32 less than what is left: its low five bits are that.
-            "3: tbz {left}, #4, 4f",
+            // It is 64 less than what is left: its low six bits are that.
+            "3: tbz {left}, #5, 9f",
+            "ldp {a}, {b}, [{from}], #16",
+            "ldp {c}, {d}, [{from}], #16",
+            "stp {a}, {b}, [{to}], #16",
+            "stp {c}, {d}, [{to}], #16",
+            "9: tbz {left}, #4, 4f",
             "ldp {a}, {b}, [{from}], #16",
             "stp {a}, {b}, [{to}], #16",
             "4: tbz {left}, #3, 5f",
