@@ -52,6 +52,7 @@ const SETTINGS: &[Setting] = &[
             row("INFO of a target", 10),
             row("DIFFERS of a target", 10_000),
             row("CHECKPOINT of a target", 1),
+            row("RESTORE of a target", 1),
             row("DELETE of a target", 1),
             row("WRITE to a target", 1_000),
             row("READ of a target", 1_000),

@@ -138,7 +138,7 @@ impl Snapshots {
 
     /// Frees a piece of what a restore dropped. Returns whether there was something.
     #[inline]
-    pub(super) fn free_dropped(&mut self) -> bool {
+    pub fn free_dropped(&mut self) -> bool {
         let is_some = !self.deferred.dropped.is_empty();
         if is_some {
             self.free_some_dropped();

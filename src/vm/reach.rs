@@ -62,6 +62,9 @@ impl<B: VmBackend> VmShared<B> {
 
     /// Has all of RAM loaded, and that memory writable, as by the guest's stores; or a piece of it, and [`UNFINISHED`]. The core is in the VM's stage 2.
     ///
+    /// What a restore dropped is freed before, as each first store would free a piece of that. A VM that runs, and goes back again and again, does not keep
+    /// this from its end: to free an entry takes some 20 instructions, and to have it dropped a first store.
+    ///
     /// What a VM that runs could undo is done in one piece with what it is for: 17 pages at the most, some 2,000 instructions each if each is the first of
     /// its block.
     #[inline(never)]
@@ -70,6 +73,9 @@ impl<B: VmBackend> VmShared<B> {
             return Err(UNFINISHED);
         }
         self.cleaned = 0;
+        if self.snapshots.free_dropped() {
+            return Err(UNFINISHED);
+        }
         let mut rest = memory;
         while rest.bytes != 0 {
             let page = self.page_at(rest.ipa);

@@ -98,6 +98,24 @@ fn a_block_is_filled_with_zeros_in_pieces_and_the_rest_is_done_at_once() {
     assert_eq!((results[0], pieces), (0, 0));
 }
 
+/// Each first store frees a piece of what a restore dropped, and WRITE has up to 17 of them.
+#[test]
+fn what_a_restore_dropped_is_freed_in_pieces_before_a_write() {
+    let vms = pair();
+    let core = &mut core();
+    store_to_all(&vms[1], 1);
+    call(vms, core, CHECKPOINT_OF, &[]);
+    store_to_all(&vms[1], 2);
+    let (results, _) = call(vms, core, RESTORE_OF, &[u64::MAX]);
+    assert!(results[0] as i64 >= 0);
+    let (results, pieces) = call(vms, core, WRITE, &[RAM + 1, TEXT, MOST]);
+    assert_eq!(results[0], 0);
+    assert_eq!(u64::from(pieces), PAGES.div_ceil(512));
+    assert_eq!(contents(&vms[1], RAM + 1, 4), contents(&vms[0], TEXT, 4));
+    let (_, pieces) = call(vms, core, WRITE, &[RAM + 2 * MOST + 1, TEXT, MOST]);
+    assert_eq!(pieces, 0);
+}
+
 /// How much of a VM was cleaned.
 fn cleaned_bytes(vm: &Vm<FakeBoard>) -> u64 {
     let shared = vm.shared.lock();
