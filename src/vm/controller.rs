@@ -22,7 +22,7 @@ use super::unfinished::Begun;
 use super::vcpu::{INTERRUPTED, RunState};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
-use crate::hvc::{ControlAction, Results, SnapshotCall, control, error};
+use crate::hvc::{ControlAction, FunctionId, Results, SnapshotCall, control, error, ids};
 use crate::snapshot::{Count, NotFound};
 use crate::trap::access::step_back;
 use core::task::Poll;
@@ -100,6 +100,9 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             return self.give(Results::error(error::DENIED));
         };
         let target = &vms[number];
+        if target.has_errand() && self.is_put_off() {
+            return self.call_again();
+        }
         let done = match call.action {
             ControlAction::Run { limit, step } => {
                 return self.run_target(core, target, limit, step);
@@ -109,8 +112,6 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
                 self.stop_target(core, target);
                 Ok(Results::SUCCESS)
             }
-            // Nobody changes what an errand is about: it could be put off for as long as its controller likes.
-            _ if target.has_errand() => Err(UNFINISHED),
             ControlAction::Snapshot(call) => {
                 let count = &mut self.vcpu.unfinished.count;
                 target.snapshot_call_by_controller(core, call, count)
@@ -131,11 +132,27 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
             },
         };
         if done == Err(UNFINISHED) {
-            self.step_back_to_call();
-            self.vcpu.unfinished.begin(Begun::Hypercall(0));
-            return AfterCall::Unfinished;
+            return self.call_again();
         }
         self.give(done.unwrap_or_else(Results::error))
+    }
+
+    /// The call is made again once the core has seen who else wants it.
+    #[cold]
+    #[inline(never)]
+    fn call_again(&mut self) -> AfterCall {
+        self.step_back_to_call();
+        self.vcpu.unfinished.begin(Begun::Hypercall(0));
+        AfterCall::Unfinished
+    }
+
+    /// Whether the call waits for the end of its target's errand. Nobody changes what an errand is about: it could be put off for as long as the controller
+    /// likes.
+    #[cold]
+    #[inline(never)]
+    fn is_put_off(&self) -> bool {
+        let function = FunctionId(self.vcpu.registers.x[0] as u32);
+        ![ids::RUN, ids::STOP, ids::TARGET].contains(&function)
     }
 
     /// STOP.

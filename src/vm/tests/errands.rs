@@ -1,6 +1,6 @@
 //! What the operator and `checkpoint_every` ask of a large VM is done in pieces, while that VM stands and its neighbours run.
 
-use super::control::{CHECKPOINT_OF, CONTROLLED, CONTROLLER, Calls, RESTORE_OF};
+use super::control::{CHECKPOINT_OF, CONTROLLED, CONTROLLER, Calls, RESTORE_OF, TARGET};
 use super::control_pieces::{PAGES, store_to_all};
 use super::guest::*;
 use super::scheduling::*;
@@ -341,6 +341,7 @@ fn a_controller_does_not_put_off_an_errand_of_its_target() {
         target.begin_errand(shared, initiator, Errand::Checkpoint, Asked::ByOperator)
     });
     assert!(begun.is_none());
+    assert_eq!(call(TARGET, &mut core), AfterCall::Resume, "it only looks");
     for _ in 0..12 {
         call(RESTORE_OF, &mut core);
         target.go_on_errand(&mut other);
