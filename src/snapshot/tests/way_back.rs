@@ -115,6 +115,39 @@ fn of_more_pages_than_are_kept_no_way_is() {
 }
 
 #[test]
+fn a_way_is_made_in_pieces() {
+    const MANY: u32 = 300;
+    let mut vm = Pair::with_ram(8 * BLOCK_PAGES, plan(Accounting::OnDemand, 8), 12_000);
+    for id in 0..3 {
+        for page in 0..MANY {
+            vm.write(page * STEP, id);
+        }
+        if id == 2 {
+            // A page that is folded and clean already is stored to again, before the checkpoint.
+            assert!(vm.s.prepare_checkpoint(vm.m.backend_mut()).is_pending());
+            while vm.s.prepare_checkpoint(vm.m.backend_mut()).is_pending() {}
+            vm.write(0, 77);
+        }
+        vm.checkpoint(id).unwrap();
+    }
+    let back = looks(&mut vm, 1);
+    assert!(back < DIFFERENT / 2, "{back} looks");
+}
+
+#[test]
+fn a_page_that_was_absent_ends_the_way() {
+    let mut vm = Pair::with_ram(4 * BLOCK_PAGES, plan(Accounting::OnDemand, 8), 4000);
+    store(&mut vm, 1000);
+    vm.checkpoint(0).unwrap();
+    store(&mut vm, 2000);
+    vm.write(2 * BLOCK_PAGES, 1);
+    vm.checkpoint(1).unwrap();
+    let back = looks(&mut vm, 0);
+    assert!(back > DIFFERENT, "{back} looks");
+    assert_eq!(vm.m.mapping(2 * BLOCK_PAGES), Mapping::AbsentBlock);
+}
+
+#[test]
 fn a_vm_that_nobody_controls_keeps_none() {
     let frames = Frames::new(&[512..1024, 1024..4096]);
     let plan = plan(Accounting::OnDemand, 3);
