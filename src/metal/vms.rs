@@ -81,8 +81,8 @@ impl ConsoleHost<BoardBackend> for BoardConsole {
         console::poll_due()
     }
 
-    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
-        console::run_commands(control)
+    fn run_command(&self, control: &mut impl VmControl) -> Input {
+        console::run_command(control)
     }
 
     fn attached(&self) -> usize {

@@ -11,8 +11,8 @@ pub trait ConsoleHost<B: VmBackend> {
     fn drain_uart(&self) -> Input;
     /// The physical count at which [`drain_uart`](Self::drain_uart) is to be called if no interrupt has come by then.
     fn poll_due(&self) -> u64;
-    /// Carries out the commands that the operator entered. Returns the VM that has characters to read after that, if one has.
-    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize>;
+    /// Carries out the command that the operator entered. Says which VM has something to read after that, if one has, and whether a further command waits.
+    fn run_command(&self, control: &mut impl VmControl) -> Input;
     /// The number of the VM that has the keyboard.
     fn attached(&self) -> usize;
     /// Gives the keyboard to VM number `vm`.

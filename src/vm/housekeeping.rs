@@ -1,11 +1,14 @@
 //! What a core does between vCPUs: limits that are over, the UARTs, the operator's commands, periodic checkpoints.
 
 use super::backend::Interrupt;
+use super::budget::SLICE;
+use super::clock::NEVER;
 use super::console_host::ConsoleHost;
 use super::control::tell_controller;
 use super::operator::Controls;
 use super::schedule::{OPERATORS_CORE, Scheduler};
 use super::{Core, Vm, VmBackend};
+use crate::console::Input;
 
 impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
     /// Stops those whose time is over. On core 0, takes input, carries out the operator's commands and takes periodic checkpoints. No vCPU is
@@ -25,13 +28,15 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
         if self.console.poll_due() <= B::Core::physical_count() {
             self.console_input();
         }
-        if self.has_command() {
+        if self.command_at() <= B::Core::physical_count() {
             self.command = false;
             let console = self.console;
             self.in_command = true;
-            let vm = console.run_commands(&mut Controls::new(self));
+            let input = console.run_command(&mut Controls::new(self));
             self.in_command = false;
-            self.give_input(vm);
+            // Commands that come one behind the other leave the core to others in between.
+            self.next_command = B::Core::physical_count() + SLICE;
+            self.take_input(input);
         }
         for vm in self.vms {
             vm.checkpoint_when_due(self.core);
@@ -44,14 +49,20 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
         let due = |vm: &Vm<B>| vm.next_checkpoint() <= now;
         self.limits && self.run_queue.iter().any(|(vm, _)| vm.limit() <= now)
             || self.core.number() == OPERATORS_CORE
-                && (self.has_command()
-                    || self.command_due.min(self.console.poll_due()) <= now
+                && (self
+                    .command_at()
+                    .min(self.command_due)
+                    .min(self.console.poll_due())
+                    <= now
                     || self.vms.iter().any(due))
     }
 
-    /// Whether there is a command to be carried out, and none is being so.
-    fn has_command(&self) -> bool {
-        self.command && !self.in_command
+    /// When a command is to be carried out that waits; or [`NEVER`].
+    pub(super) fn command_at(&self) -> u64 {
+        match self.command && !self.in_command {
+            true => self.next_command,
+            false => NEVER,
+        }
     }
 
     /// Takes an interrupt that the core has, while no vCPU is loaded.
@@ -71,13 +82,17 @@ impl<B: VmBackend, C: ConsoleHost<B>> Scheduler<'_, B, C> {
 
     pub(super) fn console_input(&mut self) {
         let input = self.console.drain_uart();
+        self.take_input(input);
+        // On the Raspberry Pi all PL011s have one interrupt.
+        self.serve_second();
+    }
+
+    fn take_input(&mut self, input: Input) {
         self.command |= input.command;
         self.give_input(input.guest);
         for vm in (0..self.vms.len()).filter(|vm| input.room >> vm & 1 != 0) {
             self.give_input(Some(vm));
         }
-        // On the Raspberry Pi all PL011s have one interrupt.
-        self.serve_second();
     }
 
     pub(super) fn serve_second(&mut self) {

@@ -48,6 +48,8 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     pub(super) command: bool,
     /// One is being carried out.
     pub(super) in_command: bool,
+    /// The physical count from which on the next one may be: a slice behind the end of the one before, so that others have the core however many come.
+    pub(super) next_command: u64,
     /// The physical count at which that goes on, while others have the core; or [`NEVER`].
     pub(super) command_due: u64,
     /// Some of them are under control: their time may have a limit.
@@ -106,6 +108,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
             next: 0,
             command: false,
             in_command: false,
+            next_command: 0,
             command_due: NEVER,
         }
     }
@@ -195,7 +198,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         if self.core.number() == OPERATORS_CORE {
             let next = self.vms.iter().map(Vm::next_checkpoint).min();
             at = at.min(next.unwrap_or(NEVER)).min(self.console.poll_due());
-            at = at.min(self.command_due);
+            at = at.min(self.command_due).min(self.command_at());
         }
         if at != NEVER {
             self.core.set_alarm_no_later(at);

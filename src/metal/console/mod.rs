@@ -9,7 +9,7 @@ use spin::{Mutex, Once};
 
 use crate::board::uart::BoardUart;
 use crate::config::{self, VmConfig};
-use crate::console::{Outlet, Output, Screen, Terminal, write_lines};
+use crate::console::{Input, Outlet, Output, Screen, Terminal, write_lines};
 use crate::monitor::{self, VmControl};
 
 mod input;
@@ -102,23 +102,21 @@ pub fn attach(vm: usize) {
     }
 }
 
-/// Carries out the lines that wait for the monitor, if another core does not do so already. The terminal is unlocked meanwhile. Returns the
-/// VM that has something to read now because the operator left the monitor.
-pub fn run_commands(control: &mut impl VmControl) -> Option<usize> {
-    let uart = UART.get().copied()?;
-    let mut guest = None;
-    loop {
-        // Not in a `while let`, which would hold the lock while the line is carried out.
-        let line = CONSOLE.lock().terminal.take_command();
-        let Some(line) = line else { return guest };
-        let next = monitor::execute(line.text(), control, &mut Reply(uart));
-        let mut console = CONSOLE.lock();
-        let input = console.show(uart, |terminal, screen| terminal.finish(next, screen));
-        let input = input.then(input::drain(uart, &mut console));
-        console.note_output();
-        input::log_notices(console);
-        guest = input.guest.or(guest);
-    }
+/// Carries out the line that waits for the monitor, if another core does not do so already. The terminal is unlocked meanwhile. Returns the
+/// VM that has something to read now because the operator left the monitor, and whether another line waits.
+pub fn run_command(control: &mut impl VmControl) -> Input {
+    // Not in one expression with what follows, which would hold the lock while the line is carried out.
+    let line = CONSOLE.lock().terminal.take_command();
+    let Some((line, uart)) = line.zip(UART.get().copied()) else {
+        return Input::default();
+    };
+    let next = monitor::execute(line.text(), control, &mut Reply(uart));
+    let mut console = CONSOLE.lock();
+    let input = console.show(uart, |terminal, screen| terminal.finish(next, screen));
+    let input = input.then(input::drain(uart, &mut console));
+    console.note_output();
+    input::log_notices(console);
+    input
 }
 
 /// What the monitor answers.

@@ -134,3 +134,30 @@ fn what_waits_to_be_sent_is_sent_beside_a_vcpu_that_computes() {
     assert_eq!(looks, [false, false, true], "the first has looked");
     assert_eq!(core.kicked, [1]);
 }
+
+/// However many lines are entered at once.
+#[test]
+fn a_command_comes_a_slice_behind_the_one_before() {
+    let vms = vms([PLAN, PLAN].into(), |_, _| 0);
+    vms.iter().for_each(turn_on);
+    let (mut core, desk) = (core(0), Quiet::default());
+    let waits = Input {
+        command: true,
+        ..Input::default()
+    };
+    desk.input.set(waits);
+    core.interrupts.push_back(Interrupt::Console);
+    let mut scheduler = Scheduler::new(&mut core, vms, &desk);
+    let mut ends = 0;
+    for count in 1..5 {
+        desk.further.set(waits);
+        while desk.commands.borrow().len() < count {
+            scheduler.schedule_once();
+        }
+        let now = FakeCore::physical_count();
+        assert!(count == 1 || now >= ends + SLICE, "{count}");
+        assert!(now < ends + 3 * SLICE || count == 1, "{count}");
+        ends = now;
+    }
+    assert!(scheduler.core.ran.len() >= 3);
+}

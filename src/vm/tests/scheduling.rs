@@ -23,6 +23,8 @@ use std::vec::Vec;
 pub struct Quiet {
     pub input: Cell<Input>,
     pub poll_due: Cell<Option<u64>>,
+    /// What comes behind the next command.
+    pub further: Cell<Input>,
     /// The number of VMs, for each command.
     pub commands: RefCell<Vec<usize>>,
     pub attached: Cell<usize>,
@@ -42,9 +44,9 @@ impl<B: VmBackend> ConsoleHost<B> for Quiet {
         self.poll_due.get().unwrap_or(u64::MAX)
     }
 
-    fn run_commands(&self, control: &mut impl VmControl) -> Option<usize> {
+    fn run_command(&self, control: &mut impl VmControl) -> Input {
         self.commands.borrow_mut().push(control.vms());
-        None
+        self.further.take()
     }
 
     fn attached(&self) -> usize {
