@@ -31,15 +31,11 @@ use core::ops::Range;
 
 /// Entries of the dirty list that a restore takes back at once: some 30 instructions each.
 pub(super) const TAKEN_BACK_AT_ONCE: usize = 1300;
-/// Entries of the list of dropped ones that are freed in a piece at the least: some 10 instructions each.
+/// Entries of the list of dropped ones that are freed in a piece at the least, and at the most: some 20 instructions each.
 const FREED_AT_LEAST: usize = 512;
-/// In how many pieces the longest list is freed at the most. With each piece comes one new entry of the dirty list.
-const PIECES_MAX: usize = 1024;
+const FREED_AT_MOST: usize = 1536;
 /// Blocks of a word of [`Deferred::touched`] of which so many were touched are unmapped all together.
 const MOST_OF_A_WORD: u32 = 16;
-
-// One new entry for each piece, and the list that is freed behind the first of them has fewer than a restore takes back at once.
-const _: () = assert!(PIECES_MAX < TAKEN_BACK_AT_ONCE);
 
 /// What restores have left for later.
 pub(super) struct Deferred {
@@ -76,9 +72,17 @@ impl Deferred {
     }
 }
 
-/// Entries of the shorter one of the two lists.
+/// Entries of the shorter one of the two lists: one for each piece in which the longest list is freed, and no fewer than a restore takes back at once.
 fn shorter(pages: u32) -> usize {
-    TAKEN_BACK_AT_ONCE.min(pages as usize)
+    let pages = pages as usize;
+    let pieces = pages.div_ceil(FREED_AT_MOST) + 1;
+    TAKEN_BACK_AT_ONCE.max(pieces).min(pages)
+}
+
+/// Entries of the list of dropped ones that are freed in a piece, for a VM of `pages` pages: with each piece comes one entry of the shorter list.
+fn freed_at_a_time(pages: u32) -> usize {
+    let pieces = shorter(pages).saturating_sub(1).max(1);
+    FREED_AT_LEAST.max((pages as usize).div_ceil(pieces))
 }
 
 fn touched_words(pages: u32) -> usize {
@@ -119,7 +123,10 @@ impl Snapshots {
         }
         // Its blocks must be split in stage 2.
         self.way_back.forget();
-        if self.deferred.dropped.is_empty() && self.dirty.len() > self.deferred.at_once {
+        if !self.deferred.dropped.is_empty() {
+            // It has room: as many went from there, at the least, as are on the shorter list.
+            self.deferred.dropped.append(&mut self.dirty);
+        } else if self.dirty.len() > self.deferred.at_once {
             core::mem::swap(&mut self.dirty, &mut self.deferred.dropped);
             self.deferred.watched_from = 0;
         } else {
@@ -151,7 +158,7 @@ impl Snapshots {
     fn free_some_dropped(&mut self) {
         let deferred = &mut self.deferred;
         let count = deferred.dropped.len();
-        let piece = FREED_AT_LEAST.max(self.pages as usize / PIECES_MAX);
+        let piece = freed_at_a_time(self.pages);
         let first = count.saturating_sub(piece);
         free_all(&mut self.memory.frames, deferred.dropped.drain(first..));
         if deferred.dropped.is_empty() {
@@ -283,6 +290,24 @@ impl FrameStore {
                 0 => {}
                 _ => self.each_page(b, (NodeId(entry), level - 1, at), pages, f),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_list_is_freed_before_the_shorter_one_is_full() {
+        for pages in [64, 512, 1 << 11, 1 << 15, 1 << 18, 1 << 21, 15 << 18] {
+            let piece = freed_at_a_time(pages);
+            assert!((FREED_AT_LEAST..=FREED_AT_MOST).contains(&piece), "{pages}");
+            assert!(
+                (pages as usize).div_ceil(piece) <= shorter(pages),
+                "{pages}"
+            );
+            assert!(shorter(pages) <= pages as usize);
         }
     }
 }
