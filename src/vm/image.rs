@@ -89,7 +89,7 @@ impl<B: VmBackend> VmShared<B> {
     /// Whether RAM has all that the VM's vCPUs are to find there: a reset, or a restore, may have left some of it for later.
     #[inline]
     pub(super) fn is_loaded(&self) -> bool {
-        self.loading.is_none() && !self.snapshots.owes_pages()
+        self.loading.is_none() && !self.snapshots.owes_pages() && self.unclean_windows.is_none()
     }
 
     /// Goes on with what a reset or a restore has left to load, a piece of it. Returns whether nothing is left. The core is in the VM's stage 2; if it has
@@ -99,6 +99,11 @@ impl<B: VmBackend> VmShared<B> {
     pub(super) fn load_piece(&mut self) -> bool {
         if self.snapshots.owes_pages() {
             self.snapshots.write_back_piece(&mut self.memory);
+            return self.is_loaded();
+        }
+        if let Some(mut next) = self.unclean_windows {
+            let is_clean = self.clean_windows(&mut next);
+            self.unclean_windows = (!is_clean).then_some(next);
             return self.is_loaded();
         }
         let Some(mut loading) = self.loading.take() else {

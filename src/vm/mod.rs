@@ -113,8 +113,8 @@ use crate::addr::PAGE_SIZE;
 use crate::arch::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::arch::{Mutex, MutexGuard, Relax};
 use crate::config::VmConfig;
-use crate::device::Devices;
 use crate::device::gic::Gic;
+use crate::device::{Devices, Window};
 use crate::snapshot::{Page, Snapshots};
 use clock::NEVER;
 use errand::Errands;
@@ -179,6 +179,9 @@ struct VmShared<B: VmBackend> {
     /// How far its memory is cleaned for SET_REGISTERS, as [`Unfinished::cleaned`](unfinished::Unfinished::cleaned) says; that begins anew when the VM runs or
     /// goes back, or its memory is written to.
     cleaned: Page,
+    windows: &'static [Window],
+    /// How far the windows are cleaned, which is to be done before the VM goes on.
+    unclean_windows: Option<Page>,
 }
 
 impl<B: VmBackend> Vm<B> {

@@ -27,11 +27,28 @@ impl<B: VmBackend> Vm<B> {
             }
             *next = ram;
         }
-        let mut begin = ram;
-        for window in self.config.windows {
+        let mut in_windows = *next - ram;
+        let is_clean = shared.clean_windows(&mut in_windows);
+        *next = if is_clean { 0 } else { ram + in_windows };
+        is_clean
+    }
+}
+
+impl<B: VmBackend> VmShared<B> {
+    /// A vCPU goes on around the caches, at a restore or a reset: it is to find in the windows what was stored there through them. They are cleaned in
+    /// pieces, before it goes on ([`load_piece`](Self::load_piece)).
+    pub(super) fn note_around(&mut self) {
+        self.unclean_windows = (!self.windows.is_empty()).then_some(0);
+    }
+
+    /// Cleans the VM's windows out of the caches: a piece of them, from page `next` on, which counts on from one window into the next. Returns whether
+    /// that is done.
+    pub(super) fn clean_windows(&mut self, next: &mut Page) -> bool {
+        let mut begin = 0;
+        for window in self.windows {
             let end = begin + (window.bytes / PAGE_SIZE) as Page;
             if *next < end {
-                let backend = &mut shared.memory.backend;
+                let backend = &mut self.memory.backend;
                 let first = u64::from(*next - begin) * PAGE_SIZE;
                 let bytes = (window.bytes - first).min(u64::from(CLEANED_AT_A_TIME) * PAGE_SIZE);
                 let at = backend.window_base(window.number).0 + first;
@@ -41,7 +58,6 @@ impl<B: VmBackend> Vm<B> {
             }
             begin = end;
         }
-        *next = 0;
         true
     }
 }

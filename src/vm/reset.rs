@@ -106,6 +106,7 @@ impl<B: VmBackend> Vm<B> {
         shared.memory.caches.forget_mapped();
         shared.devices = Devices::default();
         (shared.caches_agree, shared.cleaned) = (false, 0);
+        shared.note_around();
         shared.gic = Gic::new(self.vcpus.len());
         match shared.begin_loading(self.config) {
             Ok(entry) => {

@@ -85,6 +85,7 @@ impl<B: VmBackend> Vm<B> {
         let by_operator = initiator.vcpu.is_none();
         // A vCPU is pinned to its core.
         shared.memory.runs_only_here = !by_operator && self.vcpus.len() == 1;
+        let mut is_around = false;
         let restored = self.with_quiesced(shared, initiator, |(snapshots, memory), state| {
             state.value = value;
             let restored = snapshots.restore(memory, state, which)?;
@@ -93,7 +94,8 @@ impl<B: VmBackend> Vm<B> {
             if memory.caches.is_mapped_ahead() {
                 memory.caches.note_watched(state.watch_caches());
             }
-            if snapshots.owes_pages() {
+            is_around = state.around != 0 && !self.config.windows.is_empty();
+            if snapshots.owes_pages() || is_around {
                 state.load_later();
             }
             // Before the cores are told to look: they sleep again while the VM is off.
@@ -108,6 +110,7 @@ impl<B: VmBackend> Vm<B> {
         if shared.loading.is_some() {
             shared.forget_loading();
         }
+        shared.unclean_windows = is_around.then_some(0);
         Ok(restored)
     }
 

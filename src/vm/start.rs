@@ -116,6 +116,8 @@ impl<B: VmBackend> Vm<B> {
                 loading: None,
                 errands: Errands::default(),
                 cleaned: 0,
+                windows: config.windows,
+                unclean_windows: None,
             }),
         };
         // Loading ends with a DSB behind the last entry of the tables, so that other cores' walks find all of them.

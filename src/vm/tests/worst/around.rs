@@ -77,6 +77,8 @@ fn each_board(vcpus: usize, uncached_walks: u8, ops: &[(usize, Op)]) {
     for (luck, defers) in lucks.flat_map(|luck| [(luck, false), (luck, true)]) {
         let worst = Worst::new(CORES, luck);
         worst.enter(0);
+        let window = WINDOW_AT..Pa(WINDOW_AT.0 + WINDOW.bytes);
+        FakeBoard::with(&[window], worst.clone()).zero(WINDOW_AT, WINDOW.bytes);
         let share = [share(0, 16)];
         let mut board = FakeBoard::with(&share, worst.clone());
         board.windows.push(WINDOW_AT);
@@ -190,5 +192,39 @@ fn a_copy_around_the_caches_leaves_no_line_of_what_is_kept() {
     for at in [DATA, DATA + 64, DATA + PAGE_SIZE - 64] {
         worst.store(0, at, at, By::Around).unwrap();
         assert_eq!(worst.load(0, at, By::Cache), Ok(at), "{at:#x}");
+    }
+}
+
+#[test]
+fn what_was_stored_to_a_window_before_a_reset_is_there_with_the_caches_off() {
+    for word in [8, 0xfc0] {
+        each_board(
+            1,
+            0,
+            &[
+                (0, Op::On),
+                (0, Op::StoreWindow { word }),
+                (0, Op::Reset),
+                (0, Op::Turn(0)),
+                (0, Op::LoadWindow { word }),
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_was_stored_to_a_window_before_a_restore_is_there_with_the_caches_off() {
+    for word in [0, 0xfc0] {
+        each_board(
+            1,
+            0,
+            &[
+                (0, Op::Checkpoint),
+                (0, Op::On),
+                (0, Op::StoreWindow { word }),
+                (0, Op::Restore(0)),
+                (0, Op::LoadWindow { word }),
+            ],
+        );
     }
 }

@@ -10,7 +10,11 @@ impl<'a> World<'a> {
         let own: Vec<_> = self.vms.iter().enumerate().flat_map(of).collect();
         let order = (0..own.len()).map(|i| own[(i + choice) % own.len()]);
         self.loaded[core] = order.into_iter().find_map(|(vm, vcpu)| {
-            let running = self.vms[vm].load(&mut self.cores[core], vcpu)?;
+            let mut running = self.vms[vm].load(&mut self.cores[core], vcpu)?;
+            // What it is in the midst of comes before all that it does.
+            while running.vcpu.unfinished.is_some() {
+                running.go_on(&mut self.cores[core]);
+            }
             let catches = self.cores[core].debug.is_caught();
             assert_eq!(catches, vm == 1 && self.catches, "its debug exceptions");
             Some(Loaded { vm, vcpu, running })
