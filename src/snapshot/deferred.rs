@@ -109,8 +109,14 @@ impl Snapshots {
     #[inline(never)]
     pub(super) fn defer_dirty<B: Backend>(&mut self, b: &mut B, all: bool) {
         let deferred = &mut self.deferred;
+        // Entries in a row are mostly of one block.
+        let mut last = u32::MAX;
         for entry in self.dirty.iter().take(deferred.at_once) {
-            deferred.touch(entry.page());
+            let block = entry.page() / BLOCK_PAGES;
+            if block != last {
+                deferred.touch(entry.page());
+                last = block;
+            }
         }
         for (i, touched) in deferred.touched.iter_mut().enumerate() {
             let touched = core::mem::take(touched);
