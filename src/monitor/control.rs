@@ -8,7 +8,7 @@ use crate::snapshot::{Stats, Which};
 /// number that [`vms`](Self::vms) does not cover.
 ///
 /// Each call is one whole step: when it returns, what it says has happened, and what it refused has changed nothing. Calls may
-/// stop a VM's vCPUs for that long. Anything may happen between two calls: a snapshot that [`first_snapshot_from`](Self::first_snapshot_from) named may be
+/// stop a VM's vCPUs for that long. Anything may happen between two calls: a snapshot that [`last_snapshot_to`](Self::last_snapshot_to) named may be
 /// gone when [`snapshot_info`](Self::snapshot_info) asks for it.
 pub trait VmControl {
     /// How many VMs there are, 1 to [`VMS_MAX`](crate::limits::VMS_MAX).
@@ -32,8 +32,8 @@ pub trait VmControl {
     /// Takes a snapshot of a VM, running or paused, and gives its id.
     fn checkpoint(&mut self, vm: usize) -> Result<u64, Refusal>;
 
-    /// The smallest id of a snapshot of the VM that is not below `id`.
-    fn first_snapshot_from(&mut self, vm: usize, id: u64) -> Option<u64>;
+    /// The largest id of a snapshot of the VM that is not above `id`.
+    fn last_snapshot_to(&mut self, vm: usize, id: u64) -> Option<u64>;
 
     /// What is known of snapshot `id` of the VM; `None` if there is no such snapshot.
     fn snapshot_info(&mut self, vm: usize, id: u64) -> Option<SnapshotInfo>;

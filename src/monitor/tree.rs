@@ -65,20 +65,16 @@ pub fn draw(vm: usize, control: &mut impl VmControl, out: &mut impl Write) -> fm
 
 /// The newest snapshots, the oldest of them first, and how many there are besides.
 fn newest(vm: usize, control: &mut impl VmControl) -> (Vec<(u64, SnapshotInfo)>, usize) {
-    let (mut ids, mut older) = (VecDeque::with_capacity(SHOWN), 0);
-    // No more than there were: the VM runs meanwhile, and may take snapshots faster than they are listed.
-    let (mut from, count) = (Some(0), control.status(vm).snapshots);
-    for _ in 0..count {
-        let Some(id) = from.and_then(|from| control.first_snapshot_from(vm, from)) else {
-            break;
-        };
-        if ids.len() == SHOWN {
-            ids.pop_front();
-            older += 1;
-        }
-        ids.push_back(id);
-        from = id.checked_add(1);
+    let count = control.status(vm).snapshots as usize;
+    let mut ids = VecDeque::with_capacity(SHOWN);
+    let mut to = Some(u64::MAX);
+    while ids.len() < SHOWN
+        && let Some(id) = to.and_then(|to| control.last_snapshot_to(vm, to))
+    {
+        ids.push_front(id);
+        to = id.checked_sub(1);
     }
+    let older = count.saturating_sub(ids.len());
     let known = |id| control.snapshot_info(vm, id).map(|info| (id, info));
     (ids.into_iter().filter_map(known).collect(), older)
 }
@@ -87,7 +83,7 @@ fn newest(vm: usize, control: &mut impl VmControl) -> (Vec<(u64, SnapshotInfo)>,
 fn parent(vm: usize, info: &SnapshotInfo, control: &mut impl VmControl) -> String {
     match info.parent {
         None => String::new(),
-        Some(id) if control.first_snapshot_from(vm, id) == Some(id) => alloc::format!("from #{id}"),
+        Some(id) if control.last_snapshot_to(vm, id) == Some(id) => alloc::format!("from #{id}"),
         Some(id) => alloc::format!("from #{id} (gone)"),
     }
 }

@@ -45,7 +45,10 @@ impl Snapshots {
         let addr = RecordAddr::from_entry(entry);
         let record = Record::read(b, addr);
         if self.newest == Some(id) {
-            self.newest = self.index.last(b).filter(|&id| id >= self.first_kept());
+            self.newest = self
+                .index
+                .last_to(b, u64::MAX)
+                .filter(|&id| id >= self.first_kept());
         }
         let mut pool = Pool::read(b, record.pool);
         self.pools

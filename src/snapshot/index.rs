@@ -131,18 +131,34 @@ impl Index {
         first_below(b, self.root, self.levels, from)
     }
 
-    /// The largest id that is there.
-    pub fn last<B: Backend>(&self, b: &B) -> Option<u64> {
-        let mut id = 0;
-        let mut node = self.root;
-        for _ in 0..self.levels {
-            let words = &nodes::read(b, node).0;
-            let i = words.iter().rposition(|&entry| entry != 0)?;
-            id = id << FANOUT_BITS | i as u64;
-            node = NodeId(words[i]);
-        }
-        (self.levels != 0).then_some(id)
+    /// The largest id that is there and not above `to`.
+    pub fn last_to<B: Backend>(&self, b: &B, to: u64) -> Option<u64> {
+        let to = match covers(self.levels, to) {
+            true => to,
+            false => u64::MAX,
+        };
+        last_below(b, self.root, self.levels, to)
     }
+}
+
+/// The largest id not above `to`, in the tree of `levels` levels below `node`; what of `to` is above them does not count.
+fn last_below<B: Backend>(b: &B, node: NodeId, levels: u32, to: u64) -> Option<u64> {
+    if levels == 0 {
+        return None;
+    }
+    let level = levels - 1;
+    let words = &nodes::read(b, node).0;
+    let end = slot(to, level);
+    (0..=end).rev().filter(|&i| words[i] != 0).find_map(|i| {
+        let below = match level {
+            0 => 0,
+            _ => {
+                let to = if i == end { to } else { u64::MAX };
+                last_below(b, NodeId(words[i]), level, to)?
+            }
+        };
+        Some((i as u64) << (FANOUT_BITS * level) | below)
+    })
 }
 
 /// The smallest id not below `from`, in the tree of `levels` levels below `node`.

@@ -236,6 +236,12 @@ impl Snapshots {
         self.index.first_from(b, from).ok_or(NotFound)
     }
 
+    /// The largest id that exists and is not above `to`.
+    pub fn last_id_to<B: Backend>(&self, b: &B, to: u64) -> Result<u64, NotFound> {
+        let last = self.index.last_to(b, to);
+        last.filter(|&id| id >= self.first_kept()).ok_or(NotFound)
+    }
+
     /// The snapshot that [`first_id_from`](Self::first_id_from) finds, and three that it comes from, each the parent of the one before; without
     /// `from`, [`current`](Self::current) and three that the VM comes from. `None` behind one without a parent, and behind one that is gone.
     #[inline(never)]

@@ -8,7 +8,7 @@
 use super::quiesce::{ERRAND, Initiator};
 use super::{Vm, VmBackend, VmShared};
 use crate::monitor::Refusal;
-use crate::snapshot::{Count, Info};
+use crate::snapshot::{Count, Info, NotFound};
 use core::task::Poll;
 
 /// The vCPU in whose turns errands are done.
@@ -20,6 +20,8 @@ pub(super) enum Errand {
     Checkpoint,
     /// What is known of a snapshot, as far as `count` says.
     Info { id: u64, count: Count },
+    /// A snapshot deleted.
+    Delete(u64),
     /// The accounts of the snapshots made exact.
     Settle,
 }
@@ -30,6 +32,8 @@ pub(super) enum Outcome {
     Checkpoint(Result<u64, Refusal>),
     /// `None`: there is no such snapshot.
     Info(Option<Info>),
+    /// Whether there was such a snapshot.
+    Deleted(Result<(), NotFound>),
     /// The accounts are exact.
     Settled,
 }
@@ -98,6 +102,7 @@ impl<B: VmBackend> Vm<B> {
             Errand::Info { id, count } => snapshots
                 .info_piece(memory, *id, count)
                 .map(|info| Outcome::Info(info.ok())),
+            Errand::Delete(id) => Poll::Ready(Outcome::Deleted(snapshots.delete(memory, *id))),
             Errand::Settle => snapshots.settle(memory).map(|()| Outcome::Settled),
         }
     }

@@ -145,9 +145,9 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, '_, B, C> {
         }
     }
 
-    fn first_snapshot_from(&mut self, vm: usize, id: u64) -> Option<u64> {
+    fn last_snapshot_to(&mut self, vm: usize, id: u64) -> Option<u64> {
         self.with(vm, |_, shared, _| {
-            shared.snapshots.first_id_from(&shared.memory, id).ok()
+            shared.snapshots.last_id_to(&shared.memory, id).ok()
         })
     }
 
@@ -187,10 +187,10 @@ impl<B: VmBackend, C: ConsoleHost<B>> VmControl for Controls<'_, '_, B, C> {
     }
 
     fn delete(&mut self, vm: usize, id: u64) -> Result<(), Refusal> {
-        self.with(vm, |_, shared, _| {
-            shared.snapshots.delete(&mut shared.memory, id)
-        })
-        .map_err(|_| Refusal::NoSnapshot(id))
+        match self.wait_for(vm, Errand::Delete(id)) {
+            Outcome::Deleted(Ok(())) => Ok(()),
+            _ => Err(Refusal::NoSnapshot(id)),
+        }
     }
 
     fn pause(&mut self, vm: usize) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@ use crate::snapshot::nodes::NODES_PER_SLAB;
 use crate::snapshot::*;
 use core::task::Poll;
 use std::collections::BTreeMap;
+use std::iter::successors;
 use std::ops::Range;
 use std::vec;
 use std::vec::Vec;
@@ -352,6 +353,9 @@ impl<M: Guest> Pair<M> {
             ids.push(id);
             from = id + 1;
         }
+        let last_to = |to| self.s.last_id_to(self.m.backend(), to).ok();
+        let down = successors(last_to(u64::MAX), |id| id.checked_sub(1).and_then(last_to));
+        assert!(down.eq(ids.iter().rev().copied()), "{ids:?}");
         ids
     }
 }

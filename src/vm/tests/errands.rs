@@ -189,8 +189,23 @@ fn the_operators_comes_behind_a_periodic_one() {
     let mut operator = Controls::new(&mut scheduler);
     let last = operator.checkpoint(0).unwrap();
     assert!(saved(&vms[0]) >= 3);
-    let between = operator.first_snapshot_from(0, first + 1).unwrap();
+    let between = operator.last_snapshot_to(0, last - 1).unwrap();
     assert!(first < between && between < last);
+}
+
+/// What a reset, or a restore, left to load comes first, in pieces.
+#[test]
+fn what_is_deleted_right_behind_a_reset_waits_until_all_is_loaded() {
+    let (vms, id) = two_on(0, PLAN);
+    let mut core = slow_core(0);
+    let desk = Quiet::default();
+    let mut operator = Controls::of(vms, &mut core, &desk);
+    operator.reset(0).unwrap();
+    assert!(!vms[0].shared.lock().is_loaded());
+    assert_eq!(operator.delete(0, id), Ok(()));
+    assert!(vms[0].shared.lock().is_loaded() && !vms[0].has_errand());
+    assert_eq!(saved(&vms[0]), 0);
+    assert!(!ran(&core).contains(&0));
 }
 
 /// What reaches the VM in the midst: its controller, as far as it is not the VM itself.
@@ -218,7 +233,7 @@ fn one_that_goes_back_or_starts_again_in_the_midst_is_saved_as_it_is_then() {
         assert_eq!(saved(vm), 2);
         store_to_all(vm, 7);
         let mut operator = Controls::new(&mut scheduler);
-        let newest = operator.first_snapshot_from(0, id + 1).unwrap();
+        let newest = operator.last_snapshot_to(0, u64::MAX).unwrap();
         assert_eq!(operator.restore(0, Which::Latest), Ok(newest));
         assert_eq!(byte(vm), if starts_again { 0 } else { 1 });
     }

@@ -146,7 +146,7 @@ fn what_is_not_there_is_refused() {
         Err(Refusal::NoSnapshot(foreign))
     );
     assert_eq!(operator.snapshot_info(0, foreign), None);
-    assert_eq!(operator.first_snapshot_from(0, 0), None);
+    assert_eq!(operator.last_snapshot_to(0, u64::MAX), None);
     assert_eq!(operator.resume(0), Err(Refusal::NotPaused));
     assert_eq!(operator.pause(0), Ok(()));
     assert_eq!(operator.pause(0), Err(Refusal::Paused));
@@ -177,10 +177,10 @@ fn info_and_delete() {
     let is_current = |desk: &mut Desk, id| desk.operator().snapshot_info(0, id).unwrap().is_current;
     assert!(is_current(&mut desk, first) && !is_current(&mut desk, second));
     let ids =
-        |desk: &mut Desk| [0, first + 1].map(|from| desk.operator().first_snapshot_from(0, from));
+        |desk: &mut Desk| [second - 1, u64::MAX].map(|to| desk.operator().last_snapshot_to(0, to));
     assert_eq!(ids(&mut desk), [Some(first), Some(second)]);
     assert_eq!(desk.operator().delete(0, first), Ok(()));
-    assert_eq!(ids(&mut desk), [Some(second); 2]);
+    assert_eq!(ids(&mut desk), [None, Some(second)]);
     assert_eq!(
         desk.operator().delete(0, first),
         Err(Refusal::NoSnapshot(first))
