@@ -8,18 +8,14 @@
 //! - the core that stops a VM tells its controller by an atomic and a kick, and waits for nothing;
 //! - the core that stops the *controller* waits for this vCPU, which comes back from the target, and waits for its own shared part only
 //!   as long as its gate is open. Otherwise its call has not happened yet: it is made again.
-//!
-//! RUN keeps its vCPU's pc on the call while it waits. So there is no state "in the midst of RUN" that a snapshot of the controller would have to
-//! have: what it has is a vCPU that is about to call RUN.
 
 use super::clock::NEVER;
 use super::exit::ExitAction;
 use super::loaded::LoadedVcpu;
 use super::quiesce::{Initiator, OFF, STOPPED};
 use super::reach::{Memory, UNFINISHED};
-use super::target::{Reason, Target, ticks};
+use super::target::Reason;
 use super::unfinished::Begun;
-use super::vcpu::{INTERRUPTED, RunState};
 use super::{Core, Vm, VmBackend, VmShared};
 use crate::arch::sync::Ordering;
 use crate::hvc::{ControlAction, FunctionId, Results, SnapshotCall, control, error, ids};
@@ -45,18 +41,6 @@ pub(super) enum AfterCall {
     Await,
 }
 
-/// RUN's results.
-fn results_of(reason: Reason) -> Results {
-    match reason {
-        Reason::Event([code, a, b]) => Results::of([0, code, a, b]),
-        Reason::Reset => Results::of([1]),
-        Reason::Off => Results::of([2]),
-        Reason::Limit => Results::of([3]),
-        Reason::Stopped => Results::of([4]),
-        Reason::Debug([vcpu, esr, far]) => Results::of([6, vcpu, esr, far]),
-    }
-}
-
 impl<B: VmBackend> LoadedVcpu<'_, B> {
     /// Runs the vCPU, one of `vms`, until it cannot go on by itself. Those of its calls that are about other VMs are carried out here, as nothing of its
     /// own VM is locked.
@@ -78,12 +62,12 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
     }
 
     /// Has the call made again later: its instruction is an `hvc #0` or `smc #0` of A64.
-    fn step_back_to_call(&mut self) {
+    pub(super) fn step_back_to_call(&mut self) {
         let registers = &mut self.vcpu.registers;
         step_back(&mut registers.pc, &mut registers.pstate);
     }
 
-    fn give(&mut self, results: Results) -> AfterCall {
+    pub(super) fn give(&mut self, results: Results) -> AfterCall {
         results.write_to(&mut self.vcpu.registers.x);
         AfterCall::Resume
     }
@@ -211,102 +195,6 @@ impl<B: VmBackend> LoadedVcpu<'_, B> {
         // EL2 had its memory in the caches, as after a fault.
         self.context(&mut shared, core).rearm_cache_traps();
         Some(done)
-    }
-
-    /// Has RUN return what there is to be told, if the vCPU was woken for that. All else is left to [`control_call`](Self::control_call).
-    #[inline]
-    pub(super) fn return_from_run(&mut self, vms: &[Vm<B>]) {
-        if !self.vcpu.in_run || self.slot().is_waiting() {
-            return;
-        }
-        // The call that it is in.
-        let place = self.vcpu.registers.x[1] as usize;
-        let Some(&number) = self.vm.config.controls.get(place) else {
-            return;
-        };
-        let news = vms[number]
-            .shared
-            .lock()
-            .target
-            .as_mut()
-            .and_then(Target::take_news);
-        if let Some(reason) = news {
-            self.vcpu.in_run = false;
-            self.vcpu.step_over_call();
-            self.give(results_of(reason));
-        }
-    }
-
-    /// RUN.
-    fn run_target(
-        &mut self,
-        core: &mut B::Core,
-        target: &Vm<B>,
-        limit: u64,
-        step: u64,
-    ) -> AfterCall {
-        let was_woken = core::mem::take(&mut self.vcpu.in_run);
-        if was_woken {
-            // Most likely by what there is to be told. If it is told here, the wait need not begin.
-            self.slot().take_awaits();
-            let mut shared = target.lock_from_outside();
-            if let Some(reason) = shared.target.as_mut().and_then(Target::take_news) {
-                return self.give(results_of(reason));
-            }
-        }
-        let Some(is_interrupted) = self.begin_await(core, target.number) else {
-            self.step_back_to_call();
-            return AfterCall::Put;
-        };
-        let mut shared = target.lock_from_outside();
-        let limit = ticks(limit, B::Core::frequency());
-        // What there is to be told comes first, and what runs already is waited for.
-        let would_start = |it: &Target| it.would_start(target.is_off());
-        let is_refused =
-            step != 0 && !target.can_step(step) && shared.target.as_ref().is_some_and(would_start);
-        let results = match is_refused {
-            true => Some(Results::error(error::INVALID_PARAMETER)),
-            false => {
-                let step = usize::try_from(step).ok().and_then(|n| n.checked_sub(1));
-                let reason = target.run(&mut shared, core, limit, step);
-                reason.map(results_of)
-            }
-        };
-        drop(shared);
-        match results {
-            None if !is_interrupted => AfterCall::Await,
-            None => {
-                // There may be another one now that wants this core.
-                core.set_alarm_no_later(B::Core::physical_count());
-                self.give(INTERRUPTED)
-            }
-            Some(results) => {
-                if core::mem::take(&mut self.vcpu.in_run) {
-                    self.slot().take_awaits();
-                    self.slot().set_run_state(RunState::Ready);
-                    self.vcpu.step_over_call();
-                }
-                self.give(results)
-            }
-        }
-    }
-
-    /// The vCPU waits for VM number `target`, its pc on the call, unless there is an interrupt for it; returns whether there is. `None`: its VM is being
-    /// stopped.
-    #[inline]
-    fn begin_await(&mut self, core: &mut B::Core, target: usize) -> Option<bool> {
-        // An SError ends a wait, as it ends a WFI: that is seen when the vCPU is put, or when it is about to sleep.
-        let mut shared = self.vm.lock_shared()?;
-        // Not looked for here, where it is on a short path: a timer that is held back has its core load the vCPU once more, which looks then.
-        self.vcpu.timers_known = 0;
-        let is_interrupted = self.context(&mut shared, core).poll_pending();
-        if !is_interrupted {
-            self.slot().set_run_state(RunState::Waiting);
-            self.slot().set_awaits(target);
-            self.vcpu.in_run = true;
-            self.step_back_to_call();
-        }
-        Some(is_interrupted)
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `schedule`, `console_host` | what a core does: which vCPU is next, for how long, and what is done in between |
+//! | `schedule`, `alarms`, `console_host` | what a core does: which vCPU is next, for how long, and what is done in between |
 //! | `vcpu`, `slot`, `saved_lrs` | a vCPU in memory, and what cores may know of it without its lock |
 //! | `loaded` | a vCPU on a core: loaded, run from trap to trap, put |
 //! | `dispatch` | the match over all that a guest can make happen |
 //! | `exit` | what its handlers work on, and what the core does next |
-//! | `calls`, `faults`, `registers`, `power` | the handlers: hypercalls, accesses, system registers, PSCI |
+//! | `calls`, `faults`, `device_faults`, `registers`, `power` | the handlers: hypercalls, accesses, system registers, PSCI |
 //! | `doorbell` | an access to the page behind a window |
 //! | `load_store` | an access to a device whose instruction must be read |
 //! | `interrupts`, `reviews` | what is pending gets into list registers, and ends a wait; when to look for what changes without a trap |
@@ -16,7 +16,7 @@
 //! | `clock` | the VM's counter, and what it shows when the VM starts, goes back, or goes on after a pause |
 //! | `quiesce` | one point in time at which none of the VM's vCPUs runs |
 //! | `snapshot`, `saved` | checkpoint and restore; what a snapshot keeps of a VM besides its RAM |
-//! | `control`, `target`, `controller`, `reach`, `exchange`, `debug` | a VM that another one controls, and what the calls of that one do |
+//! | `control`, `target`, `controller`, `run_call`, `reach`, `exchange`, `debug` | a VM that another one controls, and what the calls of that one do |
 //! | `operator`, `pause`, `periodic`, `errand` | what the monitor does with VMs, and the checkpoints that nobody asks for |
 //! | `start`, `reset`, `image`, `memory_share` | a VM is made, starts again or ends; its image in RAM; its share of the board's memory |
 //! | `translate`, `stage1` | where a target's virtual addresses lead |
@@ -42,6 +42,7 @@
 //! and waits for the shared part looks at the gate meanwhile, and puts the vCPU if the gate is closed (see `quiesce.rs`): so no core waits
 //! for ever. Nor does it keep waiting who else wants the core: after a while it puts the vCPU, as with a closed gate, or has it try again if it is alone there. Of two VMs, a controller's locks come before its target's (see `controller.rs`).
 
+mod alarms;
 mod backend;
 mod budget;
 mod calls;
@@ -51,6 +52,7 @@ mod console_host;
 mod control;
 mod controller;
 mod debug;
+mod device_faults;
 mod dispatch;
 mod doorbell;
 mod errand;
@@ -77,6 +79,7 @@ mod reach;
 mod registers;
 mod reset;
 mod reviews;
+mod run_call;
 mod saved;
 mod saved_lrs;
 mod schedule;

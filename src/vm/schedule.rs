@@ -5,7 +5,7 @@
 //! the core of the VM that has the second UART has that one's.
 
 use super::backend::Interrupt;
-use super::budget::{Budgets, SLICE};
+use super::budget::Budgets;
 use super::clock::NEVER;
 use super::console_host::ConsoleHost;
 use super::control::{has_ended, tell_controller};
@@ -15,9 +15,6 @@ use super::loaded::LoadedVcpu;
 use super::{Core, Vm, VmBackend};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
-
-/// How long it has the core if that other vCPU has a request, most likely from this one, which may be waiting for the answer.
-pub(super) const WAKEUP_SLICE: u64 = SLICE / 16;
 
 /// The core that has the console, and does what the operator says.
 pub(super) const OPERATORS_CORE: usize = 0;
@@ -41,7 +38,7 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
     /// The vCPUs that are pinned to this core: VM and number.
     pub(super) run_queue: Vec<(&'a Vm<B>, usize)>,
     /// What they have left of it.
-    budgets: Budgets,
+    pub(super) budgets: Budgets,
     /// The place in the run queue at which the next search for a runnable vCPU begins.
     next: usize,
     /// The operator has entered a command.
@@ -58,15 +55,15 @@ pub(super) struct Scheduler<'a, B: VmBackend, C> {
 
 /// A vCPU's time on the core.
 #[derive(Clone, Copy)]
-struct Slice {
+pub(super) struct Slice {
     /// The vCPU's place in the run queue.
-    vcpu: usize,
+    pub(super) vcpu: usize,
     /// The physical count at which its turn began.
-    start: u64,
+    pub(super) start: u64,
     /// The physical count up to which it has paid, if it pays.
     paid: u64,
     /// Another vCPU wanted the core at the last look: it pays.
-    contended: bool,
+    pub(super) contended: bool,
 }
 
 /// A vCPU whose turn it is.
@@ -81,9 +78,9 @@ struct Turn {
 
 /// How a vCPU came to the core without the queue.
 #[derive(Clone, Copy)]
-struct Handed {
+pub(super) struct Handed {
     /// The place in the run queue of who had the core.
-    by: usize,
+    pub(super) by: usize,
     /// A third one wants it.
     contended: bool,
 }
@@ -141,7 +138,7 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         next.is_some()
     }
 
-    fn is_runnable(&self, i: usize) -> bool {
+    pub(super) fn is_runnable(&self, i: usize) -> bool {
         let (vm, vcpu) = self.run_queue[i];
         vm.is_runnable(vcpu)
     }
@@ -161,47 +158,6 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
                 self.budgets.charge(slice.vcpu, now - slice.paid);
             }
             (slice.paid, slice.contended) = (now, contended);
-        }
-    }
-
-    /// The physical count up to which the loaded vCPU may keep the core. One that had it to itself so long gives it to who comes at once, and has
-    /// its budget afterwards.
-    fn end_of_slice(&self, slice: &Slice) -> u64 {
-        let queue = 0..self.run_queue.len();
-        let others = queue.filter(|&other| other != slice.vcpu && self.is_runnable(other));
-        let left = self.budgets.left(slice.vcpu);
-        let length = others.map(|other| {
-            let (vm, vcpu) = self.run_queue[other];
-            match vm.has_request(vcpu) && self.budgets.left(other) > 0 {
-                true => left.min(WAKEUP_SLICE),
-                false => left,
-            }
-        });
-        length.min().map_or(NEVER, |length| slice.start + length)
-    }
-
-    /// Sets the alarm to when something is to be done here besides running the loaded vCPU, which `slice` names.
-    fn set_alarm(&mut self, slice: Option<&Slice>) {
-        let mut at = slice.map_or(NEVER, |slice| self.end_of_slice(slice));
-        // The deadlines of vCPUs that wait. The timers of the loaded vCPU interrupt on their own.
-        let is_loaded = |i: usize| slice.is_some_and(|slice| slice.vcpu == i);
-        for other in (0..self.run_queue.len()).filter(|&i| !is_loaded(i)) {
-            if !self.is_runnable(other) {
-                let (vm, vcpu) = self.run_queue[other];
-                at = at.min(vm.deadline_of(vcpu));
-            }
-        }
-        if self.limits {
-            let limits = self.run_queue.iter().map(|(vm, _)| vm.limit());
-            at = at.min(limits.min().unwrap_or(NEVER));
-        }
-        if self.core.number() == OPERATORS_CORE {
-            let next = self.vms.iter().map(Vm::next_checkpoint).min();
-            at = at.min(next.unwrap_or(NEVER)).min(self.console.poll_due());
-            at = at.min(self.command_due).min(self.command_at());
-        }
-        if at != NEVER {
-            self.core.set_alarm_no_later(at);
         }
     }
 
@@ -317,20 +273,6 @@ impl<'a, B: VmBackend, C: ConsoleHost<B>> Scheduler<'a, B, C> {
         if slice.contended {
             let now = B::Core::physical_count();
             self.budgets.charge(slice.vcpu, now - slice.paid);
-        }
-    }
-
-    /// Sets the alarm for a vCPU that was handed the core. It is set already for all that the one before had to be interrupted for; what is new is the one
-    /// before, if it waits now, and the limit that it gave.
-    #[inline]
-    fn set_alarm_when_handed(&mut self, from: Handed, slice: &Slice) {
-        let [(vm, _), (by, vcpu)] = [slice.vcpu, from.by].map(|i| self.run_queue[i]);
-        let mut at = vm.limit().min(by.deadline_of(vcpu));
-        if slice.contended {
-            at = at.min(self.end_of_slice(slice));
-        }
-        if at != NEVER {
-            self.core.set_alarm_no_later(at);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The board's cores.
 
-use super::{Tree, TreeNode, children, number, property, string};
+use super::node::{children, number, property, string};
+use super::{Tree, TreeNode};
 
 /// A core as the tree describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

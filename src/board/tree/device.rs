@@ -1,6 +1,7 @@
 //! A device as the tree has it.
 
-use super::{PhysRange, TreeNode, children, is_compatible, is_in_use, number, property};
+use super::node::{children, is_compatible, is_in_use, number, property};
+use super::{PhysRange, TreeNode};
 
 /// A node with its first `reg` entries, at physical addresses.
 pub struct Device<'t> {

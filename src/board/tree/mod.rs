@@ -12,15 +12,21 @@ use super::memory_map::PhysRange;
 
 #[cfg(test)]
 mod broken;
+mod bus;
 mod check;
 mod cores;
 mod device;
+mod node;
 #[cfg(test)]
 mod tests;
 
 pub use check::BadTree;
 pub use cores::{Core, Start};
 pub use device::Device;
+pub use node::{property, string};
+
+use bus::{Bus, cells, each_reg};
+use node::{children, is_compatible, is_in_use, is_named, number};
 
 /// The fastest clock of a UART that is believed, in Hz.
 const CLOCK_MAX: u64 = 10_000_000_000;
@@ -34,20 +40,6 @@ pub type TreeNode<'t> = Node<'t, Parser<'t>>;
 pub struct Tree<'t> {
     bytes: &'t [u8],
     fdt: Fdt<'t, Parser<'t>>,
-}
-
-/// What a node's children are addressed in.
-struct Bus<'t, 'p> {
-    parent: Option<&'p Bus<'t, 'p>>,
-    cells: Cells,
-    /// `ranges`; `None` where the children's addresses mean nothing outside.
-    ranges: Option<&'t [u8]>,
-}
-
-#[derive(Clone, Copy)]
-struct Cells {
-    address: usize,
-    size: usize,
 }
 
 impl<'t> Tree<'t> {
@@ -283,125 +275,4 @@ fn search<'t>(
         };
         search(&child, &below, test, f)
     })
-}
-
-impl Bus<'_, '_> {
-    /// `reg` entry `index` of a child, as physical addresses.
-    fn physical_reg(&self, child: &TreeNode, index: usize) -> Option<PhysRange> {
-        let (mut next, mut found) = (0, None);
-        each_reg(child, self.cells, &mut |region| {
-            if next == index {
-                found = Some(region);
-            }
-            next += 1;
-        });
-        let PhysRange { base, size } = found?;
-        let base = self.to_physical(base)?;
-        Some(PhysRange { base, size })
-    }
-
-    /// An address of this bus as a physical one.
-    fn to_physical(&self, address: u64) -> Option<u64> {
-        let Some(parent) = self.parent else {
-            return Some(address);
-        };
-        let ranges = self.ranges?;
-        if ranges.is_empty() {
-            return parent.to_physical(address);
-        }
-        let (child, above) = (self.cells.address * 4, parent.cells.address * 4);
-        let entry = child + above + self.cells.size * 4;
-        for entry in ranges.chunks_exact(entry.max(4)) {
-            if entry.len() < child + above {
-                return None;
-            }
-            let (from, rest) = entry.split_at(child);
-            let (to, size) = rest.split_at(above);
-            let offset = address.checked_sub(number(from));
-            if let Some(offset) = offset.filter(|offset| *offset < number(size)) {
-                return parent.to_physical(number(to).checked_add(offset)?);
-            }
-        }
-        None
-    }
-}
-
-fn children<'t>(node: &TreeNode<'t>) -> impl Iterator<Item = TreeNode<'t>> + use<'t> {
-    node.children()
-        .into_iter()
-        .flat_map(|children| children.iter())
-        .map_while(Result::ok)
-}
-
-/// The value of property `name`; without its terminating zero byte, see [`string`].
-pub fn property<'t>(node: &TreeNode<'t>, name: &str) -> Option<&'t [u8]> {
-    node.raw_property(name).ok()?.map(|property| property.value)
-}
-
-/// The first string of property `name`.
-pub fn string<'t>(node: &TreeNode<'t>, name: &str) -> Option<&'t str> {
-    core::ffi::CStr::from_bytes_until_nul(property(node, name)?)
-        .ok()?
-        .to_str()
-        .ok()
-}
-
-/// `name` is the node's, with its unit address or without.
-fn is_named(node: &TreeNode, name: &str) -> bool {
-    let (base, unit_address) = name
-        .split_once('@')
-        .map_or((name, None), |(base, unit)| (base, Some(unit)));
-    node.name().is_ok_and(|own| {
-        own.name == base && (unit_address.is_none() || own.unit_address == unit_address)
-    })
-}
-
-#[inline(never)]
-fn is_compatible(node: &TreeNode, model: &str) -> bool {
-    property(node, "compatible").is_some_and(|value| {
-        value
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == model.as_bytes())
-    })
-}
-
-/// `status` is `okay`, or absent.
-fn is_in_use(node: &TreeNode) -> bool {
-    matches!(string(node, "status"), None | Some("okay" | "ok"))
-}
-
-/// `#address-cells` and `#size-cells`, with the defaults that the specification gives them.
-fn cells(node: &TreeNode) -> Cells {
-    let cells =
-        |name, default| property(node, name).map_or(default, |value| number(value).min(4) as usize);
-    Cells {
-        address: cells("#address-cells", 2),
-        size: cells("#size-cells", 1),
-    }
-}
-
-fn each_reg(node: &TreeNode, cells: Cells, f: &mut impl FnMut(PhysRange)) {
-    let entry = (cells.address + cells.size) * 4;
-    if entry == 0 {
-        return;
-    }
-    for reg in property(node, "reg")
-        .unwrap_or_default()
-        .chunks_exact(entry)
-    {
-        let (base, size) = reg.split_at(cells.address * 4);
-        f(PhysRange {
-            base: number(base),
-            size: number(size),
-        });
-    }
-}
-
-/// Big-endian; of more than two cells (PCI), the last two.
-// Once in the image, as the next one: the start asks a lot.
-#[inline(never)]
-fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }

@@ -43,6 +43,40 @@ fn slow_core(number: usize) -> FakeCore {
     core
 }
 
+/// The core goes on until this is true of the first VM.
+fn run_until(
+    scheduler: &mut Scheduler<'_, FakeBoard, Quiet>,
+    is_it: impl Fn(&Vm<FakeBoard>) -> bool,
+) {
+    while !is_it(&scheduler.vms[0]) {
+        scheduler.schedule_once();
+    }
+}
+
+/// Two VMs that compute, each on a core of its own; the second has this plan.
+fn one_each(plan: VmConfig) -> &'static [Vm<FakeBoard>] {
+    let plan = VmConfig {
+        name: "other",
+        ..plan
+    };
+    let vms = vms([PLAN, plan].into(), |vm, _| vm);
+    vms.iter().for_each(turn_on);
+    vms
+}
+
+/// A command of so many steps, on core 0: how long others had the core meanwhile.
+fn lent_by(vms: &[Vm<FakeBoard>], core: &mut FakeCore, steps: u64) -> u64 {
+    const STEP: u64 = SLICE / 64;
+    let desk = Quiet::default();
+    let start = FakeCore::physical_count();
+    let mut operator = Controls::of(vms, core, &desk);
+    for _ in 0..steps {
+        set_count(FakeCore::physical_count() + STEP);
+        operator.status(1);
+    }
+    FakeCore::physical_count() - start - steps * STEP
+}
+
 /// What the core's vCPUs did, without repetitions: VM by VM.
 fn ran(core: &FakeCore) -> Vec<usize> {
     core.ran.iter().map(|(vm, _)| *vm).collect()
@@ -124,9 +158,7 @@ fn on_another_core_it_is_done_there_and_the_operator_sleeps() {
         let (mut other, desk) = (slow_core(1), Quiet::default());
         other.interrupts.push_back(Interrupt::Kick);
         let mut scheduler = Scheduler::new(&mut other, vms, &desk);
-        while vms[0].has_errand() {
-            scheduler.schedule_once();
-        }
+        run_until(&mut scheduler, |vm| !vm.has_errand());
         assert!(ran(&other).iter().all(|&vm| vm == 1));
     }));
     let desk = Quiet::default();
@@ -161,14 +193,10 @@ fn periodic_ones_are_taken_in_the_vms_own_turns() {
     let mut core = slow_core(0);
     let desk = Quiet::default();
     let mut scheduler = Scheduler::new(&mut core, vms, &desk);
-    while !vms[0].has_errand() {
-        scheduler.schedule_once();
-    }
+    run_until(&mut scheduler, |vm| vm.has_errand());
     assert_eq!(saved(&vms[0]), 1);
     scheduler.core.ran.clear();
-    while vms[0].has_errand() {
-        scheduler.schedule_once();
-    }
+    run_until(&mut scheduler, |vm| !vm.has_errand());
     let slices = ran(scheduler.core);
     assert!(slices.len() >= 2 && !slices.contains(&0), "{slices:?}");
     assert_eq!(saved(&vms[0]), 2);
@@ -183,9 +211,7 @@ fn the_operators_comes_behind_a_periodic_one() {
     let mut core = slow_core(0);
     let desk = Quiet::default();
     let mut scheduler = Scheduler::new(&mut core, vms, &desk);
-    while !vms[0].has_errand() {
-        scheduler.schedule_once();
-    }
+    run_until(&mut scheduler, |vm| vm.has_errand());
     let mut operator = Controls::new(&mut scheduler);
     let last = operator.checkpoint(0).unwrap();
     assert!(saved(&vms[0]) >= 3);
@@ -216,9 +242,7 @@ fn one_that_goes_back_or_starts_again_in_the_midst_is_saved_as_it_is_then() {
         let mut core = slow_core(0);
         let desk = Quiet::default();
         let mut scheduler = Scheduler::new(&mut core, vms, &desk);
-        while !vms[0].has_errand() {
-            scheduler.schedule_once();
-        }
+        run_until(&mut scheduler, |vm| vm.has_errand());
         let vm = &vms[0];
         vm.with_locked(
             &mut *scheduler.core,
@@ -227,9 +251,7 @@ fn one_that_goes_back_or_starts_again_in_the_midst_is_saved_as_it_is_then() {
                 false => _ = vm.restore(shared, initiator, Which::Id(id), 1).unwrap(),
             },
         );
-        while vm.has_errand() {
-            scheduler.schedule_once();
-        }
+        run_until(&mut scheduler, |vm| !vm.has_errand());
         assert_eq!(saved(vm), 2);
         store_to_all(vm, 7);
         let mut operator = Controls::new(&mut scheduler);
@@ -242,22 +264,9 @@ fn one_that_goes_back_or_starts_again_in_the_midst_is_saved_as_it_is_then() {
 /// Nobody else wants the core of a VM that computes, but for the operator.
 #[test]
 fn a_command_has_the_core_again_after_a_slice() {
-    let plan = VmConfig {
-        name: "other",
-        ..PLAN
-    };
-    let vms = vms([PLAN, plan].into(), |vm, _| vm);
-    vms.iter().for_each(turn_on);
+    let vms = one_each(PLAN);
     let (mut core, desk) = (core(0), Quiet::default());
-    // A command of many steps.
-    let start = FakeCore::physical_count();
-    let mut operator = Controls::of(vms, &mut core, &desk);
-    for _ in 0..10 {
-        set_count(FakeCore::physical_count() + SLICE / 64);
-        operator.status(1);
-    }
-    let took = FakeCore::physical_count() - start;
-    assert_eq!(took, 10 * (SLICE / 64 + SLICE));
+    assert_eq!(lent_by(vms, &mut core, 10), 10 * SLICE);
     assert_eq!(ran(&core), [0; 10]);
     // One that waits for a VM of another core.
     store_to_all(&vms[1], 1);
@@ -284,21 +293,11 @@ fn a_command_has_the_core_again_after_a_slice() {
 /// What is due in a command of many steps: as long as it is not done, nobody would have a turn that lasts.
 #[test]
 fn others_run_beside_a_command_though_a_checkpoint_is_due() {
-    let plan = VmConfig {
-        name: "other",
+    let vms = one_each(VmConfig {
         checkpoint_every: Some(1000),
         ..PLAN
-    };
-    let vms = vms([PLAN, plan].into(), |vm, _| vm);
-    vms.iter().for_each(turn_on);
-    let (mut core, desk) = (core(0), Quiet::default());
-    let start = FakeCore::physical_count();
-    let mut operator = Controls::of(vms, &mut core, &desk);
-    for _ in 0..10 {
-        set_count(FakeCore::physical_count() + SLICE / 64);
-        operator.status(1);
-    }
-    let lent = FakeCore::physical_count() - start - 10 * (SLICE / 64);
+    });
+    let lent = lent_by(vms, &mut core(0), 10);
     // A turn ends early when one is due.
     assert!(lent >= 8 * SLICE, "{lent}");
     assert_eq!(saved(&vms[1]), 2);
