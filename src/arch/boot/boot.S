@@ -56,11 +56,10 @@
     each_relocated relocate_word
 .endm
 
-// As `invalidate_x0_to_x1`, for the words that were relocated.
+// As `invalidate_x0_to_x1`, which comes next and whose first DSB completes this, for the words that were relocated.
 .macro invalidate_relocated
     dsb     sy
     each_relocated invalidate_word
-    dsb     sy
 .endm
 
 .macro address register, symbol
